@@ -1,0 +1,3 @@
+//! skopos-store (see ARCHITECTURE.md).
+
+pub mod scan;
