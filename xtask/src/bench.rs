@@ -1,0 +1,126 @@
+//! `cargo xtask bench [NAME]`: benchmarks, by hand or nightly, never as a test.
+//!
+//! A figure without its machine and commit is worthless, so both are printed before every run.
+
+use anyhow::{Context, Result};
+
+use crate::Usage;
+use crate::system::Cmd;
+
+/// A bench target of the workspace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Bench {
+    package: String,
+    name: String,
+}
+
+impl Bench {
+    /// True when `name` is the target's name, its crate's name, or the crate's name without `skopos-`.
+    fn answers_to(&self, name: &str) -> bool {
+        self.name == name
+            || self.package == name
+            || self.package.strip_prefix("skopos-").is_some_and(|short| short == name)
+    }
+}
+
+/// Prints the benchmarks there are.
+pub(crate) fn list() -> Result<bool> {
+    let benches = find()?;
+    if benches.is_empty() {
+        println!("there is no benchmark yet: put one in a crate's benches/ folder");
+    }
+    for bench in benches {
+        println!("{:<24} in {}", bench.name, bench.package);
+    }
+    Ok(true)
+}
+
+/// Runs every benchmark that answers to `name`.
+pub(crate) fn run(name: &str) -> Result<bool> {
+    let chosen: Vec<Bench> = find()?.into_iter().filter(|bench| bench.answers_to(name)).collect();
+    if chosen.is_empty() {
+        return Err(Usage(format!(
+            "there is no benchmark `{name}`; `cargo xtask bench` lists them"
+        ))
+        .into());
+    }
+    println!("{}", circumstances());
+    let mut all_ok = true;
+    for bench in chosen {
+        let cmd = Cmd::new(&format!("cargo bench -p {} --bench {}", bench.package, bench.name));
+        all_ok &= cmd.run()?;
+    }
+    Ok(all_ok)
+}
+
+fn find() -> Result<Vec<Bench>> {
+    let text = Cmd::new("cargo metadata --format-version 1 --no-deps").capture()?;
+    let metadata: serde_json::Value = serde_json::from_str(&text).context("read cargo metadata")?;
+    Ok(benches_of(&metadata))
+}
+
+fn benches_of(metadata: &serde_json::Value) -> Vec<Bench> {
+    let mut benches = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        for target in package["targets"].as_array().into_iter().flatten() {
+            let kinds = target["kind"].as_array().into_iter().flatten();
+            if !kinds.into_iter().any(|kind| kind == "bench") {
+                continue;
+            }
+            if let (Some(package), Some(name)) = (package["name"].as_str(), target["name"].as_str())
+            {
+                benches.push(Bench { package: package.to_owned(), name: name.to_owned() });
+            }
+        }
+    }
+    benches
+}
+
+/// Returns commit, processor, cores, memory and compiler on a few lines.
+fn circumstances() -> String {
+    let read = |line: &str| Cmd::new(line).capture().unwrap_or_default().trim().to_owned();
+    let field = |path: &str, key: &str| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(key));
+        line.and_then(|line| line.split_once(':'))
+            .map_or("unknown".to_owned(), |(_, v)| v.trim().to_owned())
+    };
+    let changed = if read("git status --porcelain --untracked-files=no").is_empty() {
+        ""
+    } else {
+        ", with changes"
+    };
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "commit    {}{changed}\nprocessor {}, {cores} cores\nmemory    {}\ncompiler  {}",
+        read("git rev-parse --short=12 HEAD"),
+        field("/proc/cpuinfo", "model name"),
+        field("/proc/meminfo", "MemTotal"),
+        read("rustc --version"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn benches_are_found_and_answer_to_three_names() {
+        let metadata = serde_json::json!({"packages": [{"name": "skopos-store", "targets": [
+            {"kind": ["lib"], "name": "skopos_store"},
+            {"kind": ["bench"], "name": "wal"},
+        ]}]});
+        let benches = benches_of(&metadata);
+        assert_eq!(benches, [Bench { package: "skopos-store".into(), name: "wal".into() }]);
+        for name in ["wal", "store", "skopos-store"] {
+            assert!(benches[0].answers_to(name), "{name}");
+        }
+        assert!(!benches[0].answers_to("skopos"));
+    }
+
+    #[test]
+    fn circumstances_name_compiler_and_cores() {
+        let text = circumstances();
+        assert!(text.contains("rustc ") && text.contains(" cores"), "{text}");
+    }
+}
