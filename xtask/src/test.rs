@@ -158,6 +158,12 @@ pub(crate) fn run(extent: Extent) -> Result<bool> {
     if extent == Extent::Full {
         report.runner("doctests", &Cmd::new("cargo test --no-fail-fast --doc").args(WHOLE));
     }
+    // A lock file that cargo had to complete means that other people's builds resolve differently.
+    if system::in_ci() && Cmd::new("git diff --quiet HEAD -- Cargo.lock").capture().is_err() {
+        report
+            .notes
+            .push("Cargo.lock in git is not complete: commit the one that cargo wrote".into());
+    }
     Ok(conclude(&report, &human(whole.elapsed())))
 }
 

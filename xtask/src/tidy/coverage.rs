@@ -277,7 +277,8 @@ mod tests {
 
     #[test]
     fn a_half_met_row_names_a_test_and_still_waits() {
-        let table = "| G1.01 | a | b | `skopos-promql::it::guide_rules`; the rest: issue 7, issue 8 |";
+        let table =
+            "| G1.01 | a | b | `skopos-promql::it::guide_rules`; the rest: issue 7, issue 8 |";
         assert!(found(table).is_empty());
         assert_eq!(rows(table)[0].waits_for(), BTreeSet::from([7, 8]));
     }
