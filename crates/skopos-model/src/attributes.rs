@@ -133,6 +133,11 @@ impl Attributes {
         Self(Vec::new())
     }
 
+    /// No attributes yet, with room for `capacity` of them.
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self(Vec::with_capacity(capacity))
+    }
+
     /// Number of pairs.
     pub fn len(&self) -> usize {
         self.0.len()

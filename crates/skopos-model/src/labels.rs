@@ -42,6 +42,15 @@ impl Labels {
         builder.build()
     }
 
+    /// Builds from pairs that are already sorted by name, without duplicates or empty values, as
+    /// decoders of many series have them; much cheaper than [`Labels::from_pairs`].
+    pub fn from_sorted_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+        let labels = Self::from_sorted(pairs);
+        debug_assert!(labels.iter().is_sorted_by(|a, b| a.0 < b.0));
+        debug_assert!(labels.iter().all(|(_, value)| !value.is_empty()));
+        labels
+    }
+
     fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut text = String::new();
         let mut ends = Vec::new();
