@@ -138,7 +138,8 @@ fn check_words(file: &SourceFile, machine_paths: &[String]) -> Vec<Finding> {
 }
 
 fn check_opening(file: &SourceFile) -> Option<Finding> {
-    let is_source = file.path.contains("/src/") || file.path.contains("/benches/");
+    let is_test = file.path.ends_with("/tests.rs") || file.path.contains("/tests/");
+    let is_source = !is_test && (file.path.contains("/src/") || file.path.contains("/benches/"));
     let is_root = file.path.ends_with("/src/lib.rs") || file.path.ends_with("/src/main.rs");
     if !is_source || (!is_root && file.text.lines().count() < NEEDS_DOCS_LINES) {
         return None;
@@ -225,6 +226,7 @@ mod tests {
             ("crates/a/src/b.rs", long("use std::fmt;", 80), 1),
             ("crates/a/src/b.rs", long("//! B.", 80), 0),
             ("crates/a/tests/it/b.rs", long("use std::fmt;", 80), 0),
+            ("crates/a/src/b/tests.rs", long("use super::*;", 80), 0),
         ];
         for (path, text, expected) in cases {
             assert_eq!(
