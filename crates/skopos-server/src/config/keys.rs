@@ -1,0 +1,280 @@
+//! The table of configuration keys: the one source of what can be set, its default and its
+//! meaning. File, environment, `config show` and the reference page are all made from it.
+
+/// One key.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Key {
+    /// `section.name`; in the environment `SKOPOS__SECTION__NAME`.
+    pub name: &'static str,
+    /// The `serve` flag that sets it, where there is one.
+    pub flag: Option<&'static str>,
+    /// Default; several for lists, none when unset.
+    pub default: &'static [&'static str],
+    /// What values look like.
+    pub kind: Kind,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// The form of a key's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A file or folder.
+    Path,
+    /// `host:port`; port 0 lets the system choose.
+    Address,
+    /// `15s`, `2m`, `1h30m`, `250ms`.
+    Duration,
+    /// `64MiB`, `1GiB`, `4096`.
+    Bytes,
+    /// A whole number.
+    Count,
+    /// `true` or `false`.
+    Switch,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A list of texts.
+    List,
+    /// A list of texts that are never printed.
+    SecretList,
+}
+
+const fn key(
+    name: &'static str,
+    flag: Option<&'static str>,
+    default: &'static [&'static str],
+    kind: Kind,
+    doc: &'static str,
+) -> Key {
+    Key { name, flag, default, kind, doc }
+}
+
+/// All keys, in the order in which they are shown.
+pub const KEYS: &[Key] = &[
+    key(
+        "data.dir",
+        Some("--data"),
+        &["./skopos-data"],
+        Kind::Path,
+        "Folder that holds everything. `SKOPOS_DATA` sets it too.",
+    ),
+    key(
+        "data.sync",
+        None,
+        &["commit"],
+        Kind::Text,
+        "`commit`: acknowledge after fsync. A duration such as `100ms`: acknowledge after writing and fsync that often.",
+    ),
+    key(
+        "data.max_head_bytes",
+        None,
+        &["1GiB"],
+        Kind::Bytes,
+        "Memory for recent data; beyond it ingest is refused with 503 while queries go on.",
+    ),
+    key(
+        "http.listen",
+        Some("--listen"),
+        &["127.0.0.1:4319"],
+        Kind::Address,
+        "Address of UI, API, compatible read APIs, /metrics and /health.",
+    ),
+    key(
+        "http.allowed_hosts",
+        None,
+        &[],
+        Kind::List,
+        "Further host names by which the server may be addressed on loopback without tokens.",
+    ),
+    key(
+        "http.external_url",
+        None,
+        &[],
+        Kind::Text,
+        "The URL under which users reach the server, for links in notifications.",
+    ),
+    key(
+        "http.ready_file",
+        Some("--ready-file"),
+        &[],
+        Kind::Path,
+        "File that receives the addresses as JSON once the server is ready.",
+    ),
+    key(
+        "otlp.grpc_listen",
+        Some("--otlp-grpc"),
+        &["127.0.0.1:4317"],
+        Kind::Address,
+        "Address of OTLP over gRPC.",
+    ),
+    key(
+        "otlp.http_listen",
+        Some("--otlp-http"),
+        &["127.0.0.1:4318"],
+        Kind::Address,
+        "Address of OTLP over HTTP.",
+    ),
+    key(
+        "auth.tokens",
+        None,
+        &[],
+        Kind::SecretList,
+        "Tokens as `NAME:SCOPES:SHA256`, SCOPES joined by `+` out of ingest, read, admin; beside those made by `skopos token create`.",
+    ),
+    key(
+        "auth.allow_without_tokens",
+        None,
+        &["false"],
+        Kind::Switch,
+        "Listen beyond loopback although no token is configured.",
+    ),
+    key(
+        "auth.protect_metrics",
+        None,
+        &["false"],
+        Kind::Switch,
+        "Ask for a read token on /metrics too.",
+    ),
+    key(
+        "limits.request_bytes",
+        None,
+        &["64MiB"],
+        Kind::Bytes,
+        "Largest request after decompression.",
+    ),
+    key(
+        "limits.inflight_bytes",
+        None,
+        &["256MiB"],
+        Kind::Bytes,
+        "Request bytes held at once by ingest; beyond it requests get 503 with Retry-After.",
+    ),
+    key(
+        "limits.concurrent_requests",
+        None,
+        &["256"],
+        Kind::Count,
+        "Ingest requests handled at once; beyond it requests get 503 with Retry-After.",
+    ),
+    key(
+        "limits.request_timeout",
+        None,
+        &["30s"],
+        Kind::Duration,
+        "Longest time for receiving a request.",
+    ),
+    key("limits.query_timeout", None, &["2m"], Kind::Duration, "Longest run time of a query."),
+    key(
+        "limits.query_samples",
+        None,
+        &["50000000"],
+        Kind::Count,
+        "Most samples or events one query may read.",
+    ),
+    key("limits.query_bytes", None, &["1GiB"], Kind::Bytes, "Most bytes one query may hold."),
+    key(
+        "limits.concurrent_queries",
+        None,
+        &["20"],
+        Kind::Count,
+        "Queries that run at once; others wait until their timeout.",
+    ),
+    key("scrape.targets", Some("--scrape"), &[], Kind::List, "URLs of metrics pages to scrape."),
+    key(
+        "scrape.prometheus_config",
+        Some("--prometheus-config"),
+        &[],
+        Kind::Path,
+        "A prometheus.yml whose scrape_configs with static targets are used.",
+    ),
+    key("scrape.interval", None, &["15s"], Kind::Duration, "Interval for scrape.targets."),
+    key(
+        "scrape.timeout",
+        None,
+        &["10s"],
+        Kind::Duration,
+        "Timeout for scrape.targets; never longer than the interval.",
+    ),
+    key(
+        "scrape.self",
+        None,
+        &["true"],
+        Kind::Switch,
+        "Store the server's own metrics under job=\"skopos\".",
+    ),
+    key(
+        "rules.files",
+        Some("--rules"),
+        &[],
+        Kind::List,
+        "Prometheus rule files, folders of them, or `builtin`.",
+    ),
+    key(
+        "rules.evaluation_interval",
+        Some("--evaluation-interval"),
+        &["15s"],
+        Kind::Duration,
+        "Interval of groups that name none.",
+    ),
+    key("rules.slos", Some("--slo"), &[], Kind::List, "SLO files or folders of them."),
+    key(
+        "rules.restart_hold",
+        None,
+        &["true"],
+        Kind::Switch,
+        "After a restart, hold firing alerts until one full range of fresh data has arrived.",
+    ),
+    key(
+        "notify.webhooks",
+        Some("--webhook"),
+        &[],
+        Kind::SecretList,
+        "URL of the default webhook receiver.",
+    ),
+    key("notify.timeout", None, &["10s"], Kind::Duration, "Longest time for one delivery."),
+    key(
+        "notify.alertmanager_config",
+        Some("--alertmanager-config"),
+        &[],
+        Kind::Path,
+        "An alertmanager.yml with routes and receivers.",
+    ),
+    key(
+        "log.format",
+        Some("--log-format"),
+        &["auto"],
+        Kind::Choice(&["auto", "json", "pretty"]),
+        "Form of the server's own log; auto is pretty on a terminal, JSON otherwise.",
+    ),
+    key(
+        "ui.open",
+        Some("--no-open"),
+        &["true"],
+        Kind::Switch,
+        "Open the browser when started on a terminal.",
+    ),
+];
+
+impl Key {
+    /// The key of this name.
+    pub fn named(name: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The environment variable that sets it.
+    pub fn variable(&self) -> String {
+        format!("SKOPOS__{}", self.name.replace('.', "__").to_ascii_uppercase())
+    }
+
+    /// Whether it holds more than one value.
+    pub fn is_list(&self) -> bool {
+        matches!(self.kind, Kind::List | Kind::SecretList)
+    }
+
+    /// Whether its values are never printed.
+    pub fn is_secret(&self) -> bool {
+        self.kind == Kind::SecretList
+    }
+}

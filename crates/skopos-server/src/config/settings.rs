@@ -1,0 +1,295 @@
+//! [`Settings`]: the configuration understood and checked.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keys::{Key, Kind};
+use super::units::{parse_bytes, parse_duration};
+use super::{ConfigError, Effective, Origin, Secret};
+use crate::auth::Scopes;
+use crate::listen::ListenAddr;
+
+/// When an append is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncSetting {
+    /// After fsync.
+    Commit,
+    /// After writing; fsync this often.
+    Interval(Duration),
+}
+
+/// Form of the server's own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise.
+    Auto,
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Pretty,
+}
+
+/// A token from the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenEntry {
+    /// Its name, for logs.
+    pub name: String,
+    /// What it opens.
+    pub scopes: Scopes,
+    /// SHA-256 of the token in hexadecimal.
+    pub hash: Secret<String>,
+}
+
+/// Everything the server can be told. Field by field the keys of [`KEYS`](super::KEYS).
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "each field is a key of the table, which documents it")]
+pub struct Settings {
+    pub data_dir: PathBuf,
+    pub sync: SyncSetting,
+    pub max_head_bytes: u64,
+    pub http_listen: ListenAddr,
+    pub allowed_hosts: Vec<String>,
+    pub external_url: Option<String>,
+    pub ready_file: Option<PathBuf>,
+    pub otlp_grpc_listen: ListenAddr,
+    pub otlp_http_listen: ListenAddr,
+    pub tokens: Vec<TokenEntry>,
+    pub allow_without_tokens: bool,
+    pub protect_metrics: bool,
+    pub max_request_bytes: usize,
+    pub max_inflight_bytes: usize,
+    pub max_concurrent_requests: usize,
+    pub request_timeout: Duration,
+    pub query_timeout: Duration,
+    pub max_query_samples: u64,
+    pub max_query_bytes: u64,
+    pub max_concurrent_queries: usize,
+    pub scrape_targets: Vec<String>,
+    pub prometheus_config: Option<PathBuf>,
+    pub scrape_interval: Duration,
+    pub scrape_timeout: Duration,
+    pub scrape_self: bool,
+    pub rule_files: Vec<String>,
+    pub evaluation_interval: Duration,
+    pub slo_files: Vec<String>,
+    pub restart_hold: bool,
+    pub webhooks: Vec<Secret<String>>,
+    pub notify_timeout: Duration,
+    pub alertmanager_config: Option<PathBuf>,
+    pub log_format: LogFormat,
+    pub open_browser: bool,
+}
+
+impl Settings {
+    /// The defaults, without file, environment or flags.
+    pub fn defaults() -> Self {
+        let effective = Effective::new(None, [], &super::Overrides::default());
+        let settings = effective.and_then(|effective| resolve(&effective));
+        settings.expect("the table's defaults are valid; a test says so")
+    }
+}
+
+pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError>> {
+    let mut r = Resolver { effective, errors: Vec::new() };
+    let settings = Settings {
+        data_dir: r.text("data.dir").unwrap_or_default().into(),
+        sync: r.sync(),
+        max_head_bytes: r.bytes("data.max_head_bytes", 1 << 20),
+        http_listen: r.address("http.listen"),
+        allowed_hosts: r.list("http.allowed_hosts"),
+        external_url: r.url("http.external_url"),
+        ready_file: r.text("http.ready_file").map(PathBuf::from),
+        otlp_grpc_listen: r.address("otlp.grpc_listen"),
+        otlp_http_listen: r.address("otlp.http_listen"),
+        tokens: r.tokens(),
+        allow_without_tokens: r.switch("auth.allow_without_tokens"),
+        protect_metrics: r.switch("auth.protect_metrics"),
+        max_request_bytes: r.size("limits.request_bytes"),
+        max_inflight_bytes: r.size("limits.inflight_bytes"),
+        max_concurrent_requests: r.count("limits.concurrent_requests") as usize,
+        request_timeout: r.duration("limits.request_timeout"),
+        query_timeout: r.duration("limits.query_timeout"),
+        max_query_samples: r.count("limits.query_samples"),
+        max_query_bytes: r.bytes("limits.query_bytes", 1),
+        max_concurrent_queries: r.count("limits.concurrent_queries") as usize,
+        scrape_targets: r.list("scrape.targets"),
+        prometheus_config: r.text("scrape.prometheus_config").map(PathBuf::from),
+        scrape_interval: r.duration("scrape.interval"),
+        scrape_timeout: r.duration("scrape.timeout"),
+        scrape_self: r.switch("scrape.self"),
+        rule_files: r.list("rules.files"),
+        evaluation_interval: r.duration("rules.evaluation_interval"),
+        slo_files: r.list("rules.slos"),
+        restart_hold: r.switch("rules.restart_hold"),
+        webhooks: r.webhooks(),
+        notify_timeout: r.duration("notify.timeout"),
+        alertmanager_config: r.text("notify.alertmanager_config").map(PathBuf::from),
+        log_format: match r.choice("log.format").as_str() {
+            "json" => LogFormat::Json,
+            "pretty" => LogFormat::Pretty,
+            _ => LogFormat::Auto,
+        },
+        open_browser: r.switch("ui.open"),
+    };
+    if settings.max_inflight_bytes < settings.max_request_bytes {
+        r.error("limits.inflight_bytes", "must be at least limits.request_bytes");
+    }
+    if r.errors.is_empty() { Ok(settings) } else { Err(r.errors) }
+}
+
+struct Resolver<'a> {
+    effective: &'a Effective,
+    errors: Vec<ConfigError>,
+}
+
+impl Resolver<'_> {
+    fn error(&mut self, name: &str, message: impl std::fmt::Display) {
+        let origin = self.effective.get(name).map_or(&Origin::Default, |value| &value.origin);
+        self.errors
+            .push(ConfigError { place: origin.to_string(), message: format!("{name}: {message}") });
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        debug_assert!(Key::named(name).is_some(), "{name} is not in the table");
+        self.effective.get(name).map(|value| value.items.clone()).unwrap_or_default()
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.list(name).into_iter().next().filter(|text| !text.is_empty())
+    }
+
+    fn parsed<T>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.text(name).unwrap_or_default();
+        let value = parse(&text);
+        if value.is_none() {
+            self.error(name, format_args!("{text:?} is not {wanted}"));
+        }
+        value
+    }
+
+    fn duration(&mut self, name: &str) -> Duration {
+        let positive = |text: &str| parse_duration(text).filter(|d| !d.is_zero());
+        self.parsed(name, "a duration such as 15s or 1h30m", positive)
+            .unwrap_or(Duration::from_secs(1))
+    }
+
+    fn bytes(&mut self, name: &str, least: u64) -> u64 {
+        let enough = |text: &str| parse_bytes(text).filter(|n| *n >= least);
+        self.parsed(name, &format!("a size of at least {least} bytes, such as 64MiB"), enough)
+            .unwrap_or(least)
+    }
+
+    /// A size that fits semaphores and buffers of this machine.
+    fn size(&mut self, name: &str) -> usize {
+        let bytes = self.bytes(name, 1);
+        match usize::try_from(bytes).ok().filter(|n| *n <= usize::MAX >> 4) {
+            Some(size) => size,
+            None => {
+                self.error(name, "is too large for this machine");
+                1
+            }
+        }
+    }
+
+    fn count(&mut self, name: &str) -> u64 {
+        self.parsed(name, "a whole number above zero", |t| t.parse().ok().filter(|n| *n > 0))
+            .unwrap_or(1)
+    }
+
+    fn switch(&mut self, name: &str) -> bool {
+        self.parsed(name, "true or false", |text| text.parse().ok()).unwrap_or(false)
+    }
+
+    fn address(&mut self, name: &str) -> ListenAddr {
+        self.parsed(name, "an address such as 127.0.0.1:4319", ListenAddr::parse)
+            .unwrap_or_else(ListenAddr::any_port)
+    }
+
+    fn choice(&mut self, name: &str) -> String {
+        let Some(Key { kind: Kind::Choice(words), .. }) = Key::named(name) else {
+            return String::new();
+        };
+        let text = self.text(name).unwrap_or_default();
+        if !words.contains(&text.as_str()) {
+            self.error(name, format_args!("{text:?}: expected one of {}", words.join(", ")));
+        }
+        text
+    }
+
+    fn url(&mut self, name: &str) -> Option<String> {
+        let url = self.text(name)?;
+        if !is_http_url(&url) {
+            self.error(name, "expected a URL that begins with http:// or https://");
+        }
+        Some(url.trim_end_matches('/').to_owned())
+    }
+
+    fn sync(&mut self) -> SyncSetting {
+        let policy =
+            self.parsed("data.sync", "`commit` or a duration such as 100ms", |text| match text {
+                "commit" => Some(SyncSetting::Commit),
+                other => parse_duration(other).filter(|d| !d.is_zero()).map(SyncSetting::Interval),
+            });
+        policy.unwrap_or(SyncSetting::Commit)
+    }
+
+    /// Webhook URLs are secrets: a mistake is reported without the value.
+    fn webhooks(&mut self) -> Vec<Secret<String>> {
+        let urls = self.list("notify.webhooks");
+        if urls.iter().any(|url| !is_http_url(url)) {
+            self.error("notify.webhooks", "expected URLs that begin with http:// or https://");
+        }
+        if urls.len() > 1 {
+            self.error("notify.webhooks", "only one default receiver can be given");
+        }
+        urls.into_iter().map(Secret::new).collect()
+    }
+
+    fn tokens(&mut self) -> Vec<TokenEntry> {
+        let mut tokens = Vec::new();
+        let mut names = BTreeSet::new();
+        for (i, text) in self.list("auth.tokens").into_iter().enumerate() {
+            let parts: Vec<&str> = text.split(':').collect();
+            let entry = match parts.as_slice() {
+                [name, scopes, hash] => Scopes::parse(scopes)
+                    .filter(|_| !name.is_empty() && is_sha256(hash))
+                    .map(|scopes| TokenEntry {
+                        name: (*name).to_owned(),
+                        scopes,
+                        hash: Secret::new(hash.to_ascii_lowercase()),
+                    }),
+                _ => None,
+            };
+            match entry {
+                Some(entry) if names.insert(entry.name.clone()) => tokens.push(entry),
+                Some(entry) => {
+                    self.error("auth.tokens", format_args!("name `{}` occurs twice", entry.name));
+                }
+                None => self.error(
+                    "auth.tokens",
+                    format_args!(
+                        "entry {} is not NAME:SCOPES:SHA256 with SCOPES out of ingest, read, admin joined by +",
+                        i + 1
+                    ),
+                ),
+            }
+        }
+        tokens
+    }
+}
+
+fn is_http_url(url: &str) -> bool {
+    url.parse::<http::Uri>().is_ok_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
+    })
+}
+
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}

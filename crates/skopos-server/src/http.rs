@@ -1,0 +1,190 @@
+//! The HTTP surface: one table of routes, and the only function that turns it into a router.
+//!
+//! A handler is reachable only through a [`Route`], and a route cannot be made without the
+//! [`Scope`] that guards it; [`router`] wraps every one of them with the token check. That is how
+//! no route escapes authentication, and why tests can walk the table.
+//!
+//! Modules add their routes with a `routes()` function listed in [`routes`].
+
+mod admin;
+mod jaeger;
+mod logs;
+mod openapi;
+mod prometheus;
+
+use axum::extract::Request;
+use axum::handler::Handler;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use http::Method;
+
+use crate::auth::Scope;
+use crate::config::Settings;
+use crate::error::{ApiError, ErrorClass};
+use crate::state::SharedState;
+
+/// One entry of the table.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path with `{name}` for parameters.
+    pub path: &'static str,
+    /// Which token opens it.
+    pub scope: Scope,
+    /// What the OpenAPI document says about it.
+    pub doc: RouteDoc,
+    handler: MethodRouter<SharedState>,
+}
+
+/// A route's documentation.
+#[derive(Clone, Debug, Default)]
+pub struct RouteDoc {
+    /// One line.
+    pub summary: &'static str,
+    /// Group in the document.
+    pub tag: &'static str,
+    /// Parameters besides those in the path.
+    pub params: Vec<ParamDoc>,
+    /// Content type of the answer; JSON when empty.
+    pub produces: &'static str,
+    /// Name of the answer's schema in the document; any JSON when empty.
+    pub schema: &'static str,
+}
+
+/// A query parameter.
+#[derive(Clone, Debug)]
+pub struct ParamDoc {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it must be there.
+    pub required: bool,
+    /// Whether it may occur more than once.
+    pub repeated: bool,
+    /// What it means.
+    pub description: &'static str,
+}
+
+impl Route {
+    /// A route answered by `handler`.
+    pub fn new<H, T>(method: Method, path: &'static str, scope: Scope, handler: H) -> Self
+    where
+        H: Handler<T, SharedState>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("a standard method");
+        Self { method, path, scope, doc: RouteDoc::default(), handler: on(filter, handler) }
+    }
+
+    /// A GET route.
+    pub fn get<H, T>(path: &'static str, scope: Scope, handler: H) -> Self
+    where
+        H: Handler<T, SharedState>,
+        T: 'static,
+    {
+        Self::new(Method::GET, path, scope, handler)
+    }
+
+    /// A POST route.
+    pub fn post<H, T>(path: &'static str, scope: Scope, handler: H) -> Self
+    where
+        H: Handler<T, SharedState>,
+        T: 'static,
+    {
+        Self::new(Method::POST, path, scope, handler)
+    }
+
+    /// Sets the one-line description.
+    #[must_use]
+    pub fn summary(mut self, summary: &'static str) -> Self {
+        self.doc.summary = summary;
+        self
+    }
+
+    /// Sets the group.
+    #[must_use]
+    pub fn tag(mut self, tag: &'static str) -> Self {
+        self.doc.tag = tag;
+        self
+    }
+
+    /// Sets the answer's content type.
+    #[must_use]
+    pub fn produces(mut self, content_type: &'static str) -> Self {
+        self.doc.produces = content_type;
+        self
+    }
+
+    /// Sets the name of the answer's schema.
+    #[must_use]
+    pub fn schema(mut self, schema: &'static str) -> Self {
+        self.doc.schema = schema;
+        self
+    }
+
+    /// Adds an optional parameter.
+    #[must_use]
+    pub fn param(mut self, name: &'static str, description: &'static str) -> Self {
+        self.doc.params.push(ParamDoc { name, required: false, repeated: false, description });
+        self
+    }
+
+    /// Adds a required parameter.
+    #[must_use]
+    pub fn required(mut self, name: &'static str, description: &'static str) -> Self {
+        self.doc.params.push(ParamDoc { name, required: true, repeated: false, description });
+        self
+    }
+
+    /// Adds an optional parameter that may occur more than once.
+    #[must_use]
+    pub fn repeated(mut self, name: &'static str, description: &'static str) -> Self {
+        self.doc.params.push(ParamDoc { name, required: false, repeated: true, description });
+        self
+    }
+
+    /// Whether a call changes state. Reads by POST (PromQL clients do that) do not.
+    pub fn changes_state(&self) -> bool {
+        let safe = self.method == Method::GET || self.method == Method::HEAD;
+        !safe && matches!(self.scope, Scope::Ingest | Scope::Admin)
+    }
+}
+
+/// Every route of the main port.
+pub fn routes(settings: &Settings) -> Vec<Route> {
+    let mut routes = Vec::new();
+    routes.extend(admin::routes(settings));
+    routes.extend(prometheus::routes());
+    routes.extend(jaeger::routes());
+    routes.extend(logs::routes());
+    routes.extend(openapi::routes());
+    routes
+}
+
+/// Builds the router of a table: every route behind its token check.
+pub fn router(routes: Vec<Route>, state: SharedState) -> axum::Router {
+    let mut router = axum::Router::new();
+    for route in routes {
+        let guard = crate::auth::Guard::new(&state, route.scope, route.changes_state());
+        let check = move |request: Request, next: Next| {
+            let guard = guard.clone();
+            async move {
+                match guard.check(request.method(), request.uri(), request.headers()) {
+                    Ok(()) => next.run(request).await,
+                    Err(error) => error.into_response(),
+                }
+            }
+        };
+        router = router.route(route.path, route.handler.route_layer(from_fn(check)));
+    }
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(state)
+}
+
+async fn not_found() -> Response {
+    ApiError::not_found("no such path").into_response()
+}
+
+async fn method_not_allowed() -> Response {
+    ApiError::new(ErrorClass::MethodNotAllowed, "this path does not take this method")
+        .into_response()
+}

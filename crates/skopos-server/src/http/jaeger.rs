@@ -1,0 +1,8 @@
+//! Jaeger's query API.
+
+use super::Route;
+
+/// The routes of this module.
+pub(super) fn routes() -> Vec<Route> {
+    Vec::new()
+}

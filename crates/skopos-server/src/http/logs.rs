@@ -1,0 +1,8 @@
+//! Log queries and follow.
+
+use super::Route;
+
+/// The routes of this module.
+pub(super) fn routes() -> Vec<Route> {
+    Vec::new()
+}

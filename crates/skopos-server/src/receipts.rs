@@ -1,0 +1,159 @@
+//! Ingest receipts: what was accepted, refused and redacted, per sender, since the start.
+//!
+//! Kept in memory and bounded: at most [`MAX_SENDERS`] senders and [`MAX_ROWS_PER_SENDER`] reasons
+//! or keys each; what comes beyond is counted under `other`, so that a hostile sender can neither
+//! fill the memory nor hide.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use skopos_model::Rejection;
+
+/// Senders told apart.
+pub const MAX_SENDERS: usize = 1_000;
+/// Reasons and keys told apart per sender.
+pub const MAX_ROWS_PER_SENDER: usize = 64;
+
+const OTHER: &str = "other";
+
+/// The three signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Signal {
+    /// Log records.
+    Logs,
+    /// Samples.
+    Metrics,
+    /// Spans.
+    Traces,
+}
+
+impl Signal {
+    /// Name in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+            Self::Traces => "traces",
+        }
+    }
+}
+
+/// How telemetry arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// OTLP over gRPC.
+    OtlpGrpc,
+    /// OTLP over HTTP.
+    OtlpHttp,
+    /// A scrape.
+    Scrape,
+}
+
+impl Transport {
+    /// Name in snake case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OtlpGrpc => "otlp_grpc",
+            Self::OtlpHttp => "otlp_http",
+            Self::Scrape => "scrape",
+        }
+    }
+}
+
+/// One sender's account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Items stored, per signal.
+    pub accepted: BTreeMap<Signal, u64>,
+    /// Items refused, per signal and reason.
+    pub rejected: BTreeMap<(Signal, String), u64>,
+    /// The first refusal's explanation, per signal and reason.
+    pub messages: BTreeMap<(Signal, String), String>,
+    /// Values replaced because their names must never be logged, per key.
+    pub redacted: BTreeMap<String, u64>,
+    /// Whole requests refused, per transport and reason.
+    pub refused_requests: BTreeMap<(Transport, String), u64>,
+}
+
+/// All accounts.
+#[derive(Debug, Default)]
+pub struct Receipts {
+    senders: Mutex<BTreeMap<String, Receipt>>,
+}
+
+impl Receipts {
+    /// Counts items stored.
+    pub fn accept(&self, signal: Signal, sender: &str, count: u64) {
+        self.with(sender, |receipt| *receipt.accepted.entry(signal).or_default() += count);
+    }
+
+    /// Counts items refused.
+    pub fn reject(&self, signal: Signal, rejection: &Rejection) {
+        self.with(&rejection.sender, |receipt| {
+            let full = receipt.rejected.len() >= MAX_ROWS_PER_SENDER;
+            let key = (signal, rejection.reason.to_string());
+            let key = if full && !receipt.rejected.contains_key(&key) {
+                (signal, OTHER.to_owned())
+            } else {
+                key
+            };
+            *receipt.rejected.entry(key.clone()).or_default() += rejection.count;
+            receipt.messages.entry(key).or_insert_with(|| rejection.message.clone());
+        });
+    }
+
+    /// Counts values redacted.
+    pub fn redact(&self, sender: &str, key: &str, count: u64) {
+        self.with(sender, |receipt| {
+            let full = receipt.redacted.len() >= MAX_ROWS_PER_SENDER;
+            let key = if full && !receipt.redacted.contains_key(key) { OTHER } else { key };
+            *receipt.redacted.entry(key.to_owned()).or_default() += count;
+        });
+    }
+
+    /// Counts a request refused as a whole; the sender is then the peer's address.
+    pub fn refuse(&self, transport: Transport, sender: &str, reason: &'static str) {
+        self.with(sender, |receipt| {
+            *receipt.refused_requests.entry((transport, reason.to_owned())).or_default() += 1;
+        });
+    }
+
+    /// A copy of all accounts by sender.
+    pub fn snapshot(&self) -> BTreeMap<String, Receipt> {
+        self.lock().clone()
+    }
+
+    fn with(&self, sender: &str, change: impl FnOnce(&mut Receipt)) {
+        let mut senders = self.lock();
+        let full = senders.len() >= MAX_SENDERS;
+        let sender = if full && !senders.contains_key(sender) { OTHER } else { sender };
+        if let Some(receipt) = senders.get_mut(sender) {
+            return change(receipt);
+        }
+        change(senders.entry(sender.to_owned()).or_default());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Receipt>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_senders_and_reasons_stays_bounded() {
+        let receipts = Receipts::default();
+        for i in 0..MAX_SENDERS + 10 {
+            receipts.accept(Signal::Logs, &format!("s{i}"), 1);
+        }
+        for i in 0..MAX_ROWS_PER_SENDER + 10 {
+            receipts.redact("s0", &format!("k{i}"), 1);
+        }
+        let snapshot = receipts.snapshot();
+        assert_eq!(snapshot.len(), MAX_SENDERS + 1);
+        assert_eq!(snapshot["other"].accepted[&Signal::Logs], 10);
+        assert_eq!(snapshot["s0"].redacted["other"], 10);
+    }
+}

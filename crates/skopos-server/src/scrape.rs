@@ -1,0 +1,5 @@
+//! Scraping.
+
+/// Scrape targets and their last results.
+#[derive(Debug, Default)]
+pub struct TargetsView;
