@@ -1,3 +1,77 @@
-//! skopos-store (see ARCHITECTURE.md).
+//! The storage engine of Skopos: metrics, log records and spans of one data folder, durable
+//! before they are acknowledged and readable at once.
+//!
+//! It is made of a write-ahead log (`wal`), recent data in memory ([`head`]), a log of its own for
+//! alert states and the like (`state`), and the [`Store`] that puts them behind the contracts of
+//! [`skopos_model::storage`] and [`scan`]. What each byte on disk means stands in `docs/formats/`.
+//!
+//! What it is not: it knows no query language, no protocol and no tenants; it does not decide what
+//! a sender may send, except that a sample may be too old or too far in the future. It has no
+//! blocks yet: all data is in memory too, and appends are refused beyond
+//! [`StoreConfig::max_head_bytes`].
+//!
+//! What it promises:
+//! - An acknowledged batch or commit is there after a crash, once, under [`SyncPolicy::EachCommit`].
+//! - After a failed write or fsync a log takes nothing more until the store is opened anew; the
+//!   other log and all reads go on.
+//! - Bytes on disk are never trusted: damage is reported with file and offset, a newer version by
+//!   its number; only the unacknowledged end of the last file is ever cut off.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use skopos_model::storage::{Append, QueryBudget, SelectSeries, SeriesSelect};
+//! use skopos_model::{
+//!     Clock, LabelMatcher, Labels, MetricBatch, SeriesSamples, SignalBatch, SystemClock,
+//! };
+//! use skopos_store::{Store, StoreConfig};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! let clock = Arc::new(SystemClock::new());
+//! let store = Store::open(StoreConfig::new(folder.path()), clock.clone())?;
+//!
+//! let up = Labels::from_pairs([("__name__", "up"), ("job", "shop")]);
+//! let now_ms = clock.now().as_millis();
+//! let batch = MetricBatch {
+//!     series: vec![SeriesSamples::single(up.clone(), now_ms, 1.0)],
+//!     metadata: vec![],
+//! };
+//! let receipt = store.append(SignalBatch::Metrics(batch)).await?;
+//! assert_eq!(receipt.accepted, 1);
+//!
+//! let select = SeriesSelect {
+//!     matchers: vec![LabelMatcher::equal("job", "shop")],
+//!     start_ms: now_ms - 1000,
+//!     end_ms: now_ms,
+//!     hints: Default::default(),
+//! };
+//! let found = store.select(&select, &QueryBudget::unlimited()).await?;
+//! assert_eq!(found.series[0].labels, up);
+//! store.close().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
 
+#[deny(clippy::unwrap_used, clippy::indexing_slicing)]
+pub mod codec;
+mod config;
+#[deny(clippy::unwrap_used, clippy::indexing_slicing)]
+mod engine;
+mod error;
+pub mod event;
+mod follow;
+pub mod fs;
+pub mod head;
+mod recovery;
 pub mod scan;
+#[deny(clippy::unwrap_used, clippy::indexing_slicing)]
+mod state;
+#[deny(clippy::unwrap_used, clippy::indexing_slicing)]
+mod wal;
+
+pub use config::{StoreConfig, SyncPolicy};
+pub use engine::{LogStats, Store, StoreHealth, StoreStats};
+pub use error::StoreError;
+pub use recovery::{RecoveryReport, ReplayProgress, TornTail};
+pub use state::record::fuzz_state;
+pub use wal::latency::LatencySnapshot;

@@ -1,0 +1,193 @@
+//! The [`Store`]: one open data folder, behind the storage traits.
+//!
+//! How an append travels:
+//!
+//! ```text
+//! append() ─▶ queue ─▶ appender thread ─▶ queue ─▶ WAL thread ─▶ answer
+//!                      prepare, encode,            write group,
+//!                      apply to the head           one fsync
+//! ```
+//!
+//! Constraints:
+//! - One thread prepares and applies, so that the WAL's order is the head's order; it works on the
+//!   next batches while the WAL thread waits for the disk.
+//! - A batch is in the head before it is durable: a reader may see what a crash then takes back,
+//!   but never misses what was acknowledged.
+//! - State commits go their own way ([`state`](crate::state)) and meet the head under the same
+//!   lock as the appender.
+//! - Nothing that waits or works long runs on the caller's async thread.
+
+mod append;
+mod ingest;
+mod open;
+mod read;
+mod stats;
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use skopos_model::storage::{
+    Append, Committed, ErrorKind, StateCommit, StateKind, StateLog, StateRecord, StorageError,
+};
+use skopos_model::{Appended, SignalBatch};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::error::StoreError;
+use crate::fs::LockGuard;
+use crate::head::Head;
+use crate::recovery::{RecoveryReport, ReplayProgress};
+use crate::state::StateMap;
+use crate::state::writer::Command;
+use crate::wal::poison::Poison;
+use crate::wal::writer::LogCounters;
+use append::Request;
+use ingest::Ingest;
+pub use stats::{LogStats, StoreHealth, StoreStats};
+
+/// One open data folder.
+///
+/// Cheap to share behind an `Arc`. Dropping it waits for what is queued to be written; better is
+/// [`close`](Store::close).
+pub struct Store {
+    head: Arc<Head>,
+    ingest: Arc<Ingest>,
+    max_head_bytes: u64,
+    state: Arc<RwLock<StateMap>>,
+    wal: LogHandle,
+    state_log: LogHandle,
+    progress: ReplayProgress,
+    report: RecoveryReport,
+    /// Empty once closed.
+    running: RwLock<Option<Running>>,
+    /// Each thread holds a receiver; all gone means all ended.
+    ended: watch::Sender<()>,
+    /// Taken by whoever waits for the threads.
+    threads: Mutex<Option<(Vec<JoinHandle<()>>, LockGuard)>>,
+}
+
+/// What is known of a log from outside its thread.
+#[derive(Clone)]
+struct LogHandle {
+    poison: Poison,
+    counters: Arc<LogCounters>,
+}
+
+/// The ways to the threads; dropping them tells the threads to end.
+struct Running {
+    appends: mpsc::Sender<Request>,
+    commits: mpsc::Sender<Command>,
+}
+
+impl Store {
+    /// What opening found.
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.report
+    }
+
+    /// Counts for `/metrics`; cheap.
+    pub fn stats(&self) -> StoreStats {
+        stats::collect(self)
+    }
+
+    /// What a readiness probe wants to know; cheap.
+    pub fn health(&self) -> StoreHealth {
+        let open = self.running(|running| running.is_some());
+        StoreHealth {
+            wal_writable: open && self.wal.poison.cause().is_none(),
+            state_writable: open && self.state_log.poison.cause().is_none(),
+            wal_failure: self.wal.poison.cause().map(str::to_owned),
+            state_failure: self.state_log.poison.cause().map(str::to_owned),
+            head_full: self.head.size_bytes() > self.max_head_bytes,
+            replay_finished: self.progress.is_finished(),
+            replay_fraction: self.progress.fraction(),
+        }
+    }
+
+    /// Writes and syncs what is queued, marks the logs as closed, and lets the data folder go.
+    /// Appends and commits from now on fail with [`ErrorKind::Unavailable`]; reads go on. Fails when
+    /// a log could not be brought to a good end. Closing again does nothing.
+    pub async fn close(&self) -> Result<(), StorageError> {
+        drop(self.take_running());
+        self.ended.closed().await;
+        self.join();
+        self.wal.poison.check().and_then(|()| self.state_log.poison.check())?;
+        Ok(())
+    }
+
+    fn take_running(&self) -> Option<Running> {
+        self.running.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn running<T>(&self, ask: impl FnOnce(Option<&Running>) -> T) -> T {
+        ask(self.running.read().unwrap_or_else(PoisonError::into_inner).as_ref())
+    }
+
+    fn join(&self) {
+        let taken = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((threads, lock)) = taken {
+            for thread in threads {
+                // A thread that panicked has said so on stderr; its log counts as poisoned.
+                let _ = thread.join();
+            }
+            drop(lock);
+        }
+    }
+
+    async fn commit_command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StorageError> {
+        let sender = self.running(|running| running.map(|running| running.commits.clone()));
+        let sender = sender.ok_or(StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| self.state_log.poison.error("its thread has ended");
+        sender.send(command(reply)).await.map_err(|_| gone(()))?;
+        Ok(answer.await.map_err(|_| gone(()))??)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        drop(self.take_running());
+        self.join();
+    }
+}
+
+#[async_trait]
+impl Append for Store {
+    async fn append(&self, batch: SignalBatch) -> Result<Appended, StorageError> {
+        if batch.is_empty() {
+            return Ok(Appended::default());
+        }
+        let sender = self.running(|running| running.map(|running| running.appends.clone()));
+        let sender = sender.ok_or(StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| self.wal.poison.error("its thread has ended");
+        sender.send(Request { batch, reply }).await.map_err(|_| gone(()))?;
+        Ok(answer.await.map_err(|_| gone(()))??)
+    }
+}
+
+#[async_trait]
+impl StateLog for Store {
+    async fn commit(&self, commit: StateCommit) -> Result<Committed, StorageError> {
+        self.commit_command(|reply| Command::Commit(commit, reply)).await
+    }
+
+    async fn load(&self, kind: StateKind) -> Result<Vec<StateRecord>, StorageError> {
+        Ok(self.state.read().map_err(broken)?.load(kind))
+    }
+
+    async fn last_slot(&self, source: &str) -> Result<Option<i64>, StorageError> {
+        Ok(self.state.read().map_err(broken)?.last_slot(source))
+    }
+
+    async fn compact(&self) -> Result<(), StorageError> {
+        self.commit_command(Command::Compact).await
+    }
+}
+
+fn broken<T>(_: PoisonError<T>) -> StorageError {
+    StorageError::new(ErrorKind::Internal, "state in memory is unusable after a panic")
+}

@@ -1,0 +1,115 @@
+//! The one way into the head for new data, whoever brings it, and the account of refusals.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use skopos_model::{MetricBatch, Rejection, SeriesSamples, SignalBatch};
+
+use crate::error::StoreError;
+use crate::head::{Head, Prepared, PreparedBatch};
+use crate::state::SampleSink;
+
+/// The head with what must be held while it is changed.
+pub(super) struct Ingest {
+    head: Arc<Head>,
+    max_head_bytes: u64,
+    /// Held from prepare to apply, so that no other batch comes between.
+    order: Mutex<()>,
+    pub(super) counters: IngestCounters,
+}
+
+/// What has come in and what was refused.
+#[derive(Default)]
+pub(super) struct IngestCounters {
+    /// Samples, records and spans accepted, by signal in the order of [`Signal`].
+    pub(super) accepted: [AtomicU64; 3],
+    /// Batches refused because the head was full.
+    pub(super) head_full: AtomicU64,
+    /// Items refused, by reason. Reasons are a closed set, so this stays small.
+    pub(super) rejected: Mutex<BTreeMap<Cow<'static, str>, u64>>,
+}
+
+/// The signals, as counters are indexed.
+#[derive(Clone, Copy)]
+pub(super) enum Signal {
+    Metrics = 0,
+    Logs = 1,
+    Traces = 2,
+}
+
+impl Ingest {
+    pub(super) fn new(head: Arc<Head>, max_head_bytes: u64) -> Self {
+        Self { head, max_head_bytes, order: Mutex::new(()), counters: IngestCounters::default() }
+    }
+
+    /// Prepares a batch, lets `log` take it down, and makes it readable, as one step. When `log`
+    /// fails, the batch is not applied.
+    pub(super) fn take_in<T>(
+        &self,
+        batch: SignalBatch,
+        log: impl FnOnce(&Prepared) -> Result<T, StoreError>,
+    ) -> Result<(T, u64, Vec<Rejection>), StoreError> {
+        let size_bytes = self.head.size_bytes();
+        if size_bytes > self.max_head_bytes {
+            self.counters.head_full.fetch_add(1, Ordering::Relaxed);
+            return Err(StoreError::HeadFull { size_bytes, max_bytes: self.max_head_bytes });
+        }
+        let signal = match &batch {
+            SignalBatch::Metrics(_) => Signal::Metrics,
+            SignalBatch::Logs(_) => Signal::Logs,
+            SignalBatch::Traces(_) => Signal::Traces,
+        };
+        let _order = self.lock_order();
+        let prepared = self.head.prepare(batch);
+        let logged = log(&prepared)?;
+        let Prepared { batch, accepted, rejected } = prepared;
+        if !batch.is_empty() {
+            self.head.apply(batch);
+        }
+        self.counters.count(signal, accepted, &rejected);
+        Ok((logged, accepted, rejected))
+    }
+
+    fn lock_order(&self) -> MutexGuard<'_, ()> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl IngestCounters {
+    fn count(&self, signal: Signal, accepted: u64, rejected: &[Rejection]) {
+        if let Some(counter) = self.accepted.get(signal as usize) {
+            counter.fetch_add(accepted, Ordering::Relaxed);
+        }
+        if !rejected.is_empty() {
+            let mut by_reason = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+            for rejection in rejected {
+                *by_reason.entry(rejection.reason.clone()).or_default() += rejection.count;
+            }
+        }
+    }
+}
+
+/// The samples of state commits. The head's bound does not apply to them: rules must go on.
+pub(super) struct CommitSamples(pub(super) Arc<Ingest>);
+
+impl SampleSink for CommitSamples {
+    fn prepare(&self, samples: Vec<SeriesSamples>) -> Vec<SeriesSamples> {
+        let ingest = &self.0;
+        let _order = ingest.lock_order();
+        let batch = MetricBatch { series: samples, metadata: Vec::new() };
+        let prepared = ingest.head.prepare(SignalBatch::Metrics(batch));
+        ingest.counters.count(Signal::Metrics, prepared.accepted, &prepared.rejected);
+        match prepared.batch {
+            PreparedBatch::Metrics(batch) => batch.series,
+            _ => Vec::new(),
+        }
+    }
+
+    fn apply(&self, samples: Vec<SeriesSamples>) {
+        let _order = self.0.lock_order();
+        let batch = MetricBatch { series: samples, metadata: Vec::new() };
+        self.0.head.apply(PreparedBatch::Metrics(batch));
+    }
+}

@@ -1,0 +1,154 @@
+//! Reading: everything comes from the head until there are blocks.
+//!
+//! The head's answers are synchronous and may take a while; on a runtime they run on its blocking
+//! pool, so that no query holds up the tasks beside it.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use async_trait::async_trait;
+use skopos_model::event::EventScan;
+use skopos_model::storage::{
+    ErrorKind, MetricMetadata, QueryBudget, SelectSeries, SeriesExemplars, SeriesSelect, SeriesSet,
+    StorageError,
+};
+use skopos_model::{TimeRange, TraceId};
+
+use super::Store;
+use crate::head::Head;
+use crate::scan::{Follower, ScanEvents};
+
+impl Store {
+    /// Runs a read where it may take its time.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Head) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let head = Arc::clone(&self.head);
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => runtime.spawn_blocking(move || read(&head)).await.map_err(|error| {
+                StorageError::with_source(ErrorKind::Internal, "read was aborted", error)
+            })?,
+            Err(_) => read(&head),
+        }
+    }
+}
+
+/// Cancels a budget when the future that charges it is dropped: the work on the blocking pool
+/// stops at its next look.
+struct CancelOnDrop(Option<QueryBudget>);
+
+impl CancelOnDrop {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.0 {
+            budget.cancel();
+        }
+    }
+}
+
+impl Store {
+    async fn budgeted<T: Send + 'static>(
+        &self,
+        budget: &QueryBudget,
+        read: impl FnOnce(&Head, &QueryBudget) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let guard = CancelOnDrop(Some(budget.clone()));
+        let budget = budget.clone();
+        let answer = self.read(move |head| read(head, &budget)).await;
+        guard.disarm();
+        answer
+    }
+}
+
+#[async_trait]
+impl SelectSeries for Store {
+    async fn select(
+        &self,
+        select: &SeriesSelect,
+        budget: &QueryBudget,
+    ) -> Result<SeriesSet, StorageError> {
+        let select = select.clone();
+        self.budgeted(budget, move |head, budget| head.select(&select, budget)).await
+    }
+
+    async fn label_names(
+        &self,
+        selects: &[SeriesSelect],
+        budget: &QueryBudget,
+    ) -> Result<Vec<String>, StorageError> {
+        let selects = selects.to_vec();
+        self.budgeted(budget, move |head, budget| head.label_names(&selects, budget)).await
+    }
+
+    async fn label_values(
+        &self,
+        name: &str,
+        selects: &[SeriesSelect],
+        budget: &QueryBudget,
+    ) -> Result<Vec<String>, StorageError> {
+        let (name, selects) = (name.to_owned(), selects.to_vec());
+        self.budgeted(budget, move |head, budget| head.label_values(&name, &selects, budget)).await
+    }
+
+    async fn metadata(&self, metric: Option<&str>) -> Result<MetricMetadata, StorageError> {
+        let metric = metric.map(str::to_owned);
+        self.read(move |head| Ok(head.metadata(metric.as_deref()))).await
+    }
+
+    async fn exemplars(
+        &self,
+        select: &SeriesSelect,
+        budget: &QueryBudget,
+    ) -> Result<Vec<SeriesExemplars>, StorageError> {
+        let select = select.clone();
+        self.budgeted(budget, move |head, budget| head.exemplars(&select, budget)).await
+    }
+}
+
+#[async_trait]
+impl ScanEvents for Store {
+    async fn scan(
+        &self,
+        scan: &EventScan,
+        budget: &QueryBudget,
+    ) -> Result<Vec<RecordBatch>, StorageError> {
+        let scan = scan.clone();
+        self.budgeted(budget, move |head, budget| head.scan(&scan, budget)).await
+    }
+
+    async fn trace(
+        &self,
+        id: TraceId,
+        budget: &QueryBudget,
+    ) -> Result<Vec<RecordBatch>, StorageError> {
+        self.budgeted(budget, move |head, budget| head.trace(id, budget)).await
+    }
+
+    async fn follow(
+        &self,
+        scan: &EventScan,
+        budget: &QueryBudget,
+    ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
+        let scan = scan.clone();
+        self.budgeted(budget, move |head, budget| head.follow(&scan, budget)).await
+    }
+
+    async fn services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
+        self.read(move |head| head.services(range)).await
+    }
+
+    async fn operations(
+        &self,
+        service: &str,
+        range: TimeRange,
+    ) -> Result<Vec<(String, String)>, StorageError> {
+        let service = service.to_owned();
+        self.read(move |head| head.operations(&service, range)).await
+    }
+}

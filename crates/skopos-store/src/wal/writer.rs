@@ -1,0 +1,218 @@
+//! The thread that writes the WAL.
+//!
+//! Constraints:
+//! - The queue is bounded ([`QUEUE_LEN`] frames); a full queue makes the appender wait, which makes
+//!   senders wait. Nothing is dropped.
+//! - A group ends when the queue is empty or [`GROUP_BYTES`] are together: an fsync never waits
+//!   for more work to come.
+//! - Each frame's callback is called exactly once, after durability (or, with an interval, after
+//!   the write), or with the reason why not.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use skopos_model::Clock;
+use tokio::sync::watch;
+
+use super::frame::CLOSED;
+use super::latency::Latency;
+use super::poison::Poison;
+use super::segment::SegmentWriter;
+use super::{LogFormat, WAL};
+use crate::config::SyncPolicy;
+use crate::error::StoreError;
+use crate::fs::Fs;
+
+/// Most frames that wait for the writer.
+const QUEUE_LEN: usize = 1024;
+/// Bytes after which a group is written even if more is waiting.
+const GROUP_BYTES: usize = 8 << 20;
+
+/// Told when its frame is durable, or why it is not.
+pub(crate) type Done = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A frame on its way.
+pub(crate) struct Write {
+    /// Frame kind.
+    pub(crate) kind: u8,
+    /// Encoded batch.
+    pub(crate) body: Vec<u8>,
+    /// Whom to tell.
+    pub(crate) done: Done,
+}
+
+/// Counts of a log's writer.
+#[derive(Debug, Default)]
+pub(crate) struct LogCounters {
+    /// Bytes on disk, all files of the log.
+    pub(crate) bytes: AtomicU64,
+    /// Frames written by this process.
+    pub(crate) frames: AtomicU64,
+    /// Groups written by this process.
+    pub(crate) groups: AtomicU64,
+    /// Fsyncs of frames with their durations.
+    pub(crate) fsyncs: Latency,
+}
+
+/// How a writer is set up.
+pub(crate) struct WriterSetup {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) dir: PathBuf,
+    pub(crate) sync: SyncPolicy,
+    pub(crate) segment_bytes: u64,
+    pub(crate) poison: Poison,
+    pub(crate) counters: Arc<LogCounters>,
+}
+
+/// Starts the thread with its first segment. It ends when all senders are gone, after it has
+/// written and synced what is queued, and lets `alive` go last.
+pub(crate) fn spawn(
+    setup: WriterSetup,
+    number: u64,
+    alive: watch::Receiver<()>,
+) -> Result<(SyncSender<Write>, JoinHandle<()>), StoreError> {
+    let format = WAL;
+    let segment = SegmentWriter::create(&*setup.fs, &setup.dir, &format, number)?;
+    setup.counters.bytes.fetch_add(segment.len(), Ordering::Relaxed);
+    let (sender, receiver) = mpsc::sync_channel(QUEUE_LEN);
+    let dir = setup.dir.clone();
+    let mut writer = Writer { setup, format, segment, sync_due: None };
+    let thread = std::thread::Builder::new()
+        .name("skopos-wal".into())
+        .spawn(move || {
+            writer.run(&receiver);
+            drop(alive);
+        })
+        .map_err(StoreError::io("start the writer of", &dir))?;
+    Ok((sender, thread))
+}
+
+struct Writer {
+    setup: WriterSetup,
+    format: LogFormat,
+    segment: SegmentWriter,
+    /// With an interval: when the oldest unsynced frame must be synced, on the monotonic clock.
+    sync_due: Option<Duration>,
+}
+
+impl Writer {
+    fn run(&mut self, queue: &Receiver<Write>) {
+        while let Some(group) = self.next_group(queue) {
+            if !group.is_empty() {
+                self.commit(group);
+            }
+        }
+        if self.setup.poison.check().is_ok() {
+            self.segment.push(CLOSED, &[]);
+            if let Err(error) = self.segment.write().and_then(|()| self.segment.sync()) {
+                self.setup.poison.set(error);
+            }
+        }
+    }
+
+    /// What is to be written together; empty after an interval's fsync; `None` at the end.
+    fn next_group(&mut self, queue: &Receiver<Write>) -> Option<Vec<Write>> {
+        let first = match self.sync_due {
+            None => queue.recv().ok()?,
+            Some(due) => {
+                let left = due.saturating_sub(self.setup.clock.monotonic());
+                match queue.recv_timeout(left) {
+                    Ok(write) => write,
+                    Err(RecvTimeoutError::Timeout) => {
+                        self.sync_or_poison();
+                        return Some(Vec::new());
+                    }
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                }
+            }
+        };
+        let mut bytes = first.body.len();
+        let mut group = vec![first];
+        while bytes < GROUP_BYTES && group.len() < QUEUE_LEN {
+            let Ok(write) = queue.try_recv() else { break };
+            bytes += write.body.len();
+            group.push(write);
+        }
+        Some(group)
+    }
+
+    fn commit(&mut self, group: Vec<Write>) {
+        let written = self.setup.poison.check().and_then(|()| self.write(&group));
+        if let Err(error) = written {
+            // The first failure names its file; everyone is told the same.
+            self.setup.poison.set(error);
+            for write in group {
+                (write.done)(self.setup.poison.check());
+            }
+            return;
+        }
+        self.setup.counters.frames.fetch_add(group.len() as u64, Ordering::Relaxed);
+        self.setup.counters.groups.fetch_add(1, Ordering::Relaxed);
+        for write in group {
+            (write.done)(Ok(()));
+        }
+    }
+
+    fn write(&mut self, group: &[Write]) -> Result<(), StoreError> {
+        let mut before = self.segment.len();
+        if before >= self.setup.segment_bytes {
+            self.rotate()?;
+            before = 0;
+        }
+        for write in group {
+            self.segment.push(write.kind, &write.body);
+        }
+        self.segment.write()?;
+        self.setup.counters.bytes.fetch_add(self.segment.len() - before, Ordering::Relaxed);
+        match self.setup.sync {
+            SyncPolicy::EachCommit => self.sync(),
+            SyncPolicy::Interval(interval) => {
+                let now = self.setup.clock.monotonic();
+                let due = *self.sync_due.get_or_insert(now + interval);
+                if now < due { Ok(()) } else { self.sync() }
+            }
+        }
+    }
+
+    /// Ends this segment and begins the next. Nothing goes into the next before this one is
+    /// durable.
+    fn rotate(&mut self) -> Result<(), StoreError> {
+        if self.segment.is_dirty() {
+            self.sync()?;
+        }
+        let next = self.segment.number() + 1;
+        let setup = &self.setup;
+        self.segment = SegmentWriter::create(&*setup.fs, &setup.dir, &self.format, next)?;
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.sync_due = None;
+        timed_sync(&mut self.segment, &*self.setup.clock, &self.setup.counters)
+    }
+
+    fn sync_or_poison(&mut self) {
+        if self.setup.poison.check().is_ok()
+            && let Err(error) = self.sync()
+        {
+            self.setup.poison.set(error);
+        }
+    }
+}
+
+/// Syncs a segment and counts how long it took.
+pub(crate) fn timed_sync(
+    segment: &mut SegmentWriter,
+    clock: &dyn Clock,
+    counters: &LogCounters,
+) -> Result<(), StoreError> {
+    let started: Duration = clock.monotonic();
+    segment.sync()?;
+    counters.fsyncs.observe(clock.monotonic().saturating_sub(started));
+    Ok(())
+}
