@@ -1,0 +1,56 @@
+//! OTLP/JSON into protobuf messages.
+//!
+//! Written by hand instead of using `opentelemetry-proto`'s serde feature, because that refuses
+//! input which the specification allows: `null` for any field, 64-bit integers as numbers and as
+//! strings everywhere, 32-bit ones as strings, `"NaN"` and `"Infinity"` in every float. Unknown
+//! fields are ignored, enum names are understood beside the numbers that OTLP demands, and an id
+//! that is not hexadecimal costs its record, not the request.
+
+mod messages;
+mod scalar;
+mod value;
+
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use serde::de::DeserializeOwned;
+
+use super::{DecodeError, OtlpEncoding};
+
+/// A JSON counterpart of a protobuf message or scalar.
+trait Mirror {
+    type Message;
+
+    /// Turns into what protobuf has.
+    fn message(self) -> Self::Message;
+}
+
+pub(super) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, DecodeError> {
+    parse::<messages::LogsRequest>(body)
+}
+
+pub(super) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, DecodeError> {
+    parse::<messages::TracesRequest>(body)
+}
+
+pub(super) fn metrics(body: &[u8]) -> Result<ExportMetricsServiceRequest, DecodeError> {
+    parse::<messages::MetricsRequest>(body)
+}
+
+fn parse<M: Mirror + DeserializeOwned>(body: &[u8]) -> Result<M::Message, DecodeError> {
+    let encoding = OtlpEncoding::Json;
+    let text = std::str::from_utf8(body).map_err(|error| DecodeError::InvalidUtf8 {
+        encoding,
+        offset: error.valid_up_to(),
+        field: String::new(),
+    })?;
+    serde_json::from_str::<M>(text).map(Mirror::message).map_err(|error| {
+        let line_start: usize =
+            text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+        DecodeError::Malformed {
+            encoding,
+            offset: (line_start + error.column()).min(text.len()),
+            message: error.to_string(),
+        }
+    })
+}
