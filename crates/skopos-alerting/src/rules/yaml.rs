@@ -1,0 +1,296 @@
+//! YAML as a tree in which every node knows the bytes it came from.
+//!
+//! Built on the event parser, not on serde: a rule file is checked as a whole, so one wrong node
+//! must not hide the others, and an offset *inside* a scalar (a PromQL error in a folded block)
+//! must lead back to its place in the file. Aliases share nodes and are never copied, so a file
+//! cannot blow up in memory. `<<` merge keys work as in YAML 1.1.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::rc::Rc;
+
+use granit_parser::{Event, Parser, ScalarStyle};
+
+/// A value of the document.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) kind: NodeKind,
+    /// Bytes of the source: the scalar with its quotes, or the start of a collection.
+    pub(crate) span: Range<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) enum NodeKind {
+    Null,
+    Scalar { text: String, style: ScalarStyle },
+    Sequence(Vec<Rc<Node>>),
+    Mapping(Vec<(Rc<Node>, Rc<Node>)>),
+}
+
+/// A document that is not YAML, or more than one document.
+#[derive(Debug)]
+pub(crate) struct SyntaxError {
+    pub(crate) offset: usize,
+    pub(crate) message: String,
+}
+
+/// Reads the one document of a text; `None` when it holds nothing.
+pub(crate) fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
+    let mut builder = Builder::default();
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| SyntaxError {
+            offset: error.marker().byte_offset().unwrap_or(text.len()).min(text.len()),
+            message: error.info(),
+        })?;
+        let span = span.byte_range().unwrap_or(0..0);
+        builder.event(event, span)?;
+    }
+    Ok(builder.root)
+}
+
+#[derive(Default)]
+struct Builder {
+    root: Option<Rc<Node>>,
+    open: Vec<Open>,
+    anchors: HashMap<usize, Rc<Node>>,
+}
+
+struct Open {
+    anchor: usize,
+    start: usize,
+    is_mapping: bool,
+    items: Vec<Rc<Node>>,
+}
+
+impl Builder {
+    fn event(&mut self, event: Event<'_>, span: Range<usize>) -> Result<(), SyntaxError> {
+        match event {
+            Event::Scalar(text, style, anchor, _) => {
+                let is_null = style == ScalarStyle::Plain
+                    && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let kind = match is_null {
+                    true => NodeKind::Null,
+                    false => NodeKind::Scalar { text: text.into_owned(), style },
+                };
+                self.add(Node { kind, span }, anchor)
+            }
+            Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _) => {
+                let is_mapping = matches!(event, Event::MappingStart(..));
+                self.open.push(Open { anchor, start: span.start, is_mapping, items: Vec::new() });
+                Ok(())
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let Some(open) = self.open.pop() else { return Ok(()) };
+                let kind = match open.is_mapping {
+                    true => NodeKind::Mapping(pairs(open.items)),
+                    false => NodeKind::Sequence(open.items),
+                };
+                self.add(Node { kind, span: open.start..span.end.max(open.start) }, open.anchor)
+            }
+            Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
+                Some(node) => self.place(node, span.start),
+                // Only a collection that contains itself gets here: it is not finished yet.
+                None => Err(SyntaxError {
+                    offset: span.start,
+                    message: "an alias stands inside the value it names".into(),
+                }),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
+        let offset = node.span.start;
+        let node = Rc::new(node);
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        self.place(node, offset)
+    }
+
+    fn place(&mut self, node: Rc<Node>, offset: usize) -> Result<(), SyntaxError> {
+        match self.open.last_mut() {
+            Some(open) => open.items.push(node),
+            None if self.root.is_none() => self.root = Some(node),
+            None => {
+                let message =
+                    "a second YAML document begins here; Prometheus would silently ignore it";
+                return Err(SyntaxError { offset, message: message.into() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Pairs keys with values and applies `<<`: keys written in the mapping itself win.
+fn pairs(items: Vec<Rc<Node>>) -> Vec<(Rc<Node>, Rc<Node>)> {
+    let mut own = Vec::new();
+    let mut merged: Vec<(Rc<Node>, Rc<Node>)> = Vec::new();
+    let mut items = items.into_iter();
+    while let (Some(key), Some(value)) = (items.next(), items.next()) {
+        if !key.is_plain("<<") {
+            own.push((key, value));
+            continue;
+        }
+        match &value.kind {
+            NodeKind::Mapping(inner) => merged.extend(inner.iter().cloned()),
+            NodeKind::Sequence(list) => merged.extend(list.iter().flat_map(|node| {
+                let NodeKind::Mapping(inner) = &node.kind else { return Vec::new() };
+                inner.clone()
+            })),
+            _ => own.push((key.clone(), value.clone())),
+        }
+    }
+    for (key, value) in merged {
+        let Some(name) = key.text() else { continue };
+        if !own.iter().any(|(k, _)| k.text() == Some(name)) {
+            own.push((key, value));
+        }
+    }
+    own
+}
+
+impl Node {
+    /// The text of a scalar.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.kind {
+            NodeKind::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    fn is_plain(&self, want: &str) -> bool {
+        matches!(&self.kind, NodeKind::Scalar { text, style: ScalarStyle::Plain } if text == want)
+    }
+
+    /// What kind of value this is, for messages.
+    pub(crate) fn kind_name(&self) -> &'static str {
+        match self.kind {
+            NodeKind::Null => "nothing",
+            NodeKind::Scalar { .. } => "a text",
+            NodeKind::Sequence(_) => "a list",
+            NodeKind::Mapping(_) => "a mapping",
+        }
+    }
+
+    /// Byte offset in the source of byte `offset` in the scalar's value.
+    ///
+    /// Folding, indentation and line ends only ever change white space, so the place is found by
+    /// counting the other characters on both sides; escapes in quotes count as the character they
+    /// stand for.
+    pub(crate) fn source_offset(&self, source: &str, offset: usize) -> usize {
+        let NodeKind::Scalar { text, style } = &self.kind else { return self.span.start };
+        let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        let before = &text[..offset.unwrap_or(0)];
+        let wanted = before.chars().filter(|c| !c.is_whitespace()).count();
+        let at_space = text[before.len()..].chars().next().is_none_or(char::is_whitespace);
+        let mut seen = 0;
+        let mut after_last = self.span.start;
+        let raw = source.get(self.span.clone()).unwrap_or("");
+        let mut characters = RawCharacters { raw, at: 0, style: *style };
+        while let Some((range, is_space)) = characters.next_character() {
+            if is_space {
+                continue;
+            }
+            if seen == wanted && !at_space {
+                return self.span.start + range.start;
+            }
+            seen += 1;
+            after_last = self.span.start + range.end;
+            if seen == wanted && at_space {
+                break;
+            }
+        }
+        after_last
+    }
+}
+
+/// Walks the characters that the source of a scalar stands for.
+struct RawCharacters<'a> {
+    raw: &'a str,
+    at: usize,
+    style: ScalarStyle,
+}
+
+impl RawCharacters<'_> {
+    /// The next character's bytes, and whether it is white space in the value or nothing at all.
+    fn next_character(&mut self) -> Option<(Range<usize>, bool)> {
+        let start = self.at;
+        let mut rest = self.raw[start..].chars();
+        let first = rest.next()?;
+        let second = rest.next();
+        let mut is_space = first.is_whitespace();
+        let mut length = first.len_utf8();
+        match (self.style, first, second) {
+            (ScalarStyle::SingleQuoted, '\'', Some('\'')) if start > 0 => length = 2,
+            (ScalarStyle::SingleQuoted, '\'', _) | (ScalarStyle::DoubleQuoted, '"', _) => {
+                is_space = true;
+            }
+            (ScalarStyle::DoubleQuoted, '\\', Some(escape)) => {
+                let digits = match escape {
+                    'x' => 2,
+                    'u' => 4,
+                    'U' => 8,
+                    _ => 0,
+                };
+                length = (1 + escape.len_utf8() + digits).min(self.raw.len() - start);
+                is_space = matches!(escape, 'n' | 't' | 'r' | ' ' | '\t' | '\n' | '\r' | '_')
+                    || matches!(escape, 'v' | 'f' | 'N' | 'L' | 'P');
+            }
+            _ => {}
+        }
+        while !self.raw.is_char_boundary(start + length) {
+            length += 1;
+        }
+        self.at = start + length;
+        Some((start..self.at, is_space))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(node: &Node, key: &str) -> Rc<Node> {
+        let NodeKind::Mapping(pairs) = &node.kind else { panic!("no mapping") };
+        pairs.iter().find(|(k, _)| k.text() == Some(key)).unwrap().1.clone()
+    }
+
+    #[test]
+    fn offsets_in_scalars_lead_back_to_the_file() {
+        let source = "a: |\n    sum(x)\n      / BAD\nb: >-\n    one\n    BAD two\nc: \"q\\\"\\u00e9\\n BAD\"\nd: 'it''s BAD'\ne: plain\n  BAD\n";
+        let root = parse(source).unwrap().unwrap();
+        for key in ["a", "b", "c", "d", "e"] {
+            let node = entry(&root, key);
+            let in_value = node.text().unwrap().find("BAD").unwrap();
+            let found = node.source_offset(source, in_value);
+            assert!(source[found..].starts_with("BAD"), "{key}: {:?}", &source[found..]);
+        }
+    }
+
+    #[test]
+    fn an_offset_at_the_end_points_behind_the_last_character() {
+        let source = "a: |\n    sum(\n\nb: 1\n";
+        let root = parse(source).unwrap().unwrap();
+        let node = entry(&root, "a");
+        assert_eq!(
+            node.source_offset(source, node.text().unwrap().len()),
+            source.find('(').unwrap() + 1
+        );
+    }
+
+    #[test]
+    fn merge_keys_and_aliases() {
+        let root = parse("base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}\n").unwrap().unwrap();
+        let used = entry(&root, "use");
+        assert_eq!(entry(&used, "x").text(), Some("1"));
+        assert_eq!(entry(&used, "y").text(), Some("3"));
+    }
+
+    #[test]
+    fn self_reference_and_second_document_are_errors() {
+        assert!(parse("a: &x [*x]\n").is_err());
+        assert!(parse("a: 1\n---\nb: 1\n").is_err());
+        assert!(parse("").unwrap().is_none());
+    }
+}
