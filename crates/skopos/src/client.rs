@@ -1,0 +1,194 @@
+//! An HTTP client that carries the request on: `traceparent`, `baggage` and `x-request-id` go with every call, and each call is
+//! a CLIENT span.
+//!
+//! Propagation does not depend on the span being enabled. The span ends when the response's headers are in.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Method};
+use reqwest::{IntoUrl, Request, Response, Url};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
+
+use crate::context;
+use crate::log::HTTP_TARGET;
+
+/// A `reqwest` client that propagates the current request. Cloning shares the connections.
+///
+/// ```no_run
+/// # async fn charge() -> Result<(), reqwest::Error> {
+/// let client = skopos::HttpClient::new(reqwest::Client::new());
+/// let response = client.post("http://payments.internal/charges").json(&vec![1, 2]).send().await?;
+/// # let _ = response;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    inner: reqwest::Client,
+    /// Hosts that ids are sent to; all when absent.
+    hosts: Option<Arc<[String]>>,
+}
+
+impl HttpClient {
+    /// Wraps a client.
+    pub fn new(inner: reqwest::Client) -> HttpClient {
+        HttpClient { inner, hosts: None }
+    }
+
+    /// Sends ids to these hosts only; one that begins with a dot stands for all below it (`.internal`). For services that
+    /// also call third parties.
+    #[must_use]
+    pub fn propagate_to<I: IntoIterator<Item: Into<String>>>(mut self, hosts: I) -> HttpClient {
+        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Starts a GET request.
+    pub fn get(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+
+    /// Starts a POST request.
+    pub fn post(&self, url: impl IntoUrl) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+
+    /// Starts a request.
+    pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
+        RequestBuilder { client: self.clone(), inner: self.inner.request(method, url) }
+    }
+
+    /// Sends a finished request.
+    ///
+    /// # Errors
+    /// What `reqwest` says.
+    pub async fn execute(&self, mut request: Request) -> Result<Response, reqwest::Error> {
+        let span = client_span(&request);
+        if self.propagates_to(request.url()) {
+            span.in_scope(|| inject(request.headers_mut()));
+        }
+        let result = self.inner.execute(request).instrument(span.clone()).await;
+        record_result(&span, &result);
+        result
+    }
+
+    fn propagates_to(&self, url: &Url) -> bool {
+        let Some(hosts) = &self.hosts else { return true };
+        let host = url.host_str().unwrap_or_default();
+        hosts.iter().any(|allowed| {
+            host.eq_ignore_ascii_case(allowed)
+                || (allowed.starts_with('.') && host.ends_with(allowed.as_str()))
+        })
+    }
+}
+
+/// A request under construction.
+#[derive(Debug)]
+#[must_use = "a request does nothing until it is sent"]
+pub struct RequestBuilder {
+    client: HttpClient,
+    inner: reqwest::RequestBuilder,
+}
+
+impl RequestBuilder {
+    /// Uses anything that `reqwest`'s builder can do.
+    pub fn with(
+        mut self,
+        change: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+    ) -> Self {
+        self.inner = change(self.inner);
+        self
+    }
+
+    /// Sets a header.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.with(|inner| inner.header(name, value))
+    }
+
+    /// Sets the body to JSON.
+    pub fn json<T: serde::Serialize + ?Sized>(self, body: &T) -> Self {
+        self.with(|inner| inner.json(body))
+    }
+
+    /// Sets the body.
+    pub fn body(self, body: impl Into<reqwest::Body>) -> Self {
+        self.with(|inner| inner.body(body))
+    }
+
+    /// Bounds the whole call.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|inner| inner.timeout(timeout))
+    }
+
+    /// Sends the request.
+    ///
+    /// # Errors
+    /// What `reqwest` says.
+    pub async fn send(self) -> Result<Response, reqwest::Error> {
+        let request = self.inner.build()?;
+        self.client.execute(request).await
+    }
+}
+
+fn client_span(request: &Request) -> Span {
+    let url = request.url();
+    // Neither credentials nor query: both carry secrets, and the path is enough to tell calls apart.
+    let full = format!(
+        "{}://{}{}",
+        url.scheme(),
+        url.authority().rsplit('@').next().unwrap_or_default(),
+        url.path()
+    );
+    let method = request.method().as_str();
+    tracing::info_span!(
+        target: HTTP_TARGET,
+        "http_call",
+        otel.name = method,
+        otel.kind = "client",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.response.status_code = Empty,
+        server.address = url.host_str(),
+        server.port = url.port_or_known_default().map(u64::from),
+        url.full = full,
+        "error.type" = Empty,
+    )
+}
+
+fn inject(headers: &mut HeaderMap) {
+    for (name, value) in context::propagation_headers() {
+        let name = HeaderName::from_static(name);
+        // What the caller set by hand stays.
+        if !headers.contains_key(&name)
+            && let Ok(value) = HeaderValue::from_str(&value)
+        {
+            headers.insert(name, value);
+        }
+    }
+}
+
+fn record_result(span: &Span, result: &Result<Response, reqwest::Error>) {
+    match result {
+        Ok(response) => {
+            let status = response.status();
+            span.record("http.response.status_code", u64::from(status.as_u16()));
+            if status.is_client_error() || status.is_server_error() {
+                span.record("otel.status_code", "ERROR");
+                span.record("error.type", status.as_str());
+            }
+        }
+        Err(error) => {
+            let kind = match error {
+                error if error.is_timeout() => "timeout",
+                error if error.is_connect() => "connect",
+                error if error.is_builder() => "invalid_request",
+                _ => "request_failed",
+            };
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", kind);
+        }
+    }
+}

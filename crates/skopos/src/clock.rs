@@ -1,0 +1,113 @@
+//! Time: one source that tests can stop, and its text form.
+//!
+//! Timestamps are RFC 3339 in UTC with microseconds, as the guide's log lines have them.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Where the SDK takes the wall clock from.
+#[derive(Clone)]
+pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl Clock {
+    pub(crate) fn system() -> Clock {
+        Clock(Arc::new(SystemTime::now))
+    }
+
+    pub(crate) fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Clock {
+        Clock(Arc::new(now))
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        (self.0)()
+    }
+}
+
+/// Nanoseconds since the epoch; 0 before it.
+pub(crate) fn unix_nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Seconds since the epoch, as a fraction.
+pub(crate) fn unix_seconds(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+/// Appends `2026-11-22T13:58:05.123456Z`.
+pub(crate) fn push_rfc3339(output: &mut String, time: SystemTime) {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let seconds = since.as_secs();
+    let (year, month, day) = civil_from_days(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    push_padded(output, year, 4);
+    output.push('-');
+    push_padded(output, month, 2);
+    output.push('-');
+    push_padded(output, day, 2);
+    output.push('T');
+    push_padded(output, hour, 2);
+    output.push(':');
+    push_padded(output, minute, 2);
+    output.push(':');
+    push_padded(output, second, 2);
+    output.push('.');
+    push_padded(output, u64::from(since.subsec_micros()), 6);
+    output.push('Z');
+}
+
+/// Returns [`push_rfc3339`]'s text.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let mut text = String::with_capacity(27);
+    push_rfc3339(&mut text, time);
+    text
+}
+
+fn push_padded(output: &mut String, mut number: u64, width: usize) {
+    let mut digits = [b'0'; 20];
+    let mut length = 0;
+    while number > 0 || length < width {
+        if let Some(slot) = digits.get_mut(19 - length) {
+            // A remainder of ten always fits.
+            *slot = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        }
+        number /= 10;
+        length += 1;
+    }
+    output.extend(digits.iter().skip(20 - length).map(|digit| char::from(*digit)));
+}
+
+/// Days since 1970-01-01 to year, month and day in the proleptic Gregorian calendar (eras of 400 years that begin in March).
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    #[test]
+    fn known_instants() {
+        for (seconds, micros, text) in [
+            (0, 0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_400, 1, "2000-02-29T00:00:00.000001Z"),
+            (1_709_251_199, 999_999, "2024-02-29T23:59:59.999999Z"),
+            (1_763_820_000, 500_000, "2025-11-22T14:00:00.500000Z"),
+            (4_102_444_800, 0, "2100-01-01T00:00:00.000000Z"),
+        ] {
+            let time = UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_micros(micros);
+            assert_eq!(rfc3339(time), text);
+        }
+    }
+}

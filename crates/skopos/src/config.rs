@@ -1,0 +1,384 @@
+//! Settings from the environment: the `OTEL_*` variables, `RUST_LOG`, `ENVIRONMENT` and `SKOPOS_LOG_FORMAT`.
+//!
+//! Reading is a pure function of a look-up. A value that cannot be used never stops a service from starting: the default
+//! holds and a warning says so, once logging works. What differs from the OpenTelemetry specification: spans wait at most 1 s
+//! before they are sent (the specification says 5 s), so that a trace can be looked at right away; and an endpoint on port
+//! 4317 without `OTEL_EXPORTER_OTLP_PROTOCOL` means the same host on 4318, because this SDK speaks http/protobuf only.
+
+use std::time::Duration;
+
+use crate::Service;
+
+/// How log lines are written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people at a terminal.
+    Pretty,
+}
+
+/// Which spans are recorded and exported.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Sampler {
+    AlwaysOn,
+    AlwaysOff,
+    Ratio(f64),
+    ParentAlwaysOn,
+    ParentAlwaysOff,
+    ParentRatio(f64),
+}
+
+/// Where one signal is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) url: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) timeout: Duration,
+}
+
+/// How one signal waits before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Batching {
+    /// Items that wait at most; more are dropped and counted.
+    pub(crate) queue: usize,
+    /// Items in one request.
+    pub(crate) batch: usize,
+    /// The longest wait before a request.
+    pub(crate) delay: Duration,
+}
+
+/// Everything that the environment can say.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) disabled: bool,
+    pub(crate) traces: Option<Endpoint>,
+    pub(crate) logs: Option<Endpoint>,
+    pub(crate) span_batching: Batching,
+    pub(crate) log_batching: Batching,
+    pub(crate) sampler: Sampler,
+    pub(crate) trace_context: bool,
+    pub(crate) baggage: bool,
+    pub(crate) filter: Option<String>,
+    pub(crate) format: Option<LogFormat>,
+    /// What could not be used, for a WARN each.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl Config {
+    /// What holds when the environment says nothing.
+    pub(crate) fn quiet() -> Config {
+        let mut service = Service::new("");
+        read(&mut service, |_| None)
+    }
+}
+
+/// Reads the settings, and what the environment says about the service, through a look-up of variables.
+pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<String>) -> Config {
+    let variable = |key: &str| {
+        variable(key).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    };
+    let mut warnings = Vec::new();
+    read_service(service, &variable, &mut warnings);
+
+    let traces = read_endpoint("TRACES", "v1/traces", &variable, &mut warnings);
+    let logs = read_endpoint("LOGS", "v1/logs", &variable, &mut warnings);
+    let (trace_context, baggage) = read_propagators(variable("OTEL_PROPAGATORS"), &mut warnings);
+    let sampler = read_sampler(
+        variable("OTEL_TRACES_SAMPLER"),
+        variable("OTEL_TRACES_SAMPLER_ARG"),
+        &mut warnings,
+    );
+    let span_batching = read_batching("OTEL_BSP", &variable, &mut warnings);
+    let log_batching = read_batching("OTEL_BLRP", &variable, &mut warnings);
+    let format =
+        match variable("SKOPOS_LOG_FORMAT").map(|value| value.to_ascii_lowercase()).as_deref() {
+            None => None,
+            Some("json") => Some(LogFormat::Json),
+            Some("pretty" | "text") => Some(LogFormat::Pretty),
+            Some(_) => {
+                warnings.push("SKOPOS_LOG_FORMAT is neither json nor pretty".to_owned());
+                None
+            }
+        };
+    Config {
+        disabled: variable("OTEL_SDK_DISABLED")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true")),
+        traces,
+        logs,
+        span_batching,
+        log_batching,
+        sampler,
+        trace_context,
+        baggage,
+        filter: variable("RUST_LOG"),
+        format,
+        warnings,
+    }
+}
+
+type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn read_service(service: &mut Service, variable: Lookup<'_>, warnings: &mut Vec<String>) {
+    if let Some(text) = variable("OTEL_RESOURCE_ATTRIBUTES") {
+        for (key, value) in pairs("OTEL_RESOURCE_ATTRIBUTES", &text, warnings) {
+            match key.as_str() {
+                "service.name" => service.name = value,
+                "service.version" => service.version = Some(value),
+                "deployment.environment" | "deployment.environment.name" => {
+                    service.environment = Some(value)
+                }
+                _ => {
+                    service.attributes.retain(|(existing, _)| *existing != key);
+                    service.attributes.push((key, value));
+                }
+            }
+        }
+    }
+    if let Some(name) = variable("OTEL_SERVICE_NAME") {
+        service.name = name;
+    }
+    if service.environment.is_none() {
+        service.environment = variable("ENVIRONMENT");
+    }
+}
+
+fn read_endpoint(
+    signal: &str,
+    path: &str,
+    variable: Lookup<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<Endpoint> {
+    let exporter = variable(&format!("OTEL_{signal}_EXPORTER"));
+    match exporter.as_deref() {
+        None | Some("otlp") => {}
+        Some("none") => return None,
+        Some(other) => {
+            warnings.push(format!("OTEL_{signal}_EXPORTER={other} is not supported: otlp or none"));
+            return None;
+        }
+    }
+    let either = |name: &str| {
+        variable(&format!("OTEL_EXPORTER_OTLP_{signal}_{name}"))
+            .or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{name}")))
+    };
+    let mut url = match variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")) {
+        Some(exact) => exact,
+        None => {
+            format!("{}/{path}", variable("OTEL_EXPORTER_OTLP_ENDPOINT")?.trim_end_matches('/'))
+        }
+    };
+    let is_http = url.starts_with("http://");
+    if !is_http && !(url.starts_with("https://") && cfg!(feature = "tls")) {
+        // The URL may hold credentials: it is not repeated.
+        let reason = if url.starts_with("https://") {
+            "needs the cargo feature `tls`"
+        } else {
+            "is no http URL"
+        };
+        warnings.push(format!("the OTLP endpoint for {signal} {reason}; nothing is exported"));
+        return None;
+    }
+    match either("PROTOCOL").as_deref() {
+        Some("http/protobuf") => {}
+        None => {
+            if url.contains(":4317/") {
+                url = url.replacen(":4317/", ":4318/", 1);
+                warnings.push(
+                    "port 4317 is OTLP over gRPC; this SDK speaks http/protobuf and uses port 4318 of that host"
+                        .to_owned(),
+                );
+            }
+        }
+        Some(other) => {
+            warnings.push(format!("OTLP protocol {other} is not supported: http/protobuf is used"));
+        }
+    }
+    let headers = either("HEADERS")
+        .map(|text| pairs("OTEL_EXPORTER_OTLP_HEADERS", &text, warnings))
+        .unwrap_or_default();
+    let timeout = either("TIMEOUT")
+        .and_then(|text| number("OTEL_EXPORTER_OTLP_TIMEOUT", &text, warnings))
+        .map_or(Duration::from_secs(10), Duration::from_millis);
+    Some(Endpoint { url, headers, timeout })
+}
+
+fn read_propagators(text: Option<String>, warnings: &mut Vec<String>) -> (bool, bool) {
+    let Some(text) = text else { return (true, true) };
+    let (mut trace_context, mut baggage) = (false, false);
+    for name in text.split(',').map(str::trim) {
+        match name {
+            "tracecontext" => trace_context = true,
+            "baggage" => baggage = true,
+            "none" | "" => {}
+            other => warnings.push(format!(
+                "propagator {other} is not supported: tracecontext, baggage or none"
+            )),
+        }
+    }
+    (trace_context, baggage)
+}
+
+fn read_sampler(
+    name: Option<String>,
+    argument: Option<String>,
+    warnings: &mut Vec<String>,
+) -> Sampler {
+    let mut ratio = || match argument.as_deref().map(str::parse::<f64>) {
+        None => 1.0,
+        Some(Ok(ratio)) if (0.0..=1.0).contains(&ratio) => ratio,
+        Some(_) => {
+            warnings.push(
+                "OTEL_TRACES_SAMPLER_ARG is no number from 0 to 1: every trace is sampled"
+                    .to_owned(),
+            );
+            1.0
+        }
+    };
+    match name.as_deref() {
+        None | Some("parentbased_always_on") => Sampler::ParentAlwaysOn,
+        Some("always_on") => Sampler::AlwaysOn,
+        Some("always_off") => Sampler::AlwaysOff,
+        Some("parentbased_always_off") => Sampler::ParentAlwaysOff,
+        Some("traceidratio") => Sampler::Ratio(ratio()),
+        Some("parentbased_traceidratio") => Sampler::ParentRatio(ratio()),
+        Some(other) => {
+            warnings
+                .push(format!("sampler {other} is not supported: parentbased_always_on is used"));
+            Sampler::ParentAlwaysOn
+        }
+    }
+}
+
+fn read_batching(prefix: &str, variable: Lookup<'_>, warnings: &mut Vec<String>) -> Batching {
+    let mut read = |name: &str, default: u64| {
+        let key = format!("{prefix}_{name}");
+        variable(&key).and_then(|text| number(&key, &text, warnings)).unwrap_or(default)
+    };
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX).clamp(1, 1_000_000);
+    let queue = size(read("MAX_QUEUE_SIZE", 4096));
+    Batching {
+        queue,
+        batch: size(read("MAX_EXPORT_BATCH_SIZE", 512)).min(queue),
+        delay: Duration::from_millis(read("SCHEDULE_DELAY", 1000)),
+    }
+}
+
+fn number(key: &str, text: &str, warnings: &mut Vec<String>) -> Option<u64> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        warnings.push(format!("{key} is no whole number: the default holds"));
+    }
+    parsed
+}
+
+/// Parses `key=value,key=value` with percent-encoded values.
+fn pairs(name: &str, text: &str, warnings: &mut Vec<String>) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                pairs.push((percent_decode(key.trim()), percent_decode(value.trim())));
+            }
+            _ => warnings.push(format!("{name} has an entry without key or `=`: it is ignored")),
+        }
+    }
+    pairs
+}
+
+fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while let Some(&byte) = bytes.get(index) {
+        let escaped = (byte == b'%')
+            .then(|| text.get(index + 1..index + 3))
+            .flatten()
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        decoded.push(escaped.unwrap_or(byte));
+        index += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sampler, read};
+    use crate::Service;
+    use std::time::Duration;
+
+    fn with(variables: &[(&str, &str)]) -> (Service, super::Config) {
+        let mut service = Service::new("built-in");
+        let config = read(&mut service, |key| {
+            variables.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned())
+        });
+        (service, config)
+    }
+
+    #[test]
+    fn nothing_set_means_no_export_and_full_propagation() {
+        let (service, config) = with(&[]);
+        assert_eq!(service.name, "built-in");
+        assert!(config.traces.is_none() && config.logs.is_none() && !config.disabled);
+        assert!(config.trace_context && config.baggage);
+        assert_eq!(config.sampler, Sampler::ParentAlwaysOn);
+        assert_eq!(config.warnings, [""; 0]);
+    }
+
+    #[test]
+    fn variables_are_honoured() {
+        let (service, config) = with(&[
+            ("OTEL_SERVICE_NAME", "orders"),
+            (
+                "OTEL_RESOURCE_ATTRIBUTES",
+                "service.name=other,service.version=1.2,deployment.environment=prod,team=a%2Cb",
+            ),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/"),
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs:1/custom"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20x"),
+            ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "250"),
+            ("OTEL_PROPAGATORS", "tracecontext"),
+            ("OTEL_TRACES_SAMPLER", "traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0.25"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+            ("RUST_LOG", "debug"),
+        ]);
+        assert_eq!((service.name.as_str(), service.version.as_deref()), ("orders", Some("1.2")));
+        assert!(service.is_production());
+        assert_eq!(service.attributes, [("team".to_owned(), "a,b".to_owned())]);
+        let traces = config.traces.unwrap();
+        assert_eq!(traces.url, "http://collector:4318/v1/traces");
+        assert_eq!(traces.headers, [("authorization".to_owned(), "Bearer x".to_owned())]);
+        assert_eq!(traces.timeout, Duration::from_millis(250));
+        assert_eq!(config.logs.unwrap().url, "http://logs:1/custom");
+        assert!(config.trace_context && !config.baggage);
+        assert_eq!(config.sampler, Sampler::Ratio(0.25));
+        assert_eq!(config.span_batching.delay, Duration::from_millis(50));
+        assert_eq!(config.filter.as_deref(), Some("debug"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_a_warning() {
+        let (_, config) = with(&[
+            ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
+            ("OTEL_PROPAGATORS", "b3,tracecontext"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "novalue"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
+        ]);
+        assert_eq!(config.warnings.len(), 6, "{:?}", config.warnings);
+        assert!(config.traces.is_none());
+    }
+
+    #[test]
+    fn the_grpc_port_is_translated_unless_the_protocol_is_said() {
+        let (_, config) = with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")]);
+        assert_eq!(config.traces.unwrap().url, "http://localhost:4318/v1/traces");
+        let (_, config) = with(&[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ]);
+        assert_eq!(config.traces.unwrap().url, "http://localhost:4317/v1/traces");
+    }
+}

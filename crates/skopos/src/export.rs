@@ -1,0 +1,280 @@
+//! Export by OTLP over http/protobuf: one mechanism for every signal.
+//!
+//! Each signal has a bounded queue and a thread of its own that takes batches from it, posts them, waits and retries as the
+//! OTLP specification says, and counts what it could not deliver. No async runtime takes part, so none can deadlock; the
+//! host's threads only ever push onto a queue. What does not fit into the queue is dropped and counted.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::config::{Batching, Endpoint};
+use crate::filter;
+
+pub(crate) mod logs;
+pub(crate) mod spans;
+mod transport;
+
+use transport::{Outcome, Transport};
+
+/// The longest that one batch is retried before it is given up.
+const RETRY_FOR: Duration = Duration::from_secs(60);
+const FIRST_BACKOFF: Duration = Duration::from_millis(250);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
+
+/// One kind of telemetry: how its items become a request.
+pub(crate) trait Signal: Send + Sync + 'static {
+    type Item: Send + 'static;
+
+    /// For names of threads and metrics: `logs`, `spans`.
+    const NAME: &'static str;
+
+    /// Encodes one export request.
+    fn encode(&self, items: Vec<Self::Item>) -> Vec<u8>;
+
+    /// Returns how many items the response says were refused, and why.
+    fn rejected(&self, response: &[u8]) -> u64;
+}
+
+/// What became of the items of one signal.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) exported: AtomicU64,
+    pub(crate) dropped_queue_full: AtomicU64,
+    pub(crate) dropped_refused: AtomicU64,
+    pub(crate) dropped_unreachable: AtomicU64,
+    pub(crate) failed_requests: AtomicU64,
+}
+
+impl Counts {
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped_queue_full.load(Ordering::Relaxed)
+            + self.dropped_refused.load(Ordering::Relaxed)
+            + self.dropped_unreachable.load(Ordering::Relaxed)
+    }
+}
+
+/// Sends items in batches. Cloning shares it.
+pub(crate) struct Exporter<S: Signal> {
+    shared: Arc<Shared<S>>,
+}
+
+impl<S: Signal> Clone for Exporter<S> {
+    fn clone(&self) -> Self {
+        Exporter { shared: self.shared.clone() }
+    }
+}
+
+impl<S: Signal> std::fmt::Debug for Exporter<S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Exporter").field("signal", &S::NAME).finish_non_exhaustive()
+    }
+}
+
+struct Shared<S: Signal> {
+    signal: S,
+    batching: Batching,
+    state: Mutex<State<S::Item>>,
+    /// For the thread: a batch is full, or a flush or the end is asked for.
+    wake: Condvar,
+    /// For those who flush: a batch was dealt with.
+    settled: Condvar,
+    counts: Counts,
+}
+
+struct State<T> {
+    queue: VecDeque<T>,
+    /// Items taken from the queue and not dealt with yet.
+    in_flight: usize,
+    /// Until when a flush is wanted; the thread neither delays nor retries beyond it.
+    flush_until: Option<Instant>,
+    is_closed: bool,
+}
+
+impl<S: Signal> Shared<S> {
+    fn lock(&self) -> MutexGuard<'_, State<S::Item>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Signal> Exporter<S> {
+    /// Starts the exporting thread.
+    pub(crate) fn spawn(signal: S, endpoint: &Endpoint, batching: Batching) -> Exporter<S> {
+        let shared = Arc::new(Shared {
+            signal,
+            batching,
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                in_flight: 0,
+                flush_until: None,
+                is_closed: false,
+            }),
+            wake: Condvar::new(),
+            settled: Condvar::new(),
+            counts: Counts::default(),
+        });
+        let transport = Transport::new(endpoint);
+        let for_thread = shared.clone();
+        let started =
+            std::thread::Builder::new().name(format!("skopos-{}", S::NAME)).spawn(move || {
+                filter::silence_thread();
+                run(&for_thread, &transport);
+            });
+        if started.is_err() {
+            // No thread to be had: everything is counted as dropped.
+            shared.lock().is_closed = true;
+        }
+        Exporter { shared }
+    }
+
+    /// Queues an item, or drops it when the queue is full.
+    pub(crate) fn push(&self, item: S::Item) {
+        let mut state = self.shared.lock();
+        if state.is_closed || state.queue.len() >= self.shared.batching.queue {
+            drop(state);
+            self.shared.counts.dropped_queue_full.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        state.queue.push_back(item);
+        let waiting = state.queue.len();
+        drop(state);
+        // The first item starts the delay, a full batch ends it.
+        if waiting == 1 || waiting == self.shared.batching.batch {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
+    /// Sends what is queued, at most until the deadline; returns how many items are left behind.
+    pub(crate) fn flush(&self, deadline: Instant) -> u64 {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        state.flush_until = Some(deadline);
+        shared.wake.notify_one();
+        loop {
+            let left = (state.queue.len() + state.in_flight) as u64;
+            let patience = deadline.saturating_duration_since(Instant::now());
+            if left == 0 || state.is_closed || patience == Duration::ZERO {
+                state.flush_until = None;
+                return left;
+            }
+            state = shared
+                .settled
+                .wait_timeout(state, patience)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Flushes and takes nothing more.
+    pub(crate) fn close(&self, deadline: Instant) -> u64 {
+        let left = self.flush(deadline);
+        let mut state = self.shared.lock();
+        state.is_closed = true;
+        state.queue.clear();
+        drop(state);
+        self.shared.wake.notify_one();
+        left
+    }
+}
+
+fn run<S: Signal>(shared: &Shared<S>, transport: &Transport) {
+    loop {
+        let batch = {
+            let mut state = shared.lock();
+            // Wait for the first item, then for more until the batch is full or the delay is over.
+            let mut send_at: Option<Instant> = None;
+            loop {
+                if state.is_closed {
+                    return;
+                }
+                let now = Instant::now();
+                if !state.queue.is_empty() {
+                    let due = *send_at.get_or_insert(now + shared.batching.delay);
+                    let is_due = state.queue.len() >= shared.batching.batch
+                        || state.flush_until.is_some()
+                        || now >= due;
+                    if is_due {
+                        break;
+                    }
+                    state = shared
+                        .wake
+                        .wait_timeout(state, due - now)
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0;
+                } else {
+                    state = shared.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+            let count = state.queue.len().min(shared.batching.batch);
+            state.in_flight = count;
+            state.queue.drain(..count).collect::<Vec<_>>()
+        };
+        let count = batch.len() as u64;
+        let body = shared.signal.encode(batch);
+        deliver(shared, transport, &body, count);
+        shared.lock().in_flight = 0;
+        shared.settled.notify_all();
+    }
+}
+
+/// Posts one batch until it is taken, refused, or not worth more patience.
+fn deliver<S: Signal>(shared: &Shared<S>, transport: &Transport, body: &[u8], count: u64) {
+    let counts = &shared.counts;
+    let started = Instant::now();
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let give_up = match shared.lock().flush_until {
+            Some(deadline) => deadline.min(started + RETRY_FOR),
+            None => started + RETRY_FOR,
+        };
+        let wait = match transport.post(body, give_up) {
+            Outcome::Taken { response } => {
+                let rejected = shared.signal.rejected(&response).min(count);
+                counts.dropped_refused.fetch_add(rejected, Ordering::Relaxed);
+                counts.exported.fetch_add(count - rejected, Ordering::Relaxed);
+                return;
+            }
+            Outcome::Refused => {
+                counts.failed_requests.fetch_add(1, Ordering::Relaxed);
+                counts.dropped_refused.fetch_add(count, Ordering::Relaxed);
+                return;
+            }
+            Outcome::TryAgain { after } => {
+                counts.failed_requests.fetch_add(1, Ordering::Relaxed);
+                after.unwrap_or(backoff)
+            }
+        };
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        if !pause(shared, wait, started) {
+            counts.dropped_unreachable.fetch_add(count, Ordering::Relaxed);
+            return;
+        }
+    }
+}
+
+/// Waits before the next attempt; returns whether there should be one.
+fn pause<S: Signal>(shared: &Shared<S>, wait: Duration, started: Instant) -> bool {
+    let until = Instant::now() + wait;
+    let mut state = shared.lock();
+    loop {
+        let now = Instant::now();
+        let give_up = match state.flush_until {
+            Some(deadline) => deadline.min(started + RETRY_FOR),
+            None => started + RETRY_FOR,
+        };
+        if state.is_closed || until >= give_up {
+            return false;
+        }
+        if now >= until {
+            return true;
+        }
+        // A flush wakes this up, so that its deadline counts at once.
+        state =
+            shared.wake.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}

@@ -1,0 +1,131 @@
+//! Finished spans as OTLP, redacted before they are queued.
+
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SpanData, SpanProcessor};
+use prost::Message as _;
+use skopos_redact::{REDACTED, Redactor};
+
+use super::logs::scope;
+use super::{Exporter, Signal};
+
+/// The signal of spans.
+pub(crate) struct Spans {
+    pub(crate) resource: Resource,
+}
+
+impl Signal for Spans {
+    type Item = Span;
+    const NAME: &'static str = "spans";
+
+    fn encode(&self, items: Vec<Span>) -> Vec<u8> {
+        ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                resource: Some(self.resource.clone()),
+                scope_spans: vec![ScopeSpans {
+                    scope: Some(scope()),
+                    spans: items,
+                    ..ScopeSpans::default()
+                }],
+                ..ResourceSpans::default()
+            }],
+        }
+        .encode_to_vec()
+    }
+
+    fn rejected(&self, response: &[u8]) -> u64 {
+        ExportTraceServiceResponse::decode(response)
+            .ok()
+            .and_then(|response| response.partial_success)
+            .map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0))
+    }
+}
+
+/// Redacts ended spans and queues them for export.
+#[derive(Debug)]
+pub(crate) struct Processor {
+    pub(crate) exporter: Exporter<Spans>,
+    pub(crate) redactor: Redactor,
+}
+
+impl SpanProcessor for Processor {
+    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &opentelemetry::Context) {}
+
+    fn on_end(&self, data: SpanData) {
+        if !data.span_context.is_sampled() {
+            return;
+        }
+        let mut span = Span::from(data);
+        redact(&self.redactor, &mut span);
+        self.exporter.push(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        // Flushing is bounded and belongs to `Telemetry`.
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+fn redact(redactor: &Redactor, span: &mut Span) {
+    redact_in_place(redactor, &mut span.name);
+    if let Some(status) = &mut span.status {
+        redact_in_place(redactor, &mut status.message);
+    }
+    redact_attributes(redactor, &mut span.attributes);
+    for event in &mut span.events {
+        redact_in_place(redactor, &mut event.name);
+        redact_attributes(redactor, &mut event.attributes);
+    }
+    for link in &mut span.links {
+        redact_attributes(redactor, &mut link.attributes);
+    }
+}
+
+fn redact_attributes(redactor: &Redactor, attributes: &mut [KeyValue]) {
+    for attribute in attributes {
+        let is_denied = redactor.redact_name(&attribute.key);
+        let Some(value) = attribute.value.as_mut().and_then(|value| value.value.as_mut()) else {
+            continue;
+        };
+        if is_denied {
+            *value = any_value::Value::StringValue(REDACTED.to_owned());
+        } else {
+            redact_value(redactor, value);
+        }
+    }
+}
+
+fn redact_value(redactor: &Redactor, value: &mut any_value::Value) {
+    match value {
+        any_value::Value::StringValue(text) => redact_in_place(redactor, text),
+        any_value::Value::IntValue(number) => {
+            if !redactor.redact_text(&number.to_string()).hits.is_empty() {
+                *value = any_value::Value::StringValue(REDACTED.to_owned());
+            }
+        }
+        any_value::Value::ArrayValue(array) => {
+            for value in array.values.iter_mut().filter_map(|value| value.value.as_mut()) {
+                redact_value(redactor, value);
+            }
+        }
+        any_value::Value::KvlistValue(list) => redact_attributes(redactor, &mut list.values),
+        _ => {}
+    }
+}
+
+fn redact_in_place(redactor: &Redactor, text: &mut String) {
+    if let std::borrow::Cow::Owned(redacted) = redactor.redact_text(text).text {
+        *text = redacted;
+    }
+}

@@ -1,0 +1,81 @@
+//! What is logged and what is traced: one global filter.
+//!
+//! `RUST_LOG` decides about events. Spans of level INFO and above are always on, whatever it says: turning logs down must not
+//! turn traces off. There is no per-layer filter, because those can lose spans (see tracing's issue 2519). Nothing that the
+//! exporters do is ever seen: their threads are marked, and marked threads are silent.
+
+use std::cell::Cell;
+
+use tracing::level_filters::LevelFilter;
+use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+use tracing_subscriber::{EnvFilter, registry::LookupSpan};
+
+thread_local! {
+    static SILENT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Silences the current thread for good: for threads that export telemetry.
+pub(crate) fn silence_thread() {
+    SILENT.with(|silent| silent.set(true));
+}
+
+fn is_silent() -> bool {
+    SILENT.try_with(Cell::get).unwrap_or(true)
+}
+
+/// The global filter.
+pub(crate) struct SignalFilter {
+    events: EnvFilter,
+}
+
+impl SignalFilter {
+    pub(crate) fn new(events: EnvFilter) -> SignalFilter {
+        SignalFilter { events }
+    }
+}
+
+fn is_traced(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span() && *metadata.level() <= Level::INFO
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SignalFilter {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        let interest = Layer::<S>::register_callsite(&self.events, metadata);
+        if is_traced(metadata) || !interest.is_never() {
+            // Never `always`: a silent thread is only found out when it asks.
+            return Interest::sometimes();
+        }
+        interest
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
+        !is_silent() && (is_traced(metadata) || self.events.enabled(metadata, context))
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(Layer::<S>::max_level_hint(&self.events)?.max(LevelFilter::INFO))
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        self.events.on_new_span(attributes, id, context);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        Layer::<S>::on_record(&self.events, id, values, context);
+    }
+
+    fn on_enter(&self, id: &Id, context: Context<'_, S>) {
+        self.events.on_enter(id, context);
+    }
+
+    fn on_exit(&self, id: &Id, context: Context<'_, S>) {
+        self.events.on_exit(id, context);
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        self.events.on_close(id, context);
+    }
+}

@@ -1,0 +1,255 @@
+//! The HTTP layer: request id, server span, the three RED metrics and one access line, for every request, correlated.
+//!
+//! It promises:
+//! - the request id is the caller's `x-request-id`, else `x-correlation-id`, else a new one; it is on every line, echoed in the
+//!   response and passed on by [`HttpClient`](crate::HttpClient);
+//! - metric labels are bounded: the endpoint is the route template (`unmatched` without one), an unknown method is `_OTHER`;
+//! - every request is counted once, when its body has been sent or given up: a panic as 500, a client that went away
+//!   before the response as 499;
+//! - `/health/*` and `/metrics` are served without span, metric or access line.
+//!
+//! With axum, put it on the router (`Router::layer`), where the route is known.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Extensions, Method, Request, Response, StatusCode, Uri};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::context::{self, RequestContext};
+use crate::metrics::{Bounded, Counter, Family, Gauge, Histogram, LabelValue, Registry, buckets};
+
+mod body;
+mod future;
+mod observation;
+
+pub use body::ObservedBody;
+pub use future::ResponseFuture;
+
+use observation::Observation;
+
+/// What the endpoint label says when no route matched.
+pub(crate) const UNMATCHED: &str = "unmatched";
+
+crate::labels! {
+    pub(crate) struct RequestLabels { method: MethodLabel, endpoint: Bounded<200> }
+}
+
+crate::labels! {
+    pub(crate) struct ResponseLabels { method: MethodLabel, endpoint: Bounded<200>, status_code: StatusLabel }
+}
+
+/// A method of RFC 9110 or 5789, or `_OTHER`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MethodLabel(&'static str);
+
+impl From<&Method> for MethodLabel {
+    fn from(method: &Method) -> MethodLabel {
+        const KNOWN: &[&str] =
+            &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+        MethodLabel(
+            KNOWN.iter().find(|known| **known == method.as_str()).copied().unwrap_or("_OTHER"),
+        )
+    }
+}
+
+impl LabelValue for MethodLabel {
+    const LIMIT: usize = 10;
+
+    fn label(&self) -> &str {
+        self.0
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StatusLabel(StatusCode);
+
+impl LabelValue for StatusLabel {
+    const LIMIT: usize = 100;
+
+    fn label(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// The three RED metrics, named as the guide names them.
+#[derive(Clone)]
+pub(crate) struct RedMetrics {
+    requests: Family<ResponseLabels, Counter>,
+    duration: Family<RequestLabels, Histogram>,
+    in_progress: Family<RequestLabels, Gauge>,
+}
+
+impl RedMetrics {
+    pub(crate) fn register(registry: &Registry) -> RedMetrics {
+        RedMetrics {
+            requests: registry.counter_family("http_requests_total", "Total HTTP requests"),
+            duration: registry.histogram_family(
+                "http_request_duration_seconds",
+                "Request duration",
+                buckets::HTTP,
+            ),
+            in_progress: registry.gauge_family("http_requests_in_progress", "In-flight requests"),
+        }
+    }
+}
+
+/// Finds the route template of a request.
+type RouteOf = Arc<dyn Fn(&Method, &Uri, &Extensions) -> Option<Cow<'static, str>> + Send + Sync>;
+
+/// Instruments a service; made by [`Telemetry::http_layer`](crate::Telemetry::http_layer).
+#[derive(Clone)]
+pub struct HttpLayer {
+    settings: Arc<Settings>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) metrics: RedMetrics,
+    pub(crate) trace_context: bool,
+    pub(crate) baggage: bool,
+    route: RouteOf,
+    excluded: Vec<String>,
+}
+
+impl std::fmt::Debug for HttpLayer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("HttpLayer")
+            .field("excluded", &self.settings.excluded)
+            .finish_non_exhaustive()
+    }
+}
+
+impl HttpLayer {
+    pub(crate) fn new(metrics: RedMetrics, trace_context: bool, baggage: bool) -> HttpLayer {
+        HttpLayer {
+            settings: Arc::new(Settings {
+                metrics,
+                trace_context,
+                baggage,
+                route: Arc::new(matched_path),
+                excluded: vec!["/metrics".to_owned(), "/health".to_owned(), "/health/".to_owned()],
+            }),
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Settings)) -> HttpLayer {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+
+    /// Finds the route template by a function of one's own, for services without axum's router. `None` is `unmatched`. At
+    /// most 200 different templates are kept apart.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).build()?.0;
+    /// let layer = telemetry.http_layer().route_from(|_method, uri, _extensions| {
+    ///     uri.path().starts_with("/orders/").then(|| "/orders/{id}".into())
+    /// });
+    /// # let _ = layer;
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
+    #[must_use]
+    pub fn route_from(
+        self,
+        route: impl Fn(&Method, &Uri, &Extensions) -> Option<Cow<'static, str>> + Send + Sync + 'static,
+    ) -> HttpLayer {
+        self.with(|settings| settings.route = Arc::new(route))
+    }
+
+    /// Leaves a path alone; one that ends in `/` stands for all below it. `/metrics` and `/health/` are left alone anyway.
+    #[must_use]
+    pub fn exclude(self, path: impl Into<String>) -> HttpLayer {
+        self.with(|settings| settings.excluded.push(path.into()))
+    }
+
+    /// Starts a new trace for every request, whatever the caller sent: for services at the edge.
+    #[must_use]
+    pub fn ignore_incoming_trace(self) -> HttpLayer {
+        self.with(|settings| {
+            settings.trace_context = false;
+            settings.baggage = false;
+        })
+    }
+}
+
+#[cfg(feature = "axum")]
+fn matched_path(_: &Method, _: &Uri, extensions: &Extensions) -> Option<Cow<'static, str>> {
+    let path = extensions.get::<axum::extract::MatchedPath>()?;
+    Some(Cow::Owned(path.as_str().to_owned()))
+}
+
+#[cfg(not(feature = "axum"))]
+fn matched_path(_: &Method, _: &Uri, _: &Extensions) -> Option<Cow<'static, str>> {
+    None
+}
+
+impl Settings {
+    fn is_excluded(&self, path: &str) -> bool {
+        self.excluded.iter().any(|excluded| {
+            path == excluded || (excluded.ends_with('/') && path.starts_with(excluded.as_str()))
+        })
+    }
+}
+
+impl<S> Layer<S> for HttpLayer {
+    type Service = HttpService<S>;
+
+    fn layer(&self, inner: S) -> HttpService<S> {
+        HttpService { inner, settings: self.settings.clone() }
+    }
+}
+
+/// An instrumented service.
+#[derive(Clone)]
+pub struct HttpService<S> {
+    inner: S,
+    settings: Arc<Settings>,
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for HttpService<S> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("HttpService").field("inner", &self.inner).finish_non_exhaustive()
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for HttpService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: http_body::Body,
+{
+    type Response = Response<ObservedBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture<S::Future> {
+        if self.settings.is_excluded(request.uri().path()) {
+            return ResponseFuture::new(self.inner.call(request), None);
+        }
+        let headers = request.headers();
+        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let remote = self
+            .settings
+            .trace_context
+            .then(|| context::parse_traceparent(header("traceparent")?, header("tracestate")))
+            .flatten();
+        let baggage = self.settings.baggage.then(|| context::baggage(headers)).flatten();
+        let caller = RequestContext { request_id: context::request_id(headers), remote, baggage };
+        let route = (self.settings.route)(request.method(), request.uri(), request.extensions());
+        let observation = Observation::start(self.settings.clone(), caller, route, &request);
+
+        let scope = observation.context.enter();
+        let entered = observation.span.enter();
+        let future = self.inner.call(request);
+        drop(entered);
+        drop(scope);
+        ResponseFuture::new(future, Some(observation))
+    }
+}

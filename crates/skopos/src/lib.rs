@@ -1,0 +1,94 @@
+//! Telemetry for a Rust service in two lines: structured, redacted, correlated logs; traces; RED, business and saturation
+//! metrics; the three health probes; context propagation.
+//!
+//! It is **not** a collector, a dashboard or an alerting engine (`skopos serve` is), and not a wrapper to hide `tracing`: log
+//! with `tracing`'s own macros, and use `#[tracing::instrument]` for spans of business logic.
+//!
+//! It promises: it never blocks or panics its host; what cannot be kept is dropped, counted and shown on `/metrics`; one
+//! redactor stands before every sink; shutting down is bounded on every runtime and says what was lost; no type of
+//! OpenTelemetry is part of this API.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use axum::{Router, routing::get};
+//! use skopos::health::Health;
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let telemetry = skopos::init()?; // OTEL_*, RUST_LOG, ENVIRONMENT
+//!     let health = Health::builder().critical("database", || async { Ok::<(), std::io::Error>(()) }).build();
+//!     let orders = telemetry.metrics().counter("orders_placed_total", "Orders placed.");
+//!     let app = Router::new()
+//!         .route("/orders", get(|| async move {
+//!             orders.inc();
+//!             tracing::info!(order_id = "o-1", "order placed"); // request_id, trace_id and span_id come along
+//!             "placed"
+//!         }))
+//!         .merge(telemetry.ops_router(health.clone())) // /metrics and /health/*
+//!         .layer(telemetry.http_layer()); // request id, span, RED metrics, one access line
+//!     health.mark_started();
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!     axum::serve(listener, app).with_graceful_shutdown(skopos::shutdown_signal(health)).await?;
+//!     eprintln!("{}", telemetry.shutdown(Duration::from_secs(5)).await);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | what production monitoring asks for | where it is |
+//! |---|---|
+//! | structured log lines with service, version, environment and ids | [`init`], [`Telemetry::builder`] |
+//! | nothing secret in logs, spans, panics, health answers | [`Builder::redact`], [`redact`] |
+//! | request id in, bound, echoed, passed on | [`Telemetry::http_layer`], [`HttpClient`], [`current_request_id`] |
+//! | traces, W3C context | [`Telemetry::http_layer`], [`HttpClient`], [`propagation_headers`] |
+//! | rate, errors, duration | [`Telemetry::http_layer`]: `http_requests_total`, `http_request_duration_seconds`, `http_requests_in_progress` |
+//! | business metrics with bounded labels | [`Telemetry::metrics`], [`label_values!`], [`labels!`], [`metrics::Bounded`] |
+//! | saturation | [`metrics::Registry::gauge_fn`] |
+//! | live, ready, startup | [`health::Health`], [`Telemetry::ops_router`], [`Telemetry::serve_ops`] |
+//! | graceful end | [`shutdown_signal`], [`Telemetry::shutdown`] |
+//!
+//! Features, all additive: `axum` (router, route templates), `otlp` (export), `reqwest` (client), `tls` (OTLP over https).
+
+mod clock;
+mod config;
+mod context;
+#[cfg(feature = "otlp")]
+mod export;
+mod filter;
+pub mod health;
+mod http;
+mod log;
+pub mod metrics;
+mod service;
+mod shutdown;
+mod telemetry;
+
+#[cfg(feature = "reqwest")]
+mod client;
+#[cfg(feature = "axum")]
+mod ops;
+
+pub use config::LogFormat;
+pub use context::{current_request_id, current_trace_id, propagation_headers};
+pub use http::{HttpLayer, HttpService, ObservedBody, ResponseFuture};
+pub use service::Service;
+pub use shutdown::{ShutdownReport, shutdown_signal, shutdown_signal_after};
+pub use skopos_redact as redact;
+pub use telemetry::{Builder, InitError, Telemetry, TelemetryLayer, init};
+
+#[cfg(feature = "reqwest")]
+pub use client::{HttpClient, RequestBuilder};
+#[cfg(feature = "axum")]
+pub use ops::OpsServer;
+
+/// Names the service after the crate that calls it, with that crate's version.
+///
+/// ```
+/// let service = skopos::service!();
+/// # let _ = service;
+/// ```
+#[macro_export]
+macro_rules! service {
+    () => {
+        $crate::Service::new(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION"))
+    };
+}

@@ -1,0 +1,267 @@
+//! Log lines: from a `tracing` event to one redacted record, and from there to every sink.
+//!
+//! The record is redacted once, while it is collected; the sinks (JSON, pretty, OTLP) only ever see the redacted form. Fields
+//! of the enclosing spans come first, those of the event last, and the last value of a name wins, so no key repeats. The
+//! names `timestamp`, `level`, `service`, `version`, `environment`, `trace_id` and `span_id` belong to the line: an event's
+//! own field of such a name is shown as `event.<name>`.
+
+use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
+
+use skopos_redact::Redactor;
+use tracing::dispatcher::WeakDispatch;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record as SpanRecord};
+use tracing::{Dispatch, Event, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::clock::Clock;
+use crate::context::{self, BoundRequestId, RequestContext, TraceIds};
+
+pub(crate) mod json;
+pub(crate) mod panic;
+pub(crate) mod pretty;
+pub(crate) mod record;
+pub(crate) mod writer;
+
+use record::{Record, Value};
+
+/// The target of spans that the SDK makes itself. Their many semantic fields are not repeated on each line.
+pub(crate) const HTTP_TARGET: &str = "skopos::http";
+
+/// Takes finished records. Must not block and must not log.
+pub(crate) trait Sink: Send + Sync {
+    fn write(&self, record: &Record);
+}
+
+/// Fields of a span, redacted when they were recorded.
+struct SpanFields(Vec<(&'static str, Value)>);
+
+/// Turns events into records.
+pub(crate) struct LogLayer {
+    redactor: Redactor,
+    clock: Clock,
+    sinks: Vec<Box<dyn Sink>>,
+    dispatch: OnceLock<WeakDispatch>,
+}
+
+thread_local! {
+    /// One record a thread, so that a line does not allocate. Taken out while in use: a field whose `Debug` logs finds none
+    /// and makes its own.
+    static RECORD: Cell<Option<Box<Record>>> = const { Cell::new(None) };
+}
+
+impl LogLayer {
+    pub(crate) fn new(redactor: Redactor, clock: Clock, sinks: Vec<Box<dyn Sink>>) -> LogLayer {
+        LogLayer { redactor, clock, sinks, dispatch: OnceLock::new() }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
+    fn on_register_dispatch(&self, subscriber: &Dispatch) {
+        let _ = self.dispatch.set(subscriber.downgrade());
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut fields = SpanFields(Vec::new());
+        let mut request_id = None;
+        let mut collect = Collect {
+            redactor: &self.redactor,
+            put: |name, value| put(&mut fields.0, name, value),
+        };
+        if span.metadata().target() == HTTP_TARGET {
+            attributes.record(&mut RequestIdOf(&mut request_id));
+        } else {
+            attributes.record(&mut collect);
+        }
+        let mut extensions = span.extensions_mut();
+        if let Some(id) = request_id {
+            extensions.replace(BoundRequestId(id));
+        }
+        extensions.replace(fields);
+    }
+
+    fn on_record(&self, id: &Id, values: &SpanRecord<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if span.metadata().target() == HTTP_TARGET {
+            return;
+        }
+        // Collected before the extensions are locked: a value's `Debug` is foreign code.
+        let mut recorded = Vec::new();
+        values.record(&mut Collect {
+            redactor: &self.redactor,
+            put: |name, value| put(&mut recorded, name, value),
+        });
+        if let Some(fields) = span.extensions_mut().get_mut::<SpanFields>() {
+            for (name, value) in recorded {
+                put(&mut fields.0, name, value);
+            }
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if self.sinks.is_empty() {
+            return;
+        }
+        let metadata = event.metadata();
+        let mut record = RECORD.try_with(Cell::take).ok().flatten().unwrap_or_default();
+        record.reset(self.clock.now(), *metadata.level(), metadata.target());
+        let span = context.event_span(event);
+        if let Some(span) = &span {
+            record.trace = self.trace_of(&span.id());
+            for ancestor in span.scope().from_root() {
+                let extensions = ancestor.extensions();
+                if let Some(BoundRequestId(id)) = extensions.get::<BoundRequestId>() {
+                    record.request_id = Some(id.clone());
+                }
+                if let Some(SpanFields(fields)) = extensions.get::<SpanFields>() {
+                    for (name, value) in fields {
+                        record.put(name, value.clone());
+                    }
+                }
+            }
+        }
+        if record.request_id.is_none() || record.trace.is_none() {
+            fill_from_request(&mut record);
+        }
+        {
+            let record = &mut *record;
+            event.record(&mut Collect {
+                redactor: &self.redactor,
+                put: |name, value| record.put(name, value),
+            });
+        }
+        for sink in &self.sinks {
+            sink.write(&record);
+        }
+        let _ = RECORD.try_with(|kept| kept.set(Some(record)));
+    }
+}
+
+impl LogLayer {
+    fn trace_of(&self, id: &Id) -> Option<TraceIds> {
+        context::trace_of(&self.dispatch.get()?.upgrade()?, id)
+    }
+}
+
+/// Where the request's span is filtered out, the request itself still knows its ids.
+fn fill_from_request(record: &mut Record) {
+    let Some(request) = RequestContext::current() else { return };
+    if record.trace.is_none() {
+        record.trace = request.remote.as_ref().map(TraceIds::from);
+    }
+    record.request_id.get_or_insert(request.request_id);
+}
+
+fn put(fields: &mut Vec<(&'static str, Value)>, name: &'static str, value: Value) {
+    match fields.iter_mut().find(|(existing, _)| *existing == name) {
+        Some((_, existing)) => *existing = value,
+        None => fields.push((name, value)),
+    }
+}
+
+/// Redacts values while they are visited.
+struct Collect<'r, F> {
+    redactor: &'r Redactor,
+    put: F,
+}
+
+impl<F: FnMut(&'static str, Value)> Collect<'_, F> {
+    fn text(&mut self, field: &Field, text: &str) {
+        let name = field_name(field);
+        if name == "message" {
+            (self.put)(name, Value::Text(self.redactor.redact_text(text).text.into()));
+        } else {
+            (self.put)(name, Value::Text(self.redactor.redact_value(name, text).into()));
+        }
+    }
+
+    fn plain(&mut self, field: &Field, value: Value) {
+        let name = field_name(field);
+        let hidden = self.redactor.redact_name(name);
+        // A card number may also come as a number.
+        let is_secret = hidden
+            || match &value {
+                Value::Signed(number) => {
+                    !self.redactor.redact_text(&number.to_string()).hits.is_empty()
+                }
+                Value::Unsigned(number) => {
+                    !self.redactor.redact_text(&number.to_string()).hits.is_empty()
+                }
+                _ => false,
+            };
+        (self.put)(
+            name,
+            if is_secret { Value::Text(skopos_redact::REDACTED.into()) } else { value },
+        );
+    }
+}
+
+/// `r#type` is the field `type`.
+fn field_name(field: &Field) -> &'static str {
+    let name = field.name();
+    name.strip_prefix("r#").unwrap_or(name)
+}
+
+impl<F: FnMut(&'static str, Value)> Visit for Collect<'_, F> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.plain(field, Value::Float(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.plain(field, Value::Signed(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.plain(field, Value::Unsigned(value));
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.text(field, &value.to_string());
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.text(field, &value.to_string());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.plain(field, Value::Bool(value));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        let mut text = value.to_string();
+        let mut source = value.source();
+        // Bounded: a cause may, wrongly, name itself.
+        for _ in 0..16 {
+            let Some(cause) = source else { break };
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        self.text(field, &text);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.text(field, &record::debug_text(value));
+    }
+}
+
+/// Finds the request id that the HTTP layer gave its span.
+struct RequestIdOf<'a>(&'a mut Option<Arc<str>>);
+
+impl Visit for RequestIdOf<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "request_id" {
+            *self.0 = Some(Arc::from(value));
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
+}

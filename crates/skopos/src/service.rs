@@ -1,0 +1,80 @@
+//! Who speaks: name, version and environment, on every log line and as the OpenTelemetry resource.
+
+/// The service that the telemetry is about.
+///
+/// ```
+/// let service = skopos::Service::new("order-service").version(env!("CARGO_PKG_VERSION")).environment("production");
+/// assert_eq!(service.name(), "order-service");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    pub(crate) name: String,
+    pub(crate) version: Option<String>,
+    pub(crate) environment: Option<String>,
+    pub(crate) attributes: Vec<(String, String)>,
+}
+
+impl Service {
+    /// Names a service (`service.name`).
+    pub fn new(name: impl Into<String>) -> Service {
+        Service { name: name.into(), version: None, environment: None, attributes: Vec::new() }
+    }
+
+    /// Sets `service.version`.
+    #[must_use]
+    pub fn version(mut self, version: impl Into<String>) -> Service {
+        self.version = Some(version.into());
+        self
+    }
+
+    /// Sets `deployment.environment.name`; `production` (or `prod`) turns on JSON log lines.
+    #[must_use]
+    pub fn environment(mut self, environment: impl Into<String>) -> Service {
+        self.environment = Some(environment.into());
+        self
+    }
+
+    /// Adds a resource attribute.
+    #[must_use]
+    pub fn attribute(mut self, key: impl Into<String>, value: impl Into<String>) -> Service {
+        self.attributes.push((key.into(), value.into()));
+        self
+    }
+
+    /// Returns the name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn is_production(&self) -> bool {
+        self.environment.as_deref().is_some_and(|environment| {
+            environment.eq_ignore_ascii_case("production")
+                || environment.eq_ignore_ascii_case("prod")
+        })
+    }
+
+    /// The attributes of the OpenTelemetry resource, without repeats.
+    pub(crate) fn resource(&self) -> Vec<(String, String)> {
+        let mut resource = vec![("service.name".to_owned(), self.name.clone())];
+        let mut put = |key: &str, value: String| {
+            if !resource.iter().any(|(existing, _)| existing == key) {
+                resource.push((key.to_owned(), value));
+            }
+        };
+        if let Some(version) = &self.version {
+            put("service.version", version.clone());
+        }
+        if let Some(environment) = &self.environment {
+            // The guide's name and the one that replaced it in the semantic conventions.
+            put("deployment.environment.name", environment.clone());
+            put("deployment.environment", environment.clone());
+        }
+        for (key, value) in &self.attributes {
+            put(key, value.clone());
+        }
+        put("telemetry.sdk.name", "skopos".to_owned());
+        put("telemetry.sdk.language", "rust".to_owned());
+        put("telemetry.sdk.version", env!("CARGO_PKG_VERSION").to_owned());
+        resource
+    }
+}

@@ -1,0 +1,83 @@
+//! Going down in order: first not ready, then flushed, always bounded, with a report of what was lost.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::health::Health;
+
+/// What became of the telemetry, when it was shut down.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Log records and spans that a collector took, since the start.
+    pub exported: u64,
+    /// Log records that were not delivered: dropped earlier or left behind now.
+    pub logs_lost: u64,
+    /// Spans that were not delivered.
+    pub spans_lost: u64,
+    /// Lines that standard output did not take.
+    pub lines_lost: u64,
+    /// Whether the time was up before everything was flushed.
+    pub timed_out: bool,
+}
+
+impl ShutdownReport {
+    /// Returns whether everything arrived.
+    pub fn is_complete(&self) -> bool {
+        self.logs_lost + self.spans_lost + self.lines_lost == 0 && !self.timed_out
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_complete() {
+            return write!(formatter, "telemetry flushed, nothing lost");
+        }
+        write!(
+            formatter,
+            "telemetry lost: {} log records, {} spans, {} lines{}",
+            self.logs_lost,
+            self.spans_lost,
+            self.lines_lost,
+            if self.timed_out { " (time was up)" } else { "" }
+        )
+    }
+}
+
+/// Completes on Ctrl-C or SIGTERM, after the service has been marked not ready. For `with_graceful_shutdown`.
+pub async fn shutdown_signal(health: Health) {
+    shutdown_signal_after(health, Duration::ZERO).await;
+}
+
+/// As [`shutdown_signal`], and then waits for load balancers to notice (one period of their readiness probe).
+pub async fn shutdown_signal_after(health: Health, grace: Duration) {
+    wait_for_signal().await;
+    health.mark_draining();
+    tracing::info!(target: "skopos", "shutting down");
+    if grace > Duration::ZERO {
+        tokio::time::sleep(grace).await;
+    }
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            // Without the handler SIGTERM ends the process anyway.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() {
+    let _ = tokio::signal::ctrl_c().await;
+}
