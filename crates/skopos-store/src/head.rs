@@ -34,6 +34,7 @@ use skopos_model::storage::{
 use skopos_model::{Clock, SignalBatch, TimeRange, TraceId};
 
 pub use prepared::{Prepared, PreparedBatch};
+pub(crate) use scan::project;
 
 use crate::event;
 use crate::scan::Follower;
