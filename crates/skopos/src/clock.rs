@@ -3,7 +3,7 @@
 //! Timestamps are RFC 3339 in UTC with microseconds, as the guide's log lines have them.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the SDK takes the wall clock from.
 #[derive(Clone)]
@@ -11,7 +11,7 @@ pub(crate) struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
 
 impl Clock {
     pub(crate) fn system() -> Clock {
-        Clock(Arc::new(SystemTime::now))
+        Clock(Arc::new(now))
     }
 
     pub(crate) fn from_fn(now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Clock {
@@ -21,6 +21,18 @@ impl Clock {
     pub(crate) fn now(&self) -> SystemTime {
         (self.0)()
     }
+}
+
+/// The wall clock, where no [`Clock`] is at hand: exemplars and probe answers.
+#[expect(clippy::disallowed_methods, reason = "the one place where the SDK reads the wall clock")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// The monotonic clock, for durations and deadlines.
+#[expect(clippy::disallowed_methods, reason = "durations and bounded waits are about real time")]
+pub(crate) fn instant() -> Instant {
+    Instant::now()
 }
 
 /// Nanoseconds since the epoch; 0 before it.

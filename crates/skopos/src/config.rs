@@ -170,13 +170,11 @@ fn read_endpoint(
         }
     };
     let is_http = url.starts_with("http://");
-    if !is_http && !(url.starts_with("https://") && cfg!(feature = "tls")) {
+    let is_https = url.starts_with("https://");
+    let is_usable = is_http || (is_https && cfg!(feature = "tls"));
+    if !is_usable {
         // The URL may hold credentials: it is not repeated.
-        let reason = if url.starts_with("https://") {
-            "needs the cargo feature `tls`"
-        } else {
-            "is no http URL"
-        };
+        let reason = if is_https { "needs the cargo feature `tls`" } else { "is no http URL" };
         warnings.push(format!("the OTLP endpoint for {signal} {reason}; nothing is exported"));
         return None;
     }

@@ -217,7 +217,12 @@ pub(crate) fn request_id(headers: &http::HeaderMap) -> Arc<str> {
                 .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         fits.then(|| Arc::from(id))
     });
-    accepted.unwrap_or_else(|| Arc::from(uuid::Uuid::now_v7().to_string()))
+    accepted.unwrap_or_else(|| Arc::from(new_request_id()))
+}
+
+/// Makes a request id: a UUID that begins with the time.
+pub fn new_request_id() -> String {
+    uuid::Uuid::now_v7().to_string()
 }
 
 /// Returns the caller's baggage if it is of a bearable size.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::clock;
 use crate::config::{Batching, Endpoint};
 use crate::filter;
 
@@ -157,7 +158,7 @@ impl<S: Signal> Exporter<S> {
         shared.wake.notify_one();
         loop {
             let left = (state.queue.len() + state.in_flight) as u64;
-            let patience = deadline.saturating_duration_since(Instant::now());
+            let patience = deadline.saturating_duration_since(clock::instant());
             if left == 0 || state.is_closed || patience == Duration::ZERO {
                 state.flush_until = None;
                 return left;
@@ -192,7 +193,7 @@ fn run<S: Signal>(shared: &Shared<S>, transport: &Transport) {
                 if state.is_closed {
                     return;
                 }
-                let now = Instant::now();
+                let now = clock::instant();
                 if !state.queue.is_empty() {
                     let due = *send_at.get_or_insert(now + shared.batching.delay);
                     let is_due = state.queue.len() >= shared.batching.batch
@@ -225,7 +226,7 @@ fn run<S: Signal>(shared: &Shared<S>, transport: &Transport) {
 /// Posts one batch until it is taken, refused, or not worth more patience.
 fn deliver<S: Signal>(shared: &Shared<S>, transport: &Transport, body: &[u8], count: u64) {
     let counts = &shared.counts;
-    let started = Instant::now();
+    let started = clock::instant();
     let mut backoff = FIRST_BACKOFF;
     loop {
         let give_up = match shared.lock().flush_until {
@@ -259,10 +260,10 @@ fn deliver<S: Signal>(shared: &Shared<S>, transport: &Transport, body: &[u8], co
 
 /// Waits before the next attempt; returns whether there should be one.
 fn pause<S: Signal>(shared: &Shared<S>, wait: Duration, started: Instant) -> bool {
-    let until = Instant::now() + wait;
+    let until = clock::instant() + wait;
     let mut state = shared.lock();
     loop {
-        let now = Instant::now();
+        let now = clock::instant();
         let give_up = match state.flush_until {
             Some(deadline) => deadline.min(started + RETRY_FOR),
             None => started + RETRY_FOR,

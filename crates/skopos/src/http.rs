@@ -2,7 +2,7 @@
 //!
 //! It promises:
 //! - the request id is the caller's `x-request-id`, else `x-correlation-id`, else a new one; it is on every line, echoed in the
-//!   response and passed on by [`HttpClient`](crate::HttpClient);
+//!   response and passed on by [`reqwest::Client`](crate::reqwest::Client);
 //! - metric labels are bounded: the endpoint is the route template (`unmatched` without one), an unknown method is `_OTHER`;
 //! - every request is counted once, when its body has been sent or given up: a panic as 500, a client that went away
 //!   before the response as 499;

@@ -17,7 +17,7 @@
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let telemetry = skopos::init()?; // OTEL_*, RUST_LOG, ENVIRONMENT
 //!     let health = Health::builder().critical("database", || async { Ok::<(), std::io::Error>(()) }).build();
-//!     let orders = telemetry.metrics().counter("orders_placed_total", "Orders placed.");
+//!     let orders = telemetry.registry().counter("orders_placed_total", "Orders placed.");
 //!     let app = Router::new()
 //!         .route("/orders", get(|| async move {
 //!             orders.inc();
@@ -38,10 +38,10 @@
 //! |---|---|
 //! | structured log lines with service, version, environment and ids | [`init`], [`Telemetry::builder`] |
 //! | nothing secret in logs, spans, panics, health answers | [`Builder::redact`], [`redact`] |
-//! | request id in, bound, echoed, passed on | [`Telemetry::http_layer`], [`HttpClient`], [`current_request_id`] |
-//! | traces, W3C context | [`Telemetry::http_layer`], [`HttpClient`], [`propagation_headers`] |
+//! | request id in, bound, echoed, passed on | [`Telemetry::http_layer`], [`reqwest::Client`], [`current_request_id`] |
+//! | traces, W3C context | [`Telemetry::http_layer`], [`reqwest::Client`], [`propagation_headers`] |
 //! | rate, errors, duration | [`Telemetry::http_layer`]: `http_requests_total`, `http_request_duration_seconds`, `http_requests_in_progress` |
-//! | business metrics with bounded labels | [`Telemetry::metrics`], [`label_values!`], [`labels!`], [`metrics::Bounded`] |
+//! | business metrics with bounded labels | [`Telemetry::registry`], [`label_values!`], [`labels!`], [`metrics::Bounded`] |
 //! | saturation | [`metrics::Registry::gauge_fn`] |
 //! | live, ready, startup | [`health::Health`], [`Telemetry::ops_router`], [`Telemetry::serve_ops`] |
 //! | graceful end | [`shutdown_signal`], [`Telemetry::shutdown`] |
@@ -62,21 +62,19 @@ mod service;
 mod shutdown;
 mod telemetry;
 
-#[cfg(feature = "reqwest")]
-mod client;
 #[cfg(feature = "axum")]
 mod ops;
+#[cfg(feature = "reqwest")]
+pub mod reqwest;
 
 pub use config::LogFormat;
-pub use context::{current_request_id, current_trace_id, propagation_headers};
+pub use context::{current_request_id, current_trace_id, new_request_id, propagation_headers};
 pub use http::{HttpLayer, HttpService, ObservedBody, ResponseFuture};
 pub use service::Service;
 pub use shutdown::{ShutdownReport, shutdown_signal, shutdown_signal_after};
 pub use skopos_redact as redact;
 pub use telemetry::{Builder, InitError, Telemetry, TelemetryLayer, init};
 
-#[cfg(feature = "reqwest")]
-pub use client::{HttpClient, RequestBuilder};
 #[cfg(feature = "axum")]
 pub use ops::OpsServer;
 

@@ -11,7 +11,7 @@ use skopos_redact::Redactor;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry as SpanRegistry};
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{self, Config, LogFormat, Sampler};
 use crate::filter::SignalFilter;
 use crate::http::{HttpLayer, RedMetrics};
@@ -406,7 +406,7 @@ impl Telemetry {
     }
 
     /// Returns the registry for metrics of one's own.
-    pub fn metrics(&self) -> &Registry {
+    pub fn registry(&self) -> &Registry {
         &self.inner.metrics
     }
 
@@ -422,8 +422,8 @@ impl Telemetry {
 
     /// Returns a client that propagates the current request.
     #[cfg(feature = "reqwest")]
-    pub fn http_client(&self, client: reqwest::Client) -> crate::HttpClient {
-        crate::HttpClient::new(client)
+    pub fn reqwest(&self, client: reqwest::Client) -> crate::reqwest::Client {
+        crate::reqwest::Client::new(client)
     }
 
     /// Returns a router with `/metrics` and the three probes.
@@ -450,7 +450,7 @@ impl Telemetry {
 
     /// Sends and writes what is waiting, for at most `timeout`; returns whether all of it went.
     pub fn flush(&self, timeout: Duration) -> bool {
-        let (left, is_written) = self.inner.flush(Instant::now() + timeout, false);
+        let (left, is_written) = self.inner.flush(clock::instant() + timeout, false);
         left == (0, 0) && is_written
     }
 
@@ -472,7 +472,7 @@ impl Telemetry {
 
     /// As [`Telemetry::shutdown`], for code without a runtime.
     pub fn shutdown_blocking(&self, timeout: Duration) -> ShutdownReport {
-        self.inner.shutdown(Instant::now() + timeout)
+        self.inner.shutdown(clock::instant() + timeout)
     }
 
     fn warn_about_debug(&self) {
@@ -503,7 +503,7 @@ impl Inner {
         let _ = closing;
         // A flush that only just missed still deserves its lines.
         let is_written = self.writer.as_ref().is_none_or(|writer| {
-            writer.flush(deadline.max(Instant::now() + Duration::from_millis(50)))
+            writer.flush(deadline.max(clock::instant() + Duration::from_millis(50)))
         });
         (left, is_written)
     }
@@ -587,7 +587,7 @@ fn register_exporter<S: export::Signal>(metrics: &Registry, exporter: &Exporter<
 impl Drop for Inner {
     fn drop(&mut self) {
         if !self.is_down.load(Ordering::Relaxed) {
-            self.shutdown(Instant::now() + DROP_PATIENCE);
+            self.shutdown(clock::instant() + DROP_PATIENCE);
         }
     }
 }

@@ -109,10 +109,10 @@ fn redact_attributes(redactor: &Redactor, attributes: &mut [KeyValue]) {
 fn redact_value(redactor: &Redactor, value: &mut any_value::Value) {
     match value {
         any_value::Value::StringValue(text) => redact_in_place(redactor, text),
-        any_value::Value::IntValue(number) => {
-            if !redactor.redact_text(&number.to_string()).hits.is_empty() {
-                *value = any_value::Value::StringValue(REDACTED.to_owned());
-            }
+        any_value::Value::IntValue(number)
+            if !redactor.redact_text(&number.to_string()).hits.is_empty() =>
+        {
+            *value = any_value::Value::StringValue(REDACTED.to_owned());
         }
         any_value::Value::ArrayValue(array) => {
             for value in array.values.iter_mut().filter_map(|value| value.value.as_mut()) {

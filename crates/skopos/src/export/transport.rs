@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ureq::Agent;
 use ureq::http::StatusCode;
 
+use crate::clock;
 use crate::config::Endpoint;
 
 /// Longest answer that is read; a partial-success message is far shorter.
@@ -46,7 +47,7 @@ impl Transport {
 
     /// Posts a body; gives up at the endpoint's timeout or the deadline, whichever comes first.
     pub(crate) fn post(&self, body: &[u8], deadline: Instant) -> Outcome {
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = deadline.saturating_duration_since(clock::instant());
         let timeout = self.endpoint.timeout.min(left);
         if timeout == Duration::ZERO {
             return Outcome::TryAgain { after: None };

@@ -11,6 +11,7 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::{MethodLabel, RequestLabels, ResponseLabels, Settings, StatusLabel, UNMATCHED};
+use crate::clock;
 use crate::context::{self, RequestContext};
 use crate::log::HTTP_TARGET;
 use crate::metrics::{Bounded, LabelValue as _};
@@ -48,7 +49,7 @@ impl Observation {
         route: Option<Cow<'static, str>>,
         request: &Request<B>,
     ) -> Observation {
-        let started = Instant::now();
+        let started = clock::instant();
         let method = MethodLabel::from(request.method());
         let is_matched = route.is_some();
         let route = route.unwrap_or(Cow::Borrowed(UNMATCHED));

@@ -5,8 +5,9 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::clock;
 use crate::log::writer::LineWriter;
 
 /// How long a panicking thread waits for its line: the process may be about to abort.
@@ -34,7 +35,7 @@ pub(crate) fn install(writer: Option<LineWriter>) {
             message(info)
         );
         if let Some(writer) = &writer {
-            writer.flush(Instant::now() + PATIENCE);
+            writer.flush(clock::instant() + PATIENCE);
         }
     }));
 }

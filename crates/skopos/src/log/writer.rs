@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::clock;
+
 /// Bytes that wait at most.
 const CAPACITY: usize = 8 * 1024 * 1024;
 
@@ -87,7 +89,7 @@ impl LineWriter {
             if state.buffer.is_empty() && !state.is_writing {
                 return true;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            let left = deadline.saturating_duration_since(clock::instant());
             if left == Duration::ZERO {
                 return false;
             }
@@ -159,8 +161,8 @@ mod tests {
             writer.write_with(|buffer| buffer.push_str(&line));
         }
         assert!(writer.dropped() > 0);
-        assert!(!writer.flush(Instant::now() + Duration::from_millis(20)));
+        assert!(!writer.flush(clock::instant() + Duration::from_millis(20)));
         drop(release);
-        assert!(writer.flush(Instant::now() + Duration::from_secs(30)));
+        assert!(writer.flush(clock::instant() + Duration::from_secs(30)));
     }
 }

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::time::SystemTime;
 
 use opentelemetry::trace::{SpanId, TraceId};
 
@@ -81,7 +80,7 @@ impl Histogram {
         bucket.count.fetch_add(1, Ordering::Relaxed);
         add_float(&self.0.sum, value);
         if let Some(ids) = trace.filter(|ids| ids.sampled) {
-            let time = clock::unix_seconds(SystemTime::now());
+            let time = clock::unix_seconds(clock::now());
             bucket.exemplar.put(Exemplar { trace: ids.trace, span: ids.span, value, time });
         }
     }
@@ -126,7 +125,7 @@ struct Slot {
 impl Slot {
     fn put(&self, exemplar: Exemplar) {
         let sequence = self.sequence.load(Ordering::Relaxed);
-        let is_free = sequence % 2 == 0;
+        let is_free = sequence.is_multiple_of(2);
         if !is_free
             || self
                 .sequence

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::reqwest::{IntoUrl, Request, Response, Url};
 use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
-use reqwest::{IntoUrl, Request, Response, Url};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
@@ -19,29 +19,29 @@ use crate::log::HTTP_TARGET;
 ///
 /// ```no_run
 /// # async fn charge() -> Result<(), reqwest::Error> {
-/// let client = skopos::HttpClient::new(reqwest::Client::new());
+/// let client = skopos::reqwest::Client::new(reqwest::Client::new());
 /// let response = client.post("http://payments.internal/charges").json(&vec![1, 2]).send().await?;
 /// # let _ = response;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct HttpClient {
-    inner: reqwest::Client,
+pub struct Client {
+    inner: ::reqwest::Client,
     /// Hosts that ids are sent to; all when absent.
     hosts: Option<Arc<[String]>>,
 }
 
-impl HttpClient {
+impl Client {
     /// Wraps a client.
-    pub fn new(inner: reqwest::Client) -> HttpClient {
-        HttpClient { inner, hosts: None }
+    pub fn new(inner: ::reqwest::Client) -> Client {
+        Client { inner, hosts: None }
     }
 
     /// Sends ids to these hosts only; one that begins with a dot stands for all below it (`.internal`). For services that
     /// also call third parties.
     #[must_use]
-    pub fn propagate_to<I: IntoIterator<Item: Into<String>>>(mut self, hosts: I) -> HttpClient {
+    pub fn propagate_to<I: IntoIterator<Item: Into<String>>>(mut self, hosts: I) -> Client {
         self.hosts = Some(hosts.into_iter().map(Into::into).collect());
         self
     }
@@ -65,7 +65,7 @@ impl HttpClient {
     ///
     /// # Errors
     /// What `reqwest` says.
-    pub async fn execute(&self, mut request: Request) -> Result<Response, reqwest::Error> {
+    pub async fn execute(&self, mut request: Request) -> Result<Response, ::reqwest::Error> {
         let span = client_span(&request);
         if self.propagates_to(request.url()) {
             span.in_scope(|| inject(request.headers_mut()));
@@ -89,15 +89,15 @@ impl HttpClient {
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
-    client: HttpClient,
-    inner: reqwest::RequestBuilder,
+    client: Client,
+    inner: ::reqwest::RequestBuilder,
 }
 
 impl RequestBuilder {
     /// Uses anything that `reqwest`'s builder can do.
     pub fn with(
         mut self,
-        change: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
+        change: impl FnOnce(::reqwest::RequestBuilder) -> ::reqwest::RequestBuilder,
     ) -> Self {
         self.inner = change(self.inner);
         self
@@ -114,7 +114,7 @@ impl RequestBuilder {
     }
 
     /// Sets the body.
-    pub fn body(self, body: impl Into<reqwest::Body>) -> Self {
+    pub fn body(self, body: impl Into<::reqwest::Body>) -> Self {
         self.with(|inner| inner.body(body))
     }
 
@@ -127,7 +127,7 @@ impl RequestBuilder {
     ///
     /// # Errors
     /// What `reqwest` says.
-    pub async fn send(self) -> Result<Response, reqwest::Error> {
+    pub async fn send(self) -> Result<Response, ::reqwest::Error> {
         let request = self.inner.build()?;
         self.client.execute(request).await
     }
@@ -170,7 +170,7 @@ fn inject(headers: &mut HeaderMap) {
     }
 }
 
-fn record_result(span: &Span, result: &Result<Response, reqwest::Error>) {
+fn record_result(span: &Span, result: &Result<Response, ::reqwest::Error>) {
     match result {
         Ok(response) => {
             let status = response.status();
