@@ -1,0 +1,6 @@
+//! order-service of the shop.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    skopos_shop::order::run().await
+}

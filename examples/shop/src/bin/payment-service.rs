@@ -1,0 +1,6 @@
+//! payment-service of the shop.
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    skopos_shop::payment::run().await
+}
