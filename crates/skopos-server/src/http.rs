@@ -7,9 +7,14 @@
 //! Modules add their routes with a `routes()` function listed in [`routes`].
 
 mod admin;
+mod body;
 mod jaeger;
+mod json;
 mod logs;
-mod openapi;
+pub mod openapi;
+mod ops;
+pub mod otlp;
+mod params;
 mod prometheus;
 
 use axum::extract::Request;
@@ -153,7 +158,8 @@ impl Route {
 /// Every route of the main port.
 pub fn routes(settings: &Settings) -> Vec<Route> {
     let mut routes = Vec::new();
-    routes.extend(admin::routes(settings));
+    routes.extend(ops::routes(settings));
+    routes.extend(admin::routes());
     routes.extend(prometheus::routes());
     routes.extend(jaeger::routes());
     routes.extend(logs::routes());

@@ -11,17 +11,31 @@
 //! - Every queue is bounded, every refused or dropped item is counted with reason and sender
 //!   ([`receipts`]), every task is owned and stops at shutdown.
 
+mod admission;
 pub mod auth;
 pub mod config;
 pub mod error;
+pub mod grpc;
 pub mod http;
+mod ingest;
 pub mod listen;
+pub mod query;
+mod ready;
 pub mod receipts;
+pub mod rules;
 pub mod scrape;
+mod server;
 pub mod state;
+pub mod telemetry;
 mod yaml;
 
+use std::path::PathBuf;
+
+use config::ConfigError;
 use listen::PortHolder;
+pub use server::{RunningServer, Server};
+use skopos_model::storage::StorageError;
+use skopos_store::StoreError;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +61,55 @@ pub enum ServerError {
         address: String,
         /// What for.
         purpose: &'static str,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The configuration, or a file it points to, is wrong.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Config(Vec<ConfigError>),
+    /// A file that the configuration points to cannot be read.
+    #[error("failed to read {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Beyond loopback without a token.
+    #[error(
+        "refusing to listen on {address} without tokens: anyone who reaches it could read and \
+         write. Make one with `skopos token create`, listen on loopback, or say \
+         --allow-without-tokens"
+    )]
+    Exposed {
+        /// The address.
+        address: String,
+    },
+    /// Asked for something that a later version brings.
+    #[error("{what} is not supported by this version")]
+    NotBuilt {
+        /// The flag.
+        what: &'static str,
+    },
+    /// The store did not open.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The store failed after it was opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The ready file cannot be written.
+    #[error("failed to write the ready file {}: {source}", path.display())]
+    ReadyFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The system refused something else.
+    #[error("failed to {what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
         /// The cause.
         source: std::io::Error,
     },

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use skopos::metrics::{Bounded, Counter, Family, LabelValue, Registry};
 use skopos_model::Rejection;
 
 /// Senders told apart.
@@ -38,6 +39,14 @@ impl Signal {
     }
 }
 
+impl LabelValue for Signal {
+    const LIMIT: usize = 3;
+
+    fn label(&self) -> &str {
+        self.as_str()
+    }
+}
+
 /// How telemetry arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
@@ -60,6 +69,38 @@ impl Transport {
     }
 }
 
+impl LabelValue for Transport {
+    const LIMIT: usize = 3;
+
+    fn label(&self) -> &str {
+        self.as_str()
+    }
+}
+
+skopos::labels! {
+    struct AcceptedLabels { signal: Signal, sender: Bounded<99> }
+}
+
+skopos::labels! {
+    struct RejectedLabels { signal: Signal, sender: Bounded<99>, reason: Bounded<64> }
+}
+
+skopos::labels! {
+    struct RedactedLabels { sender: Bounded<99> }
+}
+
+skopos::labels! {
+    struct RefusedLabels { transport: Transport, reason: Bounded<32> }
+}
+
+/// The same counts as metrics; the keys of redacted values stay out, they are the senders' words.
+struct Counters {
+    accepted: Family<AcceptedLabels, Counter>,
+    rejected: Family<RejectedLabels, Counter>,
+    redacted: Family<RedactedLabels, Counter>,
+    refused: Family<RefusedLabels, Counter>,
+}
+
 /// One sender's account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipt {
@@ -76,19 +117,49 @@ pub struct Receipt {
 }
 
 /// All accounts.
-#[derive(Debug, Default)]
 pub struct Receipts {
     senders: Mutex<BTreeMap<String, Receipt>>,
+    counters: Counters,
 }
 
 impl Receipts {
+    /// Empty accounts whose sums are also exposed by `registry`.
+    pub fn new(registry: &Registry) -> Self {
+        let counters = Counters {
+            accepted: registry.counter_family(
+                "skopos_ingest_accepted_items_total",
+                "Samples, log records and spans stored, by signal and sender.",
+            ),
+            rejected: registry.counter_family(
+                "skopos_ingest_rejected_items_total",
+                "Samples, log records and spans refused, by signal, sender and reason.",
+            ),
+            redacted: registry.counter_family(
+                "skopos_ingest_redacted_values_total",
+                "Values replaced because they must never be stored, by sender.",
+            ),
+            refused: registry.counter_family(
+                "skopos_ingest_refused_requests_total",
+                "Requests and scrapes refused as a whole, by transport and reason.",
+            ),
+        };
+        Self { senders: Mutex::default(), counters }
+    }
+
     /// Counts items stored.
     pub fn accept(&self, signal: Signal, sender: &str, count: u64) {
+        self.counters.accepted.get(&AcceptedLabels { signal, sender: sender.into() }).add(count);
         self.with(sender, |receipt| *receipt.accepted.entry(signal).or_default() += count);
     }
 
     /// Counts items refused.
     pub fn reject(&self, signal: Signal, rejection: &Rejection) {
+        let labels = RejectedLabels {
+            signal,
+            sender: rejection.sender.as_str().into(),
+            reason: Bounded::new(rejection.reason.clone()),
+        };
+        self.counters.rejected.get(&labels).add(rejection.count);
         self.with(&rejection.sender, |receipt| {
             let full = receipt.rejected.len() >= MAX_ROWS_PER_SENDER;
             let key = (signal, rejection.reason.to_string());
@@ -104,6 +175,7 @@ impl Receipts {
 
     /// Counts values redacted.
     pub fn redact(&self, sender: &str, key: &str, count: u64) {
+        self.counters.redacted.get(&RedactedLabels { sender: sender.into() }).add(count);
         self.with(sender, |receipt| {
             let full = receipt.redacted.len() >= MAX_ROWS_PER_SENDER;
             let key = if full && !receipt.redacted.contains_key(key) { OTHER } else { key };
@@ -113,6 +185,7 @@ impl Receipts {
 
     /// Counts a request refused as a whole; the sender is then the peer's address.
     pub fn refuse(&self, transport: Transport, sender: &str, reason: &'static str) {
+        self.counters.refused.get(&RefusedLabels { transport, reason: reason.into() }).inc();
         self.with(sender, |receipt| {
             *receipt.refused_requests.entry((transport, reason.to_owned())).or_default() += 1;
         });
@@ -144,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_senders_and_reasons_stays_bounded() {
-        let receipts = Receipts::default();
+        let receipts = Receipts::new(&Registry::new());
         for i in 0..MAX_SENDERS + 10 {
             receipts.accept(Signal::Logs, &format!("s{i}"), 1);
         }

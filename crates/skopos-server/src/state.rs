@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use skopos::Telemetry;
+use skopos::health::Health;
 use skopos_model::storage::{Append, SelectSeries, StateLog};
 use skopos_model::{Clock, Timestamp};
 use skopos_store::scan::ScanEvents;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::Tokens;
 use crate::config::Settings;
+use crate::ingest::Ingest;
+use crate::query::QueryEngine;
 use crate::receipts::Receipts;
+use crate::rules::RulesView;
 use crate::scrape::TargetsView;
 
 /// Everything the storage engine offers, as one object.
@@ -24,14 +30,25 @@ pub struct AppState {
     pub clock: Arc<dyn Clock>,
     /// Effective configuration.
     pub settings: Arc<Settings>,
+    /// The query engine.
+    pub queries: Arc<QueryEngine>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
     /// What was taken in and what was refused, per sender.
     pub receipts: Arc<Receipts>,
     /// Scrape targets and their last results.
     pub targets: Arc<TargetsView>,
+    /// Rules, alerts and the loop that evaluates them.
+    pub rules: Arc<RulesView>,
+    /// The probes.
+    pub health: Health,
+    /// The server's own telemetry.
+    pub telemetry: Telemetry,
+    /// Cancelled when the server begins to stop; long answers end then.
+    pub shutdown: CancellationToken,
     /// When the server started.
     pub started_at: Timestamp,
+    pub(crate) ingest: Ingest,
 }
 
 /// How handlers receive the state: `State(state): State<SharedState>`.

@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 
 use super::Route;
 use crate::auth::{Scope, Scopes};
-use crate::config::Settings;
 use crate::error::ApiError;
 use crate::state::SharedState;
 
 /// The routes of this module.
-pub(super) fn routes(_settings: &Settings) -> Vec<Route> {
+pub(super) fn routes() -> Vec<Route> {
     const TAG: &str = "skopos";
     vec![
         Route::get("/api/v1/skopos/receipts", Scope::Read, receipts)

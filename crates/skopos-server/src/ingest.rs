@@ -1,0 +1,233 @@
+//! From a received body to a durable batch: decompress, decode, store, account.
+//!
+//! One path for both transports and all signals. Decoding runs on the blocking pool, as many at a
+//! time as there are cores, because it is work and not waiting.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use skopos_ingest::otlp::{self, OtlpEncoding, OtlpOptions};
+use skopos_ingest::{ContentEncoding, DecompressError, Ingested, decompress};
+use skopos_model::storage::StorageError;
+use skopos_model::{Clock, Rejection, SignalBatch};
+use tokio::sync::Semaphore;
+
+use crate::admission::{Admission, Admitted, BodyError};
+use crate::config::Settings;
+use crate::error::{ApiError, ErrorClass};
+use crate::receipts::{Receipts, Signal, Transport};
+use crate::state::Storage;
+
+/// Bodies up to this size are decoded where they arrive: moving them costs more.
+const INLINE_DECODE_BYTES: usize = 16 << 10;
+
+/// The ingest path; one per server.
+pub(crate) struct Ingest {
+    store: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    receipts: Arc<Receipts>,
+    options: Arc<OtlpOptions>,
+    decoders: Semaphore,
+    pub(crate) admission: Admission,
+}
+
+/// A request as it arrived.
+pub(crate) struct Export {
+    pub(crate) transport: Transport,
+    pub(crate) signal: Signal,
+    pub(crate) encoding: OtlpEncoding,
+    pub(crate) compression: ContentEncoding,
+    /// The peer's address: the sender as long as nothing is decoded.
+    pub(crate) peer: String,
+}
+
+/// What the sender is told: (0, "") on full success.
+pub(crate) struct Exported {
+    pub(crate) rejected: u64,
+    pub(crate) message: String,
+}
+
+impl Ingest {
+    pub(crate) fn new(
+        store: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        receipts: Arc<Receipts>,
+        settings: &Settings,
+    ) -> Self {
+        let mut options = OtlpOptions::default();
+        options.limits.request_bytes = settings.max_request_bytes;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            store,
+            clock,
+            receipts,
+            options: Arc::new(options),
+            decoders: Semaphore::new(cores),
+            admission: Admission::new(settings),
+        }
+    }
+
+    /// Takes a body in.
+    pub(crate) async fn export(
+        &self,
+        export: &Export,
+        body: Bytes,
+        admitted: &mut Admitted,
+    ) -> Result<Exported, ApiError> {
+        let decoded = self.decode(export, body, admitted).await?;
+        let Ingested { decoded, adjusted, redactions } = decoded;
+        for redaction in &redactions {
+            self.receipts.redact(&redaction.sender, &redaction.key, redaction.count);
+        }
+        let mut rejected = decoded.rejected;
+        let batch = decoded.value;
+        let mut sent = senders(&batch);
+        if !batch.is_empty() {
+            let appended = self.store.append(batch).await.map_err(|error| {
+                let error = storage_error(error);
+                self.refuse(export, error.1);
+                error.0
+            })?;
+            for rejection in &appended.rejected {
+                if let Some(count) = sent.get_mut(&rejection.sender) {
+                    *count = count.saturating_sub(rejection.count);
+                }
+            }
+            rejected.extend(appended.rejected);
+        }
+        self.account(export.signal, &sent, &rejected);
+        let (rejected, message) = otlp::partial_message(&rejected, &adjusted);
+        Ok(Exported { rejected, message })
+    }
+
+    async fn decode(
+        &self,
+        export: &Export,
+        body: Bytes,
+        admitted: &mut Admitted,
+    ) -> Result<Ingested<SignalBatch>, ApiError> {
+        let permit = self.decoders.acquire().await;
+        let (signal, encoding, compression) = (export.signal, export.encoding, export.compression);
+        let options = Arc::clone(&self.options);
+        let now = self.clock.now();
+        let max_bytes = options.limits.request_bytes;
+        let plain = if compression == ContentEncoding::Identity {
+            body
+        } else {
+            let unpack = move || {
+                decompress(compression, &body, max_bytes).map(|out| Bytes::from(out.into_owned()))
+            };
+            let unpacked = work(unpack).await?;
+            unpacked.map_err(|error| {
+                self.refuse(export, error.reason());
+                match error {
+                    DecompressError::TooLarge { .. } => too_large(max_bytes),
+                    DecompressError::Corrupt { .. } => ApiError::bad_request(error.to_string()),
+                }
+            })?
+        };
+        admitted.hold(plain.len()).map_err(|error| self.body_error(export, error))?;
+        let decode = {
+            let plain = plain.clone();
+            move || match signal {
+                Signal::Logs => otlp::decode_logs(encoding, &plain, &options, now)
+                    .map(|logs| logs.map(SignalBatch::Logs)),
+                Signal::Traces => otlp::decode_traces(encoding, &plain, &options)
+                    .map(|traces| traces.map(SignalBatch::Traces)),
+                Signal::Metrics => otlp::decode_metrics(encoding, &plain, &options)
+                    .map(|metrics| metrics.map(SignalBatch::Metrics)),
+            }
+        };
+        let decoded =
+            if plain.len() <= INLINE_DECODE_BYTES { decode() } else { work(decode).await? };
+        drop(permit);
+        decoded.map_err(|error| {
+            self.refuse(export, error.reason());
+            ApiError::bad_request(error.to_string())
+        })
+    }
+
+    /// Counts a request refused as a whole.
+    pub(crate) fn refuse(&self, export: &Export, reason: &'static str) {
+        self.receipts.refuse(export.transport, &export.peer, reason);
+    }
+
+    /// Counts and words a body that was not taken in.
+    pub(crate) fn body_error(&self, export: &Export, error: BodyError) -> ApiError {
+        let (reason, error) = match error {
+            BodyError::Overloaded => {
+                ("overloaded", ApiError::unavailable("too many requests in flight, come back"))
+            }
+            BodyError::TooLarge => ("request_bytes", too_large(self.options.limits.request_bytes)),
+            BodyError::TimedOut => (
+                "request_timeout",
+                ApiError::bad_request("the request was not complete within limits.request_timeout"),
+            ),
+            BodyError::Broken => {
+                ("broken_connection", ApiError::bad_request("the connection broke"))
+            }
+        };
+        self.refuse(export, reason);
+        error
+    }
+
+    fn account(&self, signal: Signal, accepted: &BTreeMap<String, u64>, rejected: &[Rejection]) {
+        for (sender, count) in accepted.iter().filter(|(_, count)| **count > 0) {
+            self.receipts.accept(signal, sender, *count);
+        }
+        for rejection in rejected {
+            self.receipts.reject(signal, rejection);
+        }
+    }
+}
+
+/// Runs work on the blocking pool.
+async fn work<T: Send + 'static>(job: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(job)
+        .await
+        .map_err(|error| ApiError::internal(format!("decoder stopped: {error}")))
+}
+
+fn too_large(max_bytes: usize) -> ApiError {
+    ApiError::new(
+        ErrorClass::TooLarge,
+        format!("request exceeds limits.request_bytes = {max_bytes} after decompression"),
+    )
+}
+
+fn storage_error(error: StorageError) -> (ApiError, &'static str) {
+    let reason = error.kind.as_str();
+    (ApiError::from(error), reason)
+}
+
+/// How many items each sender has in a batch.
+pub(crate) fn senders(batch: &SignalBatch) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    let mut add = |sender: &str, count: usize| match counts.get_mut(sender) {
+        Some(total) => *total += count as u64,
+        None => {
+            counts.insert(sender.to_owned(), count as u64);
+        }
+    };
+    match batch {
+        SignalBatch::Logs(batch) => {
+            for group in &batch.groups {
+                add(group.resource.service_name(), group.records.len());
+            }
+        }
+        SignalBatch::Traces(batch) => {
+            for group in &batch.groups {
+                add(group.resource.service_name(), group.spans.len());
+            }
+        }
+        SignalBatch::Metrics(batch) => {
+            for series in &batch.series {
+                // `job` is `service.namespace/service.name`; rejections name the service alone.
+                let job = series.labels.value("job");
+                add(job.rsplit('/').next().unwrap_or(job), series.samples.len());
+            }
+        }
+    }
+    counts
+}

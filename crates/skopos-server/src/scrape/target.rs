@@ -1,0 +1,252 @@
+//! One target: when it is scraped, what is stored, and which of its series have gone.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use skopos_ingest::exposition::{self, Exposition, ExpositionOptions};
+use skopos_model::{
+    Labels, MetricBatch, STALE_NAN, SeriesId, SeriesSamples, SignalBatch, Timestamp,
+};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::config::ScrapeJob;
+use super::fetch::Source;
+use super::{ScrapeContext, TargetHealth, TargetStatus, labels};
+use crate::receipts::{Signal, Transport};
+
+/// The series written about every scrape.
+const REPORT: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];
+
+/// One target and what is known of it.
+pub(super) struct Target {
+    job: Arc<ScrapeJob>,
+    labels: Labels,
+    source: Source,
+    status: Arc<Mutex<TargetStatus>>,
+    context: ScrapeContext,
+    /// Series of the last good scrape, to notice those that vanish.
+    live: HashMap<SeriesId, Labels>,
+}
+
+impl Target {
+    pub(super) fn new(
+        job: Arc<ScrapeJob>,
+        labels: Labels,
+        source: Source,
+        status: Arc<Mutex<TargetStatus>>,
+        context: ScrapeContext,
+    ) -> Self {
+        Self { job, labels, source, status, context, live: HashMap::new() }
+    }
+
+    /// Scrapes until told to stop, then marks everything stale.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let interval = self.job.interval;
+        let first = Instant::now() + offset(&self.labels, interval, self.context.clock.now());
+        let mut ticks = tokio::time::interval_at(first, interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                // A scrape under way is given up; its target is marked stale below.
+                () = stop.cancelled() => break,
+                () = self.scrape() => {}
+            }
+        }
+        self.end().await;
+    }
+
+    async fn scrape(&mut self) {
+        let started_at = self.context.clock.now();
+        let begun = self.context.clock.monotonic();
+        let outcome = self.fetch_and_parse(started_at).await;
+        let took = self.context.clock.monotonic().saturating_sub(begun);
+        let now_ms = started_at.as_millis();
+        let (exposition, error) = match outcome {
+            Ok(exposition) => (exposition, None),
+            Err(error) => (Exposition::default(), Some(error)),
+        };
+        let samples = exposition.batch.sample_count();
+        let current = live_series(&exposition);
+        let added = current.keys().filter(|id| !self.live.contains_key(id)).count();
+        let mut batch = exposition.batch;
+        for (id, gone) in &self.live {
+            if !current.contains_key(id) {
+                batch.series.push(SeriesSamples::single(gone.clone(), now_ms, STALE_NAN));
+            }
+        }
+        let up = f64::from(u8::from(error.is_none()));
+        let values = [up, took.as_secs_f64(), samples as f64, samples as f64, added as f64];
+        for (name, value) in REPORT.into_iter().zip(values) {
+            let labels = labels::report(name, &self.labels);
+            batch.series.push(SeriesSamples::single(labels, now_ms, value));
+        }
+        if let Some(error) = &error {
+            self.context.receipts.refuse(Transport::Scrape, &self.job.name, error.reason);
+        }
+        let stored = self.store(batch).await;
+        if stored.is_ok() {
+            self.live = current;
+        } else {
+            // What was not stored may still need its stale marker later.
+            self.live.extend(current);
+        }
+        let last_error = error.map(|error| error.message).or(stored.err()).unwrap_or_default();
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = status.health;
+        status.health = if last_error.is_empty() { TargetHealth::Up } else { TargetHealth::Down };
+        if status.health != before && status.health == TargetHealth::Down {
+            tracing::warn!(job = %self.job.name, target = %status.scrape_url, error = %last_error, "scrape failed");
+        }
+        status.last_error = last_error;
+        status.last_scrape = Some(started_at);
+        status.last_scrape_duration = took;
+        status.last_samples = samples;
+    }
+
+    async fn fetch_and_parse(&self, started_at: Timestamp) -> Result<Exposition, ScrapeError> {
+        let max_bytes = match self.job.body_size_limit {
+            0 => self.context.limits.request_bytes,
+            limit => limit,
+        };
+        let timeout = self.job.timeout;
+        let fetch = self.source.fetch(max_bytes, timeout.as_secs_f64());
+        let page = match tokio::time::timeout(timeout, fetch).await {
+            Ok(Ok(page)) => page,
+            Ok(Err(message)) => return Err(ScrapeError { reason: "fetch_failed", message }),
+            Err(_) => {
+                let message = "context deadline exceeded".to_owned();
+                return Err(ScrapeError { reason: "timeout", message });
+            }
+        };
+        let job = Arc::clone(&self.job);
+        let target_labels = self.labels.clone();
+        let limits = Arc::clone(&self.context.limits);
+        let parse = move || {
+            let options = ExpositionOptions {
+                honor_timestamps: job.honor_timestamps,
+                honor_labels: job.honor_labels,
+                target_labels,
+                sample_limit: (job.sample_limit > 0).then_some(job.sample_limit),
+                ..ExpositionOptions::new(page.format, started_at.as_millis(), &limits)
+            };
+            exposition::parse(&page.body, &options)
+        };
+        match tokio::task::spawn_blocking(parse).await {
+            Ok(Ok(exposition)) => Ok(exposition),
+            Ok(Err(error)) => {
+                Err(ScrapeError { reason: "malformed_exposition", message: error.to_string() })
+            }
+            Err(error) => Err(ScrapeError { reason: "internal", message: error.to_string() }),
+        }
+    }
+
+    /// Stores a batch and accounts for it.
+    async fn store(&self, batch: MetricBatch) -> Result<(), String> {
+        let appended = self.context.store.append(SignalBatch::Metrics(batch)).await;
+        let appended = appended.map_err(|error| format!("store refused the scrape: {error}"))?;
+        let receipts = &self.context.receipts;
+        receipts.accept(Signal::Metrics, &self.job.name, appended.accepted);
+        for rejection in &appended.rejected {
+            receipts.reject(Signal::Metrics, rejection);
+        }
+        Ok(())
+    }
+
+    /// Marks everything of the target stale.
+    async fn end(&mut self) {
+        let scraped = {
+            let status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            status.last_scrape
+        };
+        let Some(last_scrape) = scraped else { return };
+        // Never at or before the last samples, which the marker would replace.
+        let now_ms = self.context.clock.now().as_millis().max(last_scrape.as_millis() + 1);
+        let report = REPORT.into_iter().map(|name| labels::report(name, &self.labels));
+        let series = self
+            .live
+            .drain()
+            .map(|(_, labels)| labels)
+            .chain(report)
+            .map(|labels| SeriesSamples::single(labels, now_ms, STALE_NAN))
+            .collect();
+        let batch = MetricBatch { series, metadata: Vec::new() };
+        if let Err(error) = self.store(batch).await {
+            tracing::warn!(job = %self.job.name, %error, "stale markers could not be stored");
+        }
+    }
+}
+
+/// Why a scrape stored nothing but `up 0`.
+struct ScrapeError {
+    /// A word of a closed set.
+    reason: &'static str,
+    message: String,
+}
+
+/// Series that get a stale marker when they vanish: not those whose times the target gives, as in
+/// Prometheus.
+fn live_series(exposition: &Exposition) -> HashMap<SeriesId, Labels> {
+    let mut live = HashMap::with_capacity(exposition.batch.series.len());
+    let mut timed = exposition.explicitly_timed.iter().peekable();
+    for (i, series) in exposition.batch.series.iter().enumerate() {
+        if timed.next_if(|at| **at == i).is_none() {
+            live.insert(series.labels.series_id(), series.labels.clone());
+        }
+    }
+    live
+}
+
+/// Time until the target's first scrape: its own fixed place within the interval.
+fn offset(labels: &Labels, interval: Duration, now: Timestamp) -> Duration {
+    let interval_nanos = interval.as_nanos().max(1);
+    let place = labels.series_id().0 % interval_nanos;
+    let now = u128::try_from(now.as_nanos()).unwrap_or(0) % interval_nanos;
+    let wait = (place + interval_nanos - now) % interval_nanos;
+    Duration::from_nanos(u64::try_from(wait).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_keeps_its_place_within_the_interval() {
+        let labels = Labels::from_pairs([("job", "shop"), ("instance", "a:1")]);
+        let interval = Duration::from_secs(15);
+        let at = |now: i64| {
+            let wait = offset(&labels, interval, Timestamp(now));
+            assert!(wait < interval);
+            (now as u128 + wait.as_nanos()) % interval.as_nanos()
+        };
+        assert_eq!(at(0), at(1_700_000_000_123_456_789));
+    }
+
+    #[test]
+    fn explicitly_timed_series_are_not_tracked() {
+        let series =
+            |name: &str| SeriesSamples::single(Labels::from_pairs([("__name__", name)]), 1, 1.0);
+        let exposition = Exposition {
+            batch: MetricBatch {
+                series: vec![series("a"), series("b"), series("c")],
+                metadata: vec![],
+            },
+            explicitly_timed: vec![1],
+        };
+        let mut names: Vec<String> =
+            live_series(&exposition).values().map(ToString::to_string).collect();
+        names.sort();
+        assert_eq!(names, ["a", "c"]);
+    }
+}

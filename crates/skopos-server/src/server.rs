@@ -1,0 +1,408 @@
+//! Wiring: from settings to a running server, and back down in order.
+//!
+//! Start: read what the settings point to (nothing is bound or opened when a file is wrong), bind
+//! all listeners, answer probes while the store replays, then serve, scrape and evaluate. Stop: no
+//! new connections, answers under way finish, targets get their stale markers, rules end, the
+//! store closes. Every task is owned by [`RunningServer`] and has a name.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use skopos::Telemetry;
+use skopos::health::Health;
+use skopos_ingest::Limits;
+use skopos_model::Clock;
+use skopos_store::{Store, StoreConfig, StoreError, SyncPolicy};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::server::TcpIncoming;
+use tower::ServiceExt;
+
+use crate::auth::Tokens;
+use crate::config::{ConfigError, Settings, SyncSetting};
+use crate::error::ApiError;
+use crate::grpc::OtlpService;
+use crate::http;
+use crate::ingest::Ingest;
+use crate::listen::Addresses;
+use crate::query::{QueryEngine, QueryLimits};
+use crate::receipts::Receipts;
+use crate::rules::RulesView;
+use crate::scrape::{self, OwnTarget, ScrapeContext, ScrapeJob, TargetsView};
+use crate::state::{AppState, SharedState, Storage};
+use crate::{ServerError, ready, telemetry};
+
+/// How long answers under way may take after the server was told to stop.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
+/// How long scraping and rules may take to write their last records.
+const BACKGROUND_PATIENCE: Duration = Duration::from_secs(5);
+/// Windows that let one connection carry a large batch without waiting for each 64 KiB.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// Starts servers.
+pub struct Server;
+
+/// A server that runs until [`shutdown`](Self::shutdown). Dropping it stops it at once, without
+/// any order: what was acknowledged is safe, what was under way is lost.
+pub struct RunningServer {
+    addresses: Addresses,
+    state: SharedState,
+    store: Arc<Store>,
+    servers: Vec<(&'static str, JoinHandle<()>)>,
+    background: TaskTracker,
+    stop_background: CancellationToken,
+}
+
+impl Server {
+    /// Starts a server and returns once it is ready.
+    pub async fn start(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        telemetry: Telemetry,
+    ) -> Result<RunningServer, ServerError> {
+        let settings = Arc::new(settings);
+        refuse_unbuilt(&settings)?;
+        let jobs = scrape_jobs(&settings)?;
+
+        let http_listener = settings.http_listen.bind("UI and API").await?;
+        let grpc_listener = settings.otlp_grpc_listen.bind("OTLP over gRPC").await?;
+        let otlp_listener = settings.otlp_http_listen.bind("OTLP over HTTP").await?;
+        let addresses = Addresses {
+            http: local_address(&http_listener)?,
+            otlp_grpc: local_address(&grpc_listener)?,
+            otlp_http: local_address(&otlp_listener)?,
+        };
+        let shutdown = CancellationToken::new();
+        // A start that fails below must not leave the early answers running.
+        let early = shutdown.clone().drop_guard();
+        let app = Arc::new(OnceLock::new());
+        let http_task = serve_http(http_listener, Arc::clone(&app), shutdown.clone());
+
+        let store = Arc::new(open_store(&settings, Arc::clone(&clock)).await?);
+        let dyn_store: Arc<dyn Storage> = Arc::clone(&store) as _;
+        let tokens = Arc::new(Tokens::load(&settings.tokens, &*store).await?);
+        if tokens.is_empty() && !settings.allow_without_tokens {
+            refuse_exposed(&settings)?;
+        }
+        let receipts = Arc::new(Receipts::new(telemetry.registry()));
+        let limits = QueryLimits::from(&*settings);
+        let queries = QueryEngine::new(Arc::clone(&dyn_store), Arc::clone(&clock), limits);
+        let ingest = Ingest::new(
+            Arc::clone(&dyn_store),
+            Arc::clone(&clock),
+            Arc::clone(&receipts),
+            &settings,
+        );
+        let rules = Arc::new(RulesView::default());
+        let state: SharedState = Arc::new(AppState {
+            started_at: clock.now(),
+            health: health(&store, &rules),
+            queries: Arc::new(queries),
+            targets: Arc::new(TargetsView::default()),
+            shutdown: shutdown.clone(),
+            store: dyn_store,
+            clock,
+            settings: Arc::clone(&settings),
+            tokens,
+            receipts,
+            rules,
+            telemetry,
+            ingest,
+        });
+        telemetry::register_store(state.telemetry.registry(), &store);
+        telemetry::register_server(state.telemetry.registry(), &state);
+
+        let router = http::router(http::routes(&settings), Arc::clone(&state));
+        // Set once, here: nobody else has the cell.
+        let _ = app.set(router.layer(state.telemetry.http_layer()));
+        let mut servers = vec![("http", http_task)];
+        servers.push(("otlp-http", serve_otlp_http(otlp_listener, Arc::clone(&state))));
+        servers.push(("otlp-grpc", serve_otlp_grpc(grpc_listener, Arc::clone(&state))));
+
+        let background = TaskTracker::new();
+        let stop_background = CancellationToken::new();
+        start_scraping(jobs, &state, &addresses, &background, &stop_background)?;
+
+        state.health.mark_started();
+        if let Some(path) = &settings.ready_file {
+            ready::write(path, &addresses)
+                .map_err(|source| ServerError::ReadyFile { path: path.clone(), source })?;
+        }
+        tracing::info!(http = %addresses.http, otlp_grpc = %addresses.otlp_grpc, otlp_http = %addresses.otlp_http, "server is ready");
+        early.disarm();
+        Ok(RunningServer { addresses, state, store, servers, background, stop_background })
+    }
+}
+
+impl RunningServer {
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// The state its handlers share, for embedding and tests.
+    pub fn state(&self) -> &SharedState {
+        &self.state
+    }
+
+    /// Stops in order. An error means that the logs could not be closed cleanly; what was
+    /// acknowledged is safe all the same.
+    pub async fn shutdown(mut self) -> Result<(), ServerError> {
+        self.state.health.mark_draining();
+        if let Some(path) = &self.state.settings.ready_file {
+            // It may be gone already; nobody is harmed by either.
+            let _ = std::fs::remove_file(path);
+        }
+        self.state.shutdown.cancel();
+        for (name, mut task) in self.servers.drain(..) {
+            if tokio::time::timeout(DRAIN_PATIENCE, &mut task).await.is_err() {
+                tracing::warn!(task = name, "answers under way were cut off");
+                task.abort();
+            }
+        }
+        self.stop_background.cancel();
+        self.background.close();
+        if tokio::time::timeout(BACKGROUND_PATIENCE, self.background.wait()).await.is_err() {
+            tracing::warn!(tasks = self.background.len(), "background tasks did not end in time");
+        }
+        self.store.close().await?;
+        tracing::info!("server has stopped");
+        Ok(())
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        self.state.shutdown.cancel();
+        for (_, task) in &self.servers {
+            task.abort();
+        }
+    }
+}
+
+fn refuse_unbuilt(settings: &Settings) -> Result<(), ServerError> {
+    if settings.alertmanager_config.is_some() {
+        return Err(ServerError::NotBuilt { what: "--alertmanager-config" });
+    }
+    if !settings.slo_files.is_empty() {
+        return Err(ServerError::NotBuilt { what: "--slo" });
+    }
+    Ok(())
+}
+
+fn refuse_exposed(settings: &Settings) -> Result<(), ServerError> {
+    let addresses = [&settings.http_listen, &settings.otlp_grpc_listen, &settings.otlp_http_listen];
+    match addresses.into_iter().find(|address| !address.is_loopback()) {
+        None => Ok(()),
+        Some(address) => Err(ServerError::Exposed { address: address.to_string() }),
+    }
+}
+
+fn local_address(listener: &TcpListener) -> Result<std::net::SocketAddr, ServerError> {
+    listener.local_addr().map_err(|source| ServerError::Io { what: "read a local address", source })
+}
+
+fn scrape_jobs(settings: &Settings) -> Result<Vec<ScrapeJob>, ServerError> {
+    let mut jobs: Vec<ScrapeJob> = Vec::new();
+    let mut errors = Vec::new();
+    if let Some(path) = &settings.prometheus_config {
+        let text = read_file(path)?;
+        match scrape::parse(path, &text) {
+            Ok(config) => {
+                if !config.skipped.is_empty() {
+                    tracing::warn!(sections = %config.skipped.join(", "), "sections of the Prometheus configuration are not used");
+                }
+                jobs.extend(config.jobs);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    for url in &settings.scrape_targets {
+        match ScrapeJob::from_url(url, settings.scrape_interval, settings.scrape_timeout) {
+            Ok(job) => jobs.push(job),
+            Err(message) => {
+                // The URL may hold a password, so it is named by its key only.
+                let place = "scrape.targets".to_owned();
+                errors.push(ConfigError { place, message: format!("a target {message}") });
+            }
+        }
+    }
+    if errors.is_empty() { Ok(jobs) } else { Err(ServerError::Config(errors)) }
+}
+
+fn read_file(path: &Path) -> Result<String, ServerError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| ServerError::File { path: path.to_path_buf(), source })
+}
+
+async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Store, ServerError> {
+    let mut config = StoreConfig::new(&settings.data_dir);
+    config.max_head_bytes = settings.max_head_bytes;
+    config.sync = match settings.sync {
+        SyncSetting::Commit => SyncPolicy::EachCommit,
+        SyncSetting::Interval(interval) => SyncPolicy::Interval(interval),
+    };
+    let opened = tokio::task::spawn_blocking(move || Store::open(config, clock)).await;
+    let store = match opened {
+        Ok(store) => store?,
+        Err(error) => {
+            let source = std::io::Error::other(error);
+            return Err(ServerError::Io { what: "open the store", source });
+        }
+    };
+    let report = store.recovery();
+    tracing::info!(
+        batches = report.wal_batches,
+        took_seconds = report.took.as_secs_f64(),
+        "store is open"
+    );
+    for torn in &report.torn {
+        tracing::warn!(?torn, "an unacknowledged end of a log was cut off");
+    }
+    Ok(store)
+}
+
+fn health(store: &Arc<Store>, rules: &Arc<RulesView>) -> Health {
+    let wal = Arc::downgrade(store);
+    let state_log = Arc::downgrade(store);
+    let rules = Arc::clone(rules);
+    Health::builder()
+        .critical("wal", move || {
+            let health = wal.upgrade().map(|store| store.health());
+            async move {
+                match health {
+                    Some(health) if health.wal_writable => Ok(()),
+                    Some(health) => Err(health.wal_failure.unwrap_or_else(|| "closed".into())),
+                    None => Err("closed".to_owned()),
+                }
+            }
+        })
+        .critical("state_log", move || {
+            let health = state_log.upgrade().map(|store| store.health());
+            async move {
+                match health {
+                    Some(health) if health.state_writable => Ok(()),
+                    Some(health) => Err(health.state_failure.unwrap_or_else(|| "closed".into())),
+                    None => Err("closed".to_owned()),
+                }
+            }
+        })
+        .critical("rules", move || {
+            let recent = rules.check_recent();
+            async move { recent }
+        })
+        .build()
+}
+
+/// Serves the main port: probes only until the application is there.
+fn serve_http(
+    listener: TcpListener,
+    app: Arc<OnceLock<axum::Router>>,
+    shutdown: CancellationToken,
+) -> JoinHandle<()> {
+    let starting = Health::builder()
+        .critical("store", || async { Err::<(), _>("replaying the write-ahead log") })
+        .build();
+    let answer = move |request: Request| {
+        let app = app.get().cloned();
+        let starting = starting.clone();
+        async move {
+            match app {
+                Some(app) => app.oneshot(request).await.into_response(),
+                None => answer_starting(&starting, request.uri().path()).await,
+            }
+        }
+    };
+    let service = axum::Router::new()
+        .fallback(answer)
+        .into_make_service_with_connect_info::<std::net::SocketAddr>();
+    tokio::spawn(async move {
+        let served =
+            axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "HTTP server stopped");
+        }
+    })
+}
+
+async fn answer_starting(health: &Health, path: &str) -> Response {
+    let answer = match path {
+        "/health/live" => health.live(),
+        "/health/ready" => health.ready().await,
+        "/health/startup" => health.startup(),
+        _ => return ApiError::unavailable("the server is starting").into_response(),
+    };
+    (answer.status, [("content-type", "application/json")], answer.body).into_response()
+}
+
+fn serve_otlp_http(listener: TcpListener, state: SharedState) -> JoinHandle<()> {
+    let shutdown = state.shutdown.clone();
+    let service = http::router(http::otlp::routes(), state)
+        .into_make_service_with_connect_info::<std::net::SocketAddr>();
+    tokio::spawn(async move {
+        let served =
+            axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned());
+        if let Err(error) = served.await {
+            tracing::error!(%error, "OTLP HTTP server stopped");
+        }
+    })
+}
+
+fn serve_otlp_grpc(listener: TcpListener, state: SharedState) -> JoinHandle<()> {
+    let shutdown = state.shutdown.clone();
+    let service = OtlpService::new(state);
+    tokio::spawn(async move {
+        let served = tonic::transport::Server::builder()
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .serve_with_incoming_shutdown(
+                service,
+                TcpIncoming::from(listener),
+                shutdown.cancelled_owned(),
+            );
+        if let Err(error) = served.await {
+            tracing::error!(%error, "OTLP gRPC server stopped");
+        }
+    })
+}
+
+fn start_scraping(
+    jobs: Vec<ScrapeJob>,
+    state: &SharedState,
+    addresses: &Addresses,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(), ServerError> {
+    let own = state.settings.scrape_self.then(|| {
+        let registry = state.telemetry.registry().clone();
+        OwnTarget {
+            instance: addresses.http.to_string(),
+            interval: state.settings.scrape_interval,
+            render: Arc::new(move || {
+                telemetry::render(&registry, skopos::metrics::Format::Prometheus).into()
+            }),
+        }
+    });
+    let limits = Limits { request_bytes: state.settings.max_request_bytes, ..Limits::default() };
+    let context = ScrapeContext {
+        store: Arc::clone(&state.store),
+        clock: Arc::clone(&state.clock),
+        receipts: Arc::clone(&state.receipts),
+        limits: Arc::new(limits),
+    };
+    scrape::start(jobs, own, &context, &state.targets, tasks, stop).map_err(|error| {
+        ServerError::Io { what: "make a client for scraping", source: std::io::Error::other(error) }
+    })
+}
+
+impl From<StoreError> for ServerError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,138 @@
+//! The server's own telemetry, made with our SDK.
+//!
+//! No feedback loops: only the main port has the HTTP layer, so that taking telemetry in makes
+//! none; the store's own series carry `skopos_` names, the HTTP metrics too, so that rules about
+//! `http_requests_total` of services never see the server itself.
+
+use std::sync::{Arc, Weak};
+
+use skopos::metrics::{Format, Registry};
+use skopos::{InitError, Service, Telemetry};
+use skopos_store::{Store, StoreStats};
+
+use crate::config::{LogFormat, Settings};
+use crate::state::AppState;
+
+/// The server's name in its own telemetry.
+const SERVICE: &str = "skopos";
+
+fn builder(settings: &Settings) -> skopos::Builder {
+    let service = Service::new(SERVICE).version(env!("CARGO_PKG_VERSION"));
+    let builder = Telemetry::builder(service).from_env();
+    match settings.log_format {
+        LogFormat::Auto => builder,
+        LogFormat::Json => builder.format(skopos::LogFormat::Json),
+        LogFormat::Pretty => builder.format(skopos::LogFormat::Pretty),
+    }
+}
+
+/// Sets up logging for the process; once, in `main`.
+pub fn install(settings: &Settings) -> Result<Telemetry, InitError> {
+    builder(settings).install()
+}
+
+/// Telemetry that writes nothing and stays off the process' subscriber, for embedding and tests.
+pub fn silent() -> Result<Telemetry, InitError> {
+    let service = Service::new(SERVICE).version(env!("CARGO_PKG_VERSION"));
+    let (telemetry, _layer) =
+        Telemetry::builder(service).without_lines().without_panic_hook().build()?;
+    Ok(telemetry)
+}
+
+/// Writes the registry with the HTTP layer's metrics under `skopos_http_…`.
+pub(crate) fn render(registry: &Registry, format: Format) -> String {
+    let text = registry.encode(format);
+    let mut out = String::with_capacity(text.len() + 1024);
+    for line in text.split_inclusive('\n') {
+        let comments = ["# HELP ", "# TYPE ", "# UNIT "];
+        let comment = comments.into_iter().find(|prefix| line.starts_with(prefix)).unwrap_or("");
+        let (head, rest) = line.split_at(comment.len());
+        out.push_str(head);
+        if rest.starts_with("http_") {
+            out.push_str("skopos_");
+        }
+        out.push_str(rest);
+    }
+    out
+}
+
+/// Exposes what the store counts. Weak, so that metrics never keep a store open.
+pub(crate) fn register_store(registry: &Registry, store: &Arc<Store>) {
+    let read = |store: &Arc<Store>, read: fn(&StoreStats) -> u64| {
+        let store: Weak<Store> = Arc::downgrade(store);
+        move || store.upgrade().map_or(0, |store| read(&store.stats()))
+    };
+    let gauge = |name: &str, help: &str, field: fn(&StoreStats) -> u64| {
+        let read = read(store, field);
+        registry.gauge_fn(name, help, &[], move || read() as f64);
+    };
+    gauge("prometheus_tsdb_head_series", "Series in the head.", |s| s.head.series);
+    gauge("skopos_store_head_samples", "Samples in the head.", |s| s.head.samples);
+    gauge("skopos_store_head_chunks", "Sealed chunks in the head.", |s| s.head.chunks);
+    gauge("skopos_store_head_logs", "Log records in the head.", |s| s.head.logs);
+    gauge("skopos_store_head_spans", "Spans in the head.", |s| s.head.spans);
+    gauge("skopos_store_head_bytes", "Memory held by the head.", |s| s.head_bytes);
+    gauge("skopos_store_head_limit_bytes", "Memory the head may hold.", |s| s.max_head_bytes);
+    gauge("skopos_store_wal_bytes", "Size of the write-ahead log.", |s| s.wal.bytes);
+    gauge("skopos_store_state_log_bytes", "Size of the state log.", |s| s.state_log.bytes);
+    gauge("skopos_store_state_records", "State records held.", |s| s.state_records);
+    gauge("skopos_store_wal_poisoned", "1 once a failed write has stopped the WAL.", |s| {
+        u64::from(s.wal.poisoned)
+    });
+    gauge("skopos_store_state_log_poisoned", "1 once a failed write has stopped it.", |s| {
+        u64::from(s.state_log.poisoned)
+    });
+    let counter = |name: &str, help: &str, field: fn(&StoreStats) -> u64| {
+        registry.counter_fn(name, help, &[], read(store, field));
+    };
+    counter("skopos_store_wal_batches_total", "Batches written.", |s| s.wal.frames);
+    counter("skopos_store_wal_fsyncs_total", "Fsyncs of the WAL.", |s| s.wal.fsyncs.count);
+    counter("skopos_store_refused_head_full_total", "Batches refused: head full.", |s| {
+        s.refused_head_full
+    });
+    let accepted = |signal: &str, field: fn(&StoreStats) -> u64| {
+        let help = "Items accepted by the store, by signal.";
+        let name = "skopos_store_accepted_items_total";
+        registry.counter_fn(name, help, &[("signal", signal)], read(store, field));
+    };
+    accepted("metrics", |s| s.accepted_samples);
+    accepted("logs", |s| s.accepted_logs);
+    accepted("traces", |s| s.accepted_spans);
+}
+
+/// Exposes what the server's own parts count.
+pub(crate) fn register_server(registry: &Registry, state: &Arc<AppState>) {
+    let weak: Weak<AppState> = Arc::downgrade(state);
+    registry.gauge_fn(
+        "skopos_ingest_requests_in_flight",
+        "Ingest requests being handled.",
+        &[],
+        move || {
+            weak.upgrade().map_or(f64::NAN, |state| {
+                state.ingest.admission.requests_in_flight(&state.settings) as f64
+            })
+        },
+    );
+    let started = state.started_at.as_secs_f64();
+    registry
+        .gauge_fn("process_start_time_seconds", "When the server started.", &[], move || started);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_http_metrics_do_not_look_like_a_service() {
+        let registry = Registry::new();
+        registry.counter("http_requests_total", "Requests, http_ and all.").inc();
+        registry.counter("skopos_x_total", "X.").inc();
+        for format in [Format::Prometheus, Format::OpenMetrics] {
+            let text = render(&registry, format);
+            assert!(text.lines().all(|line| !line.starts_with("http_")), "{text}");
+            assert!(text.contains("skopos_http_requests_total 1"), "{text}");
+            assert!(text.contains("skopos_x_total 1"), "{text}");
+            assert!(text.contains("Requests, http_ and all."), "{text}");
+        }
+    }
+}
