@@ -36,6 +36,7 @@ pub(crate) fn instant() -> Instant {
 }
 
 /// Nanoseconds since the epoch; 0 before it.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 pub(crate) fn unix_nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)

@@ -31,6 +31,7 @@ pub(crate) enum Sampler {
 }
 
 /// Where one signal is sent.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) url: String,
@@ -39,6 +40,7 @@ pub(crate) struct Endpoint {
 }
 
 /// How one signal waits before it is sent.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Batching {
     /// Items that wait at most; more are dropped and counted.
@@ -50,6 +52,7 @@ pub(crate) struct Batching {
 }
 
 /// Everything that the environment can say.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) disabled: bool,
@@ -192,6 +195,9 @@ fn read_endpoint(
         Some(other) => {
             warnings.push(format!("OTLP protocol {other} is not supported: http/protobuf is used"));
         }
+    }
+    if cfg!(not(feature = "otlp")) {
+        warnings.push("an OTLP endpoint is set, but the cargo feature `otlp` is off".to_owned());
     }
     let headers = either("HEADERS")
         .map(|text| pairs("OTEL_EXPORTER_OTLP_HEADERS", &text, warnings))

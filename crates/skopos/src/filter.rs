@@ -18,6 +18,7 @@ thread_local! {
 }
 
 /// Silences the current thread for good: for threads that export telemetry.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 pub(crate) fn silence_thread() {
     SILENT.with(|silent| silent.set(true));
 }

@@ -54,6 +54,7 @@ impl Service {
     }
 
     /// The attributes of the OpenTelemetry resource, without repeats.
+    #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
     pub(crate) fn resource(&self) -> Vec<(String, String)> {
         let mut resource = vec![("service.name".to_owned(), self.name.clone())];
         let mut put = |key: &str, value: String| {

@@ -134,9 +134,10 @@ fn write_until_closed(shared: &Shared, mut output: Box<dyn Write + Send>) {
 #[cfg(test)]
 mod tests {
     use super::LineWriter;
+    use crate::clock;
     use std::io::{self, Write};
     use std::sync::mpsc;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     /// Blocks until it is let go.
     struct Stuck(mpsc::Receiver<()>);

@@ -1,0 +1,95 @@
+//! What is global to a process: the subscriber, the panic hook, standard output. Each case runs in a process of its own: this
+//! binary, started again for one test with a variable that tells it what to do.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use crate::support::{Collector, Manner};
+
+const CANARY: &str = "cAnArY9Zx7Q";
+
+fn child(role: &str, variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["install::child_process", "--exact", "--nocapture", "--test-threads=1"]);
+    command.env_clear().env("SKOPOS_TEST_ROLE", role).envs(variables.iter().copied());
+    command.output().unwrap()
+}
+
+/// The JSON lines on standard output; the test harness writes there too.
+fn lines(output: &Output) -> Vec<serde_json::Value> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok())
+        .collect()
+}
+
+#[test]
+fn child_process() {
+    match std::env::var("SKOPOS_TEST_ROLE").as_deref() {
+        Ok("panics") => {
+            let telemetry = skopos::init().unwrap();
+            assert!(matches!(skopos::init(), Err(skopos::InitError::SubscriberAlreadySet)));
+            let span = tracing::info_span!("work", password = CANARY);
+            let joined = std::thread::spawn(move || {
+                let _entered = span.enter();
+                panic!("no such user: token={CANARY}");
+            })
+            .join();
+            assert!(joined.is_err());
+            assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
+        }
+        Ok("drops") => {
+            let telemetry = skopos::init().unwrap();
+            tracing::info_span!("work").in_scope(|| tracing::info!("last words"));
+            drop(telemetry);
+        }
+        // Not a child: nothing to do.
+        _ => {}
+    }
+}
+
+#[test]
+fn init_reads_the_environment_and_a_panic_is_a_redacted_line() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let output = child(
+        "panics",
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_SERVICE_NAME", "orders"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "service.version=9.9"),
+            ("ENVIRONMENT", "staging"),
+            ("OTEL_PROPAGATORS", "b3"),
+        ],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let lines = lines(&output);
+    let warning = lines.iter().find(|line| line["level"] == "WARN").unwrap();
+    assert!(warning["message"].as_str().unwrap().contains("b3"), "{warning}");
+    let panic = lines.iter().find(|line| line["level"] == "ERROR").unwrap();
+    assert_eq!(panic["message"], "panic: no such user: token=[REDACTED]");
+    assert_eq!(
+        (&panic["service"], &panic["version"], &panic["environment"]),
+        (&"orders".into(), &"9.9".into(), &"staging".into())
+    );
+    assert_eq!(panic["error.type"], "panic");
+    assert_eq!(panic["trace_id"].as_str().unwrap().len(), 32);
+    for bytes in [&output.stdout, &output.stderr, &collector.bytes()] {
+        assert!(!String::from_utf8_lossy(bytes).contains(CANARY));
+    }
+    assert!(collector.logs().iter().any(|log| log.severity_text == "ERROR"));
+    collector.span("work");
+}
+
+#[test]
+fn dropping_the_last_handle_flushes() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let output = child(
+        "drops",
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_BLRP_SCHEDULE_DELAY", "60000")],
+    );
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(lines(&output).len(), 1);
+    assert_eq!((collector.logs().len(), collector.spans().len()), (1, 1));
+}

@@ -1,0 +1,10 @@
+//! The SDK seen from outside: through its lines, an OTLP collector in the process, real HTTP, and the text formats.
+
+mod exposition;
+mod health;
+mod http;
+mod install;
+mod lines;
+mod redaction;
+mod shutdown;
+mod support;

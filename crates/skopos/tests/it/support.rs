@@ -1,0 +1,202 @@
+//! An output to read back, and an OTLP collector that listens on loopback in a thread of its own.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use skopos::{Builder, Service, Telemetry};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// What a test may wait for at most.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An output that can be read back.
+#[derive(Clone, Default)]
+pub(crate) struct Output(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+
+    /// The lines as JSON.
+    pub(crate) fn lines(&self) -> Vec<serde_json::Value> {
+        self.text().lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+    }
+}
+
+/// How the collector behaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Accepts,
+    /// Answers 503 this often before it accepts.
+    Busy(usize),
+    /// Never answers.
+    Hangs,
+    Refuses,
+}
+
+/// An OTLP collector.
+pub(crate) struct Collector {
+    address: SocketAddr,
+    received: Arc<Received>,
+}
+
+#[derive(Default)]
+struct Received {
+    logs: Mutex<Vec<LogRecord>>,
+    spans: Mutex<Vec<Span>>,
+    bytes: Mutex<Vec<u8>>,
+    requests: AtomicUsize,
+}
+
+impl Collector {
+    pub(crate) fn start(manner: Manner) -> Collector {
+        let received = Arc::new(Received::default());
+        let for_thread = received.clone();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(listener.local_addr().unwrap()).unwrap();
+                let (logs, traces) = (for_thread.clone(), for_thread);
+                let app = Router::new()
+                    .route(
+                        "/v1/logs",
+                        post(async move |body: Bytes| take(&logs, manner, &body, true).await),
+                    )
+                    .route(
+                        "/v1/traces",
+                        post(async move |body: Bytes| take(&traces, manner, &body, false).await),
+                    );
+                axum::serve(listener, app).await.unwrap();
+            });
+        });
+        Collector { address: told.recv().unwrap(), received }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) fn logs(&self) -> Vec<LogRecord> {
+        self.received.logs.lock().unwrap().clone()
+    }
+
+    pub(crate) fn spans(&self) -> Vec<Span> {
+        self.received.spans.lock().unwrap().clone()
+    }
+
+    pub(crate) fn span(&self, name: &str) -> Span {
+        let spans = self.spans();
+        let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+        spans
+            .iter()
+            .find(|span| span.name == name)
+            .unwrap_or_else(|| panic!("no {name} in {names:?}"))
+            .clone()
+    }
+
+    /// Everything that came in, as it came.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.received.bytes.lock().unwrap().clone()
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.received.requests.load(Ordering::SeqCst)
+    }
+}
+
+async fn take(received: &Received, manner: Manner, body: &[u8], is_logs: bool) -> Response {
+    let request = received.requests.fetch_add(1, Ordering::SeqCst);
+    match manner {
+        Manner::Busy(times) if request < times => {
+            return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response();
+        }
+        Manner::Hangs => std::future::pending().await,
+        Manner::Refuses => return StatusCode::BAD_REQUEST.into_response(),
+        Manner::Accepts | Manner::Busy(_) => {}
+    }
+    received.bytes.lock().unwrap().extend_from_slice(body);
+    if is_logs {
+        let request = ExportLogsServiceRequest::decode(body).unwrap();
+        let records = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
+        received.logs.lock().unwrap().extend(records.flat_map(|logs| logs.log_records));
+    } else {
+        let request = ExportTraceServiceRequest::decode(body).unwrap();
+        let spans = request.resource_spans.into_iter().flat_map(|spans| spans.scope_spans);
+        received.spans.lock().unwrap().extend(spans.flat_map(|spans| spans.spans));
+    }
+    StatusCode::OK.into_response()
+}
+
+/// A fixed moment for golden lines.
+pub(crate) fn moment() -> SystemTime {
+    UNIX_EPOCH + Duration::from_micros(1_763_820_000_123_456)
+}
+
+pub(crate) fn service() -> Service {
+    Service::new("order-service").version("1.2.3").environment("production")
+}
+
+/// A builder that reads these variables and writes to the output.
+pub(crate) fn builder(output: &Output, variables: &[(&str, &str)]) -> Builder {
+    Telemetry::builder(service())
+        .from_lookup(|key| {
+            variables.iter().find(|(name, _)| *name == key).map(|(_, value)| (*value).to_owned())
+        })
+        .output(output.clone())
+        .clock(moment)
+}
+
+/// Telemetry for the current thread, until the guard is dropped.
+pub(crate) fn scoped(builder: Builder) -> (Telemetry, DefaultGuard) {
+    let (telemetry, layer) = builder.build().unwrap();
+    let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
+    (telemetry, guard)
+}
+
+pub(crate) fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.clone()?.value?;
+    Some(match value {
+        any_value::Value::StringValue(text) => text,
+        any_value::Value::IntValue(number) => number.to_string(),
+        any_value::Value::BoolValue(flag) => flag.to_string(),
+        other => format!("{other:?}"),
+    })
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
