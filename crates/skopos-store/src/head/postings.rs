@@ -218,7 +218,7 @@ mod tests {
             ("i", Regex, "1.*"),
         ];
         let budget = QueryBudget::unlimited();
-        let mut check = |matchers: Vec<LabelMatcher>| {
+        let check = |matchers: Vec<LabelMatcher>| {
             let want: Vec<_> = (0..all.len() as SeriesRef)
                 .filter(|&i| {
                     let labels = &all[i as usize];

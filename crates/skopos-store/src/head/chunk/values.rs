@@ -21,6 +21,8 @@ use super::pack;
 const DELTA: u8 = 0;
 const DELTA_OF_DELTA: u8 = 1;
 const XOR: u8 = 2;
+/// Differences none of which is negative: saves counters the sign bit.
+const GROWTH: u8 = 3;
 
 const POWERS: [f64; 8] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7];
 /// Integers up to here are exact in a float.
@@ -63,7 +65,7 @@ pub(super) fn decode(reader: &mut Reader<'_>, n: usize, out: &mut Vec<f64>) -> R
                 out.push(f64::from_bits(bits));
             })
         }
-        mode @ (DELTA | DELTA_OF_DELTA) => {
+        mode @ (DELTA | DELTA_OF_DELTA | GROWTH) => {
             let scale = *POWERS.get(usize::from(reader.byte()?)).ok_or(Damaged)?;
             let exception_count = reader.count(n)?;
             let mut exceptions = Vec::with_capacity(exception_count);
@@ -77,8 +79,11 @@ pub(super) fn decode(reader: &mut Reader<'_>, n: usize, out: &mut Vec<f64>) -> R
             let mut delta = 0_i64;
             out.push(integer as f64 / scale);
             pack::unpack(reader, n - 1, |change| {
-                let change = unzigzag(change);
-                delta = if mode == DELTA { change } else { delta.wrapping_add(change) };
+                delta = match mode {
+                    GROWTH => change as i64,
+                    DELTA => unzigzag(change),
+                    _ => delta.wrapping_add(unzigzag(change)),
+                };
                 integer = integer.wrapping_add(delta);
                 out.push(integer as f64 / scale);
             })?;
@@ -139,10 +144,14 @@ impl Decimal {
                 zigzag(change)
             })
             .collect();
-        let deltas: Vec<u64> = deltas.into_iter().map(zigzag).collect();
+        let of_delta = if deltas.iter().all(|&delta| delta >= 0) { GROWTH } else { DELTA };
+        let deltas: Vec<u64> = deltas
+            .into_iter()
+            .map(|delta| if of_delta == GROWTH { delta as u64 } else { zigzag(delta) })
+            .collect();
         let (cost, cost_of_deltas) = (pack::plan(&deltas).1, pack::plan(&of_deltas).1);
         let (mode, changes, changes_cost) = if cost <= cost_of_deltas {
-            (DELTA, deltas, cost)
+            (of_delta, deltas, cost)
         } else {
             (DELTA_OF_DELTA, of_deltas, cost_of_deltas)
         };
