@@ -1,0 +1,274 @@
+//! The evaluator: series-major, synchronous, pure.
+//!
+//! Every operator works on whole series over all steps ([`Block`]); only joins, `topk` and the
+//! like look across series step by step. An instant query is a range query of one step. Parts of
+//! the plan that do not change from step to step are computed once and repeated.
+
+mod aggregate;
+mod binary;
+mod call;
+mod classic;
+mod dates;
+mod extended;
+mod info;
+mod join;
+mod kernels;
+mod labels;
+mod math;
+mod range;
+mod rank;
+mod select;
+mod sliding;
+mod sort;
+
+pub(crate) use math::KahanSum;
+
+use std::collections::HashMap;
+
+use skopos_model::storage::{QueryBudget, SeriesSet};
+use skopos_model::{Labels, Sample, SampleValue};
+
+use crate::annotations::{Annotations, Remark};
+use crate::ast::ValueType;
+use crate::error::EvalError;
+use crate::plan::{EvalParams, Grid, Node, NodeKind, Plan};
+use crate::span::Span;
+use crate::value::{
+    Bitmap, Block, Column, MatrixSeries, QueryResult, QueryStats, Value, VectorSample,
+};
+
+/// Evaluates a plan on the data its [`selects`](Plan::selects) asked for, in the same order.
+///
+/// Samples are charged to the budget as they are decoded, columns as they are made; deadline and
+/// cancellation are looked at for every series.
+pub fn evaluate(
+    plan: &Plan,
+    data: Vec<SeriesSet>,
+    budget: &QueryBudget,
+) -> Result<QueryResult, EvalError> {
+    if data.len() != plan.selects().len() {
+        let (wanted, given) = (plan.selects().len(), data.len());
+        return Err(EvalError::WrongData { wanted, given });
+    }
+    budget.check()?;
+    let mut evaluator = Evaluator {
+        params: plan.params,
+        data,
+        budget,
+        annotations: Annotations::default(),
+        stats: QueryStats::default(),
+    };
+    let grid = plan.params.grid();
+    evaluator.stats.steps = grid.steps as u64;
+    let value = evaluator.finish(plan, grid)?;
+    Ok(QueryResult { value, annotations: evaluator.annotations, stats: evaluator.stats })
+}
+
+struct Evaluator<'a> {
+    params: EvalParams,
+    data: Vec<SeriesSet>,
+    budget: &'a QueryBudget,
+    annotations: Annotations,
+    stats: QueryStats,
+}
+
+impl Evaluator<'_> {
+    fn finish(&mut self, plan: &Plan, grid: Grid) -> Result<Value, EvalError> {
+        let is_range = self.params.is_range();
+        let timestamp_ms = grid.start_ms;
+        match plan.value_type {
+            ValueType::String => {
+                let NodeKind::Text { value, .. } = &plan.root.kind else {
+                    return Err(EvalError::execution(plan.root.span, "no string here"));
+                };
+                Ok(Value::String { timestamp_ms, value: value.clone() })
+            }
+            ValueType::Scalar => {
+                let values = self.scalar(&plan.root, grid)?;
+                if !is_range {
+                    let value = values.first().copied().unwrap_or(f64::NAN);
+                    return Ok(Value::Scalar { timestamp_ms, value });
+                }
+                let column = Column::full(values);
+                let labels = Labels::empty();
+                Ok(Value::Matrix(vec![to_series(Block { labels, drop_name: false, column }, grid)]))
+            }
+            ValueType::Matrix => self.raw_matrix(&plan.root, grid).map(Value::Matrix),
+            ValueType::Vector => {
+                let blocks = self.vector(&plan.root, grid)?;
+                let blocks = self.remove_dropped_names(blocks, plan.root.span)?;
+                if !is_range {
+                    return Ok(Value::Vector(
+                        blocks.into_iter().filter_map(|b| to_sample(b, timestamp_ms)).collect(),
+                    ));
+                }
+                let mut series: Vec<_> = blocks
+                    .into_iter()
+                    .filter(|b| b.column.any())
+                    .map(|b| to_series(b, grid))
+                    .collect();
+                series.sort_by(|a, b| a.labels.cmp(&b.labels));
+                Ok(Value::Matrix(series))
+            }
+        }
+    }
+
+    /// Drops the names that operators marked, where removal was delayed.
+    fn remove_dropped_names(
+        &mut self,
+        mut blocks: Vec<Block>,
+        span: Span,
+    ) -> Result<Vec<Block>, EvalError> {
+        if !blocks.iter().any(|b| b.drop_name) {
+            return Ok(blocks);
+        }
+        for block in blocks.iter_mut().filter(|b| b.drop_name) {
+            block.labels = block.labels.without_name();
+            block.drop_name = false;
+        }
+        merge_duplicates(blocks, span)
+    }
+
+    /// The metric's name goes: at once, or marked for later.
+    fn drop_names(&self, mut blocks: Vec<Block>, span: Span) -> Result<Vec<Block>, EvalError> {
+        if self.params.delayed_name_removal {
+            for block in &mut blocks {
+                block.drop_name = true;
+            }
+            return Ok(blocks);
+        }
+        // Series that differ in more than the name stay different without it.
+        let same_name = blocks
+            .windows(2)
+            .all(|pair| pair[0].labels.metric_name() == pair[1].labels.metric_name());
+        for block in &mut blocks {
+            block.labels = block.labels.without_name();
+        }
+        if same_name { Ok(blocks) } else { merge_duplicates(blocks, span) }
+    }
+
+    fn note(&mut self, remark: Remark<'_>, span: Span) {
+        self.annotations.add(remark, span);
+    }
+
+    /// Charges what a result of `series` columns holds.
+    fn charge(&self, series: usize, grid: Grid) -> Result<(), EvalError> {
+        Ok(self.budget.charge_bytes((series as u64).saturating_mul(grid.steps as u64 * 8 + 64))?)
+    }
+
+    /// A scalar at every step.
+    fn scalar(&mut self, node: &Node, grid: Grid) -> Result<Vec<f64>, EvalError> {
+        if node.invariant && grid.steps > 1 {
+            let first = self.scalar(node, grid.first())?;
+            return Ok(vec![first.first().copied().unwrap_or(f64::NAN); grid.steps]);
+        }
+        match &node.kind {
+            NodeKind::Number(value) => Ok(vec![*value; grid.steps]),
+            NodeKind::Negate(inner) => {
+                Ok(self.scalar(inner, grid)?.into_iter().map(|v| -v).collect())
+            }
+            NodeKind::Binary(binary) => {
+                let lhs = self.scalar(&binary.lhs, grid)?;
+                let rhs = self.scalar(&binary.rhs, grid)?;
+                Ok(lhs.iter().zip(&rhs).map(|(a, b)| binary.op.arithmetic(*a, *b)).collect())
+            }
+            NodeKind::Call { func, args } => self.scalar_call(node.span, func, args, grid),
+            _ => Err(EvalError::execution(node.span, "expected a scalar")),
+        }
+    }
+
+    /// An instant vector at every step.
+    fn vector(&mut self, node: &Node, grid: Grid) -> Result<Vec<Block>, EvalError> {
+        if node.invariant && grid.steps > 1 {
+            let blocks = self.vector(node, grid.first())?;
+            self.charge(blocks.len(), grid)?;
+            return Ok(blocks
+                .into_iter()
+                .map(|b| Block { column: b.column.broadcast(grid.steps), ..b })
+                .collect());
+        }
+        self.budget.check()?;
+        match &node.kind {
+            NodeKind::Instant(leaf) => self.instant(leaf, grid, false),
+            NodeKind::SampleTime(leaf) => {
+                let blocks = self.instant(leaf, grid, true)?;
+                self.drop_names(blocks, node.span)
+            }
+            NodeKind::Call { func, args } => self.vector_call(node.span, func, args, grid),
+            NodeKind::Absent { labels, arg } => self.absent(labels, arg, grid),
+            NodeKind::Info(info) => self.info(info, node.span, grid),
+            NodeKind::Aggregate(aggregate) => self.aggregate(aggregate, node.span, grid),
+            NodeKind::Binary(binary) => self.binary(binary, node.span, grid),
+            NodeKind::Negate(inner) => {
+                let mut blocks = self.vector(inner, grid)?;
+                for block in &mut blocks {
+                    negate(&mut block.column);
+                }
+                self.drop_names(blocks, node.span)
+            }
+            NodeKind::Number(_) | NodeKind::Text { .. } | NodeKind::Range(_) => {
+                Err(EvalError::execution(node.span, "expected an instant vector"))
+            }
+        }
+    }
+}
+
+fn negate(column: &mut Column) {
+    for value in &mut column.values {
+        *value = -*value;
+    }
+    for histogram in column.histograms.iter_mut().flatten() {
+        *histogram = crate::histogram::scale(histogram, -1.0).into();
+    }
+}
+
+fn to_sample(block: Block, timestamp_ms: i64) -> Option<VectorSample> {
+    let value = block.column.sample(0)?;
+    Some(VectorSample { labels: block.labels, timestamp_ms, value })
+}
+
+fn to_series(block: Block, grid: Grid) -> MatrixSeries {
+    let column = &block.column;
+    let samples = column
+        .present
+        .ones()
+        .map(|i| Sample {
+            timestamp_ms: grid.time(i),
+            value: column.sample(i).unwrap_or(SampleValue::Float(f64::NAN)),
+        })
+        .collect();
+    MatrixSeries { labels: block.labels, samples }
+}
+
+/// Joins series that now have the same labels. Two of them at one step are an error.
+fn merge_duplicates(blocks: Vec<Block>, span: Span) -> Result<Vec<Block>, EvalError> {
+    let mut merged: Vec<Block> = Vec::with_capacity(blocks.len());
+    let mut index: HashMap<Labels, usize> = HashMap::with_capacity(blocks.len());
+    for block in blocks {
+        match index.get(&block.labels) {
+            None => {
+                index.insert(block.labels.clone(), merged.len());
+                merged.push(block);
+            }
+            Some(&at) => {
+                let earlier = &mut merged[at];
+                if earlier.column.present.overlaps(&block.column.present) {
+                    let message = "vector cannot contain metrics with the same labelset";
+                    return Err(EvalError::execution(span, message));
+                }
+                earlier.drop_name |= block.drop_name;
+                earlier.column.absorb(block.column);
+            }
+        }
+    }
+    Ok(merged)
+}
+
+/// The steps at which any of the series is present.
+fn any_present<'b>(blocks: impl IntoIterator<Item = &'b Block>, steps: usize) -> Bitmap {
+    let mut any = Bitmap::empty(steps);
+    for block in blocks {
+        any.union(&block.column.present);
+    }
+    any
+}

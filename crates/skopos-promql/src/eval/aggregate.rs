@@ -1,0 +1,323 @@
+//! Aggregations that yield one series per group. Groups are resolved once per series, not once
+//! per step.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use skopos_model::{Histogram, Labels, METRIC_NAME};
+
+use super::kernels::HintsSeen;
+use super::math::{Deviation, KahanSum, Mean, quantile};
+use super::{Evaluator, merge_duplicates};
+use crate::annotations::Remark;
+use crate::ast::AggregateOp;
+use crate::error::EvalError;
+use crate::histogram;
+use crate::plan::{AggregateNode, Grid, Node, NodeKind};
+use crate::span::Span;
+use crate::value::{Block, Cell, Column};
+
+/// A group: its labels and its members by index.
+pub(super) struct Group {
+    pub(super) labels: Labels,
+    pub(super) drop_name: bool,
+    pub(super) members: Vec<usize>,
+}
+
+/// The labels of the group that a series belongs to.
+fn group_labels(labels: &Labels, without: bool, grouping: &[String]) -> Labels {
+    let listed = |name: &str| grouping.iter().any(|g| g == name);
+    if without {
+        labels.filtered(|name| name != METRIC_NAME && !listed(name))
+    } else if grouping.is_empty() {
+        Labels::empty()
+    } else {
+        labels.filtered(listed)
+    }
+}
+
+/// Sorts series into groups, groups in the order in which they first occur.
+pub(super) fn group(blocks: &[Block], without: bool, grouping: &[String]) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut index: HashMap<Labels, usize> = HashMap::new();
+    // Names survive only where they are grouped by; then a dropped name in any member drops it.
+    let names = !without && grouping.iter().any(|g| g == METRIC_NAME);
+    for (member, block) in blocks.iter().enumerate() {
+        let labels = group_labels(&block.labels, without, grouping);
+        let at = *index.entry(labels.clone()).or_insert_with(|| {
+            groups.push(Group { labels, drop_name: false, members: Vec::new() });
+            groups.len() - 1
+        });
+        groups[at].members.push(member);
+        groups[at].drop_name |= names && block.drop_name;
+    }
+    groups
+}
+
+impl Evaluator<'_> {
+    pub(super) fn aggregate(
+        &mut self,
+        node: &AggregateNode,
+        span: Span,
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        match node.op {
+            AggregateOp::Topk
+            | AggregateOp::Bottomk
+            | AggregateOp::Limitk
+            | AggregateOp::LimitRatio => return self.rank(node, grid),
+            AggregateOp::CountValues => return self.count_values(node, span, grid),
+            _ => {}
+        }
+        let quantiles = match (&node.op, &node.param) {
+            (AggregateOp::Quantile, Some(param)) => {
+                let quantiles = self.scalar(param, grid)?;
+                for q in quantiles.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+                    self.note(Remark::InvalidQuantile(*q), param.span);
+                }
+                quantiles
+            }
+            _ => Vec::new(),
+        };
+        let blocks = self.vector(&node.expr, grid)?;
+        let groups = group(&blocks, node.without, &node.grouping);
+        self.charge(groups.len(), grid)?;
+        let mut out = Vec::with_capacity(groups.len());
+        for group in groups {
+            self.budget.check()?;
+            let members: Vec<&Column> = group.members.iter().map(|i| &blocks[*i].column).collect();
+            let column = match node.op {
+                AggregateOp::Sum => self.sum(&members, false, node.expr.span, grid),
+                AggregateOp::Avg => self.sum(&members, true, node.expr.span, grid),
+                AggregateOp::Count => count(&members, grid),
+                AggregateOp::Group => {
+                    let mut column = count(&members, grid);
+                    column.values.fill(1.0);
+                    column
+                }
+                _ => self.floats(node.op, &members, &quantiles, node.expr.span, grid),
+            };
+            if column.any() {
+                out.push(Block { labels: group.labels, drop_name: group.drop_name, column });
+            }
+        }
+        Ok(out)
+    }
+
+    /// `sum` and `avg`, of floats or of histograms, but not of both.
+    fn sum(&mut self, members: &[&Column], average: bool, span: Span, grid: Grid) -> Column {
+        let mut column = Column::empty(grid.steps);
+        if average {
+            let mut means = vec![Mean::default(); grid.steps];
+            for_each_float(members, |i, value| means[i].add(value));
+            for (i, mean) in means.iter().enumerate() {
+                column.values[i] = mean.value();
+            }
+        } else {
+            let mut sums = vec![KahanSum::default(); grid.steps];
+            for_each_float(members, |i, value| sums[i].add(value));
+            for (i, sum) in sums.iter().enumerate() {
+                column.values[i] = sum.value();
+            }
+        }
+        for member in members {
+            column.present.union(&member.present);
+        }
+        if members.iter().any(|m| m.has_histograms()) {
+            for i in 0..grid.steps {
+                self.sum_histograms(members, average, i, span, &mut column);
+            }
+        }
+        column
+    }
+
+    /// The sum at a step at which histograms may be; corrects what stands in the column.
+    fn sum_histograms(
+        &mut self,
+        members: &[&Column],
+        average: bool,
+        step: usize,
+        span: Span,
+        column: &mut Column,
+    ) {
+        let cells = || members.iter().filter_map(|m| m.cell(step));
+        let histograms: Vec<&Arc<Histogram>> = cells()
+            .filter_map(|cell| if let Cell::Histogram(h) = cell { Some(h) } else { None })
+            .collect();
+        let Some((first, rest)) = histograms.split_first() else { return };
+        if cells().count() != histograms.len() {
+            self.note(Remark::MixedFloatsHistogramsInAggregation, span);
+            column.remove(step);
+            return;
+        }
+        let mut sum = Histogram::clone(first);
+        let mut hints = HintsSeen::default();
+        hints.see(&sum);
+        for next in rest {
+            hints.see(next);
+            match histogram::add(&sum, next) {
+                Ok((total, notes)) => {
+                    if notes.reconciled {
+                        let operation = "aggregation";
+                        self.note(Remark::CustomBucketsReconciled { operation }, span);
+                    }
+                    sum = total;
+                }
+                Err(_) => {
+                    self.note(Remark::MixedExponentialCustom { metric: "" }, span);
+                    column.remove(step);
+                    return;
+                }
+            }
+        }
+        if hints.collide() {
+            self.note(Remark::CounterResetCollision { operation: "aggregation" }, span);
+        }
+        if average {
+            sum = histogram::divide(&sum, histograms.len() as f64);
+        }
+        column.set_histogram(step, Arc::new(histogram::compact(sum)));
+    }
+
+    /// Aggregations of floats alone; histograms are left out with a remark.
+    fn floats(
+        &mut self,
+        op: AggregateOp,
+        members: &[&Column],
+        quantiles: &[f64],
+        span: Span,
+        grid: Grid,
+    ) -> Column {
+        let ignored = members
+            .iter()
+            .any(|m| m.has_histograms() && m.present.ones().any(|i| m.histogram(i).is_some()));
+        if ignored {
+            self.note(Remark::HistogramIgnoredInAggregation { op: op.as_str() }, span);
+        }
+        let mut column = Column::empty(grid.steps);
+        match op {
+            AggregateOp::Min | AggregateOp::Max => {
+                let pick = if op == AggregateOp::Min { f64::min } else { f64::max };
+                column.values.fill(f64::NAN);
+                for_each_float(members, |i, value| {
+                    column.values[i] = pick(column.values[i], value);
+                    column.present.set(i);
+                });
+            }
+            AggregateOp::Stddev | AggregateOp::Stdvar => {
+                let mut deviations = vec![Deviation::default(); grid.steps];
+                for_each_float(members, |i, value| {
+                    deviations[i].add(value);
+                    column.present.set(i);
+                });
+                for (value, deviation) in column.values.iter_mut().zip(&deviations) {
+                    let variance = deviation.variance();
+                    *value = if op == AggregateOp::Stddev { variance.sqrt() } else { variance };
+                }
+            }
+            AggregateOp::Quantile => {
+                let mut values = Vec::with_capacity(members.len());
+                for (i, q) in quantiles.iter().enumerate() {
+                    values.clear();
+                    values.extend(members.iter().filter_map(|m| m.float(i)));
+                    if !values.is_empty() {
+                        column.set(i, quantile(*q, &mut values));
+                    }
+                }
+            }
+            _ => {}
+        }
+        column
+    }
+
+    /// One series per distinct value, counting the series that have it.
+    fn count_values(
+        &mut self,
+        node: &AggregateNode,
+        span: Span,
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        let label = text_param(node.param.as_ref(), span)?;
+        let blocks = self.vector(&node.expr, grid)?;
+        let mut grouping = node.grouping.clone();
+        if !node.without {
+            grouping.push(label.clone());
+        }
+        let mut out: Vec<Block> = Vec::new();
+        let mut index: HashMap<Labels, usize> = HashMap::new();
+        for block in &blocks {
+            for i in block.column.present.ones() {
+                let value = match block.column.cell(i) {
+                    Some(Cell::Float(value)) => crate::format::format_value(value),
+                    Some(Cell::Histogram(h)) => histogram::describe(h),
+                    None => continue,
+                };
+                let mut labels = block.labels.to_builder();
+                labels.set(&label, &value);
+                let with_value = labels.build();
+                let mut kept = group_labels(&with_value, node.without, &grouping);
+                if node.without && grouping.contains(&label) {
+                    let mut labels = kept.to_builder();
+                    labels.set(&label, &value);
+                    kept = labels.build();
+                }
+                let at = match index.get(&kept) {
+                    Some(at) => *at,
+                    None => {
+                        self.charge(1, grid)?;
+                        let column = Column::empty(grid.steps);
+                        out.push(Block { labels: kept.clone(), drop_name: false, column });
+                        index.insert(kept, out.len() - 1);
+                        out.len() - 1
+                    }
+                };
+                let column = &mut out[at].column;
+                let count = column.float(i).unwrap_or(0.0) + 1.0;
+                column.set(i, count);
+            }
+        }
+        merge_duplicates(out, span)
+    }
+}
+
+/// A string parameter; it must be UTF-8, since it becomes a label.
+fn text_param(param: Option<&Node>, span: Span) -> Result<String, EvalError> {
+    match param.map(|p| &p.kind) {
+        Some(NodeKind::Text { invalid: Some(bytes), .. }) => {
+            let quoted = crate::ast::quote_bytes(bytes);
+            Err(EvalError::execution(span, format!("invalid label name {quoted}")))
+        }
+        Some(NodeKind::Text { value, .. }) if value.is_empty() => {
+            Err(EvalError::execution(span, "invalid label name \"\""))
+        }
+        Some(NodeKind::Text { value, .. }) => Ok(value.clone()),
+        _ => Err(EvalError::execution(span, "expected a string parameter")),
+    }
+}
+
+fn for_each_float(members: &[&Column], mut visit: impl FnMut(usize, f64)) {
+    for member in members {
+        if member.has_histograms() {
+            for i in member.present.ones() {
+                if let Some(value) = member.float(i) {
+                    visit(i, value);
+                }
+            }
+        } else {
+            for i in member.present.ones() {
+                visit(i, member.values[i]);
+            }
+        }
+    }
+}
+
+fn count(members: &[&Column], grid: Grid) -> Column {
+    let mut column = Column::empty(grid.steps);
+    for member in members {
+        for i in member.present.ones() {
+            column.values[i] += 1.0;
+        }
+        column.present.union(&member.present);
+    }
+    column
+}

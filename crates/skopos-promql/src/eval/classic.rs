@@ -1,0 +1,340 @@
+//! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction`, over classic buckets and
+//! native histograms alike.
+
+use std::collections::HashMap;
+
+use skopos_model::{Histogram, Labels};
+
+use super::{Evaluator, merge_duplicates};
+use crate::annotations::Remark;
+use crate::error::EvalError;
+use crate::format::format_general;
+use crate::histogram::{self, NanRole};
+use crate::plan::{Grid, Node};
+use crate::span::Span;
+use crate::value::{Block, Column};
+
+/// The label of classic buckets that holds the upper bound.
+const BUCKET_LABEL: &str = "le";
+
+/// Relative difference of counts below which a decrease is taken for rounding.
+const ROUNDING: f64 = 1e-12;
+
+/// The series of one histogram.
+struct Family {
+    labels: Labels,
+    drop_name: bool,
+    /// Classic buckets: upper bound and series index, ascending.
+    buckets: Vec<(f64, usize)>,
+    /// Series that may hold native histograms.
+    natives: Vec<usize>,
+}
+
+/// A histogram at a step.
+enum Shape {
+    /// Cumulative counts by upper bound.
+    Classic(Vec<(f64, f64)>),
+    Native(std::sync::Arc<Histogram>),
+}
+
+impl Evaluator<'_> {
+    /// Gathers series into histograms, and calls `visit` with each histogram at each step.
+    fn each_histogram(
+        &mut self,
+        arg: &Node,
+        grid: Grid,
+        mut visit: impl FnMut(&mut Self, &Family, usize, Shape),
+    ) -> Result<Vec<Family>, EvalError> {
+        let blocks = self.vector(arg, grid)?;
+        let families = self.families(&blocks, arg.span);
+        for family in &families {
+            self.budget.check()?;
+            for step in 0..grid.steps {
+                let classic: Vec<(f64, f64)> = family
+                    .buckets
+                    .iter()
+                    .filter_map(|(bound, i)| Some((*bound, blocks[*i].column.float(step)?)))
+                    .collect();
+                let native =
+                    family.natives.iter().find_map(|i| blocks[*i].column.histogram(step).cloned());
+                match (native, classic.is_empty()) {
+                    (None, true) => {}
+                    (None, false) => visit(self, family, step, Shape::Classic(classic)),
+                    (Some(native), true) => visit(self, family, step, Shape::Native(native)),
+                    (Some(_), false) => {
+                        let metric = family.labels.metric_name();
+                        self.note(Remark::MixedClassicNative { metric }, arg.span);
+                    }
+                }
+            }
+        }
+        Ok(families)
+    }
+
+    fn families(&mut self, blocks: &[Block], span: Span) -> Vec<Family> {
+        let mut families: Vec<Family> = Vec::new();
+        let mut index: HashMap<Labels, usize> = HashMap::new();
+        for (i, block) in blocks.iter().enumerate() {
+            let has_histograms = block.column.has_histograms();
+            let has_floats = block.column.present.ones().any(|s| block.column.float(s).is_some());
+            let mut add = |labels: Labels| -> usize {
+                *index.entry(labels.clone()).or_insert_with(|| {
+                    families.push(Family {
+                        labels,
+                        drop_name: block.drop_name,
+                        buckets: Vec::new(),
+                        natives: Vec::new(),
+                    });
+                    families.len() - 1
+                })
+            };
+            if has_histograms {
+                let at = add(block.labels.clone());
+                families[at].natives.push(i);
+            }
+            if has_floats {
+                let value = block.labels.value(BUCKET_LABEL);
+                match parse_bound(value) {
+                    Some(bound) => {
+                        let mut add = |labels: Labels| -> usize {
+                            *index.entry(labels.clone()).or_insert_with(|| {
+                                families.push(Family {
+                                    labels,
+                                    drop_name: block.drop_name,
+                                    buckets: Vec::new(),
+                                    natives: Vec::new(),
+                                });
+                                families.len() - 1
+                            })
+                        };
+                        let at = add(block.labels.without(BUCKET_LABEL));
+                        families[at].buckets.push((bound, i));
+                    }
+                    None => {
+                        let metric = block.labels.metric_name();
+                        self.note(Remark::BadBucketLabel { metric, value }, span);
+                    }
+                }
+            }
+        }
+        for family in &mut families {
+            family.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        families
+    }
+
+    pub(super) fn histogram_quantile(
+        &mut self,
+        arg: &Node,
+        quantiles: &[(Vec<f64>, Span)],
+        label: Option<&str>,
+        span: Span,
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        for (values, span) in quantiles {
+            for q in values.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+                self.note(Remark::InvalidQuantile(*q), *span);
+            }
+        }
+        let mut out = Vec::new();
+        let mut index: HashMap<(Labels, usize, u64), usize> = HashMap::new();
+        let mut failure = None;
+        self.each_histogram(arg, grid, |this, family, step, shape| {
+            let metric = family.labels.metric_name();
+            let (buckets, native) = match shape {
+                Shape::Native(native) => (None, Some(native)),
+                Shape::Classic(raw) => {
+                    let (buckets, forced) = clean(raw);
+                    if forced {
+                        let detail = "";
+                        this.note(Remark::ForcedMonotonicity { metric, detail }, arg.span);
+                    }
+                    (Some(buckets), None)
+                }
+            };
+            for (which, (values, _)) in quantiles.iter().enumerate() {
+                let q = values[step];
+                let value = match (&buckets, &native) {
+                    (_, Some(native)) => {
+                        let (value, role) = histogram::quantile(q, native);
+                        match role {
+                            NanRole::None => {}
+                            NanRole::Result => {
+                                this.note(Remark::QuantileOfNan { metric }, arg.span);
+                            }
+                            NanRole::Skew => {
+                                this.note(Remark::QuantileSkewedByNan { metric }, arg.span);
+                            }
+                        }
+                        value
+                    }
+                    (Some(buckets), None) => classic_quantile(q, buckets),
+                    (None, None) => continue,
+                };
+                // With a label per quantile, each value of the quantile is a series of its own.
+                let key = (family.labels.clone(), which, label.map_or(0, |_| q.to_bits()));
+                let at = match index.get(&key) {
+                    Some(at) => *at,
+                    None => {
+                        let mut labels = family.labels.clone();
+                        if let Some(label) = label {
+                            if labels.get(label).is_some() {
+                                let message = format!(
+                                    "histogram_quantiles() label {label:?} already exists in {labels}"
+                                );
+                                failure = Some(message);
+                            }
+                            let mut builder = labels.to_builder();
+                            builder.set(label, &format_general(q));
+                            labels = builder.build();
+                        }
+                        let column = Column::empty(grid.steps);
+                        out.push(Block { labels, drop_name: family.drop_name, column });
+                        index.insert(key, out.len() - 1);
+                        out.len() - 1
+                    }
+                };
+                out[at].column.set(step, value);
+            }
+        })?;
+        if let Some(message) = failure {
+            return Err(EvalError::execution(span, message));
+        }
+        self.charge(out.len(), grid)?;
+        let out = merge_duplicates(out, span)?;
+        self.drop_names(out, span)
+    }
+
+    pub(super) fn histogram_fraction(
+        &mut self,
+        arg: &Node,
+        lower: &[f64],
+        upper: &[f64],
+        span: Span,
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        let mut columns: HashMap<Labels, Column> = HashMap::new();
+        let families = self.each_histogram(arg, grid, |this, family, step, shape| {
+            let (lower, upper) = (lower[step], upper[step]);
+            let value = match shape {
+                Shape::Native(native) => {
+                    let (value, role) = histogram::fraction(lower, upper, &native);
+                    if role != NanRole::None {
+                        let metric = family.labels.metric_name();
+                        this.note(Remark::FractionWithoutNan { metric }, arg.span);
+                    }
+                    value
+                }
+                Shape::Classic(raw) => classic_fraction(lower, upper, clean(raw).0),
+            };
+            columns
+                .entry(family.labels.clone())
+                .or_insert_with(|| Column::empty(grid.steps))
+                .set(step, value);
+        })?;
+        let mut out = Vec::new();
+        for family in families {
+            if let Some(column) = columns.remove(&family.labels) {
+                out.push(Block { labels: family.labels, drop_name: family.drop_name, column });
+            }
+        }
+        self.charge(out.len(), grid)?;
+        self.drop_names(out, span)
+    }
+}
+
+/// A bucket's upper bound as Go's float syntax has it.
+fn parse_bound(text: &str) -> Option<f64> {
+    match text.to_ascii_lowercase().as_str() {
+        "+inf" | "inf" | "+infinity" | "infinity" => Some(f64::INFINITY),
+        "-inf" | "-infinity" => Some(f64::NEG_INFINITY),
+        _ => text.parse().ok(),
+    }
+}
+
+/// Merges buckets of the same bound and makes counts grow with the bound. Says whether a real
+/// decrease (not just rounding) had to be mended.
+fn clean(raw: Vec<(f64, f64)>) -> (Vec<(f64, f64)>, bool) {
+    let mut buckets: Vec<(f64, f64)> = Vec::with_capacity(raw.len());
+    for (bound, count) in raw {
+        match buckets.last_mut() {
+            Some(last) if last.0 == bound => last.1 += count,
+            _ => buckets.push((bound, count)),
+        }
+    }
+    let has_top = buckets.last().is_some_and(|(bound, _)| *bound == f64::INFINITY);
+    let mut forced = false;
+    if !has_top {
+        return (buckets, false);
+    }
+    let mut before = buckets.first().map_or(0.0, |b| b.1);
+    for (_, count) in buckets.iter_mut().skip(1) {
+        if nearly_equal(before, *count) {
+            *count = before;
+        } else if *count < before {
+            *count = before;
+            forced = true;
+        } else {
+            before = *count;
+        }
+    }
+    (buckets, forced)
+}
+
+fn nearly_equal(a: f64, b: f64) -> bool {
+    if a == b || (a.is_nan() && b.is_nan()) {
+        return true;
+    }
+    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return difference < ROUNDING * f64::MIN_POSITIVE;
+    }
+    difference / sum.min(f64::MAX) < ROUNDING
+}
+
+/// The quantile of clean classic buckets, linear within a bucket.
+fn classic_quantile(q: f64, buckets: &[(f64, f64)]) -> f64 {
+    if q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    let [.., (second_bound, _), (top_bound, observations)] = buckets else { return f64::NAN };
+    if *top_bound != f64::INFINITY || *observations == 0.0 || observations.is_nan() {
+        return f64::NAN;
+    }
+    let rank = q * observations;
+    let last = buckets.len() - 1;
+    let at = buckets[..last].partition_point(|(_, count)| *count < rank);
+    if at == last {
+        // Beyond the highest finite bound nothing is known.
+        return *second_bound;
+    }
+    let (end, count) = buckets[at];
+    if at == 0 && end <= 0.0 {
+        return end;
+    }
+    let (start, before) = if at == 0 { (0.0, 0.0) } else { buckets[at - 1] };
+    start + (end - start) * ((rank - before) / (count - before))
+}
+
+/// The share of observations in a range, by the same interpolation.
+fn classic_fraction(lower: f64, upper: f64, buckets: Vec<(f64, f64)>) -> f64 {
+    match buckets.last() {
+        Some((bound, _)) if *bound == f64::INFINITY => {}
+        _ => return f64::NAN,
+    }
+    let (bounds, counts): (Vec<f64>, Vec<f64>) = buckets.into_iter().unzip();
+    let (Some(total), finite) = (counts.last().copied(), bounds.len() - 1) else {
+        return f64::NAN;
+    };
+    if total == 0.0 {
+        return f64::NAN;
+    }
+    let native = histogram::from_classic(&bounds[..finite], &counts[..finite], total, 0.0);
+    histogram::fraction(lower, upper, &native).0
+}

@@ -1,0 +1,319 @@
+//! Operators between two vectors. Who may match whom is resolved once from labels; at each step
+//! only presence is left to ask. Duplicates are an error only where both are present.
+
+use std::collections::HashMap;
+
+use skopos_model::{Labels, METRIC_NAME};
+
+use super::binary::{Outcome, drops_name};
+use super::{Evaluator, any_present, merge_duplicates};
+use crate::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::error::EvalError;
+use crate::plan::{BinaryNode, Grid};
+use crate::span::Span;
+use crate::value::{Bitmap, Block, Cell, Column};
+
+/// The labels on which a series is matched.
+fn match_key(labels: &Labels, matching: &VectorMatching) -> Labels {
+    let listed = |name: &str| matching.labels.iter().any(|l| l == name);
+    if matching.on {
+        if matching.labels.is_empty() { Labels::empty() } else { labels.filtered(listed) }
+    } else {
+        labels.filtered(|name| name != METRIC_NAME && !listed(name))
+    }
+}
+
+/// The series of both sides that share a match key, by index.
+#[derive(Default)]
+struct Pairing {
+    key: Labels,
+    left: Vec<usize>,
+    right: Vec<usize>,
+}
+
+fn pair_up(left: &[Block], right: &[Block], matching: &VectorMatching) -> Vec<Pairing> {
+    let mut pairings: Vec<Pairing> = Vec::new();
+    let mut index: HashMap<Labels, usize> = HashMap::new();
+    for (side, blocks) in [left, right].into_iter().enumerate() {
+        for (i, block) in blocks.iter().enumerate() {
+            let key = match_key(&block.labels, matching);
+            let at = *index.entry(key.clone()).or_insert_with(|| {
+                pairings.push(Pairing { key, ..Default::default() });
+                pairings.len() - 1
+            });
+            let members = if side == 0 { &mut pairings[at].left } else { &mut pairings[at].right };
+            members.push(i);
+        }
+    }
+    pairings
+}
+
+impl Evaluator<'_> {
+    pub(super) fn set_operator(
+        &mut self,
+        node: &BinaryNode,
+        mut left: Vec<Block>,
+        mut right: Vec<Block>,
+        span: Span,
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        let matching = node.matching.clone().unwrap_or_default();
+        for pairing in pair_up(&left, &right, &matching) {
+            self.budget.check()?;
+            if node.op == BinaryOp::Or {
+                let present = any_present(pairing.left.iter().map(|i| &left[*i]), grid.steps);
+                for i in pairing.right {
+                    right[i].column.present.subtract(&present);
+                }
+                continue;
+            }
+            let present = any_present(pairing.right.iter().map(|i| &right[*i]), grid.steps);
+            for i in pairing.left {
+                let own = &mut left[i].column.present;
+                if node.op == BinaryOp::And {
+                    own.intersect(&present);
+                } else {
+                    own.subtract(&present);
+                }
+            }
+        }
+        if node.op != BinaryOp::Or {
+            left.retain(|b| b.column.any());
+            return Ok(left);
+        }
+        left.append(&mut right);
+        left.retain(|b| b.column.any());
+        if self.params.delayed_name_removal { Ok(left) } else { merge_duplicates(left, span) }
+    }
+
+    pub(super) fn join(
+        &mut self,
+        node: &BinaryNode,
+        left: Vec<Block>,
+        right: Vec<Block>,
+        span: Span,
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        let default = VectorMatching::default();
+        let matching = node.matching.as_ref().unwrap_or(&default);
+        // From here on the "many" side is the first.
+        let swapped = matching.cardinality == Cardinality::OneToMany;
+        let (many, one) = if swapped { (right, left) } else { (left, right) };
+        let pairings = pair_up(&many, &one, matching);
+        let fills = (matching.fill_left.map(|f| f.0), matching.fill_right.map(|f| f.0));
+        let (fill_many, fill_one) = if swapped { (fills.1, fills.0) } else { fills };
+        let mut join = Join {
+            node,
+            matching,
+            swapped,
+            span,
+            // A step at which one side has nothing at all matches nothing, so nothing fails there.
+            many_any: any_present(&many, grid.steps),
+            one_any: any_present(&one, grid.steps),
+            fill_many,
+            fill_one,
+            many,
+            one,
+            out: Vec::new(),
+            index: HashMap::new(),
+            delayed: self.params.delayed_name_removal,
+            drops: drops_name(node.op, node.return_bool),
+            steps: grid.steps,
+        };
+        self.charge(join.many.len(), grid)?;
+        for pairing in &pairings {
+            self.budget.check()?;
+            if !join.plain_pair(pairing)? {
+                for step in 0..grid.steps {
+                    join.step(self, pairing, step)?;
+                }
+            }
+        }
+        let mut out = join.out;
+        out.retain(|b| b.column.any());
+        Ok(out)
+    }
+}
+
+struct Join<'a> {
+    node: &'a BinaryNode,
+    matching: &'a VectorMatching,
+    swapped: bool,
+    span: Span,
+    many: Vec<Block>,
+    one: Vec<Block>,
+    many_any: Bitmap,
+    one_any: Bitmap,
+    fill_many: Option<f64>,
+    fill_one: Option<f64>,
+    out: Vec<Block>,
+    /// Results by labels and whether the name is to go.
+    index: HashMap<(Labels, bool), usize>,
+    delayed: bool,
+    drops: bool,
+    steps: usize,
+}
+
+impl Join<'_> {
+    /// The common case, one float series on each side, whole columns at a time.
+    fn plain_pair(&mut self, pairing: &Pairing) -> Result<bool, EvalError> {
+        let (&[many], &[one]) = (pairing.left.as_slice(), pairing.right.as_slice()) else {
+            let one_sided = pairing.left.is_empty() || pairing.right.is_empty();
+            let no_fill = self.fill_many.is_none() && self.fill_one.is_none();
+            // Without a partner and without filling, duplicates are all that could matter.
+            return Ok(one_sided && no_fill && pairing.right.len() < 2);
+        };
+        let (a, b) = (&self.many[many].column, &self.one[one].column);
+        let op = self.node.op;
+        if a.has_histograms()
+            || b.has_histograms()
+            || self.fill_many.is_some()
+            || self.fill_one.is_some()
+            || matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
+        {
+            return Ok(false);
+        }
+        let mut column = Column::empty(self.steps);
+        column.present = a.present.clone();
+        column.present.intersect(&b.present);
+        let filters = op.is_comparison() && !self.node.return_bool;
+        for i in 0..self.steps {
+            let (x, y) = (a.values[i], b.values[i]);
+            let (lhs, rhs) = if self.swapped { (y, x) } else { (x, y) };
+            if !filters {
+                column.values[i] = op.arithmetic(lhs, rhs);
+            } else if op.compare(lhs, rhs) {
+                column.values[i] = lhs;
+            } else {
+                column.present.clear(i);
+            }
+        }
+        if !column.any() {
+            return Ok(true);
+        }
+        let (labels, drop_name) = self.result_labels(&self.many[many], Some(&self.one[one]));
+        let at = self.slot(labels, drop_name);
+        if self.out[at].column.present.overlaps(&column.present) {
+            return Err(self.not_unique());
+        }
+        self.out[at].column.absorb(column);
+        Ok(true)
+    }
+
+    fn not_unique(&self) -> EvalError {
+        let message = if self.matching.cardinality == Cardinality::OneToOne {
+            "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+        } else {
+            "multiple matches for labels: grouping labels must ensure unique matches"
+        };
+        EvalError::execution(self.span, message)
+    }
+
+    fn slot(&mut self, labels: Labels, drop_name: bool) -> usize {
+        let steps = self.steps;
+        *self.index.entry((labels.clone(), drop_name)).or_insert_with(|| {
+            self.out.push(Block { labels, drop_name, column: Column::empty(steps) });
+            self.out.len() - 1
+        })
+    }
+
+    fn step(
+        &mut self,
+        evaluator: &mut Evaluator<'_>,
+        pairing: &Pairing,
+        step: usize,
+    ) -> Result<(), EvalError> {
+        let (has_many, has_one) = (self.many_any.get(step), self.one_any.get(step));
+        let can_match =
+            (has_many || self.fill_many.is_some()) && (has_one || self.fill_one.is_some());
+        if !can_match {
+            return Ok(());
+        }
+        let mut partners =
+            pairing.right.iter().copied().filter(|i| self.one[*i].column.present.get(step));
+        let partner = partners.next();
+        if let (Some(first), Some(second)) = (partner, partners.next()) {
+            return Err(self.duplicates(pairing, first, second));
+        }
+        let mut matched = false;
+        for &i in &pairing.left {
+            if !self.many[i].column.present.get(step) {
+                continue;
+            }
+            matched = true;
+            let filled = self.fill_one.map(Cell::Float);
+            let Some(cell) = self.many[i].column.cell(step) else { continue };
+            let other = partner.and_then(|p| self.one[p].column.cell(step)).or(filled);
+            let Some(other) = other else { continue };
+            let (lhs, rhs) = if self.swapped { (other, cell) } else { (cell, other) };
+            let outcome =
+                evaluator.operate(self.node.op, self.node.return_bool, lhs, rhs, self.span);
+            let Outcome::Value(value) = outcome else { continue };
+            let (labels, drop_name) =
+                self.result_labels(&self.many[i], partner.map(|p| &self.one[p]));
+            let at = self.slot(labels, drop_name);
+            if self.out[at].column.present.get(step) {
+                return Err(self.not_unique());
+            }
+            self.out[at].column.set_value(step, value);
+        }
+        if let (false, Some(fill), Some(partner)) = (matched, self.fill_many, partner) {
+            let Some(other) = self.one[partner].column.cell(step) else { return Ok(()) };
+            let filled = Cell::Float(fill);
+            let (lhs, rhs) = if self.swapped { (other, filled) } else { (filled, other) };
+            let outcome =
+                evaluator.operate(self.node.op, self.node.return_bool, lhs, rhs, self.span);
+            if let Outcome::Value(value) = outcome {
+                // The missing series would have had at least the labels matched on.
+                let stand_in = Block {
+                    labels: pairing.key.clone(),
+                    drop_name: false,
+                    column: Column::default(),
+                };
+                let (labels, drop_name) = self.result_labels(&stand_in, Some(&self.one[partner]));
+                let at = self.slot(labels, drop_name);
+                if self.out[at].column.present.get(step) {
+                    return Err(self.not_unique());
+                }
+                self.out[at].column.set_value(step, value);
+            }
+        }
+        Ok(())
+    }
+
+    fn duplicates(&self, pairing: &Pairing, first: usize, second: usize) -> EvalError {
+        let side = if self.swapped { "left" } else { "right" };
+        let message = format!(
+            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
+            pairing.key, self.one[second].labels, self.one[first].labels
+        );
+        EvalError::execution(self.span, message)
+    }
+
+    /// The labels of a result, and whether its name is to be dropped later.
+    fn result_labels(&self, many: &Block, one: Option<&Block>) -> (Labels, bool) {
+        let matching = self.matching;
+        let listed = |name: &str| matching.labels.iter().any(|l| l == name);
+        let drop_now = self.drops && !self.delayed;
+        let mut labels = if drop_now { many.labels.without_name() } else { many.labels.clone() };
+        if matching.cardinality == Cardinality::OneToOne {
+            labels = if matching.on {
+                labels.filtered(listed)
+            } else if matching.labels.is_empty() {
+                labels
+            } else {
+                labels.filtered(|name| !listed(name))
+            };
+        } else if !matching.include.is_empty()
+            && let Some(one) = one
+        {
+            let mut builder = labels.to_builder();
+            for name in &matching.include {
+                builder.set(name, one.labels.value(name));
+            }
+            labels = builder.build();
+        }
+        let drop_name = self.delayed && (self.drops || many.drop_name);
+        (labels, drop_name)
+    }
+}

@@ -1,0 +1,215 @@
+//! Windows with native histograms.
+
+use std::sync::Arc;
+
+use skopos_model::{CounterResetHint, Histogram, SampleValue};
+
+use super::super::range::Window;
+use super::floats::{Extrapolation, extrapolate, is_change};
+use super::{Kernel, Notes};
+use crate::functions::RangeFn;
+use crate::histogram::{self, CombineNotes};
+
+/// How often the value changes; a change between float and histogram counts.
+pub(super) fn changes(window: &Window<'_>) -> f64 {
+    let changed = |i: &usize| match (window.histogram(*i - 1), window.histogram(*i)) {
+        (None, None) => is_change(window.values[*i - 1], window.values[*i]),
+        (Some(before), Some(after)) => !histogram::equals(before, after),
+        _ => true,
+    };
+    (1..window.times.len()).filter(changed).count() as f64
+}
+
+/// How often the counter is reset; a change between float and histogram counts.
+pub(super) fn resets(window: &Window<'_>) -> f64 {
+    let reset = |i: &usize| match (window.histogram(*i - 1), window.histogram(*i)) {
+        (None, None) => window.values[*i] < window.values[*i - 1],
+        (Some(before), Some(after)) => histogram::detect_reset(after, before),
+        _ => true,
+    };
+    (1..window.times.len()).filter(reset).count() as f64
+}
+
+fn is_gauge(h: &Histogram) -> bool {
+    h.counter_reset_hint == CounterResetHint::Gauge
+}
+
+fn as_gauge(mut h: Histogram) -> SampleValue {
+    h.counter_reset_hint = CounterResetHint::Gauge;
+    SampleValue::Histogram(Arc::new(histogram::compact(h)))
+}
+
+/// `irate` and `idelta`.
+pub(super) fn instant_delta(
+    window: &Window<'_>,
+    is_rate: bool,
+    notes: &mut Notes<'_>,
+) -> Option<SampleValue> {
+    let count = window.times.len();
+    if count < 2 {
+        return None;
+    }
+    let seconds = (window.times[count - 1] - window.times[count - 2]) as f64 / 1000.0;
+    let (before, after) = match (window.histogram(count - 2), window.histogram(count - 1)) {
+        (Some(before), Some(after)) => (before, after),
+        (None, None) => {
+            let (before, after) = (window.values[count - 2], window.values[count - 1]);
+            let change = if is_rate && after < before { after } else { after - before };
+            return Some(SampleValue::Float(if is_rate { change / seconds } else { change }));
+        }
+        _ => {
+            notes.mixed = true;
+            return None;
+        }
+    };
+    if is_rate {
+        notes.not_a_counter |= is_gauge(before) || is_gauge(after);
+    } else {
+        notes.not_a_gauge |= !is_gauge(before) || !is_gauge(after);
+    }
+    let change = if is_rate && histogram::detect_reset(after, before) {
+        Histogram::clone(after)
+    } else {
+        match histogram::sub(after, before) {
+            Ok((change, combined)) => {
+                note_combined(notes, combined, "subtraction");
+                change
+            }
+            Err(_) => {
+                notes.mixed_schemas = true;
+                return None;
+            }
+        }
+    };
+    Some(as_gauge(if is_rate { histogram::divide(&change, seconds) } else { change }))
+}
+
+fn note_combined(notes: &mut Notes<'_>, combined: CombineNotes, operation: &'static str) {
+    if combined.reconciled {
+        notes.reconciled = Some(operation);
+    }
+    if combined.reset_collision {
+        notes.collision = Some(operation);
+    }
+}
+
+/// `rate`, `increase`, `delta`. The window holds histograms only, at least two.
+pub(super) fn extrapolated(
+    kernel: &Kernel<'_>,
+    window: &Window<'_>,
+    notes: &mut Notes<'_>,
+) -> Option<SampleValue> {
+    let all: Vec<&Arc<Histogram>> = window.histograms.iter().flatten().collect();
+    let (first, last) = (*all.first()?, *all.last()?);
+    if all.iter().any(|h| h.has_custom_buckets() != first.has_custom_buckets()) {
+        notes.mixed_schemas = true;
+        return None;
+    }
+    let is_counter = kernel.func != RangeFn::Delta;
+    if is_counter {
+        notes.not_a_counter |= all.iter().any(|h| is_gauge(h));
+    } else {
+        notes.not_a_gauge |= !is_gauge(first) || !is_gauge(last);
+    }
+    let schema = all.iter().map(|h| h.schema).min().unwrap_or(last.schema);
+    let mut change = histogram::copy_to_schema(last, schema);
+    let mut subtract_from = |notes: &mut Notes<'_>, h: &Histogram| {
+        match histogram::sub(&change, h) {
+            Ok((next, combined)) => {
+                // Hints of counters may differ; the result is a gauge anyway.
+                note_combined(
+                    notes,
+                    CombineNotes { reset_collision: false, ..combined },
+                    "subtraction",
+                );
+                change = next;
+                true
+            }
+            Err(_) => false,
+        }
+    };
+    // If the counter was reset right after the first sample, that sample says nothing about the
+    // growth since; but all of it must then come from the others, which the loop below adds.
+    if !subtract_from(notes, first) {
+        notes.mixed_schemas = true;
+        return None;
+    }
+    if is_counter {
+        for pair in all.windows(2) {
+            if histogram::detect_reset(pair[1], pair[0]) {
+                let (next, combined) = histogram::add(&change, pair[0]).ok()?;
+                note_combined(
+                    notes,
+                    CombineNotes { reset_collision: false, ..combined },
+                    "addition",
+                );
+                change = next;
+            }
+        }
+    }
+    let mut factor = extrapolate(Extrapolation {
+        first_ms: *window.times.first()?,
+        last_ms: *window.times.last()?,
+        count: window.times.len(),
+        start_ms: window.start_ms,
+        end_ms: window.end_ms,
+        counter: is_counter.then_some((first.count, change.count)),
+    });
+    if kernel.func == RangeFn::Rate {
+        factor /= kernel.range_ms as f64 / 1000.0;
+    }
+    Some(as_gauge(histogram::scale(&change, factor)))
+}
+
+/// `sum_over_time` and `avg_over_time`. The window holds histograms only.
+pub(super) fn total(
+    window: &Window<'_>,
+    average: bool,
+    notes: &mut Notes<'_>,
+) -> Option<SampleValue> {
+    let mut all = window.histograms.iter().flatten();
+    let mut sum = Histogram::clone(all.next()?);
+    let mut hints = HintsSeen::default();
+    hints.see(&sum);
+    for next in all {
+        hints.see(next);
+        match histogram::add(&sum, next) {
+            Ok((total, combined)) => {
+                if combined.reconciled {
+                    notes.reconciled = Some("aggregation");
+                }
+                sum = total;
+            }
+            Err(_) => {
+                notes.mixed_schemas = true;
+                return None;
+            }
+        }
+    }
+    if hints.collide() {
+        notes.collision = Some("aggregation");
+    }
+    if average {
+        sum = histogram::divide(&sum, window.times.len() as f64);
+    }
+    Some(SampleValue::Histogram(Arc::new(histogram::compact(sum))))
+}
+
+/// Which reset hints occurred among histograms that are added up.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HintsSeen {
+    reset: bool,
+    not_reset: bool,
+}
+
+impl HintsSeen {
+    pub(crate) fn see(&mut self, h: &Histogram) {
+        self.reset |= h.counter_reset_hint == CounterResetHint::CounterReset;
+        self.not_reset |= h.counter_reset_hint == CounterResetHint::NotCounterReset;
+    }
+
+    /// Whether some say "reset" and others "not reset".
+    pub(crate) fn collide(self) -> bool {
+        self.reset && self.not_reset
+    }
+}

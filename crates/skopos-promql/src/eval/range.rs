@@ -1,0 +1,298 @@
+//! Range functions: a window of samples per step, moved along by two indices that only grow.
+
+use std::sync::Arc;
+
+use skopos_model::storage::SampleBuffer;
+use skopos_model::{Histogram, Labels, Sample, SampleValue, is_stale};
+
+use super::kernels::{self, Kernel};
+use super::{Evaluator, merge_duplicates};
+use crate::error::EvalError;
+use crate::functions::RangeFn;
+use crate::plan::{Grid, Node, NodeKind, RangeNode, RangeSource, Shift};
+use crate::span::Span;
+use crate::value::{Block, Column, MatrixSeries};
+
+/// Samples of one series without stale markers.
+#[derive(Debug, Default)]
+pub(super) struct Samples {
+    pub(super) times: Vec<i64>,
+    pub(super) values: Vec<f64>,
+    /// By sample; empty when there are none.
+    pub(super) histograms: Vec<Option<Arc<Histogram>>>,
+}
+
+impl Samples {
+    fn clear(&mut self) {
+        self.times.clear();
+        self.values.clear();
+        self.histograms.clear();
+    }
+
+    /// Takes over a decoded buffer, leaving out stale markers.
+    pub(super) fn fill(&mut self, buffer: &SampleBuffer) {
+        self.clear();
+        if buffer.histograms.is_empty() {
+            for (time, value) in buffer.timestamps.iter().zip(&buffer.values) {
+                if !is_stale(*value) {
+                    self.times.push(*time);
+                    self.values.push(*value);
+                }
+            }
+            return;
+        }
+        let mut histograms = buffer.histograms.iter().peekable();
+        for (i, (time, value)) in buffer.timestamps.iter().zip(&buffer.values).enumerate() {
+            let histogram = histograms.next_if(|(at, _)| *at == i).map(|(_, h)| Arc::clone(h));
+            if !is_stale(*value) {
+                self.times.push(*time);
+                self.values.push(*value);
+                self.histograms.push(histogram);
+            }
+        }
+    }
+
+    /// Takes over what a subquery computed.
+    fn fill_column(&mut self, column: &Column, grid: Grid) {
+        self.clear();
+        for i in column.present.ones() {
+            self.times.push(grid.time(i));
+            self.values.push(column.values[i]);
+            if column.has_histograms() {
+                self.histograms.push(column.histogram(i).cloned());
+            }
+        }
+    }
+}
+
+/// The window of one step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window<'a> {
+    pub(super) times: &'a [i64],
+    pub(super) values: &'a [f64],
+    /// Empty, or as long as `times`.
+    pub(super) histograms: &'a [Option<Arc<Histogram>>],
+    /// Left end, exclusive.
+    pub(super) start_ms: i64,
+    /// Right end, inclusive.
+    pub(super) end_ms: i64,
+    /// The time of evaluation, without offset and `@`.
+    pub(super) now_ms: i64,
+}
+
+/// The windows of a grid over one series, in order: sample indices `[from, to)`.
+pub(super) struct Windows<'a> {
+    samples: &'a Samples,
+    shift: Shift,
+    range_ms: i64,
+    grid: Grid,
+    from: usize,
+    to: usize,
+    step: usize,
+}
+
+impl<'a> Windows<'a> {
+    pub(super) fn new(samples: &'a Samples, shift: Shift, range_ms: i64, grid: Grid) -> Self {
+        Self { samples, shift, range_ms, grid, from: 0, to: 0, step: 0 }
+    }
+
+    pub(super) fn steps(&self) -> usize {
+        self.grid.steps
+    }
+}
+
+/// A step's window with its place among the samples.
+pub(super) struct Placed<'a> {
+    pub(super) step: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) window: Window<'a>,
+}
+
+impl<'a> Iterator for Windows<'a> {
+    type Item = Placed<'a>;
+
+    fn next(&mut self) -> Option<Placed<'a>> {
+        if self.step >= self.grid.steps {
+            return None;
+        }
+        let step = self.step;
+        self.step += 1;
+        let now_ms = self.grid.time(step);
+        let end_ms = self.shift.apply(now_ms);
+        let start_ms = end_ms - self.range_ms;
+        let samples = self.samples;
+        while samples.times.get(self.to).is_some_and(|t| *t <= end_ms) {
+            self.to += 1;
+        }
+        while self.from < self.to && samples.times[self.from] <= start_ms {
+            self.from += 1;
+        }
+        let (from, to) = (self.from, self.to);
+        let histograms = samples.histograms.get(from..to).unwrap_or(&[]);
+        let (times, values) = (&samples.times[from..to], &samples.values[from..to]);
+        let window = Window { times, values, histograms, start_ms, end_ms, now_ms };
+        Some(Placed { step, from, to, window })
+    }
+}
+
+impl Evaluator<'_> {
+    /// Evaluates a range function. `params` holds its scalar arguments, each per step.
+    pub(super) fn range_call(
+        &mut self,
+        span: Span,
+        func: RangeFn,
+        arg: &Node,
+        params: &[Vec<f64>],
+        param_spans: &[Span],
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        let NodeKind::Range(range) = &arg.kind else {
+            return Err(EvalError::execution(arg.span, "expected a range vector"));
+        };
+        kernels::check_params(func, params, span)?;
+        let mut notes = kernels::Notes::new(func, params, param_spans, arg.span);
+        let mut out = Vec::new();
+        self.each_series(range, grid, |this, labels, drop_name, samples| {
+            let kernel = Kernel { func, range_ms: range.range_ms, params };
+            let windows = Windows::new(samples, range.shift, range.range_ms, grid);
+            let column = match range.mode {
+                None => kernels::run(&kernel, windows, samples, grid, &mut notes),
+                Some(mode) => {
+                    super::extended::run(&kernel, mode, windows, samples, this.params.lookback_ms)
+                }
+            };
+            notes.report(this, &labels, &column);
+            if column.any() {
+                this.charge(1, grid)?;
+                out.push(Block { labels, drop_name, column });
+            }
+            Ok(())
+        })?;
+        if func.keeps_name() { Ok(out) } else { self.drop_names(out, span) }
+    }
+
+    /// Calls `visit` with each series of a range vector and all its samples.
+    pub(super) fn each_series(
+        &mut self,
+        range: &RangeNode,
+        grid: Grid,
+        mut visit: impl FnMut(&mut Self, Labels, bool, &Samples) -> Result<(), EvalError>,
+    ) -> Result<(), EvalError> {
+        let mut samples = Samples::default();
+        match &range.source {
+            RangeSource::Series { select } => {
+                let (first, last) = range.shift.bounds(&grid);
+                let lookback = self.params.lookback_ms;
+                let (before, after) = super::extended::margins(range.mode, lookback);
+                let bounds = (first - range.range_ms - before + 1, last + after);
+                let mut buffer = SampleBuffer::default();
+                for series in self.selected(*select) {
+                    self.decode(&series, bounds, &mut buffer)?;
+                    if !buffer.is_empty() {
+                        samples.fill(&buffer);
+                        visit(self, series.labels, false, &samples)?;
+                    }
+                }
+            }
+            RangeSource::Subquery { node, step_ms } => {
+                let inner = grid.subquery(range.shift, range.range_ms, *step_ms);
+                if inner.steps == 0 {
+                    return Ok(());
+                }
+                let blocks = self.vector(node, inner)?;
+                // Two series may differ in a name that is yet to be dropped: still two series.
+                for block in blocks {
+                    self.budget.check()?;
+                    samples.fill_column(&block.column, inner);
+                    visit(self, block.labels, block.drop_name, &samples)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A range vector as the result of an instant query: raw samples with their own times.
+    pub(super) fn raw_matrix(
+        &mut self,
+        node: &Node,
+        grid: Grid,
+    ) -> Result<Vec<MatrixSeries>, EvalError> {
+        let NodeKind::Range(range) = &node.kind else {
+            return Err(EvalError::execution(node.span, "expected a range vector"));
+        };
+        let mut blocks = Vec::new();
+        self.each_series(range, grid, |_, labels, drop_name, samples| {
+            let windows = Windows::new(samples, range.shift, range.range_ms, grid);
+            for placed in windows {
+                let window = placed.window;
+                let samples: Vec<Sample> = (0..window.times.len())
+                    .map(|i| Sample { timestamp_ms: window.times[i], value: window.value(i) })
+                    .collect();
+                if !samples.is_empty() {
+                    blocks.push((labels.clone(), drop_name, samples));
+                }
+            }
+            Ok(())
+        })?;
+        let mut series: Vec<MatrixSeries> = blocks
+            .into_iter()
+            .map(|(labels, drop_name, samples)| MatrixSeries {
+                labels: if drop_name { labels.without_name() } else { labels },
+                samples,
+            })
+            .collect();
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) {
+            let message = "vector cannot contain metrics with the same labelset";
+            return Err(EvalError::execution(node.span, message));
+        }
+        Ok(series)
+    }
+
+    /// 1 at each step at which the argument has nothing.
+    pub(super) fn absent(
+        &mut self,
+        labels: &Labels,
+        arg: &Node,
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        let present = match &arg.kind {
+            NodeKind::Range(range) => {
+                let mut any = crate::value::Bitmap::empty(grid.steps);
+                self.each_series(range, grid, |_, _, _, samples| {
+                    for placed in Windows::new(samples, range.shift, range.range_ms, grid) {
+                        if placed.from < placed.to {
+                            any.set(placed.step);
+                        }
+                    }
+                    Ok(())
+                })?;
+                any
+            }
+            _ => {
+                let blocks = self.vector(arg, grid)?;
+                super::any_present(&blocks, grid.steps)
+            }
+        };
+        let mut column = Column::full(vec![1.0; grid.steps]);
+        column.present.subtract(&present);
+        if !column.any() {
+            return Ok(Vec::new());
+        }
+        merge_duplicates(vec![Block { labels: labels.clone(), drop_name: false, column }], arg.span)
+    }
+}
+
+impl Window<'_> {
+    pub(super) fn histogram(&self, i: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.get(i).and_then(Option::as_ref)
+    }
+
+    pub(super) fn value(&self, i: usize) -> SampleValue {
+        match self.histogram(i) {
+            Some(histogram) => SampleValue::Histogram(Arc::clone(histogram)),
+            None => SampleValue::Float(self.values[i]),
+        }
+    }
+}

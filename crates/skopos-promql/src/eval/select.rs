@@ -1,0 +1,84 @@
+//! Instant selection: at each step the newest sample within the lookback, unless it is stale.
+
+use std::sync::Arc;
+
+use skopos_model::is_stale;
+use skopos_model::storage::{SampleBuffer, SelectedSeries};
+
+use super::Evaluator;
+use crate::error::EvalError;
+use crate::plan::{Grid, Leaf};
+use crate::value::{Block, Column};
+
+impl Evaluator<'_> {
+    /// Decodes `[start_ms, end_ms]` of a series, charged.
+    pub(super) fn decode(
+        &mut self,
+        series: &SelectedSeries,
+        (start_ms, end_ms): (i64, i64),
+        out: &mut SampleBuffer,
+    ) -> Result<(), EvalError> {
+        out.clear();
+        series.samples.decode(start_ms, end_ms, out)?;
+        self.budget.charge_samples(out.len() as u64)?;
+        self.stats.samples += out.len() as u64;
+        self.stats.series += 1;
+        Ok(())
+    }
+
+    pub(super) fn selected(&self, select: usize) -> Vec<SelectedSeries> {
+        self.data.get(select).map(|set| set.series.clone()).unwrap_or_default()
+    }
+
+    /// The series of a selector over the grid; their sample times in seconds instead of values
+    /// when `times`.
+    pub(super) fn instant(
+        &mut self,
+        leaf: &Leaf,
+        grid: Grid,
+        times: bool,
+    ) -> Result<Vec<Block>, EvalError> {
+        let (first, last) = leaf.shift.bounds(&grid);
+        let lookback = self.params.lookback_ms;
+        let ahead = if leaf.smoothed { lookback } else { 0 };
+        let mut samples = SampleBuffer::default();
+        let mut blocks = Vec::new();
+        for series in self.selected(leaf.select) {
+            self.decode(&series, (first - lookback + 1, last + ahead), &mut samples)?;
+            let column = if leaf.smoothed {
+                super::extended::smoothed_instant(&samples, leaf.shift, grid, lookback)
+            } else {
+                self.newest(&samples, leaf, grid, times)
+            };
+            if column.any() {
+                self.charge(1, grid)?;
+                blocks.push(Block { labels: series.labels, drop_name: false, column });
+            }
+        }
+        Ok(blocks)
+    }
+
+    fn newest(&self, samples: &SampleBuffer, leaf: &Leaf, grid: Grid, times: bool) -> Column {
+        let mut column = Column::empty(grid.steps);
+        let mut next = 0;
+        for step in 0..grid.steps {
+            let now = leaf.shift.apply(grid.time(step));
+            while samples.timestamps.get(next).is_some_and(|t| *t <= now) {
+                next += 1;
+            }
+            let Some(at) = next.checked_sub(1) else { continue };
+            let (time, value) = (samples.timestamps[at], samples.values[at]);
+            if time <= now - self.params.lookback_ms || is_stale(value) {
+                continue;
+            }
+            if times {
+                column.set(step, time as f64 / 1000.0);
+            } else if let Some(histogram) = samples.histogram(at) {
+                column.set_histogram(step, Arc::clone(histogram));
+            } else {
+                column.set(step, value);
+            }
+        }
+        column
+    }
+}
