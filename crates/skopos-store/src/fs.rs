@@ -93,15 +93,19 @@ impl fmt::Debug for LockGuard {
 
 /// Makes a folder and all missing ones above it, durably.
 pub(crate) fn create_dirs(fs: &dyn Fs, dir: &Path) -> io::Result<()> {
-    if fs.is_dir(dir) {
-        return Ok(());
-    }
     let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        create_dirs(fs, parent)?;
+    if !fs.is_dir(dir) {
+        if let Some(parent) = parent {
+            create_dirs(fs, parent)?;
+        }
+        fs.create_dir(dir)?;
     }
-    fs.create_dir(dir)?;
-    fs.sync_dir(parent.unwrap_or(Path::new(".")))
+    // Also when the folder is there: an earlier start may have made it and failed right here.
+    match fs.sync_dir(parent.unwrap_or(Path::new("."))) {
+        // Above the data folder not everything is ours to open.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        result => result,
+    }
 }
 
 /// Writes a whole file so that it is there completely or not at all, also after a crash. The

@@ -52,10 +52,10 @@
 //! # }).unwrap();
 //! ```
 
-#[deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 pub mod codec;
 mod config;
-#[deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod engine;
 mod error;
 pub mod event;
@@ -64,9 +64,9 @@ pub mod fs;
 pub mod head;
 mod recovery;
 pub mod scan;
-#[deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod state;
-#[deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod wal;
 
 pub use config::{StoreConfig, SyncPolicy};

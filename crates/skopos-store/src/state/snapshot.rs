@@ -96,9 +96,10 @@ fn copy_samples(
             SAMPLES => record::decode_samples(body)?,
             _ => return Ok(()),
         };
-        Ok(if wanted(&samples) {
-            out.push(SAMPLES, &record::encode_samples(&samples))?
-        })
+        if wanted(&samples) {
+            out.push(SAMPLES, &record::encode_samples(&samples))?;
+        }
+        Ok(())
     })
 }
 

@@ -240,10 +240,8 @@ impl Writer {
         let number = self.log.number() + 1;
         let full_log_bytes = self.log.len();
         // From here on commits go to the new log, whether or not the snapshot succeeds.
-        self.log = SegmentWriter::create(&*fs, &dir, &LOG, number).map_err(|error| {
-            self.setup.poison.set(&error);
-            error
-        })?;
+        self.log = SegmentWriter::create(&*fs, &dir, &LOG, number)
+            .inspect_err(|error| self.setup.poison.set(error))?;
         self.older_log_bytes += full_log_bytes;
         let older = find_files(&*fs, &dir)?;
         // All samples: the head has nowhere else to get them from until there are blocks.

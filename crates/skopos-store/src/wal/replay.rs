@@ -98,7 +98,7 @@ pub(crate) fn replay(
 /// How a segment ends.
 enum SegmentEnd {
     /// With an intact frame, or its header.
-    Clean { frames: u64, closed: bool },
+    Clean { frames: u64 },
     /// In the middle of its making.
     Unborn,
     /// With bytes that are no intact frame, from `offset`.
@@ -128,7 +128,7 @@ fn read_segment(
     loop {
         let offset = reader.offset();
         match reader.next()? {
-            Next::End => return Ok(SegmentEnd::Clean { frames, closed }),
+            Next::End => return Ok(SegmentEnd::Clean { frames }),
             Next::Damaged(reason) => return Ok(SegmentEnd::Damaged { frames, offset, reason }),
             Next::Frame(_) if closed => {
                 let reason = "frame after the end mark";
@@ -153,16 +153,7 @@ fn finish_last(
     replayed: &mut Replayed,
 ) -> Result<(), StoreError> {
     let (frames, keep) = match *end {
-        SegmentEnd::Clean { frames, closed } => {
-            // A segment without frames is simply made again under the same number.
-            let number = if frames == 0 { file.number } else { file.number + 1 };
-            replayed.next_number = number;
-            if closed || frames == 0 {
-                replayed.bytes += if frames == 0 { 0 } else { file.len };
-                return Ok(());
-            }
-            (frames, file.len)
-        }
+        SegmentEnd::Clean { frames } => (frames, file.len),
         SegmentEnd::Unborn => (0, 0),
         SegmentEnd::Damaged { frames, offset, reason } => {
             if let Some(proof) = proof_of_durability(fs, &file.path, file.number, offset)? {
@@ -176,12 +167,14 @@ fn finish_last(
         let bytes = file.len - keep;
         replayed.torn = Some(TornTail { path: file.path.clone(), offset: keep, bytes });
     }
+    // A segment without frames is simply made again under the same number.
     replayed.next_number = if frames == 0 { file.number } else { file.number + 1 };
     if frames == 0 {
         return Ok(());
     }
-    // Also when nothing is torn: after a failed fsync the system may show bytes that are not on
-    // disk, and a second fsync would not say so. Bytes written anew can be trusted.
+    // Also when nothing is torn, and even behind an end mark: after a failed fsync the system may
+    // show bytes that are not on disk, and a second fsync would not say so. Bytes written anew can
+    // be trusted.
     replayed.bytes += keep;
     debug_assert!(keep >= FILE_HEADER_BYTES as u64);
     let name = format.file_name(file.number);

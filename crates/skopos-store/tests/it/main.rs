@@ -1,0 +1,11 @@
+//! Tests of the store through its public interface, most of them on a disk that fails.
+
+mod codec;
+mod conformance;
+mod crash;
+mod events;
+mod format;
+mod head;
+mod state;
+mod support;
+mod wal;

@@ -1,0 +1,510 @@
+//! The write-ahead log seen from outside: durability, grouping, poison, damage, versions.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use skopos_model::SignalBatch;
+use skopos_model::storage::{Append, ErrorKind, StateLog};
+use skopos_store::{Store, StoreConfig, StoreError, SyncPolicy, codec};
+use skopos_testkit::fault_fs::{FaultFs, Faults, Survival};
+
+use crate::format::{self, FRAME_HEADER, HEADER};
+use crate::support::*;
+
+const WAL: &[u8; 8] = b"SKOPWAL\n";
+
+/// A disk with one segment of these batches, the store killed without closing.
+fn killed_after(batches: Vec<SignalBatch>) -> FaultFs {
+    let fs = FaultFs::new();
+    let config = StoreConfig { segment_bytes: 1 << 20, ..config() };
+    let store = open_with(&fs, config).unwrap();
+    block_on(async {
+        for batch in batches {
+            store.append(batch).await.unwrap();
+        }
+    });
+    let copy = fs.fork();
+    drop(store);
+    copy.restart(Survival::Nothing);
+    copy
+}
+
+fn open_error(fs: &FaultFs) -> StoreError {
+    match open(fs) {
+        Ok(_) => panic!("opened"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_there_after_a_power_failure() {
+    let fs = killed_after(vec![metric("up", 1), log("hello"), span("GET /")]);
+    let store = open(&fs).unwrap();
+    assert_eq!(store.recovery().wal_batches, 3);
+    assert_eq!(store.recovery().torn, []);
+    block_on(async {
+        assert_eq!(samples(&store).await.len(), 1);
+        assert_eq!(logs(&store).await[0].1, "hello");
+        assert_eq!(spans(&store).await[0].1, "GET /");
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
+fn acknowledgement_waits_for_the_fsync_and_many_share_one() {
+    let fs = FaultFs::new();
+    let store = Arc::new(open(&fs).unwrap());
+    block_on(async {
+        fs.pause_syncs();
+        let append = |i: i64| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.append(metric("up", i)).await })
+        };
+        // The first alone waits for the disk; the others gather behind it.
+        let first = append(0);
+        while fs.counts().writes == 0 || store.stats().head.samples < 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let others: Vec<_> = (1..51).map(append).collect();
+        while store.stats().head.samples < 51 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(!first.is_finished());
+        assert!(others.iter().all(|task| !task.is_finished()));
+        assert_eq!(store.stats().wal.fsyncs.count, 0);
+        fs.resume_syncs();
+        first.await.unwrap().unwrap();
+        for task in others {
+            assert_eq!(task.await.unwrap().unwrap().accepted, 1);
+        }
+        let stats = store.stats().wal;
+        assert_eq!(stats.frames, 51);
+        // The appender may still be handing over when the second group begins.
+        assert!(stats.groups <= 4, "{} groups", stats.groups);
+        assert_eq!(stats.fsyncs.count, stats.groups);
+    });
+}
+
+#[test]
+fn with_an_interval_the_fsync_comes_after_the_acknowledgement() {
+    let fs = FaultFs::new();
+    let sync = SyncPolicy::Interval(Duration::from_millis(20));
+    let store = open_with(&fs, StoreConfig { sync, ..config() }).unwrap();
+    block_on(async {
+        fs.pause_syncs();
+        store.append(metric("up", 1)).await.unwrap();
+        assert_eq!(store.stats().wal.fsyncs.count, 0);
+        fs.resume_syncs();
+        while store.stats().wal.fsyncs.count == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let copy = fs.fork();
+    copy.restart(Survival::Nothing);
+    block_on(async { assert_eq!(samples(&open(&copy).unwrap()).await.len(), 1) });
+}
+
+#[test]
+fn segments_rotate_by_size_and_replay_in_order() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        for i in 0..40 {
+            store.append(metric("up", i % 20)).await.unwrap();
+            store.append(log(&format!("line {i}"))).await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
+    let segments = |fs: &FaultFs| {
+        fs.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "wal")).count()
+    };
+    assert!(segments(&fs) > 3, "{}", segments(&fs));
+    for path in fs.files().iter().filter(|path| path.extension().is_some_and(|e| e == "wal")) {
+        let bytes = fs.read(path).unwrap();
+        assert!(bytes.len() < 1100, "{} has {} bytes", path.display(), bytes.len());
+        format::frames(&bytes, WAL);
+    }
+    let before = segments(&fs);
+    let store = open(&fs).unwrap();
+    block_on(async {
+        let lines = logs(&store).await;
+        assert_eq!(lines.len(), 40);
+        assert!(lines.iter().enumerate().all(|(i, (_, body))| *body == format!("line {i}")));
+        assert_eq!(samples(&store).await.len(), 20);
+        assert_eq!(store.stats().wal.frames, 0);
+        store.close().await.unwrap();
+    });
+    // Restarts without data leave no trail.
+    for _ in 0..3 {
+        block_on(open(&fs).unwrap().close()).unwrap();
+    }
+    assert_eq!(segments(&fs), before + 1);
+}
+
+#[test]
+fn a_write_torn_at_any_byte_leaves_what_was_before() {
+    let prepared = killed_after(vec![metric("up", 1)]);
+    let whole = killed_after(vec![metric("up", 1), log("torn")]).read(&wal_path(1)).unwrap();
+    let frame_len = whole.len() - format::frames(&whole, WAL)[1].offset;
+    for torn_bytes in 0..=frame_len {
+        let fs = prepared.fork();
+        let store = open_with(&fs, StoreConfig { segment_bytes: 1 << 20, ..config() }).unwrap();
+        // The write of the frame is the next operation.
+        fs.set_faults(Faults { crash_at: Some(1), torn_bytes, ..Faults::default() });
+        let answer = block_on(store.append(log("torn")));
+        assert_eq!(answer.unwrap_err().kind, ErrorKind::Poisoned);
+        drop(store);
+        fs.restart(Survival::Everything);
+        for _ in 0..2 {
+            let fs = fs.fork();
+            let store = open(&fs).unwrap();
+            let torn = &store.recovery().torn;
+            if (1..frame_len).contains(&torn_bytes) {
+                assert_eq!((torn.len(), torn[0].bytes), (1, torn_bytes as u64));
+                assert_eq!(torn[0].path, wal_path(2));
+            } else {
+                assert_eq!(torn.len(), 0, "{torn_bytes} of {frame_len}");
+            }
+            block_on(async {
+                assert_eq!(samples(&store).await.len(), 1);
+                let complete = usize::from(torn_bytes == frame_len);
+                assert_eq!(logs(&store).await.len(), complete, "{torn_bytes} of {frame_len}");
+                store.append(log("after")).await.unwrap();
+                store.close().await.unwrap();
+                assert_eq!(logs(&open(&fs).unwrap()).await.len(), complete + 1);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_failed_write_or_fsync_stops_appends_and_nothing_else() {
+    for faults in [
+        Faults { fail_sync: Some(1), ..Faults::default() },
+        Faults { fail_write: Some(1), ..Faults::default() },
+    ] {
+        let fs = FaultFs::new();
+        let store = open(&fs).unwrap();
+        block_on(async {
+            store.append(metric("up", 1)).await.unwrap();
+            fs.set_faults(faults);
+            let error = store.append(metric("up", 2)).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Poisoned);
+            assert!(error.message.contains("injected failure"), "{error}");
+            for _ in 0..3 {
+                let error = store.append(log("late")).await.unwrap_err();
+                assert_eq!(error.kind, ErrorKind::Poisoned);
+                assert!(error.is_retryable());
+            }
+            let health = store.health();
+            assert!(!health.wal_writable && health.state_writable);
+            assert!(health.wal_failure.unwrap().contains("0000000001.wal"));
+            // Reads and state commits go on.
+            assert!(samples(&store).await.iter().any(|(_, _, bits)| *bits == 1f64.to_bits()));
+            store.commit(commit("rule", 1)).await.unwrap();
+            assert_eq!(store.last_slot("rule").await.unwrap(), Some(1));
+            assert_eq!(store.close().await.unwrap_err().kind, ErrorKind::Poisoned);
+        });
+        drop(store);
+        for survival in Survival::ALL {
+            let fs = fs.fork();
+            fs.restart(survival);
+            block_on(async {
+                let store = open(&fs).unwrap();
+                assert!(store.health().wal_writable);
+                let up: Vec<_> = samples(&store).await;
+                assert!(up.iter().any(|(_, _, bits)| *bits == 1f64.to_bits()), "{survival:?}");
+                assert_eq!(store.last_slot("rule").await.unwrap(), Some(1));
+                assert!(logs(&store).await.is_empty());
+            });
+        }
+    }
+}
+
+/// After a failed fsync the system shows bytes that are not on disk. Recovery must not build on
+/// them: what comes after has to survive a later power failure.
+#[test]
+fn bytes_lost_by_a_failed_fsync_do_not_take_later_ones_with_them() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        store.append(metric("up", 1)).await.unwrap();
+        fs.set_faults(Faults { fail_sync: Some(1), ..Faults::default() });
+        store.append(metric("up", 2)).await.unwrap_err();
+    });
+    drop(store);
+    // The process restarts; the machine does not.
+    fs.set_faults(Faults::default());
+    let store = open(&fs).unwrap();
+    block_on(store.append(metric("up", 3))).unwrap();
+    let copy = fs.fork();
+    copy.restart(Survival::Nothing);
+    block_on(async {
+        let store = open(&copy).unwrap();
+        let values: Vec<_> =
+            samples(&store).await.iter().map(|(_, _, bits)| f64::from_bits(*bits)).collect();
+        assert!(values.contains(&1.0) && values.contains(&3.0), "{values:?}");
+    });
+}
+
+#[test]
+fn damage_before_the_end_is_named_with_file_and_offset() {
+    let fs = killed_after(vec![metric("up", 1), log("two"), span("three")]);
+    let good = fs.read(&wal_path(1)).unwrap();
+    let frames = format::frames(&good, WAL);
+    assert_eq!(frames.len(), 3);
+    for at in 0..good.len() {
+        for flip in [0x01, 0x80] {
+            let fs = fs.fork();
+            let mut bytes = good.clone();
+            bytes[at] ^= flip;
+            fs.put(&wal_path(1), bytes);
+            let frame = frames.iter().position(|f| f.offset <= at && at < f.end());
+            match (open(&fs), frame) {
+                // Nothing after the last frame says that it was durable.
+                (Ok(store), Some(2)) => {
+                    assert_eq!(store.recovery().torn[0].offset, frames[2].offset as u64);
+                    block_on(async {
+                        assert_eq!(samples(&store).await.len(), 1);
+                        assert_eq!(logs(&store).await.len(), 1);
+                        assert_eq!(spans(&store).await.len(), 0);
+                    });
+                }
+                (Err(StoreError::Corrupt { path, offset, .. }), Some(frame)) => {
+                    assert_eq!((&path, offset), (&wal_path(1), frames[frame].offset as u64));
+                }
+                (Err(StoreError::Corrupt { path, offset, .. }), None) => {
+                    assert_eq!((&path, offset), (&wal_path(1), 0));
+                }
+                (Err(StoreError::UnsupportedVersion { .. }), None) => {
+                    assert!((8..12).contains(&at));
+                }
+                (Ok(_), at_frame) => panic!("byte {at} of frame {at_frame:?} unnoticed"),
+                (Err(error), _) => panic!("byte {at}: {error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_closed_log_vouches_for_its_last_batch() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        store.append(log("one")).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let mut bytes = fs.read(&wal_path(1)).unwrap();
+    let frames = format::frames(&bytes, WAL);
+    assert_eq!(frames.last().unwrap().kind, 0);
+    bytes[frames[0].offset + FRAME_HEADER + 5] ^= 1;
+    fs.put(&wal_path(1), bytes);
+    assert!(matches!(open_error(&fs), StoreError::Corrupt { offset: 24, .. }));
+}
+
+#[test]
+fn a_missing_segment_is_corruption() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        for i in 0..20 {
+            store.append(log(&format!("line {i}"))).await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
+    use skopos_store::fs::Fs;
+    fs.remove(&wal_path(2)).unwrap();
+    let error = open_error(&fs);
+    assert!(matches!(&error, StoreError::Corrupt { path, .. } if *path == wal_path(2)), "{error}");
+    // From the front files may go: that is how a log shrinks.
+    fs.remove(&wal_path(1)).unwrap();
+    open(&fs).unwrap();
+}
+
+#[test]
+fn newer_versions_are_refused_by_name() {
+    for (bytes, want) in [
+        (format::file(WAL, 2, 1, &[]), "format version 2"),
+        (format::file(WAL, 1, 1, &[(2, 1, b"")]), "frame version 2"),
+        (format::file(WAL, 1, 1, &[(1, 77, b"")]), "frame kind 77"),
+    ] {
+        let fs = FaultFs::new();
+        fs.put(&wal_path(1), bytes);
+        let error = open_error(&fs);
+        assert!(matches!(error, StoreError::UnsupportedVersion { .. }), "{error}");
+        let text = error.to_string();
+        assert!(text.contains(want) && text.contains("0000000001.wal"), "{text}");
+        assert_eq!(error.kind(), ErrorKind::UnsupportedVersion);
+    }
+}
+
+#[test]
+fn a_foreign_file_is_not_touched() {
+    let fs = FaultFs::new();
+    let bytes = b"this is a text of somebody else, and longer than a header".to_vec();
+    fs.put(&wal_path(1), bytes.clone());
+    assert!(matches!(open_error(&fs), StoreError::Corrupt { offset: 0, .. }));
+    assert_eq!(fs.read(&wal_path(1)), Some(bytes));
+}
+
+#[test]
+fn intact_frames_with_wrong_bodies_are_corruption() {
+    for kind in [1, 2, 3] {
+        let fs = FaultFs::new();
+        fs.put(&wal_path(1), format::file(WAL, 1, 1, &[(1, kind, b"\xff\xff")]));
+        let error = open_error(&fs);
+        assert!(matches!(error, StoreError::Corrupt { offset, .. } if offset == HEADER as u64));
+    }
+}
+
+#[test]
+fn a_full_head_refuses_and_counts_and_rules_go_on() {
+    let fs = FaultFs::new();
+    let store = open_with(&fs, StoreConfig { max_head_bytes: 1, ..config() }).unwrap();
+    block_on(async {
+        // The bound is looked at before a batch, so the first one fits.
+        store.append(metric("up", 1)).await.unwrap();
+        let error = store.append(metric("up", 2)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert!(error.message.contains("max_head_bytes = 1"), "{error}");
+        let (stats, health) = (store.stats(), store.health());
+        assert_eq!((stats.refused_head_full, health.head_full), (1, true));
+        assert_eq!(samples(&store).await.len(), 1);
+        store.commit(commit("rule", 1)).await.unwrap();
+        assert_eq!(samples(&store).await.len(), 2);
+    });
+}
+
+#[test]
+fn a_second_store_is_told_who_holds_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || Store::open(StoreConfig::new(folder.path()), Arc::new(Still));
+    let store = open().unwrap();
+    let error = open().err().unwrap();
+    let want = format!("is in use by pid {}", std::process::id());
+    assert!(error.to_string().contains(&want), "{error}");
+    block_on(store.close()).unwrap();
+    open().unwrap();
+}
+
+#[test]
+fn a_closed_store_refuses_writes_and_answers_reads() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        store.append(metric("up", 1)).await.unwrap();
+        store.close().await.unwrap();
+        store.close().await.unwrap();
+        let error = store.append(metric("up", 2)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert_eq!(store.commit(commit("r", 1)).await.unwrap_err().kind, ErrorKind::Unavailable);
+        assert_eq!(samples(&store).await.len(), 1);
+        assert!(!store.health().wal_writable);
+    });
+}
+
+#[test]
+fn refused_items_are_counted_by_reason_and_not_logged() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        let receipt = store.append(metric("up", 1_000_000)).await.unwrap();
+        assert_eq!((receipt.accepted, receipt.rejected.len()), (0, 1));
+        let stats = store.stats();
+        assert_eq!(stats.rejected, [("far_future".to_owned(), 1)]);
+        assert_eq!((stats.wal.frames, stats.accepted_samples), (0, 0));
+    });
+}
+
+#[test]
+fn values_nested_too_deep_are_refused_and_leave_no_trace() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    let mut body = skopos_model::AnyValue::Int(1);
+    for _ in 0..=codec::MAX_DEPTH {
+        body = skopos_model::AnyValue::Array(vec![body]);
+    }
+    let SignalBatch::Logs(mut batch) = log("x") else { panic!() };
+    batch.groups[0].records[0].body = body;
+    block_on(async {
+        let error = store.append(SignalBatch::Logs(batch)).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidInput);
+        assert!(logs(&store).await.is_empty());
+        store.append(log("fine")).await.unwrap();
+    });
+}
+
+fn fixture() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+}
+
+/// Files written by the first version stay readable, to the last value.
+#[test]
+fn version_1_stays_readable() {
+    let fs = FaultFs::new();
+    format::load_folder(&fs, &fixture(), Path::new(DATA));
+    let frames = format::frames(&fs.read(&wal_path(1)).unwrap(), WAL);
+    let kinds: Vec<u8> = frames.iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [1, 2, 3, 0]);
+    let metrics = codec::decode_metrics(&frames[0].body).unwrap();
+    assert_eq!(format!("{metrics:?}"), format!("{:?}", rich_metrics()));
+    assert_eq!(codec::encode_metrics(&metrics), codec::encode_metrics(&rich_metrics()));
+    let (first, logs) = codec::decode_logs(&frames[1].body).unwrap();
+    assert_eq!((first, format!("{logs:?}")), (7, format!("{:?}", rich_logs())));
+    let (first, traces) = codec::decode_traces(&frames[2].body).unwrap();
+    assert_eq!((first, format!("{traces:?}")), (9, format!("{:?}", rich_traces())));
+
+    let store = open(&fs).unwrap();
+    assert_eq!((store.recovery().wal_batches, store.recovery().torn.len()), (3, 0));
+    assert_eq!(store.stats().head.logs, 2);
+    assert_eq!(store.stats().head.spans, 2);
+    block_on(async {
+        assert_eq!(store.last_slot("rule").await.unwrap(), Some(3));
+        let alerts = store.load(skopos_model::storage::StateKind::Alert).await.unwrap();
+        let keys: Vec<_> = alerts.iter().map(|record| record.key.as_str()).collect();
+        assert_eq!(keys, ["rule/1", "rule/2", "rule/3"]);
+        let recorded = samples(&store).await;
+        let recorded = recorded.iter().filter(|(labels, _, _)| labels.starts_with("recorded"));
+        assert_eq!(recorded.count(), 3);
+    });
+}
+
+/// Writes the fixture of the current version anew, and the corpus of the state log's fuzz target:
+/// `cargo test -p skopos-store -- --ignored write_fixture`. Released fixtures are never rewritten.
+#[test]
+#[ignore = "writes files into the source tree"]
+fn write_fixture() {
+    let write = |path: &Path, bytes: &[u8]| {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let bodies = [
+        codec::encode_metrics(&rich_metrics()),
+        codec::encode_logs(7, &rich_logs()).unwrap(),
+        codec::encode_traces(9, &rich_traces()).unwrap(),
+    ];
+    let [metrics, logs, traces] = &bodies;
+    let frames = [(1, 1, &**metrics), (1, 2, logs), (1, 3, traces), (1, 0, &[])];
+    let wal = format::file(WAL, 1, 1, &frames);
+    write(&fixture().join("default/wal/0000000001.wal"), &wal);
+
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        store.commit(commit("rule", 1)).await.unwrap();
+        store.commit(commit("rule", 2)).await.unwrap();
+        store.compact().await.unwrap();
+        store.commit(commit("rule", 3)).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/state");
+    for path in fs.files().iter().filter(|path| path.starts_with("/data/default/state")) {
+        let bytes = fs.read(path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        write(&fixture().join("default/state").join(name), &bytes);
+        for frame in format::frames(&bytes, b"SKOPSTA\n") {
+            write(&corpus.join(format!("kind-{}", frame.kind)), &frame.body);
+        }
+    }
+}
