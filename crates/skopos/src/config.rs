@@ -1,4 +1,5 @@
-//! Settings from the environment: the `OTEL_*` variables, `RUST_LOG`, `ENVIRONMENT` and `SKOPOS_LOG_FORMAT`.
+//! Settings from the environment: the `OTEL_*` variables, `RUST_LOG`, `ENVIRONMENT`, `SKOPOS_LOG_FORMAT` and
+//! `SKOPOS_ALLOW_DEBUG`.
 //!
 //! Reading is a pure function of a look-up. A value that cannot be used never stops a service from starting: the default
 //! holds and a warning says so, once logging works. What differs from the OpenTelemetry specification: spans wait at most 1 s
@@ -65,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) baggage: bool,
     pub(crate) filter: Option<String>,
     pub(crate) format: Option<LogFormat>,
+    /// Whether DEBUG may be logged in production.
+    pub(crate) allows_debug: bool,
     /// What could not be used, for a WARN each.
     pub(crate) warnings: Vec<String>,
 }
@@ -117,6 +120,8 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
         baggage,
         filter: variable("RUST_LOG"),
         format,
+        allows_debug: variable("SKOPOS_ALLOW_DEBUG")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true") || value == "1"),
         warnings,
     }
 }

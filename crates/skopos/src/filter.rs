@@ -1,7 +1,7 @@
 //! What is logged and what is traced: one global filter.
 //!
 //! `RUST_LOG` decides about events. Spans of level INFO and above are always on, whatever it says: turning logs down must not
-//! turn traces off. There is no per-layer filter, because those can lose spans (see tracing's issue 2519). Nothing that the
+//! turn traces off. In production nothing below INFO is logged unless that is asked for twice (`SKOPOS_ALLOW_DEBUG`). There is no per-layer filter, because those can lose spans (see tracing's issue 2519). Nothing that the
 //! exporters do is ever seen: their threads are marked, and marked threads are silent.
 
 use std::cell::Cell;
@@ -30,11 +30,13 @@ fn is_silent() -> bool {
 /// The global filter.
 pub(crate) struct SignalFilter {
     events: EnvFilter,
+    /// Events below this level are off, whatever the filter says.
+    floor: LevelFilter,
 }
 
 impl SignalFilter {
-    pub(crate) fn new(events: EnvFilter) -> SignalFilter {
-        SignalFilter { events }
+    pub(crate) fn new(events: EnvFilter, floor: LevelFilter) -> SignalFilter {
+        SignalFilter { events, floor }
     }
 }
 
@@ -53,11 +55,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SignalFilter {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
-        !is_silent() && (is_traced(metadata) || self.events.enabled(metadata, context))
+        !is_silent()
+            && (is_traced(metadata)
+                || (*metadata.level() <= self.floor && self.events.enabled(metadata, context)))
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(Layer::<S>::max_level_hint(&self.events)?.max(LevelFilter::INFO))
+        let events = Layer::<S>::max_level_hint(&self.events).unwrap_or(LevelFilter::TRACE);
+        Some(events.min(self.floor).max(LevelFilter::INFO))
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {

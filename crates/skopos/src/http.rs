@@ -83,15 +83,17 @@ pub(crate) struct RedMetrics {
 }
 
 impl RedMetrics {
-    pub(crate) fn register(registry: &Registry) -> RedMetrics {
+    pub(crate) fn register(registry: &Registry, prefix: &str) -> RedMetrics {
+        let name = |name: &str| format!("{prefix}{name}");
         RedMetrics {
-            requests: registry.counter_family("http_requests_total", "Total HTTP requests"),
+            requests: registry.counter_family(&name("http_requests_total"), "Total HTTP requests"),
             duration: registry.histogram_family(
-                "http_request_duration_seconds",
+                &name("http_request_duration_seconds"),
                 "Request duration",
                 buckets::HTTP,
             ),
-            in_progress: registry.gauge_family("http_requests_in_progress", "In-flight requests"),
+            in_progress: registry
+                .gauge_family(&name("http_requests_in_progress"), "In-flight requests"),
         }
     }
 }

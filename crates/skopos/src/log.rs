@@ -12,13 +12,15 @@ use skopos_redact::Redactor;
 use tracing::dispatcher::WeakDispatch;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record as SpanRecord};
-use tracing::{Dispatch, Event, Subscriber};
+use tracing::{Dispatch, Event, Level, Subscriber};
+use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::clock::Clock;
 use crate::context::{self, BoundRequestId, RequestContext, TraceIds};
+use crate::metrics::{Bounded, Counter, Family, LabelValue, Registry};
 
 pub(crate) mod json;
 pub(crate) mod panic;
@@ -45,6 +47,23 @@ pub(crate) struct LogLayer {
     clock: Clock,
     sinks: Vec<Box<dyn Sink>>,
     dispatch: OnceLock<WeakDispatch>,
+    events: Family<EventLabels, Counter>,
+}
+
+crate::labels! {
+    struct EventLabels { level: LevelLabel, target: Bounded<50> }
+}
+
+/// Only these two are counted: they are what somebody has to look at.
+#[derive(Debug, Clone, Copy)]
+struct LevelLabel(&'static str);
+
+impl LabelValue for LevelLabel {
+    const LIMIT: usize = 2;
+
+    fn label(&self) -> &str {
+        self.0
+    }
 }
 
 thread_local! {
@@ -54,8 +73,24 @@ thread_local! {
 }
 
 impl LogLayer {
-    pub(crate) fn new(redactor: Redactor, clock: Clock, sinks: Vec<Box<dyn Sink>>) -> LogLayer {
-        LogLayer { redactor, clock, sinks, dispatch: OnceLock::new() }
+    pub(crate) fn new(
+        redactor: Redactor,
+        clock: Clock,
+        sinks: Vec<Box<dyn Sink>>,
+        metrics: &Registry,
+    ) -> LogLayer {
+        let help = "ERROR and WARN events, by target.";
+        let events = metrics.counter_family("skopos_log_events_total", help);
+        LogLayer { redactor, clock, sinks, dispatch: OnceLock::new(), events }
+    }
+
+    fn count(&self, level: Level, target: &str) {
+        let level = match level {
+            Level::ERROR => LevelLabel("ERROR"),
+            Level::WARN => LevelLabel("WARN"),
+            _ => return,
+        };
+        self.events.get(&EventLabels { level, target: target.into() }).inc();
     }
 }
 
@@ -103,10 +138,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        // A record of the `log` crate names its own target; the event's is that of the bridge.
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
+        self.count(*metadata.level(), metadata.target());
         if self.sinks.is_empty() {
             return;
         }
-        let metadata = event.metadata();
         let mut record = RECORD.try_with(Cell::take).ok().flatten().unwrap_or_default();
         record.reset(self.clock.now(), *metadata.level(), metadata.target());
         let span = context.event_span(event);
@@ -131,7 +169,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             let record = &mut *record;
             event.record(&mut Collect {
                 redactor: &self.redactor,
-                put: |name, value| record.put(name, value),
+                put: |name: &'static str, value| {
+                    if normalized.is_none() || !name.starts_with("log.") {
+                        record.put(name, value);
+                    }
+                },
             });
         }
         for sink in &self.sinks {

@@ -1,7 +1,8 @@
 //! An HTTP client that carries the request on: `traceparent`, `baggage` and `x-request-id` go with every call, and each call is
 //! a CLIENT span.
 //!
-//! Propagation does not depend on the span being enabled. The span ends when the response's headers are in.
+//! A call outside any request gets a request id of its own. Propagation
+//! does not depend on the span being enabled. The span ends when the response's headers are in.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,9 +67,11 @@ impl Client {
     /// # Errors
     /// What `reqwest` says.
     pub async fn execute(&self, mut request: Request) -> Result<Response, ::reqwest::Error> {
-        let span = client_span(&request);
+        // Outside any request this call is where one begins.
+        let fresh = context::current_request_id_arc().is_none().then(context::new_request_id);
+        let span = client_span(&request, fresh.as_deref());
         if self.propagates_to(request.url()) {
-            span.in_scope(|| inject(request.headers_mut()));
+            span.in_scope(|| inject(request.headers_mut(), fresh.as_deref()));
         }
         let result = self.inner.execute(request).instrument(span.clone()).await;
         record_result(&span, &result);
@@ -133,7 +136,7 @@ impl RequestBuilder {
     }
 }
 
-fn client_span(request: &Request) -> Span {
+fn client_span(request: &Request, request_id: Option<&str>) -> Span {
     let url = request.url();
     // Neither credentials nor query: both carry secrets, and the path is enough to tell calls apart.
     let full = format!(
@@ -149,6 +152,7 @@ fn client_span(request: &Request) -> Span {
         otel.name = method,
         otel.kind = "client",
         otel.status_code = Empty,
+        request_id,
         http.request.method = method,
         http.response.status_code = Empty,
         server.address = url.host_str(),
@@ -158,8 +162,9 @@ fn client_span(request: &Request) -> Span {
     )
 }
 
-fn inject(headers: &mut HeaderMap) {
-    for (name, value) in context::propagation_headers() {
+fn inject(headers: &mut HeaderMap, fresh: Option<&str>) {
+    let fresh = fresh.map(|id| ("x-request-id", id.to_owned()));
+    for (name, value) in context::propagation_headers().into_iter().chain(fresh) {
         let name = HeaderName::from_static(name);
         // What the caller set by hand stays.
         if !headers.contains_key(&name)

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{Sampler as OtelSampler, SdkTracerProvider};
 use skopos_redact::Redactor;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry as SpanRegistry};
 
@@ -88,6 +89,7 @@ pub struct Builder {
     has_lines: bool,
     has_panic_hook: bool,
     series_limit: Option<usize>,
+    http_prefix: String,
 }
 
 impl std::fmt::Debug for Builder {
@@ -110,6 +112,7 @@ impl Builder {
             has_lines: true,
             has_panic_hook: true,
             series_limit: None,
+            http_prefix: String::new(),
         }
     }
 
@@ -161,6 +164,14 @@ impl Builder {
         self
     }
 
+    /// Puts a prefix before the names of the HTTP metrics, so that rules about `http_requests_total` do not see this service:
+    /// for infrastructure, not for services.
+    #[must_use]
+    pub fn http_metrics_prefix(mut self, prefix: impl Into<String>) -> Builder {
+        self.http_prefix = prefix.into();
+        self
+    }
+
     /// Writes lines to another place than standard output. It is written to by a thread of our own.
     #[must_use]
     pub fn output(mut self, output: impl Write + Send + 'static) -> Builder {
@@ -199,6 +210,8 @@ impl Builder {
         let (telemetry, layer) = self.build()?;
         tracing::subscriber::set_global_default(SpanRegistry::default().with(layer))
             .map_err(|_| InitError::SubscriberAlreadySet)?;
+        // Records of the `log` crate come along. That another bridge is set already harms nothing.
+        let _ = tracing_log::LogTracer::init();
         if has_panic_hook {
             log::panic::install(telemetry.inner.writer.clone());
         }
@@ -226,9 +239,9 @@ impl Builder {
     /// The filter given in code does not parse.
     pub fn build(mut self) -> Result<(Telemetry, TelemetryLayer), InitError> {
         let filter = self.event_filter()?;
-        let is_verbose = filter
-            .max_level_hint()
-            .is_none_or(|level| level > tracing::level_filters::LevelFilter::INFO);
+        let is_verbose = filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
+        let is_floored = is_verbose && self.service.is_production() && !self.config.allows_debug;
+        let floor = if is_floored { LevelFilter::INFO } else { LevelFilter::TRACE };
         let metrics = Registry::new();
         if let Some(limit) = self.series_limit {
             metrics.limit_series(limit);
@@ -264,19 +277,20 @@ impl Builder {
                 .with_tracked_inactivity(false)
         });
         let layer: TelemetryLayer =
-            Box::new(SignalFilter::new(filter).and_then(traces).and_then(LogLayer::new(
+            Box::new(SignalFilter::new(filter, floor).and_then(traces).and_then(LogLayer::new(
                 self.redactor.clone(),
                 self.clock.clone(),
                 sinks,
+                &metrics,
             )));
 
         let inner = Inner {
             http: HttpLayer::new(
-                RedMetrics::register(&metrics),
+                RedMetrics::register(&metrics, &self.http_prefix),
                 self.config.trace_context,
                 self.config.baggage,
             ),
-            is_verbose_in_production: is_verbose && self.service.is_production(),
+            is_floored,
             service: self.service,
             redactor: self.redactor,
             metrics,
@@ -381,7 +395,7 @@ struct Inner {
     logs: Option<Exporter<Logs>>,
     #[cfg(feature = "otlp")]
     spans: Option<Exporter<Spans>>,
-    is_verbose_in_production: bool,
+    is_floored: bool,
     is_down: AtomicBool,
 }
 
@@ -476,8 +490,11 @@ impl Telemetry {
     }
 
     fn warn_about_debug(&self) {
-        if self.inner.is_verbose_in_production {
-            tracing::warn!(target: "skopos", "the log filter lets DEBUG through in production");
+        if self.inner.is_floored {
+            tracing::warn!(
+                target: "skopos",
+                "DEBUG logs are off in production, whatever the filter says; SKOPOS_ALLOW_DEBUG=true turns them on"
+            );
         }
     }
 }

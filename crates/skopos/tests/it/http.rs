@@ -389,6 +389,29 @@ fn propagation_works_without_any_span() {
 }
 
 #[test]
+fn a_call_outside_any_request_begins_one() {
+    let output = Output::default();
+    let (telemetry, _guard) = scoped(builder(&output, &[]));
+    runtime().block_on(async {
+        let seen = serve(Router::new().route(
+            "/",
+            get(|headers: axum::http::HeaderMap| async move {
+                headers["x-request-id"].to_str().unwrap().to_owned()
+            }),
+        ))
+        .await;
+        let client = telemetry.reqwest(reqwest::Client::new());
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            let answer = client.get(format!("http://{seen}/")).send().await.unwrap();
+            ids.push(answer.text().await.unwrap());
+        }
+        assert_ne!(ids[0], ids[1]);
+        assert_eq!(ids[0].len(), 36);
+    });
+}
+
+#[test]
 fn ids_are_only_sent_to_the_hosts_that_were_named() {
     let output = Output::default();
     let (telemetry, _guard) = scoped(builder(&output, &[]));

@@ -29,6 +29,7 @@ fn child_process() {
         Ok("panics") => {
             let telemetry = skopos::init().unwrap();
             assert!(matches!(skopos::init(), Err(skopos::InitError::SubscriberAlreadySet)));
+            log::warn!(target: "old_library", "from the log crate, token={CANARY}");
             let span = tracing::info_span!("work", password = CANARY);
             let joined = std::thread::spawn(move || {
                 let _entered = span.enter();
@@ -66,6 +67,9 @@ fn init_reads_the_environment_and_a_panic_is_a_redacted_line() {
     let lines = lines(&output);
     let warning = lines.iter().find(|line| line["level"] == "WARN").unwrap();
     assert!(warning["message"].as_str().unwrap().contains("b3"), "{warning}");
+    let foreign = lines.iter().find(|line| line["target"] == "old_library").unwrap();
+    assert_eq!(foreign["message"], "from the log crate, token=[REDACTED]");
+    assert!(foreign.get("log.line").is_none());
     let panic = lines.iter().find(|line| line["level"] == "ERROR").unwrap();
     assert_eq!(panic["message"], "panic: no such user: token=[REDACTED]");
     assert_eq!(
@@ -82,12 +86,16 @@ fn init_reads_the_environment_and_a_panic_is_a_redacted_line() {
 }
 
 #[test]
-fn dropping_the_last_handle_flushes() {
+fn dropping_the_last_handle_flushes_and_exports_nothing_of_its_own() {
     let collector = Collector::start(Manner::Accepts);
     let endpoint = collector.endpoint();
     let output = child(
         "drops",
-        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_BLRP_SCHEDULE_DELAY", "60000")],
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+            ("OTEL_BLRP_SCHEDULE_DELAY", "60000"),
+            ("RUST_LOG", "trace,hyper=trace,ureq=trace"),
+        ],
     );
     assert!(output.status.success(), "{output:?}");
     assert_eq!(lines(&output).len(), 1);

@@ -101,12 +101,22 @@ fn long_values_are_cut_and_many_fields_bounded() {
 }
 
 #[test]
-fn the_filter_keeps_talkative_libraries_at_warn() {
+fn the_filter_keeps_talkative_libraries_at_warn_and_debug_out_of_production() {
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
     let cases: &[Case<'_>] = &[
         (&[], &["app-info", "hyper-warn"]),
-        (&[("RUST_LOG", "debug")], &["app-info", "app-debug", "hyper-warn"]),
-        (&[("RUST_LOG", "warn,hyper=debug")], &["hyper-debug", "hyper-warn"]),
+        (&[("RUST_LOG", "debug")], &["app-info", "hyper-warn"]),
+        (
+            &[("RUST_LOG", "debug"), ("SKOPOS_ALLOW_DEBUG", "true")],
+            &["app-info", "app-debug", "hyper-warn"],
+        ),
+        (
+            &[
+                ("RUST_LOG", "warn,hyper=debug"),
+                ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=dev"),
+            ],
+            &["hyper-debug", "hyper-warn"],
+        ),
         (&[("RUST_LOG", "off")], &["hyper-warn"]),
         (&[("RUST_LOG", "not a filter==")], &["app-info", "hyper-warn"]),
     ];
