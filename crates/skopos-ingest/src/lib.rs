@@ -36,6 +36,8 @@
 pub mod compression;
 pub mod exposition;
 mod float;
+#[doc(hidden)]
+pub mod fuzz;
 mod limits;
 pub mod otlp;
 mod report;

@@ -13,7 +13,7 @@
 
 mod attributes;
 mod base64;
-mod json;
+pub(crate) mod json;
 mod logs;
 mod metrics;
 mod naming;
@@ -216,7 +216,7 @@ fn decode_protobuf<M: Message + Default>(body: &[u8]) -> Result<M, DecodeError> 
         let text = error.to_string();
         let text = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
         if let Some(path) = text.strip_suffix("invalid string value: data is not UTF-8 encoded") {
-            let innermost = path.trim_end_matches([' ', ':']).rsplit(": ").next().unwrap_or("");
+            let innermost = path.split(": ").next().unwrap_or("");
             let separator = if innermost.is_empty() { "" } else { " in " };
             return DecodeError::InvalidUtf8 {
                 encoding,

@@ -25,15 +25,15 @@ trait Mirror {
     fn message(self) -> Self::Message;
 }
 
-pub(super) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, DecodeError> {
+pub(crate) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, DecodeError> {
     parse::<messages::LogsRequest>(body)
 }
 
-pub(super) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, DecodeError> {
+pub(crate) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, DecodeError> {
     parse::<messages::TracesRequest>(body)
 }
 
-pub(super) fn metrics(body: &[u8]) -> Result<ExportMetricsServiceRequest, DecodeError> {
+pub(crate) fn metrics(body: &[u8]) -> Result<ExportMetricsServiceRequest, DecodeError> {
     parse::<messages::MetricsRequest>(body)
 }
 
@@ -44,6 +44,11 @@ fn parse<M: Mirror + DeserializeOwned>(body: &[u8]) -> Result<M::Message, Decode
         offset: error.valid_up_to(),
         field: String::new(),
     })?;
+    // serde would take an array for a struct.
+    if text.trim_start().starts_with('[') {
+        let message = "a request is a JSON object, not an array".to_owned();
+        return Err(DecodeError::Malformed { encoding, offset: 0, message });
+    }
     serde_json::from_str::<M>(text).map(Mirror::message).map_err(|error| {
         let line_start: usize =
             text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();

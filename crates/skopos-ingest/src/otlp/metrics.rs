@@ -213,7 +213,9 @@ impl<'a> Writer<'a> {
                 Ok(())
             }
         };
-        if let Err(refusal) = outcome {
+        if let Err(refusal) = outcome
+            && points > 0
+        {
             let message = format!("metric `{}`: {}", short(&metric.name), refusal.message);
             self.converter.tally.reject(Refusal::new(refusal.reason, message), points as u64);
         }

@@ -114,10 +114,9 @@ fn spans(buckets: Option<&Buckets>, shift: u32) -> Result<(Vec<BucketSpan>, Vec<
         match (last, spans.last_mut(), counts.last_mut()) {
             (Some(last), _, Some(bucket)) if index == last => *bucket += count as f64,
             (Some(last), Some(span), _) if index - last - 1 <= MAX_FILLED_GAP => {
-                for _ in last + 1..index {
-                    counts.push(0.0);
-                    span.length += 1;
-                }
+                let empty = usize::try_from(index - last - 1).unwrap_or(0);
+                counts.resize(counts.len() + empty, 0.0);
+                span.length += empty as u32;
                 counts.push(count as f64);
                 span.length += 1;
             }

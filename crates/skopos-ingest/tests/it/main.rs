@@ -1,0 +1,15 @@
+//! Tests of the decoders through their public functions.
+
+mod bad_input;
+mod compression;
+mod conformance;
+mod exposition;
+mod fuzz;
+mod limits;
+mod logs;
+mod metrics;
+mod redaction;
+mod responses;
+mod round_trip;
+mod support;
+mod traces;
