@@ -18,7 +18,7 @@ mod select;
 mod state;
 
 pub use append::append_suite;
-pub use scan::scan_suite;
+pub use scan::{conditions, scan_suite};
 pub use select::select_suite;
 pub use state::state_suite;
 

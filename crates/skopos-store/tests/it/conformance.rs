@@ -253,9 +253,8 @@ impl Workload {
             }
         };
         let conditions = conditions();
-        let predicates: Vec<Predicate> = (0..self.random.below(3))
-            .map(|_| self.random.pick(&conditions).clone())
-            .collect();
+        let predicates: Vec<Predicate> =
+            (0..self.random.below(3)).map(|_| self.random.pick(&conditions).clone()).collect();
         let wanted = EventScan {
             predicates,
             order: *self.random.pick(&[EventOrder::OldestFirst, EventOrder::NewestFirst]),
@@ -278,11 +277,7 @@ impl Workload {
                 let id = span.span.trace_id;
                 let got = store.trace(id, &budget).await.expect("trace");
                 let want = oracle.trace(id, &budget).await.expect("trace");
-                assert_eq!(
-                    rows(EventSignal::Spans, &got),
-                    rows(EventSignal::Spans, &want),
-                    "{at}"
-                );
+                assert_eq!(rows(EventSignal::Spans, &got), rows(EventSignal::Spans, &want), "{at}");
             }
         }
     }

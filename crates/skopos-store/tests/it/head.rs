@@ -150,11 +150,8 @@ fn samples_in_any_order_end_where_they_belong() {
             let (start, end) = (newest - 900, newest - random.below(800) as i64);
             for (start, end) in [(i64::MIN, i64::MAX), (start, end)] {
                 let set = head.select(&series_select(vec![], start, end), &budget).unwrap();
-                let found: Vec<_> = set
-                    .series
-                    .iter()
-                    .flat_map(|s| samples_of(&*s.samples, start, end))
-                    .collect();
+                let found: Vec<_> =
+                    set.series.iter().flat_map(|s| samples_of(&*s.samples, start, end)).collect();
                 let want: Vec<_> = want.range(start..=end).map(|(t, v)| (*t, *v)).collect();
                 assert_eq!(found, want, "chunks of {chunk_samples}, step {i}");
             }
@@ -173,7 +170,7 @@ fn samples_of(source: &dyn SampleSource, start: i64, end: i64) -> Vec<(i64, u64)
 fn sizes_follow_what_is_held() {
     let head = Head::new(HeadConfig::default(), Arc::new(VirtualClock::default()));
     assert_eq!(head.size_bytes(), 0);
-    let mut metrics = MetricGenerator::new(8, 210, NOW_MS, 15_000).in_order();
+    let mut metrics = MetricGenerator::new(8, 210, NOW_MS - 7_500_000, 15_000).in_order();
     let mut sizes = vec![0];
     for _ in 0..500 {
         append(&head, SignalBatch::Metrics(metrics.next_batch()));
@@ -244,7 +241,10 @@ fn stale_histograms_and_numbers_share_a_series() {
             SampleValue::Histogram(Arc::new(histogram))
         };
         let sample = Sample { timestamp_ms: NOW_MS + i, value };
-        let series = SeriesSamples { samples: vec![sample], ..SeriesSamples::single(labels.clone(), 0, 0.0) };
+        let series = SeriesSamples {
+            samples: vec![sample],
+            ..SeriesSamples::single(labels.clone(), 0, 0.0)
+        };
         append(&head, SignalBatch::Metrics(MetricBatch { series: vec![series], metadata: vec![] }));
     }
     let set = head

@@ -94,7 +94,7 @@ async fn everything_comes_back_as_it_was<S: FullStore>(store: &S) {
 }
 
 /// Conditions on every field, alone and together.
-pub(crate) fn conditions() -> Vec<Predicate> {
+pub fn conditions() -> Vec<Predicate> {
     use Predicate::{All, Any, Compare, Contains, Equals, Exists, Matches, Not};
     let attribute = |key: &str| Field::Attribute(key.into());
     let regex = |text: &str| Regex::new(text).expect("valid expression");
