@@ -1,0 +1,360 @@
+//! All rule groups with their state: takes the results of evaluations, returns what to commit.
+//!
+//! One evaluation of one rule is one [`RuleStep`], and its [`StateCommit`](skopos_model::storage::StateCommit)
+//! holds everything that follows from it: changed alerts, recorded samples, intents to notify.
+//! The host must make commits durable in the order in which the engine returned them, and hand
+//! intents to the [`DeliveryQueue`](crate::notify::DeliveryQueue) only afterwards. A commit that
+//! cannot be made durable must be retried, or the engine be rebuilt from the log: what is
+//! durable is then always a state the engine was in.
+
+mod alert;
+mod evaluated;
+mod grouping;
+mod rule_state;
+mod saved;
+mod schedule;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use skopos_model::storage::{CommitId, StateCommit, StateKind, StateRecord};
+use skopos_model::{Labels, SeriesSamples, Timestamp};
+
+pub use alert::AlertState;
+pub use evaluated::{EvalFailure, Evaluated};
+pub use saved::{CorruptRecord, SavedState, fuzz_state_records};
+pub use schedule::{NextSlot, Schedule};
+pub use view::{AlertView, AlertingView, GroupView, Health, RuleView};
+
+use crate::notify::Intent;
+use crate::rules::{RuleGroup, RuleId, RuleSet};
+use grouping::{Dropped, NotificationGroup};
+use rule_state::{Limits, RuleState};
+
+/// The source of commits made when rules are loaded.
+pub const RELOAD_SOURCE: &str = "alerting/rules";
+
+/// What the engine must know beyond the rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Interval of groups that give none.
+    pub evaluation_interval: Duration,
+    /// Labels added to every alert that is sent, unless the alert has them; `$externalLabels`.
+    pub external_labels: BTreeMap<String, String>,
+    /// Where this server is reached by users, without a slash at the end.
+    pub external_url: String,
+    /// After a restart that missed a slot: whether firing alerts are held until one full range of
+    /// fresh data has arrived. Off is what Prometheus does.
+    pub restart_hold: bool,
+    /// How long resolved alerts are kept.
+    pub resolved_retention: Duration,
+    /// Whom to notify; nobody when absent.
+    pub notification: Option<NotificationSettings>,
+}
+
+/// The default receiver.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NotificationSettings {
+    /// Its name.
+    pub receiver: String,
+    /// How often a group that goes on firing is reported again.
+    pub repeat_interval: Duration,
+    /// Most alerts in one notification, 0 for no limit; the rest is counted.
+    pub max_alerts: usize,
+}
+
+impl Default for NotificationSettings {
+    fn default() -> Self {
+        let repeat_interval = Duration::from_secs(4 * 3600);
+        Self { receiver: "webhook".into(), repeat_interval, max_alerts: 1_000 }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            evaluation_interval: Duration::from_secs(15),
+            external_labels: BTreeMap::new(),
+            external_url: String::new(),
+            restart_hold: true,
+            resolved_retention: Duration::from_secs(15 * 60),
+            notification: None,
+        }
+    }
+}
+
+/// Everything that follows from one evaluation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RuleStep {
+    /// What to make durable; absent when nothing changed and nothing was recorded.
+    pub commit: Option<StateCommit>,
+    /// The intents inside the commit, for the delivery queue once the commit is durable.
+    pub intents: Vec<Intent>,
+    /// Alerts that changed their state, in label order.
+    pub transitions: Vec<Transition>,
+    /// Why the rule failed, if it did.
+    pub error: Option<String>,
+    /// The rule is unknown, or had this slot or a later one before: nothing happened.
+    pub skipped: bool,
+}
+
+/// A change of one alert's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    /// The alert.
+    pub labels: Labels,
+    /// Its state before, if it was known.
+    pub from: Option<AlertState>,
+    /// Its state now, if it still is.
+    pub to: Option<AlertState>,
+}
+
+/// What loading rules changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// What to make durable before any step's commit: alerts of removed rules resolve and their
+    /// series end.
+    pub commit: Option<StateCommit>,
+    /// The intents inside the commit.
+    pub intents: Vec<Intent>,
+    /// Records that could not be read; their alerts start anew.
+    pub corrupt: Vec<CorruptRecord>,
+}
+
+/// The state of all groups.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    groups: Vec<GroupState>,
+    index: HashMap<RuleId, (usize, usize)>,
+    by_alert_name: BTreeMap<String, Vec<(usize, usize)>>,
+    notifications: BTreeMap<String, NotificationGroup>,
+    last_reload: i64,
+}
+
+#[derive(Debug)]
+struct GroupState {
+    group: Arc<RuleGroup>,
+    schedule: Schedule,
+    query_offset_ms: i64,
+    rules: Vec<RuleState>,
+    last_slot: Option<i64>,
+    evaluation_time: Duration,
+    iterations_missed: u64,
+}
+
+impl Engine {
+    /// Starts with rules and the state of an earlier run (empty on the first). `now` is the time
+    /// of the start, from which fresh data arrives.
+    pub fn restore(
+        settings: Settings,
+        rules: &RuleSet,
+        saved: &SavedState,
+        now: Timestamp,
+    ) -> (Self, Loaded) {
+        let mut engine = Self {
+            settings,
+            groups: Vec::new(),
+            index: HashMap::new(),
+            by_alert_name: BTreeMap::new(),
+            notifications: BTreeMap::new(),
+            last_reload: saved.last_slots.get(RELOAD_SOURCE).copied().unwrap_or(i64::MIN),
+        };
+        let mut corrupt = Vec::new();
+        engine.notifications = grouping::restore(saved, &mut corrupt);
+        let states = rule_state::restore(saved, now, &mut corrupt);
+        let mut loaded = engine.install(rules, states, now);
+        loaded.corrupt = corrupt;
+        (engine, loaded)
+    }
+
+    /// Replaces the rules. Rules that are still there keep their state.
+    pub fn reload(&mut self, rules: &RuleSet, now: Timestamp) -> Loaded {
+        let groups = std::mem::take(&mut self.groups);
+        let mut states = HashMap::new();
+        let mut progress = HashMap::new();
+        for group in groups {
+            progress.insert(
+                group.group.id,
+                (group.last_slot, group.evaluation_time, group.iterations_missed),
+            );
+            states.extend(group.rules.into_iter().map(|state| (state.id, state)));
+        }
+        let loaded = self.install(rules, states, now);
+        for group in &mut self.groups {
+            if let Some(kept) = progress.get(&group.group.id) {
+                (group.last_slot, group.evaluation_time, group.iterations_missed) = *kept;
+            }
+        }
+        loaded
+    }
+
+    fn install(
+        &mut self,
+        rules: &RuleSet,
+        mut states: HashMap<RuleId, RuleState>,
+        now: Timestamp,
+    ) -> Loaded {
+        self.groups.clear();
+        self.index.clear();
+        self.by_alert_name.clear();
+        for (g, group) in rules.groups.iter().enumerate() {
+            let interval = group.interval.unwrap_or(self.settings.evaluation_interval);
+            let mut own = Vec::with_capacity(group.rules.len());
+            for (r, rule) in group.rules.iter().enumerate() {
+                let mut state = states.remove(&rule.id).unwrap_or_else(|| RuleState::new(rule.id));
+                state.rule = Some(rule.clone());
+                own.push(state);
+                self.index.insert(rule.id, (g, r));
+                if rule.alerting().is_some() {
+                    self.by_alert_name.entry(rule.name.clone()).or_default().push((g, r));
+                }
+            }
+            self.groups.push(GroupState {
+                group: group.clone(),
+                schedule: Schedule::new(group.id, interval),
+                query_offset_ms: millis(group.query_offset.unwrap_or_default()),
+                rules: own,
+                last_slot: None,
+                evaluation_time: Duration::ZERO,
+                iterations_missed: 0,
+            });
+        }
+        self.retire(states, now)
+    }
+
+    /// Ends the alerts and series of rules that are no longer there.
+    fn retire(&mut self, orphans: HashMap<RuleId, RuleState>, now: Timestamp) -> Loaded {
+        let mut orphans: Vec<RuleState> = orphans.into_values().collect();
+        orphans.sort_by_key(|state| state.id);
+        let slot = now.as_millis().max(self.last_reload.saturating_add(1));
+        let mut records = Vec::new();
+        let mut samples = Vec::new();
+        let mut dropped: BTreeMap<String, Vec<Dropped>> = BTreeMap::new();
+        for mut orphan in orphans {
+            orphan.end_series(now.as_millis(), &mut samples);
+            let generator = orphan.rule.as_ref().map(|rule| self.generator_url(rule));
+            for alert in std::mem::take(&mut orphan.alerts).into_values() {
+                let name = alert.labels.value("alertname").to_string();
+                let generator_url = generator.clone().unwrap_or_default();
+                dropped.entry(name).or_default().push(Dropped { alert, generator_url });
+            }
+            orphan.changed_alerts(&mut records);
+            orphan.changed_series(&mut records);
+        }
+        let mut intents = Vec::new();
+        for (name, dropped) in dropped {
+            intents.extend(self.notify(&name, slot, dropped, &mut records));
+        }
+        let source = RELOAD_SOURCE;
+        let commit = commit(source, slot, records, samples);
+        if commit.is_some() {
+            self.last_reload = slot;
+        }
+        Loaded { commit, intents, corrupt: Vec::new() }
+    }
+
+    /// The groups with their schedules, in the order of the rule set.
+    pub fn groups(&self) -> impl ExactSizeIterator<Item = (&Arc<RuleGroup>, Schedule)> {
+        self.groups.iter().map(|state| (&state.group, state.schedule))
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Takes the result of evaluating a rule at a slot. `took` is how long that lasted.
+    ///
+    /// Within a slot the rules of a group are stepped in their order, each after the commit of
+    /// the one before, so that later rules see what earlier ones recorded.
+    pub fn step(
+        &mut self,
+        rule: RuleId,
+        slot: Timestamp,
+        result: Result<Evaluated, EvalFailure>,
+        took: Duration,
+    ) -> RuleStep {
+        let skipped = RuleStep { skipped: true, ..RuleStep::default() };
+        let Some(&(g, r)) = self.index.get(&rule) else { return skipped };
+        let slot_ms = slot.as_millis();
+        let group = &mut self.groups[g];
+        let limits = Limits {
+            alerts_or_series: group.group.limit,
+            resolved_retention: millis(self.settings.resolved_retention),
+            query_offset: group.query_offset_ms,
+            interval: millis(group.schedule.interval()),
+            restart_hold: self.settings.restart_hold,
+        };
+        let state = &mut group.rules[r];
+        if state.last_slot.is_some_and(|last| slot_ms <= last) {
+            return skipped;
+        }
+        let Some(definition) = state.rule.clone() else { return skipped };
+        let mut advanced = state.advance(slot_ms, result, limits);
+        state.took = took;
+        let error = state.error.clone();
+
+        let mut records = Vec::new();
+        let mut intents = Vec::new();
+        if definition.alerting().is_some() {
+            let generator_url = self.generator_url(&definition);
+            let dropped = std::mem::take(&mut advanced.dropped)
+                .into_iter()
+                .map(|alert| Dropped { alert, generator_url: generator_url.clone() })
+                .collect();
+            intents.extend(self.notify(&definition.name, slot_ms, dropped, &mut records));
+        }
+        self.groups[g].rules[r].changed_alerts(&mut records);
+        self.groups[g].rules[r].changed_series(&mut records);
+        let mut commit = commit(&source(rule), slot_ms, records, advanced.samples);
+        if commit.is_none() && !self.groups[g].rules[r].alerts.is_empty() {
+            // Nothing changed, but that this slot was evaluated tells a restart whether any was
+            // missed.
+            let id = CommitId { source: source(rule), slot: slot_ms };
+            commit = Some(StateCommit { id, records: Vec::new(), samples: Vec::new() });
+        }
+        RuleStep { commit, intents, transitions: advanced.transitions, error, skipped: false }
+    }
+
+    /// Notes that a group's slot is over: how long it took and how many slots were missed since
+    /// the one before. For views only.
+    pub fn finish_slot(&mut self, group: usize, slot: Timestamp, took: Duration, missed: u64) {
+        if let Some(group) = self.groups.get_mut(group) {
+            group.last_slot = Some(slot.as_millis());
+            group.evaluation_time = took;
+            group.iterations_missed += missed;
+        }
+    }
+
+    fn generator_url(&self, rule: &crate::rules::Rule) -> String {
+        let base = self.settings.external_url.trim_end_matches('/');
+        format!("{base}{}", crate::template::table_link(rule.expr.as_str()))
+    }
+}
+
+/// The source of a rule's commits.
+pub(crate) fn source(rule: RuleId) -> String {
+    format!("rule/{rule}")
+}
+
+fn commit(
+    source: &str,
+    slot: i64,
+    records: Vec<StateRecord>,
+    samples: Vec<SeriesSamples>,
+) -> Option<StateCommit> {
+    let is_empty = records.is_empty() && samples.is_empty();
+    let id = CommitId { source: source.into(), slot };
+    (!is_empty).then_some(StateCommit { id, records, samples })
+}
+
+fn record(kind: StateKind, key: String, value: Option<Vec<u8>>) -> StateRecord {
+    StateRecord { kind, key, value }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,91 @@
+//! State as the log holds it, and reading it back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skopos_model::storage::{StateKind, StateLog, StateRecord, StorageError};
+
+use super::alert::Alert;
+use super::grouping;
+use super::rule_state::decode_series;
+use super::{RELOAD_SOURCE, source};
+use crate::codec::DecodeError;
+use crate::notify::{DELIVERY_SOURCE, DeliveryRecord, Intent};
+use crate::rules::RuleSet;
+
+/// Everything alerting keeps in a state log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SavedState {
+    /// Records of kind [`StateKind::Alert`].
+    pub alerts: Vec<StateRecord>,
+    /// Records of kind [`StateKind::RuleGroup`].
+    pub groups: Vec<StateRecord>,
+    /// Records of kind [`StateKind::NotificationIntent`].
+    pub intents: Vec<StateRecord>,
+    /// Records of kind [`StateKind::NotificationLog`].
+    pub notification_log: Vec<StateRecord>,
+    /// The last slot of each source that committed.
+    pub last_slots: BTreeMap<String, i64>,
+}
+
+impl SavedState {
+    /// Reads what the engine and the delivery queue need.
+    pub async fn load(log: &dyn StateLog, rules: &RuleSet) -> Result<Self, StorageError> {
+        let mut saved = Self {
+            alerts: log.load(StateKind::Alert).await?,
+            groups: log.load(StateKind::RuleGroup).await?,
+            intents: log.load(StateKind::NotificationIntent).await?,
+            notification_log: log.load(StateKind::NotificationLog).await?,
+            last_slots: BTreeMap::new(),
+        };
+        let mut sources: BTreeSet<String> =
+            rules.groups.iter().flat_map(|g| &g.rules).map(|rule| source(rule.id)).collect();
+        let of_alerts = saved.alerts.iter().filter_map(|record| record.key.split('/').next());
+        sources.extend(of_alerts.map(|rule| format!("rule/{rule}")));
+        sources.extend([RELOAD_SOURCE.to_string(), DELIVERY_SOURCE.to_string()]);
+        for source in sources {
+            if let Some(slot) = log.last_slot(&source).await? {
+                saved.last_slots.insert(source, slot);
+            }
+        }
+        Ok(saved)
+    }
+}
+
+/// A record that could not be read. Its state is lost; the record stays in the log until its key
+/// is written again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorruptRecord {
+    /// Its kind.
+    pub kind: StateKind,
+    /// Its key.
+    pub key: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl CorruptRecord {
+    pub(crate) fn new(record: &StateRecord, error: DecodeError) -> Self {
+        Self { kind: record.kind, key: record.key.clone(), reason: error.to_string() }
+    }
+
+    pub(crate) fn mismatch(record: &StateRecord) -> Self {
+        let reason = "key and value do not belong together".into();
+        Self { kind: record.kind, key: record.key.clone(), reason }
+    }
+}
+
+/// Decodes arbitrary bytes as every kind of record; for fuzzing. What decodes must be exactly what
+/// its value encodes to.
+pub fn fuzz_state_records(data: &[u8]) {
+    if let Ok(alert) = Alert::decode(data) {
+        assert_eq!(alert.encode(), data);
+    }
+    if let Ok(intent) = Intent::decode(data) {
+        assert_eq!(intent.record().value.as_deref(), Some(data));
+    }
+    if let Ok(record) = DeliveryRecord::decode(data) {
+        assert_eq!(record.record().value.as_deref(), Some(data));
+    }
+    let _ = decode_series(data);
+    let _ = grouping::decode(data);
+}

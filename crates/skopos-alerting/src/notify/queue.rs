@@ -1,0 +1,325 @@
+//! Which notification to send when. No I/O and no timer: the server asks [`DeliveryQueue::due`],
+//! sends, and reports with [`DeliveryQueue::settle`].
+//!
+//! Policy:
+//! - Notifications of one group go out one after another, oldest first, so that a receiver never
+//!   sees "resolved" before "firing". Groups do not wait for each other.
+//! - Timeouts, refused connections, 408, 429 and 5xx are retried with exponential backoff and
+//!   jitter until the notification is `give_up_after` old; other answers are final at once.
+//!   What failed stays visible in the log and is never sent again.
+//! - The queue holds `capacity` notifications. When more arrive the oldest that are not being sent
+//!   are dropped, and logged as dropped: newer ones describe the present better.
+//! - Jitter is a hash of the notification and the attempt: the same on every run.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use skopos_model::Timestamp;
+use skopos_model::storage::{CommitId, StateCommit};
+
+use super::ledger::{DeliveryRecord, KEY_PREFIX, Verdict};
+use super::{Intent, IntentId};
+use crate::engine::{CorruptRecord, SavedState};
+use crate::rules::hash_pieces;
+
+/// The source of the queue's commits.
+pub const DELIVERY_SOURCE: &str = "alerting/delivery";
+
+/// Limits and delays of delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeliveryPolicy {
+    /// Most notifications waiting.
+    pub capacity: usize,
+    /// Most notifications being sent at the same time.
+    pub max_in_flight: usize,
+    /// Delay after the first failed attempt; doubles with each further one.
+    pub first_delay: Duration,
+    /// Longest delay between attempts.
+    pub max_delay: Duration,
+    /// Age at which a notification that cannot be delivered is given up.
+    pub give_up_after: Duration,
+    /// How long the server should wait for an answer.
+    pub timeout: Duration,
+    /// Settled deliveries remembered.
+    pub log_entries: usize,
+}
+
+impl Default for DeliveryPolicy {
+    fn default() -> Self {
+        Self {
+            capacity: 10_000,
+            max_in_flight: 8,
+            first_delay: Duration::from_secs(1),
+            max_delay: Duration::from_secs(120),
+            give_up_after: Duration::from_secs(24 * 3600),
+            timeout: Duration::from_secs(10),
+            log_entries: 1_000,
+        }
+    }
+}
+
+/// Something to send now: POST `body` as `application/json` with the header
+/// `Idempotency-Key: idempotency_key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// What to report back with.
+    pub id: IntentId,
+    /// The receiver's name.
+    pub receiver: String,
+    /// Value of the header.
+    pub idempotency_key: String,
+    /// The payload.
+    pub body: Arc<str>,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// How long to wait for an answer.
+    pub timeout: Duration,
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The receiver answered.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// The `Retry-After` header, if any.
+        retry_after: Option<Duration>,
+    },
+    /// No answer in time.
+    TimedOut,
+    /// No connection; the reason must not hold the receiver's address.
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What follows from an attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settled {
+    /// It is over: make this durable.
+    Final {
+        /// Deletes the intent and logs the delivery.
+        commit: StateCommit,
+        /// What the log will say.
+        record: DeliveryRecord,
+    },
+    /// It will be tried again.
+    Retry {
+        /// Not before.
+        at: Timestamp,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The queue does not know it (any more).
+    Unknown,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    intent: Intent,
+    attempts: u32,
+    not_before: Timestamp,
+    in_flight: bool,
+    last_reason: String,
+}
+
+/// The notifications that wait for delivery, and the log of those that do no longer.
+#[derive(Clone, Debug)]
+pub struct DeliveryQueue {
+    policy: DeliveryPolicy,
+    waiting: BTreeMap<IntentId, Entry>,
+    log: VecDeque<DeliveryRecord>,
+    last_commit: i64,
+}
+
+impl DeliveryQueue {
+    /// An empty queue.
+    pub fn new(policy: DeliveryPolicy) -> Self {
+        Self { policy, waiting: BTreeMap::new(), log: VecDeque::new(), last_commit: i64::MIN }
+    }
+
+    /// The queue as committed; what was being sent when the server stopped is due again.
+    pub fn restore(policy: DeliveryPolicy, saved: &SavedState) -> (Self, Vec<CorruptRecord>) {
+        let mut queue = Self::new(policy);
+        let mut corrupt = Vec::new();
+        queue.last_commit = saved.last_slots.get(DELIVERY_SOURCE).copied().unwrap_or(i64::MIN);
+        for record in &saved.intents {
+            match Intent::decode(record.value.as_deref().unwrap_or_default()) {
+                Ok(intent) if intent.id.to_string() == record.key => queue.add(intent),
+                Ok(_) => corrupt.push(CorruptRecord::mismatch(record)),
+                Err(error) => corrupt.push(CorruptRecord::new(record, error)),
+            }
+        }
+        for record in saved.notification_log.iter().filter(|r| r.key.starts_with(KEY_PREFIX)) {
+            match DeliveryRecord::decode(record.value.as_deref().unwrap_or_default()) {
+                Ok(settled) => queue.log.push_back(settled),
+                Err(error) => corrupt.push(CorruptRecord::new(record, error)),
+            }
+        }
+        (queue, corrupt)
+    }
+
+    /// Takes in intents whose commit is durable. When that overfills the queue, the returned
+    /// commit drops the oldest.
+    pub fn accept(
+        &mut self,
+        intents: impl IntoIterator<Item = Intent>,
+        now: Timestamp,
+    ) -> Option<StateCommit> {
+        intents.into_iter().for_each(|intent| self.add(intent));
+        let surplus = self.waiting.len().saturating_sub(self.policy.capacity);
+        let oldest = self.waiting.values().filter(|e| !e.in_flight).map(|e| e.intent.id);
+        let dropped: Vec<IntentId> = oldest.take(surplus).collect();
+        if dropped.is_empty() {
+            return None;
+        }
+        let reason = format!("more than {} notifications were waiting", self.policy.capacity);
+        let settled: Vec<DeliveryRecord> = dropped
+            .into_iter()
+            .filter_map(|id| self.waiting.remove(&id))
+            .map(|e| {
+                DeliveryRecord::new(&e.intent, now, e.attempts, Verdict::Dropped, reason.clone())
+            })
+            .collect();
+        Some(self.commit(settled, now))
+    }
+
+    fn add(&mut self, intent: Intent) {
+        let entry = Entry {
+            not_before: intent.created_at,
+            attempts: 0,
+            in_flight: false,
+            last_reason: String::new(),
+            intent,
+        };
+        self.waiting.entry(entry.intent.id).or_insert(entry);
+    }
+
+    /// What to send at `now`. Each is in flight from here on, until it is settled.
+    pub fn due(&mut self, now: Timestamp) -> Vec<Delivery> {
+        let in_flight = self.waiting.values().filter(|e| e.in_flight).count();
+        let mut room = self.policy.max_in_flight.saturating_sub(in_flight);
+        let mut groups = HashSet::new();
+        let mut deliveries = Vec::new();
+        for entry in self.waiting.values_mut() {
+            if room == 0 {
+                break;
+            }
+            let is_first = groups.insert(entry.intent.id.group);
+            if !is_first || entry.in_flight || entry.not_before > now {
+                continue;
+            }
+            room -= 1;
+            entry.in_flight = true;
+            entry.attempts += 1;
+            deliveries.push(Delivery {
+                id: entry.intent.id,
+                receiver: entry.intent.receiver.clone(),
+                idempotency_key: entry.intent.idempotency_key(),
+                body: entry.intent.body.clone(),
+                attempt: entry.attempts,
+                timeout: self.policy.timeout,
+            });
+        }
+        deliveries
+    }
+
+    /// When [`due`](Self::due) will have something next, unless something arrives or is settled
+    /// before.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let mut groups = HashSet::new();
+        let first = self.waiting.values().filter(|e| groups.insert(e.intent.id.group));
+        first.filter(|e| !e.in_flight).map(|e| e.not_before).min()
+    }
+
+    /// Reports what came of a delivery.
+    pub fn settle(&mut self, id: IntentId, outcome: DeliveryOutcome, now: Timestamp) -> Settled {
+        let Some(entry) = self.waiting.get_mut(&id) else { return Settled::Unknown };
+        entry.in_flight = false;
+        let (verdict, reason, retry_after) = classify(&outcome);
+        if verdict.is_none() {
+            let delay = backoff(&self.policy, id, entry.attempts);
+            let at = now.saturating_add(delay.max(retry_after.min(self.policy.max_delay)));
+            let end = entry.intent.created_at.saturating_add(self.policy.give_up_after);
+            if at < end {
+                entry.not_before = at;
+                entry.last_reason.clone_from(&reason);
+                return Settled::Retry { at, reason };
+            }
+        }
+        let verdict = verdict.unwrap_or(Verdict::Failed);
+        let Some(entry) = self.waiting.remove(&id) else { return Settled::Unknown };
+        let record = DeliveryRecord::new(&entry.intent, now, entry.attempts, verdict, reason);
+        let commit = self.commit(vec![record.clone()], now);
+        Settled::Final { commit, record }
+    }
+
+    fn commit(&mut self, settled: Vec<DeliveryRecord>, now: Timestamp) -> StateCommit {
+        let mut records = Vec::with_capacity(settled.len() * 2);
+        for record in settled {
+            records.push(Intent::deletion(record.id));
+            records.push(record.record());
+            self.log.push_back(record);
+        }
+        while self.log.len() > self.policy.log_entries {
+            if let Some(oldest) = self.log.pop_front() {
+                records.push(DeliveryRecord::deletion(oldest.id));
+            }
+        }
+        // The clock may stand still or go back; the source's slots must not.
+        self.last_commit = now.as_millis().max(self.last_commit.saturating_add(1));
+        let id = CommitId { source: DELIVERY_SOURCE.into(), slot: self.last_commit };
+        StateCommit { id, records, samples: Vec::new() }
+    }
+
+    /// Notifications that wait or are being sent.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The waiting notifications, oldest first: intent, attempts so far, reason of the last failure.
+    pub fn waiting(&self) -> impl Iterator<Item = (&Intent, u32, &str)> {
+        self.waiting.values().map(|e| (&e.intent, e.attempts, e.last_reason.as_str()))
+    }
+
+    /// The settled deliveries that are remembered, oldest first.
+    pub fn log(&self) -> impl ExactSizeIterator<Item = &DeliveryRecord> {
+        self.log.iter()
+    }
+}
+
+/// The verdict (none: try again), why, and how long the receiver asked to wait.
+fn classify(outcome: &DeliveryOutcome) -> (Option<Verdict>, String, Duration) {
+    match outcome {
+        DeliveryOutcome::Answered { status, retry_after } => {
+            let verdict = match status {
+                200..=299 => return (Some(Verdict::Delivered), String::new(), Duration::ZERO),
+                408 | 429 | 500..=599 => None,
+                _ => Some(Verdict::Failed),
+            };
+            let reason = format!("receiver answered {status}");
+            (verdict, reason, retry_after.unwrap_or_default())
+        }
+        DeliveryOutcome::TimedOut => (None, "timed out".into(), Duration::ZERO),
+        DeliveryOutcome::Unreachable { reason } => {
+            (None, format!("unreachable: {reason}"), Duration::ZERO)
+        }
+    }
+}
+
+/// Between half of and the whole exponential delay.
+fn backoff(policy: &DeliveryPolicy, id: IntentId, attempts: u32) -> Duration {
+    let doubled = 1u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
+    let full = policy.first_delay.saturating_mul(doubled).min(policy.max_delay);
+    let hash = hash_pieces([id.to_string().as_str(), attempts.to_string().as_str()]);
+    let share = (hash as u32 % 1_000) as f64 / 1_000.0;
+    full.mul_f64(0.5 + share / 2.0)
+}
