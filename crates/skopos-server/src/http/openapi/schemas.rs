@@ -1,0 +1,239 @@
+//! The schemas of answers, by hand; tests hold real answers against them.
+
+use http::Method;
+use serde_json::{Value, json};
+
+/// All named schemas.
+pub(super) fn all() -> Value {
+    let text = json!({"type": "string"});
+    let texts = json!({"type": "array", "items": {"type": "string"}});
+    let labels = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let time_and_value = json!({
+        "description": "[Unix seconds, value]",
+        "type": "array",
+        "prefixItems": [{"type": "number"}, {"type": "string"}],
+        "minItems": 2,
+        "maxItems": 2,
+    });
+    let time_and_histogram = json!({
+        "description": "[Unix seconds, histogram]",
+        "type": "array",
+        "prefixItems": [{"type": "number"}, reference("NativeHistogram")],
+        "minItems": 2,
+        "maxItems": 2,
+    });
+    let tag = json!({
+        "type": "object",
+        "required": ["key", "type", "value"],
+        "properties": {
+            "key": text,
+            "type": {"enum": ["string", "bool", "int64", "float64", "binary"]},
+            "value": {"type": ["string", "boolean", "number"]},
+        },
+    });
+    let tags = json!({"type": "array", "items": reference("JaegerTag")});
+    json!({
+        "Error": object(&["error_code", "message"], json!({"error_code": text, "message": text})),
+        "PrometheusError": object(
+            &["status", "errorType", "error"],
+            json!({
+                "status": {"const": "error"},
+                "errorType": {"enum": [
+                    "bad_data", "execution", "timeout", "canceled", "internal", "unavailable",
+                    "not_found", "unauthorized",
+                ]},
+                "error": text,
+            }),
+        ),
+        "JaegerError": object(
+            &["data", "errors"],
+            json!({
+                "data": {"type": "null"},
+                "errors": {"type": "array", "items": object(
+                    &["code", "msg"],
+                    json!({"code": {"type": "integer"}, "msg": text}),
+                )},
+            }),
+        ),
+        "RpcStatus": object(&[], json!({
+            "code": {"type": "integer"},
+            "message": text,
+            "details": {"type": "array"},
+        })),
+        "PrometheusQuery": object(
+            &["status", "data"],
+            json!({
+                "status": {"const": "success"},
+                "data": object(
+                    &["resultType", "result"],
+                    json!({
+                        "resultType": {"enum": ["scalar", "string", "vector", "matrix"]},
+                        "result": {"oneOf": [
+                            time_and_value,
+                            {"type": "array", "items": reference("PrometheusSeries")},
+                        ]},
+                        "stats": {"type": "object"},
+                    }),
+                ),
+                "warnings": texts,
+                "infos": texts,
+            }),
+        ),
+        "PrometheusSeries": object(
+            &["metric"],
+            json!({
+                "metric": labels,
+                "value": time_and_value,
+                "histogram": time_and_histogram,
+                "values": {"type": "array", "items": time_and_value},
+                "histograms": {"type": "array", "items": time_and_histogram},
+            }),
+        ),
+        "NativeHistogram": object(
+            &["count", "sum"],
+            json!({
+                "count": text,
+                "sum": text,
+                "buckets": {
+                    "description":
+                        "[boundaries, lower, upper, count]; boundaries: 0 the upper end belongs to \
+                         the bucket, 1 the lower, 2 none, 3 both",
+                    "type": "array",
+                    "items": {
+                        "type": "array",
+                        "prefixItems": [
+                            {"type": "integer"}, {"type": "string"},
+                            {"type": "string"}, {"type": "string"},
+                        ],
+                    },
+                },
+            }),
+        ),
+        "LogsAnswer": object(
+            &["status", "data"],
+            json!({
+                "status": {"const": "success"},
+                "data": object(
+                    &["logs"],
+                    json!({"logs": {"type": "array", "items": reference("LogRecord")}}),
+                ),
+            }),
+        ),
+        "LogRecord": object(
+            &[
+                "id", "time", "time_unix_nano", "severity_number", "severity", "severity_text",
+                "service", "body", "attributes", "resource", "scope", "trace_id", "span_id",
+                "event_name",
+            ],
+            json!({
+                "id": {"type": "string", "description": "Stable; sorts by time, then arrival."},
+                "time": {"type": "string", "format": "date-time"},
+                "time_unix_nano": text,
+                "observed_time": {"type": "string", "format": "date-time"},
+                "severity_number": {"type": "integer", "minimum": 0, "maximum": 24},
+                "severity": {"enum": ["", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]},
+                "severity_text": text,
+                "service": text,
+                "body": {"description": "A text, or any JSON for a structured body."},
+                "attributes": {"type": "object"},
+                "resource": {"type": "object"},
+                "scope": object(&["name", "version"], json!({"name": text, "version": text})),
+                "trace_id": {"type": "string", "description": "Empty when there is none."},
+                "span_id": {"type": "string", "description": "Empty when there is none."},
+                "event_name": text,
+            }),
+        ),
+        "FollowLine": {
+            "description": "One line of the stream.",
+            "oneOf": [
+                object(&["log"], json!({"log": reference("LogRecord")})),
+                object(&["missed"], json!({"missed": {"type": "integer"}})),
+                object(&["heartbeat"], json!({"heartbeat": {"const": true}})),
+            ],
+        },
+        "JaegerTraces": object(
+            &["data", "total", "limit", "offset", "errors"],
+            json!({
+                "data": {"type": "array", "items": reference("JaegerTrace")},
+                "total": {"type": "integer"},
+                "limit": {"type": "integer"},
+                "offset": {"type": "integer"},
+                "errors": {"type": "null"},
+            }),
+        ),
+        "JaegerTrace": object(
+            &["traceID", "spans", "processes", "warnings"],
+            json!({
+                "traceID": text,
+                "spans": {"type": "array", "items": reference("JaegerSpan")},
+                "processes": {"type": "object", "additionalProperties": object(
+                    &["serviceName", "tags"],
+                    json!({"serviceName": text, "tags": tags}),
+                )},
+                "warnings": {"type": ["array", "null"]},
+            }),
+        ),
+        "JaegerSpan": object(
+            &[
+                "traceID", "spanID", "flags", "operationName", "references", "startTime",
+                "duration", "tags", "logs", "processID", "warnings",
+            ],
+            json!({
+                "traceID": text,
+                "spanID": text,
+                "flags": {"type": "integer"},
+                "operationName": text,
+                "references": {"type": "array", "items": object(
+                    &["refType", "traceID", "spanID"],
+                    json!({
+                        "refType": {"enum": ["CHILD_OF", "FOLLOWS_FROM"]},
+                        "traceID": text,
+                        "spanID": text,
+                    }),
+                )},
+                "startTime": {"type": "integer", "description": "Microseconds since 1970."},
+                "duration": {"type": "integer", "description": "Microseconds."},
+                "tags": tags,
+                "logs": {"type": "array", "items": object(
+                    &["timestamp", "fields"],
+                    json!({"timestamp": {"type": "integer"}, "fields": tags}),
+                )},
+                "processID": text,
+                "warnings": {"type": ["array", "null"], "items": text},
+            }),
+        ),
+        "JaegerTag": tag,
+    })
+}
+
+/// Request bodies that are no forms.
+pub(super) fn request_body(path: &str, method: &Method) -> Option<Value> {
+    if method != Method::POST {
+        return None;
+    }
+    let content = match path {
+        "/api/v1/skopos/tokens" => {
+            let text = json!({"type": "string"});
+            let properties = json!({"name": text, "scopes": text});
+            json!({"application/json": {"schema": object(&["name", "scopes"], properties)}})
+        }
+        "/v1/logs" | "/v1/metrics" | "/v1/traces" => json!({
+            "application/x-protobuf": {"schema": {"type": "string", "format": "binary"}},
+            "application/json": {"schema": {"type": "object"}},
+        }),
+        _ => return None,
+    };
+    Some(json!({"required": true, "content": content}))
+}
+
+fn object(required: &[&str], properties: Value) -> Value {
+    let mut object = json!({"type": "object", "properties": properties});
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
+}
+
+fn reference(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
+}

@@ -1,0 +1,112 @@
+//! The envelope: status, data, warnings, infos; errors with Prometheus' types.
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::HeaderMap;
+use serde_json::json;
+
+use crate::error::ApiError;
+use crate::http::body;
+use crate::http::json::push_strings;
+use crate::query::QueryError;
+
+/// The warning when `limit` cut an answer.
+pub(super) const TRUNCATED: &str = "results truncated due to limit";
+
+/// A failure in Prometheus' shape.
+pub(super) struct PrometheusError(ApiError);
+
+impl From<ApiError> for PrometheusError {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl From<skopos_model::storage::StorageError> for PrometheusError {
+    fn from(error: skopos_model::storage::StorageError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<QueryError> for PrometheusError {
+    fn from(error: QueryError) -> Self {
+        // Prometheus names the parameter when the expression itself is at fault.
+        if let QueryError::Parse(parse) = &error {
+            let mut message = format!("invalid parameter \"query\": {parse}");
+            if let Some(suggestion) = &parse.suggestion {
+                message.push_str(&format!(", did you mean {suggestion:?}?"));
+            }
+            return Self(ApiError::bad_request(message));
+        }
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for PrometheusError {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        error.log();
+        let body = json!({
+            "status": "error",
+            "errorType": error.class.prometheus_error_type(),
+            "error": error.external_message,
+        });
+        let mut response = (error.class.status(), Json(body)).into_response();
+        error.add_headers(&mut response);
+        response
+    }
+}
+
+/// What accompanies an answer.
+#[derive(Debug, Default)]
+pub(super) struct Remarks {
+    pub(super) warnings: Vec<String>,
+    pub(super) infos: Vec<String>,
+}
+
+impl Remarks {
+    /// Only the remark that `limit` cut the answer, if it did.
+    pub(super) fn truncated(truncated: bool) -> Self {
+        let warnings = if truncated { vec![TRUNCATED.to_owned()] } else { Vec::new() };
+        Self { warnings, infos: Vec::new() }
+    }
+}
+
+/// A good answer; `data` are the pieces of its JSON.
+pub(super) fn success<I>(request_headers: &HeaderMap, data: I, remarks: Remarks) -> Response
+where
+    I: Iterator<Item = String> + Send + 'static,
+{
+    let mut tail = String::new();
+    for (name, texts) in [("warnings", remarks.warnings), ("infos", remarks.infos)] {
+        if !texts.is_empty() {
+            tail.push_str(&format!(",\"{name}\":"));
+            push_strings(&mut tail, texts);
+        }
+    }
+    tail.push('}');
+    let head = std::iter::once("{\"status\":\"success\",\"data\":".to_owned());
+    body::json(request_headers, head.chain(data).chain(std::iter::once(tail)))
+}
+
+/// The pieces of a JSON array.
+pub(super) fn array<T: Send + 'static>(
+    items: Vec<T>,
+    push: impl Fn(&mut String, &T) + Send + 'static,
+) -> impl Iterator<Item = String> + Send + 'static {
+    let items = items.into_iter().enumerate().map(move |(i, item)| {
+        let mut out = String::from(if i > 0 { "," } else { "" });
+        push(&mut out, &item);
+        out
+    });
+    std::iter::once("[".to_owned()).chain(items).chain(std::iter::once("]".to_owned()))
+}
+
+/// Cuts `items` to `limit` (0: no limit) and tells whether something was cut.
+pub(super) fn truncate<T>(items: &mut Vec<T>, limit: usize) -> bool {
+    let cut = limit > 0 && items.len() > limit;
+    if cut {
+        items.truncate(limit);
+    }
+    cut
+}

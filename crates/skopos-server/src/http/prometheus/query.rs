@@ -1,0 +1,88 @@
+//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::HeaderMap;
+use skopos_promql::parser::{ParseOptions, parse};
+use skopos_promql::value::Value;
+
+use super::answer::{PrometheusError, Remarks, TRUNCATED, success, truncate};
+use super::{params, print};
+use crate::error::ApiError;
+use crate::http::json::push_string;
+use crate::http::params::Params;
+use crate::query::{Answer, QueryError};
+use crate::state::SharedState;
+
+pub(super) async fn instant(
+    State(state): State<SharedState>,
+    request: Request,
+) -> Result<Response, PrometheusError> {
+    let headers = request.headers().clone();
+    let params = Params::read(request).await?;
+    let query = params::query(&params)?;
+    let options = params::options(&params)?;
+    let time_ms = match params::time_ms(&params, "time")? {
+        Some(time_ms) => time_ms,
+        None => state.clock.now().as_millis(),
+    };
+    let limit = params::limit(&params, "limit")?;
+    let answer = state.queries.instant(query, time_ms, &options).await?;
+    Ok(respond(&headers, answer, query, limit, params.get("stats").is_some()))
+}
+
+pub(super) async fn range(
+    State(state): State<SharedState>,
+    request: Request,
+) -> Result<Response, PrometheusError> {
+    let headers = request.headers().clone();
+    let params = Params::read(request).await?;
+    let start_ms = params::required_time_ms(&params, "start")?;
+    let end_ms = params::required_time_ms(&params, "end")?;
+    if end_ms < start_ms {
+        return Err(ApiError::bad_request(
+            "invalid parameter \"end\": end timestamp must not be before start time",
+        )
+        .into());
+    }
+    let step_ms = params::step_ms(&params)?;
+    let query = params::query(&params)?;
+    let options = params::options(&params)?;
+    let limit = params::limit(&params, "limit")?;
+    let answer = state.queries.range(query, start_ms, end_ms, step_ms, &options).await?;
+    Ok(respond(&headers, answer, query, limit, params.get("stats").is_some()))
+}
+
+pub(super) async fn format(request: Request) -> Result<Response, PrometheusError> {
+    let headers = request.headers().clone();
+    let params = Params::read(request).await?;
+    let query = params::query(&params)?;
+    let expr = parse(query, &ParseOptions::default()).map_err(QueryError::from)?;
+    let mut out = String::new();
+    push_string(&mut out, &expr.to_string());
+    Ok(success(&headers, std::iter::once(out), Remarks::default()))
+}
+
+fn respond(
+    headers: &HeaderMap,
+    answer: Answer,
+    query: &str,
+    limit: usize,
+    with_stats: bool,
+) -> Response {
+    let stats = with_stats.then(|| print::stats(&answer));
+    let Answer { mut result, .. } = answer;
+    let mut remarks = Remarks {
+        warnings: result.annotations.warnings(query),
+        infos: result.annotations.infos(query),
+    };
+    let truncated = match &mut result.value {
+        Value::Vector(samples) => truncate(samples, limit),
+        Value::Matrix(series) => truncate(series, limit),
+        Value::Scalar { .. } | Value::String { .. } => false,
+    };
+    if truncated {
+        remarks.warnings.push(TRUNCATED.to_owned());
+    }
+    success(headers, print::data(result.value, stats), remarks)
+}

@@ -1,0 +1,180 @@
+//! Why a query has no answer; every refusal names the limit and the query.
+
+use std::time::Duration;
+
+use skopos_model::storage::{ErrorKind, StorageError};
+use skopos_promql::error::{EvalError, ParseError, PlanError};
+
+use crate::config::format_duration;
+use crate::error::{ApiError, ErrorClass};
+
+/// Most characters of a query shown in a refusal.
+const MAX_SHOWN: usize = 200;
+
+/// A query without an answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// It is not PromQL.
+    #[error("{0}")]
+    Parse(#[from] ParseError),
+    /// It cannot be planned with these parameters.
+    #[error("{0}")]
+    Plan(#[from] PlanError),
+    /// It has no value for this data.
+    #[error("{0}")]
+    Evaluate(EvalError),
+    /// Storage failed.
+    #[error("{0}")]
+    Storage(StorageError),
+    /// A limit of its budget was reached.
+    #[error(
+        "{limit}; narrow the query, or raise limits.query_samples or limits.query_bytes (query: {query})"
+    )]
+    Limit {
+        /// The limit, in the budget's words.
+        limit: String,
+        /// The query.
+        query: String,
+    },
+    /// It took too long.
+    #[error("query timed out after {}", format_duration(*timeout))]
+    Timeout {
+        /// The time it had.
+        timeout: Duration,
+    },
+    /// It took too long; which query and which limit is known.
+    #[error(
+        "query timed out after {}; narrow it, or raise limits.query_timeout (query: {query})",
+        format_duration(*timeout)
+    )]
+    TimedOut {
+        /// The time it had.
+        timeout: Duration,
+        /// The query.
+        query: String,
+    },
+    /// The caller went away.
+    #[error("query was cancelled")]
+    Cancelled,
+    /// Too many reads run and wait already.
+    #[error(
+        "{running} queries run (limits.concurrent_queries) and {waiting} more wait; come back later"
+    )]
+    Busy {
+        /// Places, all taken.
+        running: usize,
+        /// Waiting reads, the most there may be.
+        waiting: usize,
+    },
+    /// Too many clients follow already.
+    #[error("{limit} clients follow already, which is the most there may be; come back later")]
+    TooManyFollowers {
+        /// The limit.
+        limit: usize,
+    },
+    /// The evaluation broke off: our fault.
+    #[error("evaluation broke off: {reason}")]
+    Failed {
+        /// What the runtime says.
+        reason: String,
+    },
+}
+
+impl From<StorageError> for QueryError {
+    fn from(error: StorageError) -> Self {
+        match error.kind {
+            ErrorKind::ResourceExhausted => {
+                Self::Limit { limit: error.message, query: String::new() }
+            }
+            ErrorKind::DeadlineExceeded => Self::Timeout { timeout: Duration::ZERO },
+            ErrorKind::Cancelled => Self::Cancelled,
+            _ => Self::Storage(error),
+        }
+    }
+}
+
+impl From<EvalError> for QueryError {
+    fn from(error: EvalError) -> Self {
+        match error {
+            EvalError::Budget(error) | EvalError::Storage(error) => error.into(),
+            other => Self::Evaluate(other),
+        }
+    }
+}
+
+impl QueryError {
+    /// Completes a refusal with the query and the time it had.
+    pub(super) fn about(self, what: &str, timeout: Duration) -> Self {
+        let mut query = what.trim().to_owned();
+        if let Some((end, _)) = query.char_indices().nth(MAX_SHOWN) {
+            query.truncate(end);
+            query.push('…');
+        }
+        match self {
+            Self::Limit { limit, .. } => Self::Limit { limit, query },
+            Self::Timeout { .. } => Self::TimedOut { timeout, query },
+            other => other,
+        }
+    }
+
+    /// What class of failure, in storage's terms.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Parse(_) | Self::Plan(_) | Self::Evaluate(_) => ErrorKind::InvalidInput,
+            Self::Storage(error) => error.kind,
+            Self::Limit { .. } => ErrorKind::ResourceExhausted,
+            Self::Timeout { .. } | Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Busy { .. } | Self::TooManyFollowers { .. } => ErrorKind::Unavailable,
+            Self::Failed { .. } => ErrorKind::Internal,
+        }
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            // PromQL that was understood but has no value: Prometheus answers 422.
+            QueryError::Evaluate(_) => Self::new(ErrorClass::Unprocessable, error.to_string()),
+            QueryError::Storage(error) => error.into(),
+            QueryError::Failed { .. } => Self::internal(error.to_string()),
+            _ => Self::new(ErrorClass::from(error.kind()), error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_name_the_limit_and_the_query() {
+        let long = format!("sum({})", "x".repeat(1000));
+        for (error, class, want) in [
+            (
+                QueryError::from(StorageError::new(
+                    ErrorKind::ResourceExhausted,
+                    "query reads more than max_samples = 5",
+                )),
+                ErrorClass::Unprocessable,
+                "max_samples = 5",
+            ),
+            (
+                QueryError::from(StorageError::new(ErrorKind::DeadlineExceeded, "late")),
+                ErrorClass::DeadlineExceeded,
+                "timed out after 1m30s",
+            ),
+        ] {
+            let error = ApiError::from(error.about(&long, Duration::from_secs(90)));
+            assert_eq!(error.class, class);
+            assert!(error.external_message.contains(want), "{}", error.external_message);
+            assert!(error.external_message.contains("query: sum(xxx"));
+            assert!(error.external_message.len() < 500);
+        }
+        let damaged = QueryError::from(StorageError::new(ErrorKind::Corrupt, "segment 3"));
+        let error = ApiError::from(damaged);
+        assert_eq!(error.class, ErrorClass::Internal);
+        assert!(!error.external_message.contains("segment"));
+    }
+}
