@@ -45,6 +45,7 @@ mod histogram;
 mod lexer;
 pub mod parser;
 pub mod plan;
+pub mod promqltest;
 pub mod span;
 pub mod value;
 

@@ -1,0 +1,3 @@
+//! Tests of the language through the crate's outermost boundary.
+
+mod scripts;
