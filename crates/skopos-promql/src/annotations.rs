@@ -96,7 +96,7 @@ pub(crate) enum Remark<'a> {
     MixedExponentialCustom { metric: &'a str },
     IncompatibleBucketLayout { op: &'a str },
     CounterResetCollision { operation: &'a str },
-    SortInRangeQuery { func: &'a str },
+    SortInRangeQuery,
     PossibleNonCounter { metric: &'a str },
     ForcedMonotonicity { metric: &'a str, detail: &'a str },
     IncompatibleTypes { lhs: &'a str, op: &'a str, rhs: &'a str },
@@ -169,11 +169,9 @@ impl Remark<'_> {
             Self::CounterResetCollision { operation } => {
                 (Warning, format!("conflicting counter resets during histogram {operation}"))
             }
-            Self::SortInRangeQuery { func } => {
-                let text = format!(
-                    "{func} is ineffective for range queries since results are always ordered by labels"
-                );
-                (Warning, text)
+            Self::SortInRangeQuery => {
+                let text = "sort is ineffective for range queries since results are always ordered by labels";
+                (Warning, text.into())
             }
             Self::PossibleNonCounter { metric } => {
                 let text = format!(

@@ -1,8 +1,17 @@
 //! Numbers and durations as Prometheus prints them.
 
-/// A sample value: `NaN`, `+Inf`, `-Inf`, else the shortest digits that read back the same,
-/// without an exponent (as in Prometheus' API answers).
+/// A sample value as Prometheus' API answers it: `NaN`, `+Inf`, `-Inf`, else the shortest digits
+/// that read back the same, with an exponent only below 1e-6 and from 1e21.
 pub fn format_value(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude == 0.0 || !value.is_finite() || (1e-6..1e21).contains(&magnitude) {
+        return format_plain(value);
+    }
+    with_exponent(value)
+}
+
+/// A sample value without any exponent, as `count_values` makes label values.
+pub fn format_plain(value: f64) -> String {
     if value.is_nan() {
         "NaN".into()
     } else if value.is_infinite() {
@@ -12,13 +21,27 @@ pub fn format_value(value: f64) -> String {
     }
 }
 
-/// A number as Go's `%g` prints it: an exponent when it is below 1e-4 or not below 1e21. Used in
-/// messages, and for native histograms as text.
+/// A number as Go's `%g` prints it: with an exponent below 1e-4 and from 1e6. Used in messages,
+/// and for native histograms as text.
 pub fn format_general(value: f64) -> String {
     let magnitude = value.abs();
-    if !value.is_finite() || value == 0.0 || (1e-4..1e21).contains(&magnitude) {
-        return format_value(value);
+    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
+        return format_plain(value);
     }
+    with_exponent(value)
+}
+
+/// A number as OpenMetrics has label values of numbers: like `%g`, but whole numbers end in `.0`.
+pub fn format_openmetrics(value: f64) -> String {
+    let mut text = format_general(value);
+    if value.is_finite() && !text.contains(['.', 'e']) {
+        text.push_str(".0");
+    }
+    text
+}
+
+/// Shortest digits with an exponent of two digits or more.
+fn with_exponent(value: f64) -> String {
     let text = format!("{value:e}");
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let (sign, exponent) = match exponent.strip_prefix('-') {
@@ -70,14 +93,20 @@ mod tests {
             (f64::INFINITY, "+Inf"),
             (f64::NEG_INFINITY, "-Inf"),
             (f64::NAN, "NaN"),
-            (1e22, "10000000000000000000000"),
+            (1e20, "100000000000000000000"),
+            (1e21, "1e+21"),
+            (1.5e-7, "1.5e-07"),
         ] {
             assert_eq!(format_value(value), want);
         }
+        assert_eq!(format_plain(1e22), "10000000000000000000000");
         for (value, want) in
-            [(1e21, "1e+21"), (1e20, "100000000000000000000"), (0.00001, "1e-05"), (2.5, "2.5")]
+            [(1e6, "1e+06"), (999_999.0, "999999"), (0.00001, "1e-05"), (2.5, "2.5")]
         {
             assert_eq!(format_general(value), want);
+        }
+        for (value, want) in [(0.0, "0.0"), (1.0, "1.0"), (0.25, "0.25"), (1e7, "1e+07")] {
+            assert_eq!(format_openmetrics(value), want);
         }
     }
 

@@ -248,7 +248,7 @@ impl Evaluator<'_> {
         for block in &blocks {
             for i in block.column.present.ones() {
                 let value = match block.column.cell(i) {
-                    Some(Cell::Float(value)) => crate::format::format_value(value),
+                    Some(Cell::Float(value)) => crate::format::format_plain(value),
                     Some(Cell::Histogram(h)) => histogram::describe(h),
                     None => continue,
                 };

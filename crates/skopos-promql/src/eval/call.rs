@@ -169,7 +169,7 @@ impl Evaluator<'_> {
             (FunctionKind::LabelReplace, _) => self.label_replace(args, span, grid),
             (FunctionKind::LabelJoin, _) => self.label_join(args, span, grid),
             (FunctionKind::Sort { descending }, [arg]) => {
-                self.sort_by_value(arg, func.name, descending, span, grid)
+                self.sort_by_value(arg, descending, span, grid)
             }
             (FunctionKind::SortByLabel { descending }, [arg, labels @ ..]) => {
                 self.sort_by_label(arg, labels, func.name, descending, span, grid)

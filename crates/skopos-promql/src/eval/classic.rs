@@ -8,7 +8,7 @@ use skopos_model::{Histogram, Labels};
 use super::{Evaluator, merge_duplicates};
 use crate::annotations::Remark;
 use crate::error::EvalError;
-use crate::format::format_general;
+use crate::format::format_openmetrics;
 use crate::histogram::{self, NanRole};
 use crate::plan::{Grid, Node};
 use crate::span::Span;
@@ -185,7 +185,7 @@ impl Evaluator<'_> {
                                 failure = Some(message);
                             }
                             let mut builder = labels.to_builder();
-                            builder.set(label, &format_general(q));
+                            builder.set(label, &format_openmetrics(q));
                             labels = builder.build();
                         }
                         let column = Column::empty(grid.steps);

@@ -100,8 +100,10 @@ impl Evaluator<'_> {
         let swapped = matching.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
         let pairings = pair_up(&many, &one, matching);
-        let fills = (matching.fill_left.map(|f| f.0), matching.fill_right.map(|f| f.0));
-        let (fill_many, fill_one) = if swapped { (fills.1, fills.0) } else { fills };
+        // As in Prometheus, `fill_left` means the first side in this sense: with `group_right` it
+        // fills the many side, which stands on the right.
+        let (fill_many, fill_one) =
+            (matching.fill_left.map(|f| f.0), matching.fill_right.map(|f| f.0));
         let mut join = Join {
             node,
             matching,

@@ -10,9 +10,9 @@ use crate::span::Span;
 use crate::value::Block;
 
 impl Evaluator<'_> {
-    fn sorts(&mut self, func: &str, span: Span) -> bool {
+    fn sorts(&mut self, span: Span) -> bool {
         if self.params.is_range() {
-            self.note(Remark::SortInRangeQuery { func }, span);
+            self.note(Remark::SortInRangeQuery, span);
         }
         !self.params.is_range()
     }
@@ -20,7 +20,6 @@ impl Evaluator<'_> {
     pub(super) fn sort_by_value(
         &mut self,
         arg: &Node,
-        func: &str,
         descending: bool,
         span: Span,
         grid: Grid,
@@ -30,7 +29,7 @@ impl Evaluator<'_> {
             block.column.drop_histograms();
         }
         blocks.retain(|b| b.column.any());
-        if self.sorts(func, span) && grid.steps == 1 {
+        if self.sorts(span) && grid.steps == 1 {
             // NaN comes last in both directions.
             blocks.sort_by(|a, b| {
                 let (a, b) = (a.column.values[0], b.column.values[0]);
@@ -58,7 +57,7 @@ impl Evaluator<'_> {
             .iter()
             .map(|name| super::labels::label_param(name, func))
             .collect::<Result<Vec<_>, _>>()?;
-        if self.sorts(func, span) {
+        if self.sorts(span) {
             blocks.sort_by(|a, b| {
                 let by_names = names
                     .iter()

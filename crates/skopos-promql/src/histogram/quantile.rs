@@ -104,14 +104,13 @@ fn portion_below(custom: bool, bucket: Bucket, v: f64) -> f64 {
         return 1.0;
     }
     if custom {
+        // Nothing can be interpolated over infinite width: all of it sits at the infinite end.
         if upper == f64::INFINITY {
-            // All of it sits at the lower bound, as quantiles assume too.
-            return 1.0;
+            return 0.0;
         }
         if lower == f64::NEG_INFINITY {
             if upper <= 0.0 {
-                // All of it sits at the upper bound.
-                return 0.0;
+                return 1.0;
             }
             lower = 0.0;
             if v <= lower {
