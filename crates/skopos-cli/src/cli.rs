@@ -1,0 +1,101 @@
+//! The command line: what can be said and what it is called.
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::Outcome;
+use crate::commands;
+use crate::output::{ColorChoice, Format};
+
+/// Production monitoring in one binary: logs, traces, metrics, alerts.
+///
+/// An alert fires on a metric; its logs lead to a trace; the trace leads to the slow service; the
+/// fix shows in the metric. `skopos serve` takes OpenTelemetry data and Prometheus scrapes, stores
+/// them, answers queries and evaluates alert rules; the other commands ask a running server.
+#[derive(Debug, Parser)]
+#[command(name = "skopos", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "\
+Examples:
+  skopos serve --rules rules.yml --webhook http://127.0.0.1:9000/hook
+  skopos query 'sum(rate(http_requests_total[5m]))'
+  skopos demo                     see the whole story on three real services
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 a checked condition does not hold.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: GlobalArgs,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Output format.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, help_heading = "Output")]
+    pub(crate) format: Format,
+    /// Whether to colour the output.
+    #[arg(long, global = true, value_enum, default_value_t = ColorChoice::Auto, help_heading = "Output")]
+    pub(crate) color: ColorChoice,
+}
+
+/// Which server a client command asks.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Address of the server's API.
+    #[arg(
+        long,
+        env = "SKOPOS_SERVER",
+        default_value = "http://127.0.0.1:4319",
+        value_name = "URL"
+    )]
+    pub(crate) server: String,
+    /// Access token, when the server wants one.
+    #[arg(long, env = "SKOPOS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub(crate) token: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server: take telemetry, store it, answer queries, evaluate rules, notify.
+    Serve(Box<commands::serve::ServeArgs>),
+    /// Run the whole story on three real services: alert, logs, trace, fix, recovery.
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::DemoArgs),
+    /// Evaluate a PromQL query, now or over a range.
+    Query(commands::query::QueryArgs),
+    /// Show log records.
+    Logs(commands::logs::LogsArgs),
+    /// Follow log records as they arrive.
+    Tail(commands::tail::TailArgs),
+    /// Show one trace as a tree, or find traces.
+    Trace(commands::trace::TraceArgs),
+    /// Check rule files.
+    #[command(subcommand)]
+    Rules(commands::rules::RulesCommand),
+    /// Show and check the configuration.
+    #[command(subcommand)]
+    Config(commands::config::ConfigCommand),
+    /// Create and list access tokens.
+    #[command(subcommand)]
+    Token(commands::token::TokenCommand),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<Outcome> {
+        let global = self.global;
+        crate::output::set_color(global.color);
+        match self.command {
+            Command::Serve(args) => commands::serve::run(*args, &global),
+            #[cfg(feature = "demo")]
+            Command::Demo(args) => crate::demo::run(args, &global),
+            Command::Query(args) => commands::query::run(args, &global),
+            Command::Logs(args) => commands::logs::run(args, &global),
+            Command::Tail(args) => commands::tail::run(args, &global),
+            Command::Trace(args) => commands::trace::run(args, &global),
+            Command::Rules(command) => commands::rules::run(command, &global),
+            Command::Config(command) => commands::config::run(command, &global),
+            Command::Token(command) => commands::token::run(command, &global),
+        }
+    }
+}

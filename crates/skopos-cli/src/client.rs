@@ -1,0 +1,124 @@
+//! A client of the server's HTTP API, for the commands that ask a running server.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde_json::Value;
+
+use crate::cli::ServerArgs;
+
+/// Longer than the server's own limit for a query, so that its answer is seen.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// A server and how to speak to it.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(args: &ServerArgs) -> Result<Self> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .build()
+            .context("set up the HTTP client")?;
+        let base = args.server.trim_end_matches('/').to_owned();
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            bail!("--server {base:?} is no URL; write it as http://127.0.0.1:4319");
+        }
+        Ok(Self { http, base, token: args.token.clone() })
+    }
+
+    /// GETs a path and reads the JSON answer.
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value> {
+        let request = self.request(Method::GET, path).query(query);
+        self.json(request.timeout(ANSWER_TIMEOUT)).await
+    }
+
+    /// POSTs JSON and reads the JSON answer.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        self.json(self.request(Method::POST, path).json(body).timeout(ANSWER_TIMEOUT)).await
+    }
+
+    /// DELETEs and reads the JSON answer.
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
+        self.json(self.request(Method::DELETE, path).timeout(ANSWER_TIMEOUT)).await
+    }
+
+    /// GETs a path whose answer goes on and on.
+    pub(crate) async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<Response> {
+        let response = self.send(self.request(Method::GET, path).query(query)).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.text().await.unwrap_or_default();
+        Err(refusal(status, serde_json::from_str(&body).ok().as_ref(), &body))
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        // The header says that this is no web page's form (see the server's origin checks).
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        let request = request.header("x-skopos-request", "cli");
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    async fn json(&self, request: RequestBuilder) -> Result<Value> {
+        let response = self.send(request).await?;
+        let status = response.status();
+        let body = response.bytes().await.context("read the server's answer")?;
+        let value: Option<Value> = serde_json::from_slice(&body).ok();
+        if status.is_success() {
+            return value.ok_or_else(|| anyhow!("{} did not answer in JSON", self.base));
+        }
+        Err(refusal(status, value.as_ref(), &String::from_utf8_lossy(&body)))
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        request.send().await.map_err(|error| {
+            let why = if error.is_connect() {
+                "nothing answers there; is `skopos serve` running? (--server URL asks another one)"
+            } else if error.is_timeout() {
+                "no answer in time"
+            } else {
+                "the connection failed"
+            };
+            anyhow!("{}: {why}", self.base)
+        })
+    }
+}
+
+/// What a server's refusal means, in the words of its answer.
+fn refusal(status: StatusCode, answer: Option<&Value>, body: &str) -> anyhow::Error {
+    let message = answer
+        .and_then(|v| {
+            let errors = v["errors"][0]["msg"].as_str();
+            v["error"].as_str().or(v["message"].as_str()).or(errors)
+        })
+        .unwrap_or(body.trim());
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => " (give a token with --token or SKOPOS_TOKEN)",
+        StatusCode::FORBIDDEN => " (the token does not allow this)",
+        _ => "",
+    };
+    anyhow!("the server answered {}: {message}{hint}", status.as_u16())
+}
+
+/// Runs a client command on a small runtime; Ctrl-C ends it with exit code 130.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("start the async runtime")?;
+    runtime.block_on(async {
+        tokio::select! {
+            result = future => result,
+            _ = tokio::signal::ctrl_c() => std::process::exit(130),
+        }
+    })
+}

@@ -1,0 +1,10 @@
+//! The commands, one per file.
+
+pub(crate) mod config;
+pub(crate) mod logs;
+pub(crate) mod query;
+pub(crate) mod rules;
+pub(crate) mod serve;
+pub(crate) mod tail;
+pub(crate) mod token;
+pub(crate) mod trace;

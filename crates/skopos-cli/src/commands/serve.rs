@@ -1,0 +1,189 @@
+//! `skopos serve`: the server.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use skopos_model::{Clock, SystemClock};
+use skopos_server::config::{Overrides, Settings};
+use skopos_server::{RunningServer, Server, ServerError};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::Outcome;
+use crate::cli::GlobalArgs;
+use crate::output::bold;
+
+/// How long the server's own last telemetry may take.
+const TELEMETRY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Run the server: take telemetry, store it, answer queries, evaluate rules, notify.
+///
+/// No configuration is needed. Flags win over `SKOPOS__SECTION__KEY` variables, which win over
+/// `skopos.yaml`, which wins over the defaults (`skopos config default` shows them).
+#[derive(Clone, Debug, Default, Args)]
+#[command(after_help = "\
+Examples:
+  skopos serve
+  skopos serve --rules rules.yml --webhook http://127.0.0.1:9000/hook
+  skopos serve --scrape http://127.0.0.1:8080/metrics --data /var/lib/skopos
+  skopos serve --listen 0.0.0.0:4319          needs tokens: see `skopos token create`
+
+Then: export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318")]
+pub(crate) struct ServeArgs {
+    /// Folder for everything stored.
+    #[arg(long, env = "SKOPOS_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Configuration file; `skopos.yaml` in the working folder is read when it exists.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Prometheus rule file or folder of them; may be repeated.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) rules: Vec<String>,
+    /// URL to scrape for metrics; may be repeated.
+    #[arg(long, value_name = "URL")]
+    pub(crate) scrape: Vec<String>,
+    /// Prometheus configuration whose `scrape_configs` are used.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prometheus_config: Option<PathBuf>,
+    /// Address of API, metrics and probes.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// Address of OTLP over gRPC.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) otlp_grpc: Option<String>,
+    /// Address of OTLP over HTTP.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) otlp_http: Option<String>,
+    /// How often rule groups without an interval of their own are evaluated.
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) evaluation_interval: Option<String>,
+    /// Receiver of notifications (Alertmanager's webhook format).
+    #[arg(long, value_name = "URL")]
+    pub(crate) webhook: Option<String>,
+    /// Format of the server's own log.
+    #[arg(long, value_name = "FORMAT", value_parser = ["auto", "json", "pretty"])]
+    pub(crate) log_format: Option<String>,
+    /// Do not open a browser. (There is nothing to open yet.)
+    #[arg(long)]
+    pub(crate) no_open: bool,
+    /// Where to write addresses and process id, as JSON, once the server is ready.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    /// Listen beyond loopback although no token is configured: anyone may read and write.
+    #[arg(long)]
+    pub(crate) allow_without_tokens: bool,
+}
+
+impl ServeArgs {
+    /// What the flags set.
+    pub(crate) fn overrides(&self) -> Overrides {
+        Overrides {
+            data: self.data.clone(),
+            rules: self.rules.clone(),
+            scrape: self.scrape.clone(),
+            prometheus_config: self.prometheus_config.clone(),
+            listen: self.listen.clone(),
+            otlp_grpc: self.otlp_grpc.clone(),
+            otlp_http: self.otlp_http.clone(),
+            evaluation_interval: self.evaluation_interval.clone(),
+            webhook: self.webhook.clone(),
+            log_format: self.log_format.clone(),
+            no_open: self.no_open,
+            ready_file: self.ready_file.clone(),
+            allow_without_tokens: self.allow_without_tokens,
+            ..Overrides::default()
+        }
+    }
+}
+
+pub(crate) fn run(args: ServeArgs, _global: &GlobalArgs) -> Result<Outcome> {
+    let (settings, _) = super::config::load(args.config.as_deref(), &args.overrides())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("start the async runtime")?;
+    runtime.block_on(serve(settings))?;
+    Ok(Outcome::Done)
+}
+
+async fn serve(settings: Settings) -> Result<()> {
+    let telemetry = skopos_server::telemetry::install(&settings).context("set up logging")?;
+    let data = settings.data_dir.display().to_string();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let started = clock.monotonic();
+    let mut stop = Stop::listen()?;
+    let starting = Server::start(settings, Arc::clone(&clock), telemetry.clone());
+    let server = tokio::select! {
+        server = starting => server.map_err(with_advice)?,
+        () = stop.asked() => anyhow::bail!("stopped before the server was ready"),
+    };
+    banner(&server, &data, clock.monotonic().saturating_sub(started));
+    stop.asked().await;
+    let stopped = server.shutdown().await;
+    let report = telemetry.shutdown(TELEMETRY_PATIENCE).await;
+    if !report.is_complete() {
+        eprintln!("telemetry lost at shutdown: {report}");
+    }
+    stopped.context("stop the server")
+}
+
+/// The signals that ask a server to stop.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).context("listen for Ctrl-C")?,
+            terminate: signal(SignalKind::terminate()).context("listen for SIGTERM")?,
+        })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// For people at a terminal; elsewhere the log line and the ready file say the same.
+fn banner(server: &RunningServer, data: &str, took: Duration) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let at = server.addresses();
+    eprintln!(
+        "\n  {name}   data {data}   ready in {took} ms\
+         \n  API     http://{http}          OTLP  grpc {grpc} · http http://{otlp_http}\
+         \n  Send    export OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp_http}\
+         \n  Ask     skopos query up      skopos logs      skopos tail      skopos trace ID\
+         \n  Ctrl-C stops (what was acknowledged is on disk already)\n",
+        name = bold(concat!("skopos ", env!("CARGO_PKG_VERSION"))),
+        took = took.as_millis(),
+        http = at.http,
+        grpc = at.otlp_grpc,
+        otlp_http = at.otlp_http,
+    );
+}
+
+/// Adds what to do about an error of the start.
+fn with_advice(error: ServerError) -> anyhow::Error {
+    let advice = match &error {
+        ServerError::PortTaken { purpose, .. } => {
+            let flag = match *purpose {
+                "OTLP over gRPC" => "--otlp-grpc",
+                "OTLP over HTTP" => "--otlp-http",
+                _ => "--listen",
+            };
+            format!("; stop it, or choose another with {flag} 127.0.0.1:PORT (0 for any free one)")
+        }
+        _ => String::new(),
+    };
+    if advice.is_empty() { error.into() } else { anyhow::anyhow!("{error}{advice}") }
+}

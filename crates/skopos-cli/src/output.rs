@@ -1,0 +1,172 @@
+//! What users see: formats, colours, tables, errors.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Output formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+    /// One JSON document per line.
+    Ndjson,
+}
+
+/// Whether to colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ColorChoice {
+    /// When standard output is a terminal and `NO_COLOR` is not set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+static COLOR: AtomicBool = AtomicBool::new(false);
+
+/// Decides once, for the whole run, whether output is coloured.
+pub(crate) fn set_color(choice: ColorChoice) {
+    let on = match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+                && (io::stdout().is_terminal() || std::env::var_os("CLICOLOR_FORCE").is_some())
+        }
+    };
+    COLOR.store(on, Ordering::Relaxed);
+}
+
+/// Text with a style that vanishes when output is not coloured.
+pub(crate) struct Styled<T>(T, &'static str);
+
+/// Marks what went wrong.
+pub(crate) fn red<T>(text: T) -> Styled<T> {
+    Styled(text, "31")
+}
+
+/// Marks warnings.
+pub(crate) fn yellow<T>(text: T) -> Styled<T> {
+    Styled(text, "33")
+}
+
+/// Marks what went well.
+pub(crate) fn green<T>(text: T) -> Styled<T> {
+    Styled(text, "32")
+}
+
+/// Marks what matters less.
+pub(crate) fn dim<T>(text: T) -> Styled<T> {
+    Styled(text, "2")
+}
+
+/// Marks headings.
+pub(crate) fn bold<T>(text: T) -> Styled<T> {
+    Styled(text, "1")
+}
+
+/// Gives a service one colour, the same in every run, out of a colour-blind-safe set.
+pub(crate) fn service_color(service: &str) -> Styled<&str> {
+    const CODES: [&str; 6] = ["38;5;75", "38;5;214", "38;5;79", "38;5;227", "38;5;140", "38;5;180"];
+    let hash = service.bytes().fold(5381_usize, |h, b| h.wrapping_mul(33) ^ usize::from(b));
+    Styled(service, CODES[hash % CODES.len()])
+}
+
+impl<T: fmt::Display> fmt::Display for Styled<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if COLOR.load(Ordering::Relaxed) {
+            write!(f, "\x1b[{}m", self.1)?;
+            self.0.fmt(f)?;
+            f.write_str("\x1b[0m")
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
+
+/// Makes stored text safe for a terminal: control characters, escape sequences among them, are
+/// shown instead of obeyed.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push('⏎'),
+            '\t' => out.push(' '),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Writes to standard output; a closed pipe ends the program quietly.
+pub(crate) fn write_stdout(text: &str) {
+    let mut out = io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints one JSON document: indented for `json`, on one line for `ndjson`.
+pub(crate) fn print_json(value: &serde_json::Value, format: Format) {
+    let text = match format {
+        Format::Ndjson => value.to_string(),
+        _ => format!("{value:#}"),
+    };
+    write_stdout(&(text + "\n"));
+}
+
+/// Prints an error with its causes: what failed, why, what to do.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    let mut text = format!("error: {error}\n");
+    let mut last = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !last.contains(&cause) {
+            let _ = writeln!(text, "  because {cause}");
+        }
+        last = cause;
+    }
+    eprint!("{text}");
+}
+
+/// Lays rows out in columns, the last one unpadded.
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|r| r.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
+    };
+    let mut out = String::new();
+    for row in rows {
+        for (i, cell) in row.iter().enumerate() {
+            out.push_str(cell);
+            if i + 1 < row.len() {
+                let pad = width(i).saturating_sub(cell.chars().count()) + 2;
+                out.extend(std::iter::repeat_n(' ', pad));
+            }
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_sequences_are_shown_not_obeyed() {
+        assert_eq!(printable("a\x1b[31mb\nc\u{7}"), "a\\u{1b}[31mb⏎c\\u{7}");
+    }
+
+    #[test]
+    fn columns_line_up() {
+        let row = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
+        assert_eq!(columns(&[row("a", "1"), row("long", "2")]), "a     1\nlong  2\n");
+    }
+}

@@ -1,0 +1,113 @@
+//! Times as users give them: `now`, `now-15m`, RFC 3339, Unix seconds; durations as `1h30m`.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use skopos_model::{Clock, SystemClock, Timestamp};
+
+/// A window of time.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WindowArgs {
+    /// Window that ends now, such as 15m or 1h30m.
+    #[arg(long, value_name = "DURATION", default_value = "15m", conflicts_with = "from")]
+    pub(crate) since: String,
+    /// Start: RFC 3339, Unix seconds, or now-1h.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// End, in the same forms.
+    #[arg(long, value_name = "TIME", default_value = "now")]
+    pub(crate) to: String,
+}
+
+impl WindowArgs {
+    /// Start and end.
+    pub(crate) fn resolve(&self) -> Result<(Timestamp, Timestamp)> {
+        let now = SystemClock::new().now();
+        let end = parse_time(&self.to, now).context("read --to")?;
+        let start = match &self.from {
+            Some(from) => parse_time(from, now).context("read --from")?,
+            None => end.saturating_sub(parse_duration(&self.since).context("read --since")?),
+        };
+        if start > end {
+            bail!("the window starts at {start}, after its end at {end}");
+        }
+        Ok((start, end))
+    }
+}
+
+/// Reads a point in time.
+pub(crate) fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp> {
+    if let Some(rest) = text.strip_prefix("now") {
+        return match rest.strip_prefix('-') {
+            Some(duration) => Ok(now.saturating_sub(parse_duration(duration)?)),
+            None if rest.is_empty() => Ok(now),
+            None => bail!("{text:?}: after `now` only `-DURATION` may follow, as in now-15m"),
+        };
+    }
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Ok(Timestamp((seconds * 1e9) as i64));
+    }
+    let time: jiff::Timestamp = text
+        .parse()
+        .map_err(|_| anyhow::anyhow!("{text:?} is neither RFC 3339, Unix seconds nor now-15m"))?;
+    Ok(Timestamp(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)))
+}
+
+/// Reads a Prometheus duration such as `500ms`, `15m`, `1h30m`, `2d`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration> {
+    let bad = || anyhow::anyhow!("{text:?} is no duration; write one as 500ms, 15m, 1h30m or 2d");
+    let mut rest = text;
+    let mut total = 0_f64;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| bad())?;
+        rest = &rest[digits..];
+        let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        total += number
+            * match &rest[..unit] {
+                "ms" => 0.001,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "d" => 86_400.0,
+                "w" => 604_800.0,
+                "y" => 31_536_000.0,
+                _ => return Err(bad()),
+            };
+        rest = &rest[unit..];
+    }
+    if text.is_empty() { Err(bad()) } else { Ok(Duration::from_secs_f64(total)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_durations() {
+        for (text, millis) in
+            [("500ms", 500), ("15m", 900_000), ("1h30m", 5_400_000), ("2d", 172_800_000)]
+        {
+            assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["", "15", "m", "1x", "1h5"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_times() {
+        let now = Timestamp::from_secs(1_700_000_000);
+        for (text, secs) in [
+            ("now", 1_700_000_000),
+            ("now-15m", 1_699_999_100),
+            ("1700000000", 1_700_000_000),
+            ("2023-11-14T22:13:20Z", 1_700_000_000),
+        ] {
+            assert_eq!(parse_time(text, now).unwrap(), Timestamp::from_secs(secs), "{text}");
+        }
+        assert!(parse_time("yesterday", now).is_err());
+        assert!(parse_time("now+1h", now).is_err());
+    }
+}

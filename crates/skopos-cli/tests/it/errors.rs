@@ -1,0 +1,88 @@
+//! What users see when something is wrong: what, where, and what to do.
+
+use std::net::TcpListener;
+
+use crate::harness::{Server, repository_file, run};
+
+fn stderr_of(args: &[&str], code: i32) -> String {
+    let output = run(args);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    text
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_holder() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap().to_string();
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let text = stderr_of(&["serve", "--data", data, "--listen", &address], 1);
+    assert!(text.contains(&address), "{text}");
+    assert!(text.contains(&format!("pid {}", std::process::id())), "{text}");
+    assert!(text.contains("--listen"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_folder_in_use_is_named_with_its_holder() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &[]).await;
+    let data = folder.path().join("data").to_str().unwrap().to_owned();
+    let again = tokio::task::spawn_blocking(move || {
+        let any = "127.0.0.1:0";
+        let args =
+            ["serve", "--data", &data, "--listen", any, "--otlp-grpc", any, "--otlp-http", any];
+        stderr_of(&args, 1)
+    });
+    let text = again.await.unwrap();
+    assert!(text.contains("in use"), "{text}");
+    assert!(text.contains(&server.child.id().to_string()), "{text}");
+}
+
+#[test]
+fn a_wrong_rule_file_is_named_with_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.yml");
+    std::fs::write(
+        &path,
+        "groups:\n  - name: g\n    rules:\n      - alert: A\n        expr: sum(rate(x[5m])\n",
+    )
+    .unwrap();
+    let path = path.to_str().unwrap();
+    let text = stderr_of(&["rules", "check", path], 4);
+    assert!(text.contains("bad.yml:5:"), "{text}");
+    let data = folder.path().join("data");
+    let text = stderr_of(&["serve", "--data", data.to_str().unwrap(), "--rules", path], 1);
+    assert!(text.contains("bad.yml:5:"), "{text}");
+}
+
+#[test]
+fn the_guides_rules_are_good() {
+    let rules = repository_file("examples/guide/rules.yml");
+    let output = run(&["rules", "check", rules.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("5 rules"));
+}
+
+#[test]
+fn an_unknown_key_in_the_configuration_is_named_with_the_nearest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("skopos.yaml");
+    std::fs::write(&path, "http:\n  lisen: 127.0.0.1:1\n").unwrap();
+    let text = stderr_of(&["config", "check", path.to_str().unwrap()], 4);
+    assert!(text.contains("skopos.yaml:2:") && text.contains("listen"), "{text}");
+}
+
+#[test]
+fn no_server_is_said_plainly() {
+    let text = stderr_of(&["query", "up", "--server", "http://127.0.0.1:9"], 1);
+    assert!(text.contains("http://127.0.0.1:9") && text.contains("skopos serve"), "{text}");
+}
+
+#[test]
+fn listening_beyond_loopback_without_tokens_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let text = stderr_of(&["serve", "--data", data, "--listen", "0.0.0.0:0"], 1);
+    assert!(text.contains("token"), "{text}");
+}

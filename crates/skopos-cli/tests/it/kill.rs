@@ -1,0 +1,151 @@
+//! `kill -9` under load: what was acknowledged is there afterwards, once; what was not sent is not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use skopos_model::{Clock, SystemClock};
+
+use crate::harness::Server;
+
+const ROUNDS: u64 = 20;
+
+/// Ids of one signal: sent, and of those acknowledged.
+#[derive(Default)]
+struct Ledger {
+    sent: BTreeSet<String>,
+    acknowledged: BTreeSet<String>,
+}
+
+type Ledgers = Arc<Mutex<BTreeMap<&'static str, Ledger>>>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_data_survives_twenty_kills() {
+    let data = tempfile::tempdir().unwrap();
+    let ledgers = Ledgers::default();
+    for round in 0..ROUNDS {
+        let server = Arc::new(Server::start(data.path(), &[]).await);
+        let senders: Vec<_> = ["logs", "traces", "metrics"]
+            .into_iter()
+            .flat_map(|signal| (0..2).map(move |worker| (signal, worker)))
+            .map(|(signal, worker)| {
+                let (server, ledgers) = (Arc::clone(&server), Arc::clone(&ledgers));
+                tokio::spawn(async move { send(&server, &ledgers, signal, round, worker).await })
+            })
+            .collect();
+        // Different from round to round, the same in every run.
+        tokio::time::sleep(Duration::from_millis(60 + round * 37 % 160)).await;
+        let pid = server.child.id().to_string();
+        let killed = std::process::Command::new("kill").args(["-9", &pid]).status().unwrap();
+        assert!(killed.success());
+        for sender in senders {
+            sender.await.unwrap();
+        }
+        Arc::into_inner(server).unwrap().kill();
+    }
+
+    let server = Server::start(data.path(), &[]).await;
+    let ledgers = ledgers.lock().unwrap();
+    for (signal, ledger) in ledgers.iter() {
+        let stored = read_back(&server, signal).await;
+        let unique: BTreeSet<_> = stored.iter().cloned().collect();
+        assert_eq!(stored.len(), unique.len(), "{signal}: nothing is stored twice");
+        let lost: Vec<_> = ledger.acknowledged.difference(&unique).take(5).collect();
+        assert!(lost.is_empty(), "{signal}: acknowledged and lost: {lost:?}");
+        let invented: Vec<_> = unique.difference(&ledger.sent).take(5).collect();
+        assert!(invented.is_empty(), "{signal}: stored but never sent: {invented:?}");
+        println!(
+            "{signal}: {} sent, {} acknowledged, {} read back after {ROUNDS} kills",
+            ledger.sent.len(),
+            ledger.acknowledged.len(),
+            unique.len()
+        );
+        assert!(ledger.acknowledged.len() >= ROUNDS as usize, "{signal}: the load was real");
+    }
+}
+
+/// Sends until the server no longer acknowledges.
+async fn send(server: &Server, ledgers: &Ledgers, signal: &'static str, round: u64, worker: u64) {
+    for number in 0.. {
+        let id = format!("r{round:02}w{worker}n{number:05}");
+        let note = |acknowledged: bool| {
+            let mut ledgers = ledgers.lock().unwrap();
+            let ledger = ledgers.entry(signal).or_default();
+            let set = if acknowledged { &mut ledger.acknowledged } else { &mut ledger.sent };
+            set.insert(id.clone());
+        };
+        note(false);
+        if !server.post(&format!("/v1/{signal}"), &payload(signal, &id)).await {
+            return;
+        }
+        note(true);
+    }
+}
+
+fn payload(signal: &str, id: &str) -> Value {
+    let now = SystemClock::new().now().as_nanos().to_string();
+    let resource = json!({"attributes": [
+        {"key": "service.name", "value": {"stringValue": "kill-test"}}
+    ]});
+    let marker = json!([{"key": "marker", "value": {"stringValue": id}}]);
+    match signal {
+        "logs" => json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [
+            {"timeUnixNano": now, "severityNumber": 9, "body": {"stringValue": id}}
+        ]}]}]}),
+        "traces" => json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [
+            {"traceId": "5b8efff798038103d269b633813fc60c", "spanId": span_id(id), "name": id,
+             "kind": 1, "startTimeUnixNano": now, "endTimeUnixNano": now}
+        ]}]}]}),
+        _ => json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [
+            {"name": "kill_test", "gauge": {"dataPoints": [
+                {"timeUnixNano": now, "asDouble": 1.0, "attributes": marker}
+            ]}}
+        ]}]}]}),
+    }
+}
+
+/// Eight bytes that differ for every id and are never all zero.
+fn span_id(id: &str) -> String {
+    let hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    format!("{:016x}", hash | 1)
+}
+
+/// The ids stored, as often as they are stored.
+async fn read_back(server: &Server, signal: &str) -> Vec<String> {
+    let text = |v: &Value| v.as_str().unwrap_or("").to_owned();
+    match signal {
+        "logs" => {
+            let mut found = Vec::new();
+            // Pages of the API's greatest size, oldest first.
+            let mut start = "now-1h".to_owned();
+            let mut seen = BTreeSet::new();
+            loop {
+                let query = [
+                    ("service", "kill-test"),
+                    ("start", start.as_str()),
+                    ("limit", "5000"),
+                    ("direction", "forward"),
+                ];
+                let answer = server.get("/api/v1/logs", &query).await;
+                let logs = answer["data"]["logs"].as_array().unwrap();
+                let new: Vec<_> = logs.iter().filter(|l| seen.insert(text(&l["id"]))).collect();
+                found.extend(new.iter().map(|l| text(&l["body"])));
+                let Some(last) = new.last() else { return found };
+                start = text(&last["time"]);
+            }
+        }
+        "traces" => {
+            let answer = server.get("/api/traces/5b8efff798038103d269b633813fc60c", &[]).await;
+            let spans = answer["data"][0]["spans"].as_array().unwrap();
+            spans.iter().map(|s| text(&s["operationName"])).collect()
+        }
+        _ => {
+            let query = [("match[]", "kill_test"), ("start", "0")];
+            let answer = server.get("/api/v1/series", &query).await;
+            answer["data"].as_array().unwrap().iter().map(|s| text(&s["marker"])).collect()
+        }
+    }
+}
