@@ -132,7 +132,10 @@ pub fn fuzz_decompress(data: &[u8]) {
 }
 
 fn check_error(error: &DecodeError, data: &[u8]) {
-    let (DecodeError::Malformed { offset, .. } | DecodeError::InvalidUtf8 { offset, .. }) = error;
+    let (DecodeError::Malformed { offset, .. } | DecodeError::InvalidUtf8 { offset, .. }) = error
+    else {
+        panic!("small inputs are within the limit: {error}");
+    };
     assert!(*offset <= data.len(), "{error}");
     assert!(!error.to_string().is_empty());
 }
@@ -158,15 +161,21 @@ fn check_series(series: &SeriesSamples) {
 
 /// The protobuf form of a logs request in JSON, for the corpus.
 pub fn logs_seed(json: &[u8]) -> Vec<u8> {
-    crate::otlp::json::logs(json).map(|request| request.encode_to_vec()).unwrap_or_default()
+    crate::otlp::json::logs(json, usize::MAX)
+        .map(|request| request.encode_to_vec())
+        .unwrap_or_default()
 }
 
 /// The protobuf form of a traces request in JSON, for the corpus.
 pub fn traces_seed(json: &[u8]) -> Vec<u8> {
-    crate::otlp::json::traces(json).map(|request| request.encode_to_vec()).unwrap_or_default()
+    crate::otlp::json::traces(json, usize::MAX)
+        .map(|request| request.encode_to_vec())
+        .unwrap_or_default()
 }
 
 /// The protobuf form of a metrics request in JSON, for the corpus.
 pub fn metrics_seed(json: &[u8]) -> Vec<u8> {
-    crate::otlp::json::metrics(json).map(|request| request.encode_to_vec()).unwrap_or_default()
+    crate::otlp::json::metrics(json, usize::MAX)
+        .map(|request| request.encode_to_vec())
+        .unwrap_or_default()
 }

@@ -8,7 +8,7 @@
 //! storage. Whether a time is too old or too far ahead is the store's business.
 //!
 //! What it promises:
-//! - no input makes it panic, and none makes it use memory out of proportion to its size;
+//! - no input makes it panic, and none makes it take more memory than its limits allow;
 //! - one bad log record, span or data point never costs its batch: it is rejected with its reason
 //!   and its sender ([`Ingested`]), and what was kept in a changed form is counted too;
 //! - a scrape, as in Prometheus, is taken as a whole or refused as a whole, with line and column;

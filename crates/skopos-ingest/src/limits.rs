@@ -11,6 +11,9 @@
 pub struct Limits {
     /// A request or scrape after decompression; more is refused as a whole (HTTP 413). 64 MiB.
     pub request_bytes: usize,
+    /// The structs that decoding an OTLP request makes, its texts not counted; more is refused as a
+    /// whole (HTTP 413). Empty messages are much larger in memory than on the wire. 512 MiB.
+    pub decoded_bytes: usize,
     /// A log record or span as decoded, events and links included; more is rejected. 4 MiB.
     pub record_bytes: usize,
     /// The text of a log record's body; the rest is cut off. 256 KiB.
@@ -42,6 +45,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_bytes: 64 << 20,
+            decoded_bytes: 512 << 20,
             record_bytes: 4 << 20,
             body_bytes: 256 << 10,
             attributes_per_record: 128,

@@ -19,6 +19,7 @@ mod metrics;
 mod naming;
 mod response;
 mod traces;
+mod weight;
 
 use std::fmt;
 
@@ -104,7 +105,7 @@ impl Default for OtlpOptions {
 }
 
 /// Why a request is no OTLP message. All are the sender's fault and not retryable: HTTP 400,
-/// gRPC INVALID_ARGUMENT.
+/// gRPC INVALID_ARGUMENT, except for [`DecodeError::TooLarge`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes do not follow the encoding.
@@ -129,15 +130,24 @@ pub enum DecodeError {
         /// The field, as ` in Message.field`; empty when unknown.
         field: String,
     },
+    /// The request holds so many parts that it would take too much memory decoded (HTTP 413, gRPC
+    /// RESOURCE_EXHAUSTED without RetryInfo).
+    #[error("request exceeds limit `decoded_bytes` of {max_bytes} bytes in memory")]
+    TooLarge {
+        /// The limit.
+        max_bytes: usize,
+    },
 }
 
 impl DecodeError {
-    /// A word of a closed set, for labels: `malformed_protobuf`, `malformed_json`, `invalid_utf8`.
+    /// A word of a closed set, for labels: `malformed_protobuf`, `malformed_json`, `invalid_utf8`,
+    /// `decoded_bytes`.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Malformed { encoding: OtlpEncoding::Protobuf, .. } => "malformed_protobuf",
             Self::Malformed { encoding: OtlpEncoding::Json, .. } => "malformed_json",
             Self::InvalidUtf8 { .. } => "invalid_utf8",
+            Self::TooLarge { .. } => "decoded_bytes",
         }
     }
 }
@@ -149,9 +159,10 @@ pub fn decode_logs(
     options: &OtlpOptions,
     now: Timestamp,
 ) -> Result<Ingested<LogBatch>, DecodeError> {
+    let max = options.limits.decoded_bytes;
     let request = match encoding {
-        OtlpEncoding::Protobuf => decode_protobuf(body)?,
-        OtlpEncoding::Json => json::logs(body)?,
+        OtlpEncoding::Protobuf => decode_protobuf(body, &weight::LOGS, max)?,
+        OtlpEncoding::Json => json::logs(body, max)?,
     };
     Ok(convert_logs(request, options, now))
 }
@@ -162,9 +173,10 @@ pub fn decode_traces(
     body: &[u8],
     options: &OtlpOptions,
 ) -> Result<Ingested<TraceBatch>, DecodeError> {
+    let max = options.limits.decoded_bytes;
     let request = match encoding {
-        OtlpEncoding::Protobuf => decode_protobuf(body)?,
-        OtlpEncoding::Json => json::traces(body)?,
+        OtlpEncoding::Protobuf => decode_protobuf(body, &weight::TRACES, max)?,
+        OtlpEncoding::Json => json::traces(body, max)?,
     };
     Ok(convert_traces(request, options))
 }
@@ -175,9 +187,10 @@ pub fn decode_metrics(
     body: &[u8],
     options: &OtlpOptions,
 ) -> Result<Ingested<MetricBatch>, DecodeError> {
+    let max = options.limits.decoded_bytes;
     let request = match encoding {
-        OtlpEncoding::Protobuf => decode_protobuf(body)?,
-        OtlpEncoding::Json => json::metrics(body)?,
+        OtlpEncoding::Protobuf => decode_protobuf(body, &weight::METRICS, max)?,
+        OtlpEncoding::Json => json::metrics(body, max)?,
     };
     Ok(convert_metrics(request, options))
 }
@@ -207,8 +220,15 @@ pub fn convert_metrics(
     metrics::convert(request, options)
 }
 
-fn decode_protobuf<M: Message + Default>(body: &[u8]) -> Result<M, DecodeError> {
+fn decode_protobuf<M: Message + Default>(
+    body: &[u8],
+    shape: &'static weight::Shape,
+    max_bytes: usize,
+) -> Result<M, DecodeError> {
     let encoding = OtlpEncoding::Protobuf;
+    if !weight::is_within(shape, body, max_bytes) {
+        return Err(DecodeError::TooLarge { max_bytes });
+    }
     let mut rest = body;
     M::decode(&mut rest).map_err(|error| {
         let offset = body.len() - rest.len();

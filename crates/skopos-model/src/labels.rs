@@ -44,8 +44,18 @@ impl Labels {
 
     /// Builds from pairs that are already sorted by name, without duplicates or empty values, as
     /// decoders of many series have them; much cheaper than [`Labels::from_pairs`].
-    pub fn from_sorted_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let labels = Self::from_sorted(pairs);
+    pub fn from_sorted_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Self {
+        let (mut bytes, mut count) = (0, 0);
+        for (name, value) in pairs.clone() {
+            bytes += name.len() + value.len();
+            count += 1;
+        }
+        let (mut text, mut ends) = (String::with_capacity(bytes), Vec::with_capacity(2 * count));
+        for piece in pairs.flat_map(|(name, value)| [name, value]) {
+            text.push_str(piece);
+            ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        }
+        let labels = Self(Arc::new(Inner { text: text.into(), ends: ends.into() }));
         debug_assert!(labels.iter().is_sorted_by(|a, b| a.0 < b.0));
         debug_assert!(labels.iter().all(|(_, value)| !value.is_empty()));
         labels

@@ -25,19 +25,22 @@ trait Mirror {
     fn message(self) -> Self::Message;
 }
 
-pub(crate) fn logs(body: &[u8]) -> Result<ExportLogsServiceRequest, DecodeError> {
-    parse::<messages::LogsRequest>(body)
+pub(crate) fn logs(body: &[u8], max: usize) -> Result<ExportLogsServiceRequest, DecodeError> {
+    parse::<messages::LogsRequest>(body, max)
 }
 
-pub(crate) fn traces(body: &[u8]) -> Result<ExportTraceServiceRequest, DecodeError> {
-    parse::<messages::TracesRequest>(body)
+pub(crate) fn traces(body: &[u8], max: usize) -> Result<ExportTraceServiceRequest, DecodeError> {
+    parse::<messages::TracesRequest>(body, max)
 }
 
-pub(crate) fn metrics(body: &[u8]) -> Result<ExportMetricsServiceRequest, DecodeError> {
-    parse::<messages::MetricsRequest>(body)
+pub(crate) fn metrics(body: &[u8], max: usize) -> Result<ExportMetricsServiceRequest, DecodeError> {
+    parse::<messages::MetricsRequest>(body, max)
 }
 
-fn parse<M: Mirror + DeserializeOwned>(body: &[u8]) -> Result<M::Message, DecodeError> {
+fn parse<M: Mirror + DeserializeOwned>(
+    body: &[u8],
+    max_bytes: usize,
+) -> Result<M::Message, DecodeError> {
     let encoding = OtlpEncoding::Json;
     let text = std::str::from_utf8(body).map_err(|error| DecodeError::InvalidUtf8 {
         encoding,
@@ -49,7 +52,11 @@ fn parse<M: Mirror + DeserializeOwned>(body: &[u8]) -> Result<M::Message, Decode
         let message = "a request is a JSON object, not an array".to_owned();
         return Err(DecodeError::Malformed { encoding, offset: 0, message });
     }
+    scalar::set_budget(max_bytes);
     serde_json::from_str::<M>(text).map(Mirror::message).map_err(|error| {
+        if scalar::budget_is_spent() {
+            return DecodeError::TooLarge { max_bytes };
+        }
         let line_start: usize =
             text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
         DecodeError::Malformed {

@@ -1,6 +1,8 @@
 //! Bytes that are no OTLP at all, and JSON at the edge of what is allowed.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use prost::Message;
 use skopos_ingest::otlp::{
@@ -100,6 +102,15 @@ fn deep_nesting_is_refused_without_harm() {
             r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{open}{close}}}]}}]}}]}}"#
         )
     };
+    let mut value = AnyValue::default();
+    for _ in 0..200 {
+        let array = ArrayValue { values: vec![value] };
+        value = AnyValue { value: Some(Value::ArrayValue(array)) };
+    }
+    let mut request = small_request();
+    request.resource_logs[0].scope_logs[0].log_records[0].body = Some(value);
+    let error = logs_error(OtlpEncoding::Protobuf, &request.encode_to_vec());
+    assert!(error.to_string().contains("recursion limit reached"), "{error}");
     let options = OtlpOptions::default();
     assert!(decode_logs(OtlpEncoding::Json, nested(30).as_bytes(), &options, NOW).is_ok());
     assert_eq!(

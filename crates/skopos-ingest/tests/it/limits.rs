@@ -174,3 +174,54 @@ fn histograms_have_a_bounded_number_of_buckets_and_exemplars() {
     assert_eq!(report.decoded.value.series[0].exemplars[0].value, 2.0);
     assert_eq!(adjustments(&report.adjusted), ["exemplars_per_point×1 of \"\""]);
 }
+
+#[test]
+fn requests_of_many_empty_parts_are_refused() {
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
+    use skopos_ingest::otlp::DecodeError;
+
+    let delimited = |field: u8, content: Vec<u8>| {
+        let mut bytes = vec![field << 3 | 2];
+        let mut length = content.len();
+        while length >= 0x80 {
+            bytes.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        bytes.push(length as u8);
+        bytes.extend(content);
+        bytes
+    };
+    let scope = |content| delimited(1, delimited(2, content));
+    let count = 10_000;
+    let records = scope([0x12, 0].repeat(count));
+    let attributes = scope(delimited(2, [0x32, 0].repeat(count)));
+    let values = delimited(5, delimited(5, [0x0a, 0].repeat(count)));
+    let values = scope(delimited(2, values));
+    let sizes = [size_of::<LogRecord>(), size_of::<KeyValue>(), size_of::<AnyValue>()];
+    for (body, size) in [records, attributes, values].into_iter().zip(sizes) {
+        let decode = |decoded_bytes| {
+            let options = options(Limits { decoded_bytes, ..Limits::default() });
+            decode_logs(OtlpEncoding::Protobuf, &body, &options, NOW)
+        };
+        let max_bytes = size * count;
+        assert_eq!(decode(max_bytes).unwrap_err(), DecodeError::TooLarge { max_bytes });
+        // Resource, scope and record around them take a little.
+        assert!(decode(max_bytes + 1_000).is_ok());
+    }
+
+    let records = vec!["{}"; count].join(",");
+    let body = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#);
+    let decode = |decoded_bytes| {
+        let options = options(Limits { decoded_bytes, ..Limits::default() });
+        decode_logs(OtlpEncoding::Json, body.as_bytes(), &options, NOW)
+    };
+    let error = decode(100 * count).unwrap_err();
+    assert_eq!(error.reason(), "decoded_bytes");
+    assert!(error.to_string().contains("limit `decoded_bytes` of 1000000 bytes"));
+    assert!(decode(1_000 * count).is_ok());
+    // The next request of the thread starts afresh.
+    let options = OtlpOptions::default();
+    let error = decode_logs(OtlpEncoding::Json, b"{", &options, NOW).unwrap_err();
+    assert_eq!(error.reason(), "malformed_json");
+}

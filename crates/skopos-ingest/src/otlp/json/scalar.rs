@@ -1,10 +1,11 @@
 //! Scalars of protobuf's JSON mapping, each lenient in what the mapping allows: `null` is the
 //! default value, numbers may stand in strings.
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 use super::Mirror;
 
@@ -55,7 +56,53 @@ impl<T> Default for List<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Option::<Vec<T>>::deserialize(deserializer).map(|list| Self(list.unwrap_or_default()))
+        deserializer.deserialize_option(ListVisitor(PhantomData)).map(Self)
+    }
+}
+
+thread_local! {
+    /// Bytes that the lists of the request being parsed may still take; `None` once spent.
+    static BUDGET: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Starts a request: its lists may take `bytes` in memory.
+pub(super) fn set_budget(bytes: usize) {
+    BUDGET.set(Some(bytes));
+}
+
+/// Whether the last parse on this thread failed because it used up its budget.
+pub(super) fn budget_is_spent() -> bool {
+    BUDGET.get().is_none()
+}
+
+struct ListVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
+    type Value = Vec<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_none<E: Error>(self) -> Result<Vec<T>, E> {
+        Ok(Vec::new())
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<T>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            let left = BUDGET.get().and_then(|left| left.checked_sub(size_of::<T>()));
+            BUDGET.set(left);
+            if left.is_none() {
+                return Err(A::Error::custom("too many parts"));
+            }
+            list.push(item);
+        }
+        Ok(list)
     }
 }
 
