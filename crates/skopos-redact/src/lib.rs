@@ -28,7 +28,7 @@
 //! ```
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 mod detect;
 mod names;
@@ -152,9 +152,12 @@ impl Builder {
 }
 
 impl Default for Redactor {
-    /// The built-in names and detectors, no rules of one's own.
+    /// The built-in names and detectors, no rules of one's own. Compiled once a process.
     fn default() -> Self {
-        Builder::default().build().expect("the built-in names compile: a unit test builds them")
+        static BUILT_IN: LazyLock<Redactor> = LazyLock::new(|| {
+            Builder::default().build().expect("the built-in names compile: a unit test builds them")
+        });
+        BUILT_IN.clone()
     }
 }
 

@@ -63,7 +63,13 @@ fn main() {
     });
     measure("event, level off", 10_000_000, || tracing::debug!("off"));
     let line = || {
-        tracing::info!(order_id = "o-1", user_id = "u-1", amount = 99.99, currency = "USD", "order placed");
+        tracing::info!(
+            order_id = "o-1",
+            user_id = "u-1",
+            amount = 99.99,
+            currency = "USD",
+            "order placed"
+        );
     };
     measure("JSON line, 4 fields", 200_000, line);
     let span = tracing::info_span!("request", request_id = "r-1", tenant = "t-1");

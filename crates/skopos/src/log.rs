@@ -227,10 +227,11 @@ impl<F: FnMut(&'static str, Value)> Collect<'_, F> {
         // A card number may also come as a number.
         let is_secret = hidden
             || match &value {
-                Value::Signed(number) => {
+                // Card numbers have at least thirteen digits.
+                Value::Signed(number @ 1_000_000_000_000..) => {
                     !self.redactor.redact_text(&number.to_string()).hits.is_empty()
                 }
-                Value::Unsigned(number) => {
+                Value::Unsigned(number @ 1_000_000_000_000..) => {
                     !self.redactor.redact_text(&number.to_string()).hits.is_empty()
                 }
                 _ => false,

@@ -29,7 +29,7 @@ const RESERVED: &[&str] = &[
 /// The value of a field.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
-    Text(Box<str>),
+    Text(Arc<str>),
     Signed(i64),
     Unsigned(u64),
     Float(f64),
@@ -42,7 +42,7 @@ pub(crate) struct Record {
     pub(crate) time: SystemTime,
     pub(crate) level: Level,
     pub(crate) target: String,
-    pub(crate) message: Box<str>,
+    pub(crate) message: Arc<str>,
     pub(crate) request_id: Option<Arc<str>>,
     pub(crate) trace: Option<TraceIds>,
     pub(crate) fields: Vec<Entry>,
@@ -63,7 +63,7 @@ impl Default for Record {
             time: UNIX_EPOCH,
             level: Level::INFO,
             target: String::new(),
-            message: Box::default(),
+            message: Arc::default(),
             request_id: None,
             trace: None,
             fields: Vec::new(),
@@ -79,7 +79,7 @@ impl Record {
         self.level = level;
         self.target.clear();
         self.target.push_str(target);
-        self.message = Box::default();
+        self.message = Arc::default();
         self.request_id = None;
         self.trace = None;
         self.fields.clear();
@@ -105,7 +105,7 @@ impl Record {
                 if self.request_id.is_none()
                     && let Value::Text(text) = value
                 {
-                    self.request_id = Some(Arc::from(text));
+                    self.request_id = Some(text);
                 }
                 return;
             }

@@ -1,6 +1,7 @@
 //! Standard output behind a buffer: writing a line never waits for the reader of the pipe.
 //!
 //! Lines are appended to a buffer under a short lock; a thread of our own swaps it for an empty one and writes. When the
+//! After a write it rests for a millisecond, unless somebody flushes: one wake-up then serves many lines. When the
 //! buffer is full (8 MiB that the reader has not taken) the line is dropped and counted.
 
 use std::io::Write;
@@ -12,6 +13,9 @@ use crate::clock;
 
 /// Bytes that wait at most.
 const CAPACITY: usize = 8 * 1024 * 1024;
+
+/// How long the thread rests after a write.
+const REST: Duration = Duration::from_millis(1);
 
 /// Writes lines from many threads. Cloning shares it.
 #[derive(Clone)]
@@ -33,6 +37,10 @@ struct State {
     buffer: String,
     is_writing: bool,
     is_closed: bool,
+    /// The thread waits for the first line.
+    is_idle: bool,
+    /// Somebody waits for everything to be written.
+    flushing: usize,
 }
 
 impl Shared {
@@ -69,10 +77,10 @@ impl LineWriter {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let was_empty = state.buffer.is_empty();
         render(&mut state.buffer);
+        let is_idle = std::mem::take(&mut state.is_idle);
         drop(state);
-        if was_empty {
+        if is_idle {
             self.shared.filled.notify_one();
         }
     }
@@ -85,43 +93,48 @@ impl LineWriter {
     /// Waits until everything is written, at most until the deadline; returns whether it is.
     pub(crate) fn flush(&self, deadline: Instant) -> bool {
         let mut state = self.shared.lock();
-        loop {
+        state.flushing += 1;
+        self.shared.filled.notify_one();
+        let is_flushed = loop {
             if state.buffer.is_empty() && !state.is_writing {
-                return true;
+                break true;
             }
             let left = deadline.saturating_duration_since(clock::instant());
             if left == Duration::ZERO {
-                return false;
+                break false;
             }
-            state = self
-                .shared
-                .drained
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
+            let waited = self.shared.drained.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        };
+        state.flushing -= 1;
+        is_flushed
     }
 }
 
 fn write_until_closed(shared: &Shared, mut output: Box<dyn Write + Send>) {
     let mut lines = String::new();
     loop {
-        {
-            let mut state = shared.lock();
-            state.is_writing = false;
-            if state.buffer.is_empty() {
-                shared.drained.notify_all();
-            }
-            while state.buffer.is_empty() {
-                if state.is_closed {
-                    return;
-                }
-                state = shared.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
-            }
-            lines.clear();
-            std::mem::swap(&mut lines, &mut state.buffer);
-            state.is_writing = true;
+        let mut state = shared.lock();
+        state.is_writing = false;
+        if state.buffer.is_empty() {
+            shared.drained.notify_all();
         }
+        if !lines.is_empty() && state.flushing == 0 {
+            let rested = shared.filled.wait_timeout(state, REST);
+            state = rested.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        while state.buffer.is_empty() {
+            if state.is_closed {
+                return;
+            }
+            state.is_idle = true;
+            state = shared.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.is_idle = false;
+        }
+        lines.clear();
+        std::mem::swap(&mut lines, &mut state.buffer);
+        state.is_writing = true;
+        drop(state);
         // A reader that went away takes its lines with it: count them, stop nothing.
         let written = output.write_all(lines.as_bytes()).and_then(|()| output.flush());
         if written.is_err() {
