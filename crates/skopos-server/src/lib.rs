@@ -34,6 +34,7 @@ use std::path::PathBuf;
 use config::ConfigError;
 use listen::PortHolder;
 pub use server::{RunningServer, Server};
+use skopos_alerting::rules::RuleError;
 use skopos_model::storage::StorageError;
 use skopos_store::StoreError;
 
@@ -67,6 +68,9 @@ pub enum ServerError {
     /// The configuration, or a file it points to, is wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Config(Vec<ConfigError>),
+    /// Rule files with mistakes; each prints with its line and carets.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Rules(Vec<RuleError>),
     /// A file that the configuration points to cannot be read.
     #[error("failed to read {}: {source}", path.display())]
     File {

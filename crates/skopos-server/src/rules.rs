@@ -1,12 +1,289 @@
-//! The rule loop.
+//! Rules at work: which are loaded, the loop that evaluates each group at its slots, and the
+//! delivery of what follows.
+//!
+//! `skopos-alerting` computes, this module waits: it sleeps until a slot, runs the rule's query,
+//! makes the step's commit durable, and only then hands its intents to delivery. Commits become
+//! durable in the order in which the engine returned them; one that the state log does not take is
+//! tried again until it does, and evaluation waits meanwhile: a state that nobody wrote down must
+//! not notify anybody. Slots that pass meanwhile are counted as missed.
 
-/// Rules and alerts.
-#[derive(Debug, Default)]
-pub struct RulesView;
+mod delivery;
+mod files;
+mod group;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use skopos::metrics::{Counter, Histogram, Registry};
+use skopos_alerting::notify::{DeliveryPolicy, DeliveryQueue, DeliveryRecord};
+use skopos_alerting::rules::{RuleError, RuleSet};
+use skopos_alerting::{
+    AlertView, Engine, GroupView, Loaded, NotificationSettings, SavedState,
+    Settings as AlertingSettings,
+};
+use skopos_model::storage::StateCommit;
+use skopos_model::{Clock, Timestamp};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::ServerError;
+use crate::config::{Secret, Settings};
+use crate::query::QueryEngine;
+use crate::state::Storage;
+use delivery::Delivering;
+
+pub(crate) use files::load;
+
+/// How late the last slot of a group may be before the server says that it is not ready, beside
+/// two intervals.
+const READY_GRACE: Duration = Duration::from_secs(10);
+/// From one attempt to commit to the next.
+const COMMIT_RETRY: Duration = Duration::from_millis(500);
+
+/// Rules, alerts and deliveries as APIs show them; also the handle for reloading.
+pub struct RulesView {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    queries: Arc<QueryEngine>,
+    files: Vec<String>,
+    external_labels: BTreeMap<String, String>,
+    external_url: String,
+    engine: Mutex<Engine>,
+    /// Held from a step to the end of its commit.
+    commit_order: tokio::sync::Mutex<()>,
+    delivering: Delivering,
+    started_at: Timestamp,
+    metrics: Metrics,
+    groups: tokio::sync::Mutex<Groups>,
+    stop: CancellationToken,
+}
+
+/// The tasks of the rule set in force.
+struct Groups {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+struct Metrics {
+    evaluations: Counter,
+    failures: Counter,
+    missed: Counter,
+    commit_failures: Counter,
+    duration: Histogram,
+}
+
+impl Metrics {
+    fn new(registry: &Registry) -> Self {
+        const BOUNDS: [f64; 8] = [0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0];
+        Self {
+            evaluations: registry.counter("skopos_rules_evaluations_total", "Rules evaluated."),
+            failures: registry.counter(
+                "skopos_rules_evaluation_failures_total",
+                "Rules whose evaluation failed.",
+            ),
+            missed: registry.counter(
+                "skopos_rules_iterations_missed_total",
+                "Slots of groups that passed without an evaluation.",
+            ),
+            commit_failures: registry.counter(
+                "skopos_rules_commit_failures_total",
+                "Attempts to commit a rule's step that the state log refused.",
+            ),
+            duration: registry.histogram(
+                "skopos_rules_group_duration_seconds",
+                "How long the evaluation of a group took.",
+                &BOUNDS,
+            ),
+        }
+    }
+}
+
+/// What the rules need from the server.
+pub(crate) struct RuleContext {
+    pub(crate) store: Arc<dyn Storage>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) queries: Arc<QueryEngine>,
+    pub(crate) external_url: String,
+}
 
 impl RulesView {
+    /// Restores alerts and waiting notifications. Nothing runs before [`run`](Self::run).
+    pub(crate) async fn restore(
+        settings: &Settings,
+        set: &RuleSet,
+        context: RuleContext,
+        registry: &Registry,
+        stop: CancellationToken,
+    ) -> Result<Self, ServerError> {
+        let RuleContext { store, clock, queries, external_url } = context;
+        let saved = SavedState::load(&*store, set).await?;
+        let receiver: Option<Secret<String>> = settings.webhooks.first().cloned();
+        let alerting = AlertingSettings {
+            evaluation_interval: settings.evaluation_interval,
+            external_url: external_url.clone(),
+            restart_hold: settings.restart_hold,
+            notification: receiver.as_ref().map(|_| NotificationSettings::default()),
+            ..AlertingSettings::default()
+        };
+        let now = clock.now();
+        let (engine, loaded) = Engine::restore(alerting, set, &saved, now);
+        let policy =
+            DeliveryPolicy { timeout: settings.notify_timeout, ..DeliveryPolicy::default() };
+        let (queue, corrupt) = DeliveryQueue::restore(policy, &saved);
+        for record in loaded.corrupt.iter().chain(&corrupt) {
+            tracing::error!(kind = ?record.kind, key = %record.key, reason = %record.reason, "a state record cannot be read, its state is lost");
+        }
+        let delivering =
+            Delivering::new(queue, receiver, Arc::clone(&store), Arc::clone(&clock), registry)
+                .map_err(|error| ServerError::Io {
+                    what: "make a client for notifications",
+                    source: std::io::Error::other(error),
+                })?;
+        let inner = Arc::new(Inner {
+            store,
+            clock,
+            queries,
+            files: settings.rule_files.clone(),
+            external_labels: BTreeMap::new(),
+            external_url,
+            engine: Mutex::new(engine),
+            commit_order: tokio::sync::Mutex::new(()),
+            delivering,
+            started_at: now,
+            metrics: Metrics::new(registry),
+            groups: tokio::sync::Mutex::new(Groups {
+                tasks: JoinSet::new(),
+                stop: stop.child_token(),
+            }),
+            stop,
+        });
+        inner.install(loaded).await;
+        let waiting = Arc::downgrade(&inner);
+        registry.gauge_fn(
+            "skopos_notify_queue_length",
+            "Notifications that wait for delivery.",
+            &[],
+            move || waiting.upgrade().map_or(0.0, |inner| inner.delivering.queue_len() as f64),
+        );
+        Ok(Self { inner })
+    }
+
+    /// Evaluates and delivers until told to stop; what is being evaluated is finished.
+    pub(crate) async fn run(&self) {
+        self.inner.start_groups().await;
+        self.inner.delivering.run(&self.inner.stop).await;
+        let mut groups = self.inner.groups.lock().await;
+        while groups.tasks.join_next().await.is_some() {}
+    }
+
+    /// Reads the rule files again. With any mistake in them everything stays as it is. Alerts of
+    /// rules that are still there keep their state.
+    pub async fn reload(&self) -> Result<usize, ServerError> {
+        let inner = &self.inner;
+        let set = load(&inner.files)?;
+        let mut groups = inner.groups.lock().await;
+        groups.stop.cancel();
+        while groups.tasks.join_next().await.is_some() {}
+        let loaded = {
+            let _order = inner.commit_order.lock().await;
+            let loaded = inner.lock_engine().reload(&set, inner.clock.now());
+            inner.commit(loaded.commit.as_ref()).await;
+            loaded
+        };
+        inner.delivering.accept(loaded.intents).await;
+        groups.stop = inner.stop.child_token();
+        inner.spawn_groups(&mut groups);
+        tracing::info!(rules = set.rule_count(), "rules were read again");
+        Ok(set.rule_count())
+    }
+
+    /// All groups with their rules and alerts.
+    pub fn groups(&self) -> Vec<GroupView> {
+        self.inner.lock_engine().view()
+    }
+
+    /// The pending and firing alerts.
+    pub fn active_alerts(&self) -> Vec<AlertView> {
+        self.inner.lock_engine().active_alerts()
+    }
+
+    /// Notifications that were settled lately, oldest first.
+    pub fn deliveries(&self) -> Vec<DeliveryRecord> {
+        self.inner.delivering.log()
+    }
+
     /// Whether every group was evaluated in time; the reason when not.
     pub(crate) fn check_recent(&self) -> Result<(), String> {
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        for group in inner.lock_engine().view() {
+            let last = group.last_evaluation.unwrap_or(inner.started_at).max(inner.started_at);
+            let late = now.since(last);
+            if late > group.interval * 2 + READY_GRACE {
+                let seconds = late.as_secs();
+                return Err(format!("group {} was not evaluated for {seconds} s", group.name));
+            }
+        }
         Ok(())
     }
+}
+
+impl Inner {
+    fn lock_engine(&self) -> MutexGuard<'_, Engine> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn install(&self, loaded: Loaded) {
+        let order = self.commit_order.lock().await;
+        self.commit(loaded.commit.as_ref()).await;
+        drop(order);
+        self.delivering.accept(loaded.intents).await;
+    }
+
+    async fn start_groups(self: &Arc<Self>) {
+        self.spawn_groups(&mut *self.groups.lock().await);
+    }
+
+    fn spawn_groups(self: &Arc<Self>, groups: &mut Groups) {
+        let schedules: Vec<_> =
+            self.lock_engine().groups().map(|(group, s)| (Arc::clone(group), s)).collect();
+        for (index, (group, schedule)) in schedules.into_iter().enumerate() {
+            let inner = Arc::clone(self);
+            let stop = groups.stop.clone();
+            groups
+                .tasks
+                .spawn(async move { inner.run_group(index, &group, schedule, &stop).await });
+        }
+    }
+
+    /// Makes a commit durable, however long that takes; gives up only when the server stops.
+    async fn commit(&self, commit: Option<&StateCommit>) -> bool {
+        let Some(commit) = commit else { return true };
+        let mut told = false;
+        loop {
+            match self.store.commit(commit.clone()).await {
+                Ok(_) => return true,
+                Err(error) if !told => {
+                    told = true;
+                    tracing::error!(%error, source = %commit.id.source, "alert state cannot be made durable, evaluation waits");
+                }
+                Err(_) => {}
+            }
+            self.metrics.commit_failures.inc();
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(COMMIT_RETRY) => {}
+            }
+        }
+    }
+}
+
+/// Rule files with mistakes.
+pub(crate) fn rule_errors(errors: Vec<RuleError>) -> ServerError {
+    ServerError::Rules(errors)
 }

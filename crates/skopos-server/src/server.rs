@@ -32,7 +32,7 @@ use crate::ingest::Ingest;
 use crate::listen::Addresses;
 use crate::query::{QueryEngine, QueryLimits};
 use crate::receipts::Receipts;
-use crate::rules::RulesView;
+use crate::rules::{self, RuleContext, RulesView};
 use crate::scrape::{self, OwnTarget, ScrapeContext, ScrapeJob, TargetsView};
 use crate::state::{AppState, SharedState, Storage};
 use crate::{ServerError, ready, telemetry};
@@ -69,6 +69,7 @@ impl Server {
         let settings = Arc::new(settings);
         refuse_unbuilt(&settings)?;
         let jobs = scrape_jobs(&settings)?;
+        let rule_set = rules::load(&settings.rule_files)?;
 
         let http_listener = settings.http_listen.bind("UI and API").await?;
         let grpc_listener = settings.otlp_grpc_listen.bind("OTLP over gRPC").await?;
@@ -92,18 +93,33 @@ impl Server {
         }
         let receipts = Arc::new(Receipts::new(telemetry.registry()));
         let limits = QueryLimits::from(&*settings);
-        let queries = QueryEngine::new(Arc::clone(&dyn_store), Arc::clone(&clock), limits);
+        let queries =
+            Arc::new(QueryEngine::new(Arc::clone(&dyn_store), Arc::clone(&clock), limits));
         let ingest = Ingest::new(
             Arc::clone(&dyn_store),
             Arc::clone(&clock),
             Arc::clone(&receipts),
             &settings,
         );
-        let rules = Arc::new(RulesView::default());
+        let background = TaskTracker::new();
+        let stop_background = CancellationToken::new();
+        let context = RuleContext {
+            store: Arc::clone(&dyn_store),
+            clock: Arc::clone(&clock),
+            queries: Arc::clone(&queries),
+            external_url: settings
+                .external_url
+                .clone()
+                .unwrap_or_else(|| format!("http://{}", addresses.http)),
+        };
+        let stop_rules = stop_background.child_token();
+        let rules =
+            RulesView::restore(&settings, &rule_set, context, telemetry.registry(), stop_rules);
+        let rules = Arc::new(rules.await?);
         let state: SharedState = Arc::new(AppState {
             started_at: clock.now(),
             health: health(&store, &rules),
-            queries: Arc::new(queries),
+            queries,
             targets: Arc::new(TargetsView::default()),
             shutdown: shutdown.clone(),
             store: dyn_store,
@@ -125,8 +141,8 @@ impl Server {
         servers.push(("otlp-http", serve_otlp_http(otlp_listener, Arc::clone(&state))));
         servers.push(("otlp-grpc", serve_otlp_grpc(grpc_listener, Arc::clone(&state))));
 
-        let background = TaskTracker::new();
-        let stop_background = CancellationToken::new();
+        let rules = Arc::clone(&state.rules);
+        background.spawn(async move { rules.run().await });
         start_scraping(jobs, &state, &addresses, &background, &stop_background)?;
 
         state.health.mark_started();
@@ -149,6 +165,21 @@ impl RunningServer {
     /// The state its handlers share, for embedding and tests.
     pub fn state(&self) -> &SharedState {
         &self.state
+    }
+
+    /// Reads the rule files again and returns how many rules are in force; with any mistake in
+    /// them everything stays as it is.
+    pub async fn reload_rules(&self) -> Result<usize, ServerError> {
+        self.state.rules.reload().await
+    }
+
+    /// Runs until Ctrl-C or SIGTERM, then stops in order. SIGHUP reads the rules again.
+    pub async fn run_until_signalled(self) -> Result<(), ServerError> {
+        let rules = Arc::clone(&self.state.rules);
+        let reloading = tokio::spawn(reload_on_hangup(rules));
+        skopos::shutdown_signal(self.state.health.clone()).await;
+        reloading.abort();
+        self.shutdown().await
     }
 
     /// Stops in order. An error means that the logs could not be closed cleanly; what was
@@ -180,11 +211,32 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         self.state.shutdown.cancel();
+        self.stop_background.cancel();
         for (_, task) in &self.servers {
             task.abort();
         }
     }
 }
+
+#[cfg(unix)]
+async fn reload_on_hangup(rules: Arc<RulesView>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangups = match signal(SignalKind::hangup()) {
+        Ok(hangups) => hangups,
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be handled, rules are only reloaded by HTTP");
+            return;
+        }
+    };
+    while hangups.recv().await.is_some() {
+        if let Err(error) = rules.reload().await {
+            tracing::error!(%error, "rules were not reloaded, the old ones stay in force");
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn reload_on_hangup(_rules: Arc<RulesView>) {}
 
 fn refuse_unbuilt(settings: &Settings) -> Result<(), ServerError> {
     if settings.alertmanager_config.is_some() {
@@ -271,7 +323,7 @@ async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Store,
 fn health(store: &Arc<Store>, rules: &Arc<RulesView>) -> Health {
     let wal = Arc::downgrade(store);
     let state_log = Arc::downgrade(store);
-    let rules = Arc::clone(rules);
+    let rules = Arc::downgrade(rules);
     Health::builder()
         .critical("wal", move || {
             let health = wal.upgrade().map(|store| store.health());
@@ -294,7 +346,8 @@ fn health(store: &Arc<Store>, rules: &Arc<RulesView>) -> Health {
             }
         })
         .critical("rules", move || {
-            let recent = rules.check_recent();
+            let rules = rules.upgrade();
+            let recent = rules.map_or(Ok(()), |rules| rules.check_recent());
             async move { recent }
         })
         .build()

@@ -1,4 +1,4 @@
-//! The server's own administration: receipts and tokens.
+//! The server's own administration: receipts, deliveries, tokens, reload.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Route;
+use crate::ServerError;
 use crate::auth::{Scope, Scopes};
 use crate::error::ApiError;
 use crate::state::SharedState;
@@ -16,6 +17,12 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/skopos/receipts", Scope::Read, receipts)
             .summary("What each sender sent: accepted, refused by reason, redacted by key.")
+            .tag(TAG),
+        Route::get("/api/v1/skopos/deliveries", Scope::Read, deliveries)
+            .summary("Notifications settled lately: delivered, failed or dropped, and why.")
+            .tag(TAG),
+        Route::post("/-/reload", Scope::Admin, reload)
+            .summary("Reads the rule files again; with any mistake the old rules stay in force.")
             .tag(TAG),
         Route::get("/api/v1/skopos/tokens", Scope::Admin, list_tokens)
             .summary("Names and scopes of the access tokens.")
@@ -64,6 +71,36 @@ async fn receipts(State(state): State<SharedState>) -> Json<Value> {
         }));
     }
     Json(json!({"since": state.started_at.to_string(), "senders": senders}))
+}
+
+async fn deliveries(State(state): State<SharedState>) -> Json<Value> {
+    let deliveries: Vec<Value> = state
+        .rules
+        .deliveries()
+        .iter()
+        .map(|record| {
+            json!({
+                "group": record.group_key,
+                "receiver": record.receiver,
+                "created_at": record.created_at.to_string(),
+                "settled_at": record.settled_at.to_string(),
+                "attempts": record.attempts,
+                "verdict": record.verdict.as_str(),
+                "reason": record.reason,
+            })
+        })
+        .collect();
+    Json(json!({"deliveries": deliveries}))
+}
+
+async fn reload(State(state): State<SharedState>) -> Result<Json<Value>, ApiError> {
+    let rules = state.rules.reload().await.map_err(|error| match error {
+        ServerError::Rules(_) | ServerError::File { .. } => {
+            ApiError::bad_request(error.to_string())
+        }
+        other => ApiError::internal(other.to_string()),
+    })?;
+    Ok(Json(json!({"rules": rules})))
 }
 
 async fn list_tokens(State(state): State<SharedState>) -> Json<Value> {

@@ -95,24 +95,36 @@ impl Target {
         if let Some(error) = &error {
             self.context.receipts.refuse(Transport::Scrape, &self.job.name, error.reason);
         }
-        let stored = self.store(batch).await;
-        if stored.is_ok() {
-            self.live = current;
-        } else {
-            // What was not stored may still need its stale marker later.
-            self.live.extend(current);
+        // The view first: whoever reads `up` finds the reason there.
+        self.note(|status| {
+            status.health = if error.is_none() { TargetHealth::Up } else { TargetHealth::Down };
+            status.last_error = error.map(|error| error.message).unwrap_or_default();
+            status.last_scrape = Some(started_at);
+            status.last_scrape_duration = took;
+            status.last_samples = samples;
+        });
+        match self.store(batch).await {
+            Ok(()) => self.live = current,
+            Err(message) => {
+                // What was not stored may still need its stale marker later.
+                self.live.extend(current);
+                self.note(|status| {
+                    status.health = TargetHealth::Down;
+                    status.last_error = message;
+                });
+            }
         }
-        let last_error = error.map(|error| error.message).or(stored.err()).unwrap_or_default();
+    }
+
+    /// Changes the target's status; the first failure after a success is logged.
+    fn note(&self, change: impl FnOnce(&mut TargetStatus)) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         let before = status.health;
-        status.health = if last_error.is_empty() { TargetHealth::Up } else { TargetHealth::Down };
-        if status.health != before && status.health == TargetHealth::Down {
-            tracing::warn!(job = %self.job.name, target = %status.scrape_url, error = %last_error, "scrape failed");
+        change(&mut status);
+        if status.health == TargetHealth::Down && before != TargetHealth::Down {
+            let (url, error) = (&status.scrape_url, &status.last_error);
+            tracing::warn!(job = %self.job.name, target = %url, %error, "scrape failed");
         }
-        status.last_error = last_error;
-        status.last_scrape = Some(started_at);
-        status.last_scrape_duration = took;
-        status.last_samples = samples;
     }
 
     async fn fetch_and_parse(&self, started_at: Timestamp) -> Result<Exposition, ScrapeError> {

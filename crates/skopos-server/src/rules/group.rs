@@ -1,0 +1,161 @@
+//! One group: its slots, and the evaluation of its rules one after another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skopos_alerting::rules::{Rule, RuleGroup};
+use skopos_alerting::template::TemplateHost;
+use skopos_alerting::{AlertState, EvalFailure, Evaluated, RuleStep, Schedule};
+use skopos_model::{Labels, SampleValue, Timestamp};
+use skopos_promql::value::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::Inner;
+use crate::query::{QueryClass, QueryEngine, QueryOptions};
+
+impl Inner {
+    /// Evaluates the group at its slots until told to stop.
+    pub(super) async fn run_group(
+        self: Arc<Self>,
+        index: usize,
+        group: &RuleGroup,
+        schedule: Schedule,
+        stop: &CancellationToken,
+    ) {
+        let mut slot = schedule.first(self.clock.now());
+        let mut missed = 0;
+        loop {
+            let wait = slot.since(self.clock.now());
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            if self.clock.now() < slot {
+                // The wall clock was set back, or tokio woke a little early: wait on.
+                continue;
+            }
+            let begun = self.clock.monotonic();
+            for rule in &group.rules {
+                if stop.is_cancelled() || !self.evaluate(group, rule, slot).await {
+                    return;
+                }
+            }
+            let took = self.clock.monotonic().saturating_sub(begun);
+            self.lock_engine().finish_slot(index, slot, took, missed);
+            self.metrics.missed.add(missed);
+            self.metrics.duration.observe_duration(took);
+            let next = schedule.next(slot, self.clock.now());
+            (slot, missed) = (next.slot, next.missed);
+            if missed > 0 {
+                tracing::warn!(group = %group.name, missed, "evaluation took longer than the interval, slots were missed");
+            }
+        }
+    }
+
+    /// Evaluates one rule at a slot and makes everything that follows durable. `false` when the
+    /// server stops before it could.
+    async fn evaluate(&self, group: &RuleGroup, rule: &Arc<Rule>, slot: Timestamp) -> bool {
+        let begun = self.clock.monotonic();
+        let at = slot.saturating_sub(group.query_offset.unwrap_or(Duration::ZERO));
+        let result = match self.query(rule, at).await {
+            Ok(elements) => self.apply(rule, elements, at).await,
+            Err(failure) => Err(failure),
+        };
+        let took = self.clock.monotonic().saturating_sub(begun);
+        self.metrics.evaluations.inc();
+        if result.is_err() {
+            self.metrics.failures.inc();
+        }
+        let order = self.commit_order.lock().await;
+        let step = self.lock_engine().step(rule.id, slot, result, took);
+        let durable = self.commit(step.commit.as_ref()).await;
+        drop(order);
+        if durable {
+            report(rule, &step);
+            self.delivering.accept(step.intents).await;
+        }
+        durable
+    }
+
+    async fn query(
+        &self,
+        rule: &Rule,
+        at: Timestamp,
+    ) -> Result<Vec<(Labels, SampleValue)>, EvalFailure> {
+        let options = QueryOptions { class: QueryClass::Rule, ..QueryOptions::default() };
+        let answer = self.queries.instant(rule.expr.as_str(), at.as_millis(), &options).await;
+        let answer = answer.map_err(|error| EvalFailure::Query(error.to_string()))?;
+        match answer.result.value {
+            Value::Vector(samples) => {
+                Ok(samples.into_iter().map(|s| (s.labels, s.value)).collect())
+            }
+            Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), SampleValue::Float(value))]),
+            other => {
+                let kind = other.value_type();
+                Err(EvalFailure::Query(format!("rule result is not a vector or scalar: {kind:?}")))
+            }
+        }
+    }
+
+    async fn apply(
+        &self,
+        rule: &Arc<Rule>,
+        elements: Vec<(Labels, SampleValue)>,
+        at: Timestamp,
+    ) -> Result<Evaluated, EvalFailure> {
+        let host = Host {
+            at,
+            queries: Arc::clone(&self.queries),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        if !rule.queries_in_templates() {
+            return rule.apply(elements, &self.external_labels, &self.external_url, &host);
+        }
+        let rule = Arc::clone(rule);
+        let (labels, url) = (self.external_labels.clone(), self.external_url.clone());
+        let applied =
+            tokio::task::spawn_blocking(move || rule.apply(elements, &labels, &url, &host)).await;
+        applied.unwrap_or_else(|error| Err(EvalFailure::Query(error.to_string())))
+    }
+}
+
+/// Answers queries of templates; only ever asked on the blocking pool.
+struct Host {
+    at: Timestamp,
+    queries: Arc<QueryEngine>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl TemplateHost for Host {
+    fn now(&self) -> Timestamp {
+        self.at
+    }
+
+    fn query(&self, expr: &str) -> Result<Vec<(Labels, f64)>, String> {
+        let options = QueryOptions { class: QueryClass::Rule, ..QueryOptions::default() };
+        let query = self.queries.instant(expr, self.at.as_millis(), &options);
+        let answer = self.runtime.block_on(query).map_err(|error| error.to_string())?;
+        match answer.result.value {
+            Value::Vector(samples) => {
+                let element = |(labels, value)| match value {
+                    SampleValue::Float(value) => Some((labels, value)),
+                    SampleValue::Histogram(_) => None,
+                };
+                Ok(samples.into_iter().map(|s| (s.labels, s.value)).filter_map(element).collect())
+            }
+            Value::Scalar { value, .. } => Ok(vec![(Labels::empty(), value)]),
+            _ => Err("the query returns neither a vector nor a scalar".into()),
+        }
+    }
+}
+
+fn report(rule: &Rule, step: &RuleStep) {
+    if let Some(error) = &step.error {
+        tracing::warn!(rule = %rule.name, %error, "rule evaluation failed");
+    }
+    for transition in &step.transitions {
+        let word = |state: Option<AlertState>| state.map_or("none", AlertState::as_str);
+        let (from, to) = (word(transition.from), word(transition.to));
+        tracing::info!(alert = %rule.name, labels = %transition.labels, from, to, "alert changed");
+    }
+}

@@ -1,0 +1,260 @@
+//! Bad input gets the documented status, is counted with reason and sender, and harms nothing.
+
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use prost::Message;
+use serde_json::json;
+use tonic::transport::Channel;
+
+use crate::harness::TestServer;
+use crate::otlp::{gzip, logs_json, logs_request, now_nanos};
+
+const LIMIT: usize = 64 << 10;
+
+async fn server() -> TestServer {
+    TestServer::with(|settings| settings.max_request_bytes = LIMIT).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_requests_over_http() {
+    let server = server().await;
+    let protobuf = "application/x-protobuf";
+    let json = "application/json";
+    let good = logs_request("good").encode_to_vec();
+    let truncated = good[..good.len() - 3].to_vec();
+    let mut not_utf8 = good.clone();
+    let at = not_utf8.windows(4).position(|w| w == b"good").unwrap();
+    not_utf8[at] = 0xff;
+    let large = logs_json("large", &"x".repeat(LIMIT + 1)).to_string().into_bytes();
+    let bomb = gzip(&vec![b' '; 40 << 20]);
+    assert!(bomb.len() < LIMIT, "the bomb must be small on the wire");
+    let cases: Vec<(&str, Option<&str>, Option<&str>, Vec<u8>, u16, &str)> = vec![
+        ("truncated protobuf", Some(protobuf), None, truncated, 400, "malformed_protobuf"),
+        ("protobuf said to be JSON", Some(json), None, good.clone(), 400, "invalid_utf8"),
+        ("broken JSON", Some(json), None, b"{\"resourceLogs\":[".to_vec(), 400, "malformed_json"),
+        ("text that is not UTF-8", Some(protobuf), None, not_utf8, 400, "invalid_utf8"),
+        ("no content type", None, None, good.clone(), 403, ""),
+        ("a form", Some("application/x-www-form-urlencoded"), None, good.clone(), 403, ""),
+        (
+            "wrong content encoding",
+            Some(protobuf),
+            Some("br"),
+            good.clone(),
+            415,
+            "content_encoding",
+        ),
+        ("not gzip", Some(protobuf), Some("gzip"), good.clone(), 400, "corrupt_encoding"),
+        ("not zstd", Some(protobuf), Some("zstd"), good, 400, "corrupt_encoding"),
+        ("too large", Some(json), None, large, 413, "request_bytes"),
+        ("a bomb", Some(json), Some("gzip"), bomb, 413, "request_bytes"),
+    ];
+    for (what, content_type, encoding, body, status, reason) in cases {
+        let before = refused(&server, reason).await;
+        let mut request = server.client.post(server.otlp("/v1/logs"));
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        if let Some(encoding) = encoding {
+            request = request.header("content-encoding", encoding);
+        }
+        let response = request.body(body).send().await.unwrap();
+        assert_eq!(response.status(), status, "{what}");
+        assert!(!response.headers().contains_key("retry-after"), "{what} is not to be repeated");
+        if !reason.is_empty() {
+            let answered = response.headers()["content-type"].to_str().unwrap().to_owned();
+            assert_eq!(Some(answered.as_str()), content_type, "{what}");
+            assert_eq!(refused(&server, reason).await, before + 1, "{what}");
+        }
+    }
+    // With the header that no form can send, the content type itself is judged.
+    let request = server.client.post(server.otlp("/v1/logs")).header("x-skopos-request", "1");
+    let response = request.header("content-type", "text/plain").body("x").send().await.unwrap();
+    assert_eq!(response.status(), 415);
+    assert_eq!(refused(&server, "content_type").await, 1);
+    let path = server.client.post(server.otlp("/v1/profiles")).send().await.unwrap();
+    assert_eq!(path.status(), 404);
+    let method = server.client.get(server.otlp("/v1/logs")).send().await.unwrap();
+    assert_eq!(method.status(), 405);
+
+    assert!(server.logs().await.is_empty());
+    assert_unharmed(&server).await;
+}
+
+/// Requests refused for a reason, by whoever sends from this machine.
+async fn refused(server: &TestServer, reason: &str) -> u64 {
+    let receipts = server.get_json("/api/v1/skopos/receipts").await;
+    let sender =
+        receipts["senders"].as_array().unwrap().iter().find(|s| s["sender"] == "127.0.0.1");
+    let rows =
+        sender.map(|s| s["refused_requests"].as_array().unwrap().clone()).unwrap_or_default();
+    let row = rows.iter().find(|row| row["reason"] == reason);
+    row.map_or(0, |row| row["count"].as_u64().unwrap())
+}
+
+async fn assert_unharmed(server: &TestServer) {
+    let request = server.client.post(server.otlp("/v1/logs"));
+    let request = request.header("content-type", "application/x-protobuf");
+    let response = request.body(logs_request("after").encode_to_vec()).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    let ready = server.client.get(server.http("/health/ready")).send().await.unwrap();
+    assert_eq!(ready.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_bad_record_never_fails_its_batch() {
+    let server = server().await;
+    let now = now_nanos();
+    let far = now + 3_600_000_000_000;
+    let record = |time: u64, body: &str| json!({"timeUnixNano": time.to_string(), "body": {"stringValue": body}});
+    let resource =
+        json!({"attributes": [{"key": "service.name", "value": {"stringValue": "mixed"}}]});
+    let logs = json!({"unknownField": {"deep": [1, 2]}, "resourceLogs": [{"resource": resource,
+        "scopeLogs": [{"logRecords": [record(now, "fine"), record(far, "from the future"),
+            {"timeUnixNano": now.to_string(), "body": {"stringValue": "bad id"}, "traceId": "xyz"}]}]}]});
+    let post = |path: &str, body: serde_json::Value| {
+        let request = server.client.post(server.otlp(path));
+        request.header("content-type", "application/json").body(body.to_string()).send()
+    };
+    let response = post("/v1/logs", logs).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let answer: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(answer["partialSuccess"]["rejectedLogRecords"], "1", "{answer}");
+    let message = answer["partialSuccess"]["errorMessage"].as_str().unwrap();
+    for word in ["far_future", "mixed", "invalid_trace_id"] {
+        assert!(message.contains(word), "{message}");
+    }
+    let stored = server.logs().await;
+    let bodies: Vec<_> = stored.iter().map(|log| log.record.body.as_str().unwrap()).collect();
+    assert_eq!(bodies, ["fine", "bad id"], "a record is kept without its bad id");
+
+    let point = json!({"timeUnixNano": now.to_string(), "asDouble": 1.0});
+    let metrics = json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [
+        {"name": "", "gauge": {"dataPoints": [point]}},
+        {"name": "kept", "gauge": {"dataPoints": [point]}}]}]}]});
+    let response = post("/v1/metrics", metrics).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let answer: serde_json::Value = response.json().await.unwrap();
+    assert_eq!(answer["partialSuccess"]["rejectedDataPoints"], "1", "{answer}");
+    assert_eq!(server.series("kept").await.len(), 1);
+
+    let receipts = server.get_json("/api/v1/skopos/receipts").await;
+    let senders = receipts["senders"].as_array().unwrap();
+    let row = senders.iter().find(|row| row["sender"] == "mixed").unwrap();
+    let reasons: Vec<&str> = row["rejected"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["reason"].as_str().unwrap())
+        .collect();
+    assert!(reasons.contains(&"far_future"), "{row}");
+    let metrics = server.get_text("/metrics").await;
+    let line = "skopos_ingest_rejected_items_total{signal=\"logs\",sender=\"mixed\",reason=\"far_future\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+    assert_unharmed(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_foreign_senders_are_redacted_and_counted() {
+    let server = server().await;
+    let mut request = logs_json("leaky", "login password=hunter2");
+    request["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["attributes"] = json!([
+        {"key": "user.password", "value": {"stringValue": "hunter2"}}]);
+    let post = server.client.post(server.otlp("/v1/logs"));
+    let post = post.header("content-type", "application/json").body(request.to_string());
+    assert_eq!(post.send().await.unwrap().status(), 200);
+    let stored = format!("{:?}", server.logs().await);
+    assert!(!stored.contains("hunter2"), "{stored}");
+    let receipts = server.get_json("/api/v1/skopos/receipts").await;
+    let senders = receipts["senders"].as_array().unwrap();
+    let row = senders.iter().find(|row| row["sender"] == "leaky").unwrap();
+    assert_eq!(row["redacted"]["user.password"], 1, "{row}");
+    assert_eq!(row["redacted"]["body"], 1, "{row}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_codes_follow_otlp() {
+    let server = server().await;
+    let url = format!("http://{}", server.server.addresses().otlp_grpc);
+    let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
+
+    let mut large = logs_request("large");
+    let record = &mut large.resource_logs[0].scope_logs[0].log_records[0];
+    record.severity_text = "x".repeat(LIMIT + 1);
+    for compression in [None, Some(tonic::codec::CompressionEncoding::Gzip)] {
+        let mut client = LogsServiceClient::new(channel.clone());
+        if let Some(encoding) = compression {
+            client = client.send_compressed(encoding);
+        }
+        let status = client.export(large.clone()).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{compression:?}");
+        assert!(status.details().is_empty(), "RetryInfo would make clients send it again");
+        assert!(status.message().contains("limits.request_bytes"), "{}", status.message());
+    }
+
+    for (what, path, frame, code) in [
+        ("no protobuf", crate::grpc_raw::LOGS, &[0, 0, 0, 0, 2, 0xff, 0xff][..], 3),
+        ("half a frame", crate::grpc_raw::LOGS, &[0, 0, 0, 0, 9, 1], 3),
+        ("two messages", crate::grpc_raw::LOGS, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 3),
+        (
+            "no such method",
+            "/opentelemetry.proto.collector.logs.v1.LogsService/Import",
+            &[0; 5],
+            12,
+        ),
+    ] {
+        let got = crate::grpc_raw::call(&server, path, &[], frame).await;
+        assert_eq!(got, code, "{what}");
+    }
+    let unknown = [("grpc-encoding", "br")];
+    let got =
+        crate::grpc_raw::call(&server, crate::grpc_raw::LOGS, &unknown, &[1, 0, 0, 0, 0]).await;
+    assert_eq!(got, 12);
+    assert!(server.logs().await.is_empty());
+    assert_unharmed(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overload_asks_to_come_back() {
+    let server = TestServer::with(|settings| {
+        settings.max_request_bytes = LIMIT;
+        settings.max_inflight_bytes = LIMIT;
+        settings.max_concurrent_requests = 1;
+    })
+    .await;
+    // A request that never ends holds the only place.
+    let body = futures_util::stream::unfold(0, |n| async move {
+        if n > 0 {
+            std::future::pending::<()>().await;
+        }
+        Some((Ok::<_, std::io::Error>(vec![b' '; 16]), n + 1))
+    });
+    let body = reqwest::Body::wrap_stream(body);
+    let slow = server
+        .client
+        .post(server.otlp("/v1/logs"))
+        .header("content-type", "application/json")
+        .body(body);
+    let slow = tokio::spawn(slow.send());
+    let url = server.otlp("/v1/logs");
+    crate::harness::eventually("overload is answered by 503", || {
+        let body = logs_request("x").encode_to_vec();
+        let request = server.client.post(&url).header("content-type", "application/x-protobuf");
+        async move {
+            let response = request.body(body).send().await.unwrap();
+            if response.status() == 200 {
+                return false;
+            }
+            assert_eq!(response.status(), 503);
+            assert_eq!(response.headers()["retry-after"], "1");
+            true
+        }
+    })
+    .await;
+    let got = crate::grpc_raw::call(&server, crate::grpc_raw::LOGS, &[], &[0; 5]).await;
+    assert_eq!(got, 14, "UNAVAILABLE");
+    slow.abort();
+    crate::harness::eventually("room again", || async {
+        let request = server.client.post(&url).header("content-type", "application/x-protobuf");
+        request.body(logs_request("x").encode_to_vec()).send().await.unwrap().status() == 200
+    })
+    .await;
+}
