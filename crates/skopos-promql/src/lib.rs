@@ -41,6 +41,7 @@ pub mod error;
 mod eval;
 pub mod format;
 pub mod functions;
+pub mod fuzz;
 mod histogram;
 mod lexer;
 pub mod parser;

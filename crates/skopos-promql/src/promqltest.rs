@@ -22,6 +22,11 @@ mod store;
 pub use run::{Case, Report, run};
 pub use script::ScriptError;
 
+/// Reads a script without running it.
+pub fn check_syntax(script: &str) -> Result<(), ScriptError> {
+    script::parse(script).map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,3 +1,9 @@
 //! Tests of the language through the crate's outermost boundary.
 
+mod evaluate;
+mod fuzz;
+mod guide;
+mod naive;
+mod parse;
+mod random;
 mod scripts;
