@@ -23,7 +23,8 @@ pub struct Limits {
     pub attributes_per_record: usize,
     /// An attribute's name; an attribute with a longer one is dropped. 1,024.
     pub attribute_name_bytes: usize,
-    /// Text or bytes of one attribute value, at any depth; the rest is cut off. 64 KiB.
+    /// Text or bytes of one attribute value at any depth, of a name, description or status message;
+    /// the rest is cut off. 64 KiB.
     pub attribute_value_bytes: usize,
     /// Events of a span; further ones are dropped and counted as dropped. 1,024.
     pub events_per_span: usize,
@@ -31,7 +32,7 @@ pub struct Limits {
     pub links_per_span: usize,
     /// Labels of a series without its name; a data point with more is rejected. 128.
     pub labels_per_series: usize,
-    /// A label's name or the metric's name; a data point with a longer one is rejected. 1,024.
+    /// A label's name, the metric's name or its unit; a data point with a longer one is rejected. 1,024.
     pub label_name_bytes: usize,
     /// A label's value; a data point with a longer one is rejected. 2,048.
     pub label_value_bytes: usize,

@@ -2,7 +2,7 @@
 //!
 //! The number of entries is bounded whatever a sender does: beyond [`MAX_ENTRIES`] different
 //! (reason, sender) pairs the rest of a request is counted under an empty sender, and beyond as
-//! many redacted keys under the key `…`.
+//! many redacted keys under the key `…`. Names of senders and keys are cut at 256 bytes.
 
 use std::borrow::Cow;
 
@@ -73,7 +73,7 @@ impl Tally {
     /// Names the sender of what follows.
     pub(crate) fn set_sender(&mut self, sender: &str) {
         self.sender.clear();
-        self.sender.push_str(sender);
+        self.sender.push_str(beginning(sender));
     }
 
     /// Counts `count` refused items; the message is made only for the first of its kind.
@@ -123,6 +123,7 @@ impl Tally {
 
     /// Counts redacted values under a key.
     pub(crate) fn redact(&mut self, key: &str, count: u64) {
+        let key = beginning(key);
         let full = self.redactions.len() >= MAX_ENTRIES;
         let found = self.redactions.iter_mut().find(|e| e.key == key && e.sender == self.sender);
         if let Some(entry) = found {
@@ -147,6 +148,13 @@ impl Tally {
             redactions: self.redactions,
         }
     }
+}
+
+/// Senders name themselves and their keys; an account needs no more of a name than this.
+const MAX_NAME_BYTES: usize = 256;
+
+fn beginning(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_NAME_BYTES)]
 }
 
 /// Why one item cannot be taken.

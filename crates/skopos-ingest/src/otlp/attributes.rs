@@ -65,6 +65,7 @@ impl<'a> Converter<'a> {
         }
         let mut dropped_attributes_count = resource.dropped_attributes_count;
         let attributes = self.attributes(resource.attributes, &mut dropped_attributes_count);
+        let schema_url = self.name_text("schema URL", schema_url);
         Resource { attributes, dropped_attributes_count, schema_url }
     }
 
@@ -76,7 +77,9 @@ impl<'a> Converter<'a> {
         let scope = scope.unwrap_or_default();
         let mut dropped_attributes_count = scope.dropped_attributes_count;
         let attributes = self.attributes(scope.attributes, &mut dropped_attributes_count);
-        let (name, version) = (scope.name, scope.version);
+        let name = self.name_text("scope name", scope.name);
+        let version = self.name_text("scope version", scope.version);
+        let schema_url = self.name_text("schema URL", schema_url);
         Scope { name, version, attributes, dropped_attributes_count, schema_url }
     }
 
@@ -159,6 +162,18 @@ impl<'a> Converter<'a> {
                 label_text(&self.value(other, usize::MAX))
             }
         }
+    }
+
+    /// Cuts a name or another text that is kept as it is, such as a span's name.
+    pub(super) fn name_text(&mut self, what: &str, mut text: String) -> String {
+        let (max, found) = (self.limits.attribute_value_bytes, text.len());
+        if found > max {
+            text.truncate(text.floor_char_boundary(max));
+            self.tally.adjust("attribute_value_bytes", 1, || {
+                format!("{what} cut: limit `attribute_value_bytes` is {max}, found {found}")
+            });
+        }
+        text
     }
 
     fn within_limit(

@@ -74,14 +74,14 @@ fn record(
         time,
         observed_time,
         severity,
-        severity_text: proto.severity_text.into(),
+        severity_text: converter.name_text("severity text", proto.severity_text).into(),
         body: converter.body(proto.body),
         attributes: converter.attributes(proto.attributes, &mut dropped_attributes_count),
         dropped_attributes_count,
         flags: proto.flags,
         trace_id,
         span_id,
-        event_name: proto.event_name.into(),
+        event_name: converter.name_text("event name", proto.event_name).into(),
     };
     let size = record.body.size_bytes()
         + record.attributes.size_bytes()

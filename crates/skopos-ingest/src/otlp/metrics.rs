@@ -189,11 +189,12 @@ impl<'a> Writer<'a> {
             Err(refusal) => return self.converter.tally.reject(refusal, points.max(1) as u64),
         };
         if points > 0 && self.declared.insert(family.clone()) {
+            let help = self.converter.name_text("description", metric.description);
             self.batch.metadata.push(Metadata {
                 metric: family.clone(),
                 metric_type,
                 unit: unit_name(&metric.unit),
-                help: metric.description,
+                help,
             });
         }
         let outcome = match data {
@@ -225,6 +226,9 @@ impl<'a> Writer<'a> {
         let max = self.converter.limits.label_name_bytes;
         if name.len() > max {
             return Err(Refusal::limit("label_name_bytes", max, name.len(), "metric name"));
+        }
+        if unit.len() > max {
+            return Err(Refusal::limit("label_name_bytes", max, unit.len(), "unit"));
         }
         let family = self.translation.names.metric_name(name, unit, kind);
         if family.is_empty() {

@@ -106,9 +106,9 @@ fn span(converter: &mut Converter<'_>, mut proto: proto::Span) -> Result<Span, R
         trace_id,
         span_id: id,
         parent_span_id,
-        trace_state: proto.trace_state.into(),
+        trace_state: converter.name_text("trace state", proto.trace_state).into(),
         flags: proto.flags,
-        name: proto.name.into(),
+        name: converter.name_text("span name", proto.name).into(),
         kind: SpanKind::from_number(proto.kind),
         start_time,
         end_time,
@@ -155,7 +155,8 @@ fn event(
     };
     let mut dropped_attributes_count = proto.dropped_attributes_count;
     let attributes = converter.attributes(proto.attributes, &mut dropped_attributes_count);
-    Ok(SpanEvent { time, name: proto.name.into(), attributes, dropped_attributes_count })
+    let name = converter.name_text("event name", proto.name).into();
+    Ok(SpanEvent { time, name, attributes, dropped_attributes_count })
 }
 
 fn link(converter: &mut Converter<'_>, proto: proto::span::Link) -> Result<SpanLink, Refusal> {
@@ -166,7 +167,7 @@ fn link(converter: &mut Converter<'_>, proto: proto::span::Link) -> Result<SpanL
     Ok(SpanLink {
         trace_id,
         span_id,
-        trace_state: proto.trace_state.into(),
+        trace_state: converter.name_text("trace state", proto.trace_state).into(),
         attributes,
         dropped_attributes_count,
         flags: proto.flags,

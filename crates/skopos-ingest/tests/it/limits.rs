@@ -86,6 +86,28 @@ fn texts_are_cut_at_a_character() {
 }
 
 #[test]
+fn names_are_cut_and_the_account_stays_small() {
+    let limits = || Limits { attribute_value_bytes: 4, ..Limits::default() };
+    let report = log(limits(), json!({"severityText": "ERRORS", "eventName": "order.failed"}));
+    let record = &report.decoded.value.groups[0].records[0];
+    assert_eq!((&*record.severity_text, &*record.event_name), ("ERRO", "orde"));
+    assert_eq!(adjustments(&report.adjusted), ["attribute_value_bytes×2 of \"\""]);
+    let report = span(limits(), json!({"name": "GET /orders", "events": [{"name": "exception"}]}));
+    let span = &report.decoded.value.groups[0].spans[0];
+    assert_eq!((&*span.name, &*span.events[0].name), ("GET ", "exce"));
+
+    let long = "é".repeat(10_000);
+    let secret = format!("{}.password", "k".repeat(600));
+    let resource = attributes(&[("service.name", json!(long))]);
+    let records = json!([{"attributes": attributes(&[(&secret, json!("p")), ("", json!("x"))])}]);
+    let body = json!({"resourceLogs": [{
+        "resource": {"attributes": resource}, "scopeLogs": [{"logRecords": records}]}]});
+    let report = crate::support::logs(body);
+    assert_eq!(report.adjusted[0].sender.len(), 256);
+    assert_eq!((report.redactions[0].sender.len(), report.redactions[0].key.len()), (256, 256));
+}
+
+#[test]
 fn large_records_are_rejected() {
     let limits = || Limits { record_bytes: 2_000, ..Limits::default() };
     let text = |length| json!({"stringValue": "x".repeat(length)});
