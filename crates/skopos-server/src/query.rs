@@ -172,7 +172,7 @@ impl QueryEngine {
             let data = self.fetch(plan.selects(), read.budget()).await?;
             timings.fetch = watch.lap();
             let budget = read.budget().clone();
-            let work = move || evaluate(&plan, data, &budget);
+            let work = move || skopos_promql::evaluate(&plan, data, &budget);
             let result = read.on_blocking_pool(work).await??;
             timings.evaluate = watch.lap();
             Ok(result)
@@ -206,8 +206,8 @@ impl QueryEngine {
         let budget = CancelOnDrop(QueryBudget::new(limit, Arc::clone(&self.clock)));
         let deadline = tokio::time::Instant::now() + timeout;
         let permit = match tokio::time::timeout_at(deadline, self.admission.enter(class)).await {
-            Ok(permit) => permit,
-            Err(_) => Err(QueryError::Timeout { timeout }),
+            Ok(permit) if !timeout.is_zero() => permit,
+            _ => Err(QueryError::Timeout { timeout }),
         };
         let permit = permit.map_err(|error| {
             let error = error.about(what, timeout);
@@ -296,16 +296,4 @@ impl<'a> Stopwatch<'a> {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-// STOP-GAP until skopos-promql exports `evaluate`.
-fn evaluate(
-    _plan: &Plan,
-    _data: Vec<SeriesSet>,
-    _budget: &QueryBudget,
-) -> Result<QueryResult, skopos_promql::error::EvalError> {
-    Err(skopos_promql::error::EvalError::Execution {
-        message: "the evaluator has not landed yet".into(),
-        span: Default::default(),
-    })
 }

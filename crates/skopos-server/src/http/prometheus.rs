@@ -11,6 +11,7 @@ mod metadata;
 mod params;
 mod print;
 mod query;
+mod rules;
 mod series;
 mod status;
 
@@ -76,6 +77,14 @@ pub(super) fn routes() -> Vec<Route> {
             .param("metric", "Only this metric.")
             .param("limit", "At most so many metrics.")
             .param("limit_per_metric", "At most so many declarations per metric."),
+        Route::get("/api/v1/rules", Scope::Read, rules::rules)
+            .summary("Rule groups with their state.")
+            .param("type", "`alert` or `record`: only these rules.")
+            .repeated("rule_name[]", "Only rules of this name.")
+            .repeated("rule_group[]", "Only groups of this name.")
+            .repeated("file[]", "Only groups of this file.")
+            .param("exclude_alerts", "`true`: leave the alerts out."),
+        Route::get("/api/v1/alerts", Scope::Read, rules::alerts).summary("Active alerts."),
         Route::get("/api/v1/targets", Scope::Read, status::targets)
             .summary("Scrape targets and their last scrapes.")
             .param("state", "`active`, `dropped` or `any`.")

@@ -1,1 +1,15 @@
 //! Integration tests of the server, through its sockets.
+
+mod api;
+mod auth;
+mod bad_input;
+mod grpc_raw;
+mod harness;
+mod jaeger;
+mod lifecycle;
+mod logs;
+mod openapi;
+mod otlp;
+mod prometheus;
+mod rules;
+mod scrape;

@@ -49,6 +49,9 @@ pub(super) fn all() -> Value {
             &["data", "errors"],
             json!({
                 "data": {"type": "null"},
+                "total": {"type": "integer"},
+                "limit": {"type": "integer"},
+                "offset": {"type": "integer"},
                 "errors": {"type": "array", "items": object(
                     &["code", "msg"],
                     json!({"code": {"type": "integer"}, "msg": text}),

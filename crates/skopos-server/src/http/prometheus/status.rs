@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use serde_json::{Map, Value, json};
-use skopos_model::Labels;
 
 use super::answer::PrometheusError;
+use super::rules::{labels, time};
 use crate::config::format_duration;
 use crate::http::params::{Params, invalid};
 use crate::scrape::TargetStatus;
@@ -42,11 +42,6 @@ pub(super) async fn targets(
 }
 
 fn target(target: &TargetStatus) -> Value {
-    let last_scrape = match target.last_scrape {
-        Some(time) => time.to_string(),
-        // Go's zero time, which clients of this API take for "never".
-        None => "0001-01-01T00:00:00Z".to_owned(),
-    };
     json!({
         "discoveredLabels": labels(&target.discovered_labels),
         "labels": labels(&target.labels),
@@ -54,16 +49,12 @@ fn target(target: &TargetStatus) -> Value {
         "scrapeUrl": target.scrape_url,
         "globalUrl": target.scrape_url,
         "lastError": target.last_error,
-        "lastScrape": last_scrape,
+        "lastScrape": time(target.last_scrape),
         "lastScrapeDuration": target.last_scrape_duration.as_secs_f64(),
         "health": target.health.as_str(),
         "scrapeInterval": format_duration(target.interval),
         "scrapeTimeout": format_duration(target.timeout),
     })
-}
-
-fn labels(labels: &Labels) -> Value {
-    labels.iter().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
 pub(super) async fn build_info() -> Json<Value> {
