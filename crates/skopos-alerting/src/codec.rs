@@ -213,7 +213,9 @@ mod tests {
             assert_eq!(reader.signed("n"), Ok(value));
             assert_eq!(reader.finish(), Ok(()));
         }
-        for wrong in [&[1, 0x80, 0x00][..], &[1, 0x80], &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2]] {
+        for wrong in
+            [&[1, 0x80, 0x00][..], &[1, 0x80], &[1, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2]]
+        {
             assert!(Reader::new(wrong, 1).unwrap().unsigned("n").is_err(), "{wrong:?}");
         }
     }

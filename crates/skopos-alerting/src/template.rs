@@ -15,6 +15,7 @@ mod lexer;
 mod parser;
 mod printf;
 mod quote;
+mod text;
 mod time;
 mod value;
 
@@ -22,8 +23,8 @@ use std::collections::BTreeMap;
 
 use skopos_model::{Labels, Timestamp};
 
-pub use functions::{graph_link, table_link};
 pub use humanize::format_float;
+pub use text::{graph_link, table_link};
 
 /// A parsed template.
 #[derive(Clone, Debug)]

@@ -81,7 +81,12 @@ pub(crate) enum Absent {
 
 impl Alert {
     /// The expression returned it at `slot`; `before` is what was known of it.
-    pub(crate) fn present(before: Option<Alert>, instance: Instance, slot: i64, timing: Timing) -> Self {
+    pub(crate) fn present(
+        before: Option<Alert>,
+        instance: Instance,
+        slot: i64,
+        timing: Timing,
+    ) -> Self {
         let Instance { labels, annotations, value } = instance;
         let mut alert = match before {
             Some(alert) if alert.state != AlertState::Resolved => alert,
@@ -122,7 +127,8 @@ impl Alert {
 
     /// The expression did not return it at `slot`.
     pub(crate) fn absent(&mut self, slot: i64, timing: Timing) -> Absent {
-        self.held = self.state == AlertState::Firing && self.held_until.is_some_and(|end| slot < end);
+        self.held =
+            self.state == AlertState::Firing && self.held_until.is_some_and(|end| slot < end);
         if self.held {
             return Absent::Keep;
         }
@@ -131,7 +137,11 @@ impl Alert {
             AlertState::Pending => return Absent::Delete,
             AlertState::Resolved => {
                 let since = slot.saturating_sub(self.resolved_at.unwrap_or(slot));
-                return if since > timing.resolved_retention { Absent::Delete } else { Absent::Keep };
+                return if since > timing.resolved_retention {
+                    Absent::Delete
+                } else {
+                    Absent::Keep
+                };
             }
             AlertState::Firing => {}
         }

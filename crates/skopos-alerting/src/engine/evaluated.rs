@@ -17,7 +17,9 @@ pub enum EvalFailure {
     #[error("{0}")]
     Query(String),
     /// Two elements have the same labels once the rule's labels are set.
-    #[error("vector contains metrics with the same labelset after applying {kind} labels: {labels}")]
+    #[error(
+        "vector contains metrics with the same labelset after applying {kind} labels: {labels}"
+    )]
     DuplicateLabels {
         /// `alert` or `rule`.
         kind: &'static str,

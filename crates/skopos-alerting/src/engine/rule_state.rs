@@ -99,7 +99,9 @@ impl RuleState {
         let data_time = slot.saturating_sub(limits.query_offset);
         let outcome = match result {
             Err(failure) => Err(failure),
-            Ok(Evaluated(Outcome::Series(series))) => self.record(series, data_time, limits, &mut advanced),
+            Ok(Evaluated(Outcome::Series(series))) => {
+                self.record(series, data_time, limits, &mut advanced)
+            }
             Ok(Evaluated(Outcome::Alerts(instances))) => {
                 self.alert(instances, slot, data_time, limits, &mut advanced)
             }
@@ -124,7 +126,9 @@ impl RuleState {
         if !limits.restart_hold || no_slot_missed {
             return;
         }
-        let wait = millis(rule.expr.range()).saturating_add(limits.query_offset);
+        // Data may be a scrape late, so a range shorter than two slots counts as two.
+        let range = millis(rule.expr.range()).max(limits.interval.saturating_mul(2));
+        let wait = range.saturating_add(limits.query_offset);
         let until = resumed_at.saturating_add(wait);
         for alert in self.alerts.values_mut().filter(|a| a.state == AlertState::Firing) {
             alert.held_until = Some(alert.held_until.map_or(until, |end| end.max(until)));
@@ -178,7 +182,8 @@ impl RuleState {
             advanced.dropped = alerts.filter(|a| a.notified == Notified::Firing).collect();
             return Err(EvalFailure::LimitExceeded { limit, found, what: "alerts" });
         }
-        let series = self.alert_series().map(|(labels, v)| (labels, SampleValue::Float(v))).collect();
+        let series =
+            self.alert_series().map(|(labels, v)| (labels, SampleValue::Float(v))).collect();
         self.write(series, data_time, advanced);
         Ok(())
     }
@@ -270,7 +275,11 @@ impl RuleState {
         let hash = bytes.as_deref().map(xxhash_rust::xxh3::xxh3_128);
         if hash != self.saved_series {
             self.saved_series = hash;
-            records.push(record(StateKind::RuleGroup, format!("{SERIES_PREFIX}{}", self.id), bytes));
+            records.push(record(
+                StateKind::RuleGroup,
+                format!("{SERIES_PREFIX}{}", self.id),
+                bytes,
+            ));
         }
     }
 }

@@ -77,9 +77,15 @@ mod tests {
     #[test]
     fn late_evaluations_skip_slots() {
         let schedule = Schedule::new(GroupId(0), Duration::from_secs(10));
-        for (now, slot, missed) in
-            [(1, 10, 0), (10, 10, 0), (19, 10, 0), (20, 20, 1), (25, 20, 1), (45, 40, 3), (-5, 10, 0)]
-        {
+        for (now, slot, missed) in [
+            (1, 10, 0),
+            (10, 10, 0),
+            (19, 10, 0),
+            (20, 20, 1),
+            (25, 20, 1),
+            (45, 40, 3),
+            (-5, 10, 0),
+        ] {
             let next = schedule.next(at(0), at(now * 1000));
             assert_eq!((next.slot, next.missed), (at(slot * 1000), missed), "now {now}");
         }

@@ -132,9 +132,8 @@ fn order(a: &NotifiedAlert, b: &NotifiedAlert) -> Ordering {
     }
     let (a, b) = (&a.labels, &b.labels);
     let names: BTreeSet<&str> = a.iter().chain(b.iter()).map(|(name, _)| name).collect();
-    let first_difference = || {
-        names.iter().map(|name| a.get(name).cmp(&b.get(name))).find(|order| order.is_ne())
-    };
+    let first_difference =
+        || names.iter().map(|name| a.get(name).cmp(&b.get(name))).find(|order| order.is_ne());
     a.len().cmp(&b.len()).then_with(|| first_difference().unwrap_or(Ordering::Equal))
 }
 

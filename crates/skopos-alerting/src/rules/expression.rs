@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-/// How far back an instant vector selector looks for a sample unless configured otherwise.
-pub(crate) const DEFAULT_LOOKBACK: Duration = Duration::from_secs(300);
+use skopos_promql::{EvalParams, ParseError, ParseOptions, Plan, ValueType};
 
-/// A PromQL expression that parses.
+/// A PromQL expression that a rule can evaluate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expression {
     text: String,
     range: Duration,
 }
 
-/// Why a text is no PromQL, and where.
+/// Why a text is none, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ExpressionError {
-    /// Byte offset in the expression.
+    /// Byte offset in the text given.
     pub(crate) offset: usize,
     /// Bytes meant, at least 1.
     pub(crate) length: usize,
@@ -23,10 +22,37 @@ pub(crate) struct ExpressionError {
     pub(crate) hint: Option<String>,
 }
 
+impl From<ParseError> for ExpressionError {
+    fn from(error: ParseError) -> Self {
+        Self {
+            offset: error.span.start,
+            length: error.span.end.saturating_sub(error.span.start).max(1),
+            message: format!("not PromQL: {}", error.message),
+            hint: error.suggestion.map(|meant| format!("did you mean `{meant}`?")),
+        }
+    }
+}
+
 impl Expression {
     /// Checks a text. Surrounding white space (block scalars end in a line break) is dropped.
     pub(crate) fn parse(text: &str) -> Result<Self, ExpressionError> {
-        let range = check(text)?;
+        let whole = |message: String| ExpressionError {
+            offset: text.len() - text.trim_start().len(),
+            length: text.trim().chars().count().max(1),
+            message,
+            hint: None,
+        };
+        let expr = skopos_promql::parse(text, &ParseOptions::default())?;
+        if !matches!(expr.value_type(), ValueType::Vector | ValueType::Scalar) {
+            let found = expr.value_type().describe();
+            return Err(whole(format!(
+                "a rule needs an instant vector or a scalar, found a {found}"
+            )));
+        }
+        let plan = Plan::new(&expr, EvalParams::instant(0)).map_err(|e| whole(e.to_string()))?;
+        let windows = plan.selects().iter().map(|s| s.end_ms.saturating_sub(s.start_ms));
+        let longest = windows.max().map_or(0, |ms| ms.saturating_add(1));
+        let range = Duration::from_millis(u64::try_from(longest).unwrap_or(0));
         Ok(Self { text: text.trim().into(), range })
     }
 
@@ -35,8 +61,8 @@ impl Expression {
         &self.text
     }
 
-    /// How long data must have been arriving before this expression's answer says something about
-    /// the present alone: its longest window, and at least one lookback.
+    /// The longest stretch of data that one evaluation reads, offsets aside: how long data must
+    /// have been arriving before the answer rests on it alone.
     pub fn range(&self) -> Duration {
         self.range
     }
@@ -48,54 +74,25 @@ impl std::fmt::Display for Expression {
     }
 }
 
-/// Checks brackets and strings and finds the longest range in brackets. The one place that
-/// changes when the parser of `skopos-promql` is called instead.
-fn check(text: &str) -> Result<Duration, ExpressionError> {
-    let error = |offset: usize, message: &str| ExpressionError {
-        offset,
-        length: 1,
-        message: message.into(),
-        hint: None,
-    };
-    if text.trim().is_empty() {
-        return Err(error(0, "no expression found in input"));
-    }
-    let mut open: Vec<(usize, char)> = Vec::new();
-    let mut range = DEFAULT_LOOKBACK;
-    let mut characters = text.char_indices();
-    while let Some((at, c)) = characters.next() {
-        match c {
-            '#' => {
-                characters.find(|(_, c)| *c == '\n');
-            }
-            '"' | '\'' | '`' => loop {
-                match characters.next() {
-                    Some((_, '\\')) if c != '`' => drop(characters.next()),
-                    Some((_, end)) if end == c => break,
-                    Some(_) => {}
-                    None => return Err(error(at, "unterminated string")),
-                }
-            },
-            '(' | '[' | '{' => open.push((at, c)),
-            ')' | ']' | '}' => {
-                let matching = open
-                    .pop()
-                    .filter(|(_, o)| matches!((o, c), ('(', ')') | ('[', ']') | ('{', '}')));
-                let Some((start, _)) = matching else {
-                    return Err(error(at, &format!("unexpected {c:?}")));
-                };
-                if c == ']' {
-                    let inside = text[start + 1..at].split(':').next().unwrap_or("");
-                    if let Ok(found) = crate::parse_duration(inside.trim()) {
-                        range = range.max(found);
-                    }
-                }
-            }
-            _ => {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_range_is_the_longest_window() {
+        for (text, seconds) in [
+            ("up == 0", 300),
+            ("rate(a[1m]) > 0", 60),
+            ("rate(a[1m] offset 1d) > b", 300),
+            ("a_b[5m:1m]", 0),
+            ("max_over_time(rate(a[5m])[1h:1m]) > 0", 3900),
+            ("vector(1)", 0),
+        ] {
+            let found = Expression::parse(text).map_or(0, |e| e.range().as_secs());
+            // A subquery's grid may differ by a step.
+            assert!(found.abs_diff(seconds) <= 60, "{text}: {found}");
         }
-    }
-    match open.pop() {
-        Some((at, c)) => Err(error(at, &format!("unclosed {c:?}"))),
-        None => Ok(range),
+        assert!(Expression::parse("\"text\"").unwrap_err().message.contains("found a string"));
+        assert!(Expression::parse("up[5m]").unwrap_err().message.contains("found a range vector"));
     }
 }

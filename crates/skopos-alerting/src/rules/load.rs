@@ -258,7 +258,6 @@ impl Reader<'_> {
             Ok(expression) => Some(expression),
             Err(ExpressionError { offset, length, message, hint }) => {
                 let start = node.source_offset(self.text, offset);
-                let message = format!("not PromQL: {message}");
                 self.error_with_hint(start, length, "promql", message, hint);
                 None
             }

@@ -154,16 +154,28 @@ impl World {
     }
 
     /// Evaluates one rule without committing.
-    pub(crate) fn evaluate(&mut self, group: usize, rule: usize, slot: Timestamp, answer: Elements) -> RuleStep {
+    pub(crate) fn evaluate(
+        &mut self,
+        group: usize,
+        rule: usize,
+        slot: Timestamp,
+        answer: Elements,
+    ) -> RuleStep {
         let rule = self.set.groups[group].rules[rule].clone();
         let Settings { external_labels, external_url, .. } = &self.settings;
-        let result =
-            answer.and_then(|found| rule.apply(found, external_labels, external_url, &NoQueries(slot)));
+        let result = answer
+            .and_then(|found| rule.apply(found, external_labels, external_url, &NoQueries(slot)));
         self.engine.step(rule.id, slot, result, Duration::from_millis(1))
     }
 
     /// Evaluates one rule, commits, queues and delivers. Returns what was newly intended.
-    pub(crate) fn step(&mut self, group: usize, rule: usize, slot: Timestamp, answer: Elements) -> Vec<Intent> {
+    pub(crate) fn step(
+        &mut self,
+        group: usize,
+        rule: usize,
+        slot: Timestamp,
+        answer: Elements,
+    ) -> Vec<Intent> {
         let step = self.evaluate(group, rule, slot, answer);
         if let Some(commit) = step.commit {
             assert_eq!(self.log.commit(commit), Committed::Applied);

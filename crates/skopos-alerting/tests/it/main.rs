@@ -1,7 +1,10 @@
 //! The crate through its public interface: rule files, templates, timelines, crashes, delivery.
 
+mod crashes;
+mod delivery;
 mod fuzzing;
 mod harness;
 mod rule_files;
+mod state;
 mod templates;
 mod timelines;
