@@ -340,6 +340,19 @@ mod tests {
         assert!(!format!("{s:?}").contains("T0KEN"));
     }
 
+    /// `SKOPOS_UPDATE_GOLDEN=1` writes the file anew.
+    #[test]
+    fn the_reference_in_docs_is_fresh() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/skopos.yaml");
+        let wanted = default_yaml();
+        if std::env::var_os("SKOPOS_UPDATE_GOLDEN").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &wanted).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == wanted, "docs/reference/skopos.yaml is stale: SKOPOS_UPDATE_GOLDEN=1");
+    }
+
     #[test]
     fn the_default_file_is_the_default() {
         let file = ConfigFile::parse(Path::new("d.yaml"), &default_yaml()).unwrap();

@@ -27,6 +27,8 @@ pub enum ErrorClass {
     NotFound,
     /// The path exists, the method does not.
     MethodNotAllowed,
+    /// The request did not arrive in time.
+    RequestTimeout,
     /// Larger than a named limit.
     TooLarge,
     /// The content type (or encoding) is not one we read.
@@ -56,6 +58,7 @@ impl ErrorClass {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -80,7 +83,7 @@ impl ErrorClass {
             Self::MethodNotAllowed | Self::NotImplemented => tonic::Code::Unimplemented,
             // Without RetryInfo: a client must drop what is too large, not send it again.
             Self::TooLarge | Self::Unprocessable => tonic::Code::ResourceExhausted,
-            Self::DeadlineExceeded => tonic::Code::DeadlineExceeded,
+            Self::DeadlineExceeded | Self::RequestTimeout => tonic::Code::DeadlineExceeded,
             Self::Cancelled => tonic::Code::Cancelled,
             Self::Unavailable => tonic::Code::Unavailable,
             Self::Internal => tonic::Code::Internal,
@@ -92,6 +95,7 @@ impl ErrorClass {
         match self {
             Self::BadRequest
             | Self::MethodNotAllowed
+            | Self::RequestTimeout
             | Self::TooLarge
             | Self::UnsupportedMediaType
             | Self::Misdirected => "bad_data",
@@ -113,6 +117,7 @@ impl ErrorClass {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
             Self::TooLarge => "too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::Misdirected => "misdirected",

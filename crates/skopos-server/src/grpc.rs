@@ -68,9 +68,6 @@ impl OtlpService {
         let Some((_, signal)) = signal else {
             return Err(Status::unimplemented("no such service or method"));
         };
-        self.guard
-            .check(&parts.method, &parts.uri, &parts.headers)
-            .map_err(|error| error.to_grpc())?;
         let peer = parts.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
         let mut export = Export {
             transport: Transport::OtlpGrpc,
@@ -84,6 +81,9 @@ impl OtlpService {
             ingest.refuse(export, reason);
             Err(status)
         };
+        if let Err(error) = self.guard.check(&parts.method, &parts.uri, &parts.headers) {
+            return refuse(&export, error.class.as_str(), error.to_grpc());
+        }
         if !is_grpc(&parts.headers) {
             let status = Status::invalid_argument("expected Content-Type application/grpc");
             return refuse(&export, "content_type", status);

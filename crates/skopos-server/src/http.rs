@@ -24,9 +24,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use http::Method;
 
-use crate::auth::Scope;
+use crate::auth::{Guard, Scope};
 use crate::config::Settings;
 use crate::error::{ApiError, ErrorClass};
+use crate::receipts::Transport;
 use crate::state::SharedState;
 
 /// One entry of the table.
@@ -171,19 +172,37 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
 pub fn router(routes: Vec<Route>, state: SharedState) -> axum::Router {
     let mut router = axum::Router::new();
     for route in routes {
-        let guard = crate::auth::Guard::new(&state, route.scope, route.changes_state());
+        let guard = Guard::new(&state, route.scope, route.changes_state());
+        let guarded = Guarded { guard, scope: route.scope, state: SharedState::clone(&state) };
         let check = move |request: Request, next: Next| {
-            let guard = guard.clone();
-            async move {
-                match guard.check(request.method(), request.uri(), request.headers()) {
-                    Ok(()) => next.run(request).await,
-                    Err(error) => error.into_response(),
-                }
-            }
+            let guarded = guarded.clone();
+            async move { guarded.run(request, next).await }
         };
         router = router.route(route.path, route.handler.route_layer(from_fn(check)));
     }
     router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(state)
+}
+
+/// The guard of one route and what it takes to answer and count a refusal.
+#[derive(Clone)]
+struct Guarded {
+    guard: Guard,
+    scope: Scope,
+    state: SharedState,
+}
+
+impl Guarded {
+    async fn run(&self, request: Request, next: Next) -> Response {
+        match self.guard.check(request.method(), request.uri(), request.headers()) {
+            Ok(()) => next.run(request).await,
+            Err(error) if self.scope == Scope::Ingest => {
+                let peer = otlp::peer(&request);
+                self.state.receipts.refuse(Transport::OtlpHttp, &peer, error.class.as_str());
+                otlp::refusal(request.headers(), &error)
+            }
+            Err(error) => error.into_response(),
+        }
+    }
 }
 
 async fn not_found() -> Response {

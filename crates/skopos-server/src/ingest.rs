@@ -162,7 +162,10 @@ impl Ingest {
             BodyError::TooLarge => ("request_bytes", too_large(self.options.limits.request_bytes)),
             BodyError::TimedOut => (
                 "request_timeout",
-                ApiError::bad_request("the request was not complete within limits.request_timeout"),
+                ApiError::new(
+                    ErrorClass::RequestTimeout,
+                    "the request was not complete within limits.request_timeout",
+                ),
             ),
             BodyError::Broken => {
                 ("broken_connection", ApiError::bad_request("the connection broke"))

@@ -142,6 +142,7 @@ impl Server {
         servers.push(("otlp-grpc", serve_otlp_grpc(grpc_listener, Arc::clone(&state))));
 
         let rules = Arc::clone(&state.rules);
+        background.spawn(reload_on_hangup(Arc::clone(&rules), stop_background.clone()));
         background.spawn(async move { rules.run().await });
         start_scraping(jobs, &state, &addresses, &background, &stop_background)?;
 
@@ -171,15 +172,6 @@ impl RunningServer {
     /// them everything stays as it is.
     pub async fn reload_rules(&self) -> Result<usize, ServerError> {
         self.state.rules.reload().await
-    }
-
-    /// Runs until Ctrl-C or SIGTERM, then stops in order. SIGHUP reads the rules again.
-    pub async fn run_until_signalled(self) -> Result<(), ServerError> {
-        let rules = Arc::clone(&self.state.rules);
-        let reloading = tokio::spawn(reload_on_hangup(rules));
-        skopos::shutdown_signal(self.state.health.clone()).await;
-        reloading.abort();
-        self.shutdown().await
     }
 
     /// Stops in order. An error means that the logs could not be closed cleanly; what was
@@ -218,8 +210,9 @@ impl Drop for RunningServer {
     }
 }
 
+/// SIGHUP reads the rules again, as people expect of a daemon.
 #[cfg(unix)]
-async fn reload_on_hangup(rules: Arc<RulesView>) {
+async fn reload_on_hangup(rules: Arc<RulesView>, stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let mut hangups = match signal(SignalKind::hangup()) {
         Ok(hangups) => hangups,
@@ -228,7 +221,11 @@ async fn reload_on_hangup(rules: Arc<RulesView>) {
             return;
         }
     };
-    while hangups.recv().await.is_some() {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            hangup = hangups.recv() => if hangup.is_none() { return },
+        }
         if let Err(error) = rules.reload().await {
             tracing::error!(%error, "rules were not reloaded, the old ones stay in force");
         }
@@ -236,7 +233,7 @@ async fn reload_on_hangup(rules: Arc<RulesView>) {
 }
 
 #[cfg(not(unix))]
-async fn reload_on_hangup(_rules: Arc<RulesView>) {}
+async fn reload_on_hangup(_rules: Arc<RulesView>, _stop: CancellationToken) {}
 
 fn refuse_unbuilt(settings: &Settings) -> Result<(), ServerError> {
     if settings.alertmanager_config.is_some() {
@@ -457,5 +454,26 @@ fn start_scraping(
 impl From<StoreError> for ServerError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn while_it_replays_only_liveness_is_good() {
+        let health = Health::builder().critical("store", || async { Err::<(), _>("replaying") });
+        let health = health.build();
+        for (path, want) in [
+            ("/health/live", 200),
+            ("/health/ready", 503),
+            ("/health/startup", 503),
+            ("/api/v1/query", 503),
+        ] {
+            assert_eq!(answer_starting(&health, path).await.status(), want, "{path}");
+        }
+        let other = answer_starting(&health, "/api/v1/query").await;
+        assert!(other.headers().contains_key("retry-after"));
     }
 }

@@ -11,6 +11,7 @@ use skopos::{InitError, Service, Telemetry};
 use skopos_store::{Store, StoreStats};
 
 use crate::config::{LogFormat, Settings};
+use crate::query::QueryStats;
 use crate::state::AppState;
 
 /// The server's name in its own telemetry.
@@ -113,6 +114,27 @@ pub(crate) fn register_server(registry: &Registry, state: &Arc<AppState>) {
             })
         },
     );
+    let queries = Arc::downgrade(&state.queries);
+    let gauge = |name: &str, help: &str, field: fn(&QueryStats) -> usize| {
+        let queries = queries.clone();
+        registry.gauge_fn(name, help, &[], move || {
+            queries.upgrade().map_or(f64::NAN, |queries| field(&queries.stats()) as f64)
+        });
+    };
+    gauge("skopos_query_running", "Queries at work.", |stats| stats.running);
+    gauge("skopos_query_waiting", "Queries waiting for a place.", |stats| stats.waiting);
+    gauge("skopos_query_following", "Clients following logs.", |stats| stats.following);
+    let ended = |outcome: &str, field: fn(&QueryStats) -> u64| {
+        let queries = queries.clone();
+        let name = "skopos_query_ended_total";
+        let help = "Queries by how they ended: finished, failed, refused for want of a place.";
+        registry.counter_fn(name, help, &[("outcome", outcome)], move || {
+            queries.upgrade().map_or(0, |queries| field(&queries.stats()))
+        });
+    };
+    ended("finished", |stats| stats.finished);
+    ended("failed", |stats| stats.failed);
+    ended("refused", |stats| stats.refused);
     let started = state.started_at.as_secs_f64();
     registry
         .gauge_fn("process_start_time_seconds", "When the server started.", &[], move || started);

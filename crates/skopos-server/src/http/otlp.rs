@@ -41,8 +41,7 @@ async fn traces(state: State<SharedState>, request: Request) -> Response {
 }
 
 async fn export(State(state): State<SharedState>, signal: Signal, request: Request) -> Response {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map_or_else(String::new, |ConnectInfo(address)| address.ip().to_string());
+    let peer = peer(&request);
     let (parts, body) = request.into_parts();
     let mut export = Export {
         transport: Transport::OtlpHttp,
@@ -83,6 +82,17 @@ async fn export(State(state): State<SharedState>, signal: Signal, request: Reque
         }
         Err(error) => failure(encoding, &error),
     }
+}
+
+/// The sender's address: the sender as long as nothing is decoded.
+pub(super) fn peer(request: &Request) -> String {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    peer.map_or_else(String::new, |ConnectInfo(address)| address.ip().to_string())
+}
+
+/// What a request gets that the guard did not let pass.
+pub(super) fn refusal(headers: &HeaderMap, error: &ApiError) -> Response {
+    failure(encoding(headers).unwrap_or(OtlpEncoding::Json), error)
 }
 
 fn encoding(headers: &HeaderMap) -> Option<OtlpEncoding> {

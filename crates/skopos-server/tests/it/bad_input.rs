@@ -27,13 +27,14 @@ async fn refused_requests_over_http() {
     let large = logs_json("large", &"x".repeat(LIMIT + 1)).to_string().into_bytes();
     let bomb = gzip(&vec![b' '; 40 << 20]);
     assert!(bomb.len() < LIMIT, "the bomb must be small on the wire");
-    let cases: Vec<(&str, Option<&str>, Option<&str>, Vec<u8>, u16, &str)> = vec![
+    type Case<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Vec<u8>, u16, &'a str);
+    let cases: Vec<Case> = vec![
         ("truncated protobuf", Some(protobuf), None, truncated, 400, "malformed_protobuf"),
         ("protobuf said to be JSON", Some(json), None, good.clone(), 400, "invalid_utf8"),
         ("broken JSON", Some(json), None, b"{\"resourceLogs\":[".to_vec(), 400, "malformed_json"),
         ("text that is not UTF-8", Some(protobuf), None, not_utf8, 400, "invalid_utf8"),
-        ("no content type", None, None, good.clone(), 403, ""),
-        ("a form", Some("application/x-www-form-urlencoded"), None, good.clone(), 403, ""),
+        ("no content type", None, None, good.clone(), 403, "forbidden"),
+        ("a form", Some("application/x-www-form-urlencoded"), None, good.clone(), 403, "forbidden"),
         (
             "wrong content encoding",
             Some(protobuf),
@@ -59,11 +60,17 @@ async fn refused_requests_over_http() {
         let response = request.body(body).send().await.unwrap();
         assert_eq!(response.status(), status, "{what}");
         assert!(!response.headers().contains_key("retry-after"), "{what} is not to be repeated");
-        if !reason.is_empty() {
-            let answered = response.headers()["content-type"].to_str().unwrap().to_owned();
-            assert_eq!(Some(answered.as_str()), content_type, "{what}");
-            assert_eq!(refused(&server, reason).await, before + 1, "{what}");
-        }
+        let answered = response.headers()["content-type"].to_str().unwrap().to_owned();
+        let in_kind = content_type.filter(|kind| [json, protobuf].contains(kind)).unwrap_or(json);
+        assert_eq!(answered, in_kind, "{what}");
+        let body = response.bytes().await.unwrap();
+        let status = if in_kind == json {
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap()["code"].as_i64().unwrap()
+        } else {
+            i64::from(skopos_ingest::otlp::RpcStatus::decode(body).unwrap().code)
+        };
+        assert!(status > 0, "{what}: google.rpc.Status in the request's format");
+        assert_eq!(refused(&server, reason).await, before + 1, "{what}");
     }
     // With the header that no form can send, the content type itself is judged.
     let request = server.client.post(server.otlp("/v1/logs")).header("x-skopos-request", "1");
@@ -204,6 +211,9 @@ async fn grpc_codes_follow_otlp() {
         let got = crate::grpc_raw::call(&server, path, &[], frame).await;
         assert_eq!(got, code, "{what}");
     }
+    assert_eq!(refused(&server, "request_bytes").await, 2);
+    assert_eq!(refused(&server, "malformed_frame").await, 2);
+    assert_eq!(refused(&server, "malformed_protobuf").await, 1);
     let unknown = [("grpc-encoding", "br")];
     let got =
         crate::grpc_raw::call(&server, crate::grpc_raw::LOGS, &unknown, &[1, 0, 0, 0, 0]).await;
@@ -257,4 +267,30 @@ async fn overload_asks_to_come_back() {
         request.body(logs_request("x").encode_to_vec()).send().await.unwrap().status() == 200
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_head_refuses_ingest_and_goes_on_answering() {
+    let server = TestServer::with(|settings| settings.max_head_bytes = 1 << 20).await;
+    let url = server.otlp("/v1/logs");
+    let mut accepted = 0;
+    let refusal = loop {
+        let body = logs_json("flood", &"x".repeat(200 << 10)).to_string();
+        let request = server.client.post(&url).header("content-type", "application/json");
+        let response = request.body(body).send().await.unwrap();
+        if response.status() != 200 {
+            break response;
+        }
+        accepted += 1;
+        assert!(accepted < 100, "the head never fills");
+    };
+    assert_eq!(refusal.status(), 503);
+    assert_eq!(refusal.headers()["retry-after"], "1");
+    let message: serde_json::Value = refusal.json().await.unwrap();
+    assert!(message["message"].as_str().unwrap().contains("max_head_bytes"), "{message}");
+    assert_eq!(refused(&server, "unavailable").await, 1);
+    assert_eq!(server.logs().await.len(), accepted, "what was acknowledged can be read");
+    let metrics = server.get_text("/metrics").await;
+    assert!(metrics.contains("skopos_store_refused_head_full_total 1"), "{metrics}");
+    server.stop().await;
 }

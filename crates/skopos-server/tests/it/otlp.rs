@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message;
 use serde_json::{Value, json};
+use skopos_model::{Clock, SystemClock};
 use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
 
@@ -17,8 +18,7 @@ use crate::harness::TestServer;
 
 /// Nanoseconds of a moment that the store takes: now.
 pub(crate) fn now_nanos() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    now.as_nanos() as u64
+    SystemClock::new().now().as_nanos() as u64
 }
 
 fn resource(service: &str) -> Value {
