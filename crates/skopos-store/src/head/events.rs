@@ -40,8 +40,11 @@ struct State {
     segments: Vec<Arc<Segment>>,
     applied: Ranges,
     /// First and last start time of each trace's spans.
-    traces: HashMap<TraceId, (Timestamp, Timestamp)>,
+    traces: HashMap<TraceId, FirstAndLast>,
 }
+
+/// Times of the first and the last event of something.
+type FirstAndLast = (Timestamp, Timestamp);
 
 /// A batch with what is known about it.
 pub(crate) struct Segment {
@@ -153,7 +156,7 @@ impl EventTable {
     pub(crate) fn snapshot_of_trace(
         &self,
         id: TraceId,
-    ) -> Option<(Vec<Arc<Segment>>, (Timestamp, Timestamp))> {
+    ) -> Option<(Vec<Arc<Segment>>, FirstAndLast)> {
         let state = self.read();
         let &(first, last) = state.traces.get(&id)?;
         let overlaps = |s: &&Arc<Segment>| s.first <= last && first <= s.last;
@@ -195,10 +198,7 @@ fn mergeable(segments: &[Arc<Segment>]) -> Option<usize> {
 }
 
 /// Widens the known times of the traces in a batch; how many are new.
-fn note_traces(
-    batch: &RecordBatch,
-    traces: &mut HashMap<TraceId, (Timestamp, Timestamp)>,
-) -> usize {
+fn note_traces(batch: &RecordBatch, traces: &mut HashMap<TraceId, FirstAndLast>) -> usize {
     let columns = (
         batch.column_by_name("trace_id").and_then(|c| c.as_fixed_size_binary_opt()),
         batch.column_by_name("time").and_then(|c| c.as_primitive_opt::<TimestampNanosecondType>()),

@@ -17,6 +17,7 @@ use skopos_model::storage::{
 use skopos_model::{Labels, Metadata, MetricBatch, Sample, SeriesId, Temporality};
 
 use super::delta::DeltaSums;
+use super::order::{LabelOrder, Picked};
 use super::postings::{Postings, SeriesRef};
 use super::series::{Change, Series};
 use super::{HeadConfig, HeadStats};
@@ -30,6 +31,7 @@ const BUDGET_STEP: usize = 1024;
 /// All series of the head.
 pub(crate) struct MetricHead {
     index: RwLock<Index>,
+    order: LabelOrder,
     deltas: DeltaSums,
     metadata: RwLock<BTreeMap<String, BTreeSet<Metadata>>>,
     totals: Totals,
@@ -73,6 +75,7 @@ impl MetricHead {
     pub(crate) fn new(config: &HeadConfig) -> Self {
         Self {
             index: RwLock::default(),
+            order: LabelOrder::default(),
             deltas: DeltaSums::default(),
             metadata: RwLock::default(),
             totals: Totals::default(),
@@ -168,7 +171,6 @@ impl MetricHead {
             }
             budget.charge_bytes(bytes as u64)?;
         }
-        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(SeriesSet { series })
     }
 
@@ -224,7 +226,7 @@ impl MetricHead {
         select: &SeriesSelect,
         budget: &QueryBudget,
     ) -> Result<Vec<SeriesExemplars>, StorageError> {
-        let mut all: Vec<_> = self
+        let all = self
             .matching(select, budget)?
             .into_iter()
             .map(|series| SeriesExemplars {
@@ -233,10 +235,10 @@ impl MetricHead {
             })
             .filter(|found| !found.exemplars.is_empty())
             .collect();
-        all.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(all)
     }
 
+    /// The series that satisfy the matchers, in label order.
     fn matching(
         &self,
         select: &SeriesSelect,
@@ -247,7 +249,12 @@ impl MetricHead {
         let labels_of = |r: SeriesRef| &index.series[r as usize].labels;
         let refs =
             index.postings.select(&select.matchers, index.series.len(), labels_of, budget)?;
-        Ok(refs.into_iter().map(|r| Arc::clone(&index.series[r as usize])).collect())
+        let all = self.order.wants_all(&refs, index.series.len()).then(|| index.series.clone());
+        let mut picked: Picked =
+            refs.into_iter().map(|r| (r, Arc::clone(&index.series[r as usize]))).collect();
+        drop(index);
+        self.order.sort(&mut picked, all.as_deref());
+        Ok(picked.into_iter().map(|(_, series)| series).collect())
     }
 
     fn each_with_samples(
