@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde_json::{Value, json};
 use skopos_model::{TimeRange, TraceId};
-use skopos_store::scan::StoredSpan;
 
 use super::params::Params;
 use super::{Route, body};
@@ -93,16 +92,14 @@ fn list(items: Vec<Value>) -> Json<Value> {
     Json(json!({"data": items, "total": total, "limit": 0, "offset": 0, "errors": null}))
 }
 
-/// Answers traces one by one, so that many large ones need not be one text.
-fn traces(headers: &HeaderMap, traces: Vec<Vec<StoredSpan>>) -> Response {
-    let total = traces.len();
-    let pieces = traces.into_iter().enumerate().map(|(i, spans)| {
-        let mut out = String::from(if i > 0 { "," } else { "" });
-        span::push_trace(&mut out, &spans);
-        out
+/// Answers traces that are JSON already.
+fn traces(headers: &HeaderMap, traces: Vec<String>) -> Response {
+    let tail = format!("],\"total\":{},\"limit\":0,\"offset\":0,\"errors\":null}}", traces.len());
+    let pieces = traces.into_iter().enumerate().flat_map(|(i, trace)| {
+        let separator = if i > 0 { "," } else { "" };
+        [separator.to_owned(), trace]
     });
     let head = std::iter::once("{\"data\":[".to_owned());
-    let tail = format!("],\"total\":{total},\"limit\":0,\"offset\":0,\"errors\":null}}");
     body::json(headers, head.chain(pieces).chain(std::iter::once(tail)))
 }
 
@@ -147,11 +144,10 @@ async fn trace(
 ) -> Result<Response, JaegerError> {
     let id = params::trace_id(&id)?;
     let read = state.queries.begin("trace", None, QueryClass::Interactive).await?;
-    let spans = read.run(fetch_trace(&state, id, &read)).await?;
-    if spans.is_empty() {
-        return Err(ApiError::not_found("trace not found").into());
+    match read.run(fetch_trace(&state, id, &read)).await? {
+        Some(trace) => Ok(traces(&headers, vec![trace])),
+        None => Err(ApiError::not_found("trace not found").into()),
     }
-    Ok(traces(&headers, vec![spans]))
 }
 
 async fn find(State(state): State<SharedState>, request: Request) -> Result<Response, JaegerError> {
@@ -172,10 +168,7 @@ async fn find(State(state): State<SharedState>, request: Request) -> Result<Resp
         };
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
-            let spans = fetch_trace(&state, id, &read).await?;
-            if !spans.is_empty() {
-                found.push(spans);
-            }
+            found.extend(fetch_trace(&state, id, &read).await?);
         }
         Ok(found)
     });
@@ -190,11 +183,13 @@ fn too_many_ids() -> ApiError {
     )
 }
 
+/// One trace as JSON; `None` when it is unknown. Its spans are read and written on the blocking
+/// pool, because a trace may be large.
 async fn fetch_trace(
     state: &SharedState,
     id: TraceId,
     read: &Read,
-) -> Result<Vec<StoredSpan>, QueryError> {
+) -> Result<Option<String>, QueryError> {
     let batches = state.store.trace(id, read.budget()).await?;
     let budget = read.budget().clone();
     read.on_blocking_pool(move || {
@@ -203,7 +198,12 @@ async fn fetch_trace(
             budget.charge_bytes(batch.get_array_memory_size() as u64)?;
             spans.extend(skopos_store::event::spans(batch)?);
         }
-        Ok(spans)
+        if spans.is_empty() {
+            return Ok(None);
+        }
+        let mut out = String::new();
+        span::push_trace(&mut out, &spans);
+        Ok(Some(out))
     })
     .await?
 }

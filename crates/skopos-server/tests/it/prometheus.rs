@@ -9,6 +9,7 @@ use skopos_model::{
 };
 
 use crate::api::{Api, NOW, float, series_samples};
+use crate::harness::{TestServer, eventually};
 
 /// Seconds before now, as the API takes times.
 fn at(ago: i64) -> String {
@@ -493,4 +494,139 @@ async fn an_abandoned_query_gives_its_place_back() {
         assert_eq!(answer["data"]["result"][0]["value"][1], "50");
     }
     api.stop().await;
+}
+
+/// Debian's promtool reads our answers. Set SKOPOS_PROMTOOL, or have `promtool` in the path.
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_reads_us() {
+    let promtool = std::env::var("SKOPOS_PROMTOOL").unwrap_or_else(|_| "promtool".into());
+    if std::process::Command::new(&promtool).arg("--version").output().is_err() {
+        println!("skipped: {promtool} is not installed");
+        return;
+    }
+    let api = Api::start().await;
+    api.push("up{job=\"a\"}", &[(60, 1.0), (0, f64::NAN)]).await;
+    api.push("up{job=\"b\"}", &[(60, 2.0), (0, 3.0)]).await;
+    let (start, end) = (at(60), at(0));
+    let base = api.base.clone();
+    for (arguments, want) in [
+        (
+            vec!["query", "instant", "--time", &end, &base, "up"],
+            vec!["up{job=\"a\"} => NaN @[1700000000]", "up{job=\"b\"} => 3 @[1700000000]"],
+        ),
+        (
+            vec!["query", "range", "--start", &start, "--end", &end, "--step", "60s", &base, "up"],
+            vec!["up{job=\"b\"} =>", "2 @[1699999940]", "3 @[1700000000]"],
+        ),
+        (
+            vec!["query", "series", "--match", "up", "--start", &start, "--end", &end, &base],
+            vec!["{__name__=\"up\", job=\"a\"}", "{__name__=\"up\", job=\"b\"}"],
+        ),
+        (vec!["query", "labels", "--start", &start, "--end", &end, &base, "job"], vec!["a\nb"]),
+    ] {
+        let mut command = tokio::process::Command::new(&promtool);
+        let output = command.args(&arguments).output().await.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {text}{errors}");
+        for want in want {
+            assert!(text.contains(want), "{arguments:?}\n got {text}\nwant {want}");
+        }
+    }
+    let mut command = tokio::process::Command::new(&promtool);
+    let output = command.args(["query", "instant", &base, "sum("]).output().await.unwrap();
+    assert!(!output.status.success());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("bad_data") && errors.contains("parse error"), "{errors}");
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_and_alerts() {
+    const RULES: &str = "
+groups:
+- name: first
+  interval: 50ms
+  limit: 9
+  rules:
+  - record: one
+    expr: vector(1)
+    labels: {kind: test}
+  - alert: Always
+    expr: vector(7) > 1
+    keep_firing_for: 1m
+    labels: {severity: page}
+    annotations: {summary: 'value {{ $value }}'}
+- name: second
+  interval: 50ms
+  rules:
+  - alert: Never
+    expr: vector(0) > 1
+    for: 5m
+";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("rules.yml").to_string_lossy().into_owned();
+    std::fs::write(&file, RULES).unwrap();
+    let files = vec![file.clone()];
+    let server = TestServer::with(|settings| settings.rule_files = files).await;
+    let names = async |query: &str| -> Vec<String> {
+        let answer = server.get_json(&format!("/api/v1/rules{query}")).await;
+        let groups = answer["data"]["groups"].as_array().unwrap().clone();
+        let rules = groups.iter().flat_map(|g| g["rules"].as_array().unwrap().clone());
+        rules.map(|rule| rule["name"].as_str().unwrap().to_owned()).collect()
+    };
+    eventually("all rules were evaluated", async || {
+        let answer = server.get_json("/api/v1/rules").await;
+        let groups = answer["data"]["groups"].as_array().unwrap();
+        let mut rules = groups.iter().flat_map(|g| g["rules"].as_array().unwrap());
+        groups.len() == 2 && rules.all(|rule| rule["health"] == "ok")
+    })
+    .await;
+    let answer = server.get_json("/api/v1/rules").await;
+    let group = &answer["data"]["groups"][0];
+    assert_eq!((&group["name"], &group["limit"]), (&json!("first"), &json!(9)));
+    assert_eq!((&group["interval"], &group["file"]), (&json!(0.05), &json!(file)));
+    assert!(group["lastEvaluation"].as_str().unwrap().starts_with("20"));
+    let (record, alert) = (&group["rules"][0], &group["rules"][1]);
+    assert_eq!(record["type"], "recording");
+    assert_eq!(
+        (&record["query"], &record["labels"]),
+        (&json!("vector(1)"), &json!({"kind": "test"}))
+    );
+    assert!(record.get("alerts").is_none());
+    for (field, want) in [
+        ("type", json!("alerting")),
+        ("state", json!("firing")),
+        ("query", json!("vector(7) > 1")),
+        ("duration", json!(0.0)),
+        ("keepFiringFor", json!(60.0)),
+        ("labels", json!({"severity": "page"})),
+        ("annotations", json!({"summary": "value {{ $value }}"})),
+    ] {
+        assert_eq!(alert[field], want, "{field}");
+    }
+    let never = &answer["data"]["groups"][1]["rules"][0];
+    assert_eq!((&never["state"], &never["alerts"]), (&json!("inactive"), &json!([])));
+    assert_eq!(never["duration"], 300.0);
+
+    let alerts = server.get_json("/api/v1/alerts").await["data"]["alerts"].clone();
+    assert_eq!(alerts, alert["alerts"]);
+    assert_eq!(alerts.as_array().unwrap().len(), 1);
+    assert_eq!(alerts[0]["labels"], json!({"alertname": "Always", "severity": "page"}));
+    assert_eq!(alerts[0]["annotations"], json!({"summary": "value 7"}));
+    assert_eq!((&alerts[0]["state"], &alerts[0]["value"]), (&json!("firing"), &json!("7e+00")));
+    assert!(alerts[0]["activeAt"].as_str().unwrap().ends_with('Z'));
+
+    for (query, want) in [
+        ("?type=alert", vec!["Always", "Never"]),
+        ("?type=record", vec!["one"]),
+        ("?rule_name[]=one&rule_name[]=Never", vec!["one", "Never"]),
+        ("?rule_group[]=second", vec!["Never"]),
+        ("?file[]=other.yml", vec![]),
+    ] {
+        assert_eq!(names(query).await, want, "{query}");
+    }
+    let answer = server.get_json("/api/v1/rules?exclude_alerts=true").await;
+    assert_eq!(answer["data"]["groups"][0]["rules"][1]["alerts"], json!([]));
+    server.stop().await;
 }

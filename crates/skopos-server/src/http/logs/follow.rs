@@ -17,6 +17,7 @@ use http::{HeaderValue, header};
 use skopos_model::event::EventOrder;
 use skopos_store::scan::{Followed, Follower};
 use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 
 use super::filter::{self, Filter};
 use super::print::push_log;
@@ -52,10 +53,8 @@ pub(super) async fn follow(
     for log in stored {
         lines.push_back(line(|out| push_log(out, &log)));
     }
-    let mut heartbeat = interval(HEARTBEAT);
-    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    heartbeat.reset();
-    let feed = Feed { state, lines, follower, heartbeat, ended: false, _permit: permit };
+    let shutdown = state.shutdown.clone();
+    let feed = Feed::new(lines, follower, shutdown, HEARTBEAT, Some(permit));
     let body = Body::from_stream(stream::unfold(feed, async |mut feed| {
         let chunk = feed.next().await?;
         Some((Ok::<_, Infallible>(chunk), feed))
@@ -69,17 +68,30 @@ pub(super) async fn follow(
 
 /// One open stream.
 struct Feed {
-    state: SharedState,
     /// Lines not yet sent.
     lines: VecDeque<String>,
     follower: Follower,
     heartbeat: Interval,
+    shutdown: CancellationToken,
     ended: bool,
-    _permit: FollowPermit,
+    _permit: Option<FollowPermit>,
 }
 
 impl Feed {
-    /// The next bytes; `None` at the end. A first empty chunk makes the headers go out at once.
+    fn new(
+        lines: VecDeque<String>,
+        follower: Follower,
+        shutdown: CancellationToken,
+        heartbeat: Duration,
+        permit: Option<FollowPermit>,
+    ) -> Self {
+        let mut heartbeat = interval(heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        heartbeat.reset();
+        Self { lines, follower, heartbeat, shutdown, ended: false, _permit: permit }
+    }
+
+    /// The next bytes; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if !self.lines.is_empty() {
@@ -91,7 +103,7 @@ impl Feed {
             }
             let followed = tokio::select! {
                 biased;
-                () = self.state.shutdown.cancelled() => return None,
+                () = self.shutdown.cancelled() => return None,
                 followed = self.follower.next() => followed,
                 _ = self.heartbeat.tick() => {
                     self.lines.push_back("{\"heartbeat\":true}\n".to_owned());
@@ -127,4 +139,52 @@ fn line(write: impl FnOnce(&mut String)) -> String {
     write(&mut out);
     out.push_str("}\n");
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use skopos_store::scan::FollowSource;
+
+    use super::*;
+
+    /// Yields what it was given, then waits for ever or ends.
+    struct Script {
+        items: VecDeque<Followed>,
+        ends: bool,
+    }
+
+    #[async_trait]
+    impl FollowSource for Script {
+        async fn next(&mut self) -> Option<Followed> {
+            match self.items.pop_front() {
+                Some(item) => Some(item),
+                None if self.ends => None,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn feed(items: Vec<Followed>, ends: bool, heartbeat: Duration) -> (Feed, CancellationToken) {
+        let follower = Follower::new(Script { items: items.into(), ends });
+        let shutdown = CancellationToken::new();
+        (Feed::new(VecDeque::new(), follower, shutdown.clone(), heartbeat, None), shutdown)
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_what_it_missed() {
+        let (mut feed, _) = feed(vec![Followed::Missed(7)], true, HEARTBEAT);
+        assert_eq!(feed.next().await.unwrap(), "{\"missed\":7}\n");
+        assert_eq!(feed.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_quiet_stream_beats_until_shutdown() {
+        let (mut feed, shutdown) = feed(Vec::new(), false, Duration::from_millis(1));
+        for _ in 0..3 {
+            assert_eq!(feed.next().await.unwrap(), "{\"heartbeat\":true}\n");
+        }
+        shutdown.cancel();
+        assert_eq!(feed.next().await, None);
+    }
 }
