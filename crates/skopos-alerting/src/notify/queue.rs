@@ -228,8 +228,12 @@ impl DeliveryQueue {
     }
 
     /// When [`due`](Self::due) will have something next, unless something arrives or is settled
-    /// before.
+    /// before. `None` while as much is in flight as may be: only a settlement helps then.
     pub fn next_due(&self) -> Option<Timestamp> {
+        let in_flight = self.waiting.values().filter(|e| e.in_flight).count();
+        if in_flight >= self.policy.max_in_flight {
+            return None;
+        }
         let mut groups = HashSet::new();
         let first = self.waiting.values().filter(|e| groups.insert(e.intent.id.group));
         first.filter(|e| !e.in_flight).map(|e| e.not_before).min()

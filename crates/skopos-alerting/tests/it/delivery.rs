@@ -199,3 +199,16 @@ fn the_log_is_bounded_and_commits_ascend_though_the_clock_does_not() {
     assert!(log.load(StateKind::NotificationIntent).is_empty());
     assert_eq!(queue.next_due(), None::<Timestamp>);
 }
+
+#[test]
+fn no_more_are_in_flight_than_allowed_and_nobody_is_told_to_spin() {
+    let policy = DeliveryPolicy { max_in_flight: 1, ..DeliveryPolicy::default() };
+    let mut queue = DeliveryQueue::new(policy);
+    queue.accept(intents().1, seconds(50));
+    assert_eq!(queue.next_due(), Some(seconds(15)));
+    let first = queue.due(seconds(50));
+    assert_eq!(first.len(), 1);
+    assert_eq!((queue.due(seconds(50)).len(), queue.next_due()), (0, None));
+    queue.settle(first[0].id, answered(200), seconds(50));
+    assert_eq!(queue.due(seconds(50)).len(), 1);
+}
