@@ -72,14 +72,14 @@ pub(crate) enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
 enum ServiceCommand {
     /// Run order-service.
-    #[command(hide = true)]
-    OrderService,
+    #[command(name = "order-service", hide = true)]
+    Order,
     /// Run payment-service.
-    #[command(hide = true)]
-    PaymentService,
+    #[command(name = "payment-service", hide = true)]
+    Payment,
     /// Run inventory-service.
-    #[command(hide = true)]
-    InventoryService,
+    #[command(name = "inventory-service", hide = true)]
+    Inventory,
 }
 
 pub(crate) fn run(args: DemoArgs, global: &GlobalArgs) -> Result<Outcome> {
@@ -90,9 +90,9 @@ pub(crate) fn run(args: DemoArgs, global: &GlobalArgs) -> Result<Outcome> {
         .context("start the async runtime")?;
     runtime.block_on(async {
         match args.service {
-            Some(ServiceCommand::OrderService) => skopos_shop::order::run().await?,
-            Some(ServiceCommand::PaymentService) => skopos_shop::payment::run().await?,
-            Some(ServiceCommand::InventoryService) => skopos_shop::inventory::run().await?,
+            Some(ServiceCommand::Order) => skopos_shop::order::run().await?,
+            Some(ServiceCommand::Payment) => skopos_shop::payment::run().await?,
+            Some(ServiceCommand::Inventory) => skopos_shop::inventory::run().await?,
             None => return demo(args, global).await,
         }
         Ok(Outcome::Done)

@@ -192,7 +192,7 @@ impl App {
         body: &impl Serialize,
     ) -> Result<T, StatusCode> {
         let answer = self.http.post(format!("{base}{path}")).json(body).send().await;
-        match answer.and_then(|a| a.error_for_status().map_err(Into::into)) {
+        match answer.and_then(reqwest::Response::error_for_status) {
             Ok(answer) => answer.json().await.map_err(|error| {
                 tracing::error!(%error, path, "answer not understood");
                 StatusCode::BAD_GATEWAY

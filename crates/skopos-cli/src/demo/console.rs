@@ -1,5 +1,7 @@
 //! The demo left running for exploration: banner, progress line, keys.
 
+#![expect(clippy::disallowed_methods, reason = "shows how long the demo runs")]
+
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
@@ -29,6 +31,7 @@ pub(super) async fn explore(fleet: &Fleet, sink: &Sink) -> Result<Outcome> {
     let mut faults: BTreeMap<&str, bool> = KEYS.iter().map(|(_, name)| (*name, false)).collect();
     let mut refresh = tokio::time::interval(if terminal { REFRESH } else { REFRESH_PLAIN });
     let (mut webhooks, started) = (0, Instant::now());
+    let mut outcome = Ok(Outcome::Done);
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     loop {
         tokio::select! {
@@ -48,12 +51,17 @@ pub(super) async fn explore(fleet: &Fleet, sink: &Sink) -> Result<Outcome> {
                     webhooks += 1;
                     say(&format!("webhook  {}", describe(&payload)));
                 }
+                if let Some(casualty) = fleet.casualty() {
+                    say(&red(casualty.replace('\n', "\r\n")).to_string());
+                    outcome = Err(anyhow::anyhow!("a process of the demo ended by itself"));
+                    break;
+                }
                 progress(&status(fleet, &faults, started).await, terminal);
             }
         }
     }
     say("stopping: services flush, then the server …");
-    Ok(Outcome::Done)
+    outcome
 }
 
 fn banner(fleet: &Fleet) {

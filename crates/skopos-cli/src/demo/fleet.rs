@@ -1,9 +1,12 @@
 //! The demo's processes: `skopos serve` and the shop's services, started and stopped together.
 
+#![expect(clippy::disallowed_methods, reason = "the demo waits for real processes")]
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -19,6 +22,8 @@ use crate::client::Client;
 const GUIDE_RULES: &str = include_str!("../../../../examples/guide/rules.yml");
 /// By how much the demo shortens every `for` of the guide.
 const FOR_DIVISOR: u64 = 100;
+/// The server's name among the processes.
+const SERVER: &str = "skopos";
 /// How long the server may take to become ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -37,8 +42,8 @@ pub(super) struct Fleet {
     /// Base URL of the service that has a fault, by the fault's name.
     pub(super) fault_urls: BTreeMap<&'static str, String>,
     http: reqwest::Client,
-    server: Child,
-    services: Vec<(&'static str, Child)>,
+    /// The server first, then the services in the order of their start.
+    processes: Mutex<Vec<(&'static str, Child)>>,
     temporary: bool,
 }
 
@@ -68,7 +73,7 @@ impl Fleet {
 
         let ready_file = data.join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
-        let mut serve = reexecute(&data, "skopos")?;
+        let mut serve = reexecute(&data, SERVER)?;
         serve.arg("serve").arg("--no-open").args(["--evaluation-interval", "1s"]);
         serve.arg("--data").arg(data.join("data")).arg("--rules").arg(&rules);
         serve.arg("--ready-file").arg(&ready_file);
@@ -78,8 +83,10 @@ impl Fleet {
         for url in &urls {
             serve.args(["--scrape", &format!("{url}/metrics")]);
         }
-        let server = serve.spawn().context("start skopos serve")?;
-        let mut fleet = Self {
+        let mut server = serve.spawn().context("start skopos serve")?;
+        wait_until_ready(&mut server, &data, &ready_file).await?;
+        let mut processes = vec![(SERVER, server)];
+        let fleet = Self {
             order_url: urls[0].clone(),
             api: Client::new(&ServerArgs { server: format!("http://{api}"), token: None })?,
             api_url: format!("http://{api}"),
@@ -91,11 +98,9 @@ impl Fleet {
                 ("db-pool", urls[0].clone()),
             ]),
             http: reqwest::Client::new(),
-            server,
-            services: Vec::new(),
+            processes: Mutex::default(),
             temporary,
         };
-        fleet.wait_until_ready(&ready_file).await?;
 
         let services = [
             ("inventory-service", &inventory),
@@ -117,26 +122,9 @@ impl Fleet {
             command.env("OTEL_BSP_SCHEDULE_DELAY", "200").env("OTEL_BLRP_SCHEDULE_DELAY", "200");
             command.env("ENVIRONMENT", "production");
             let child = command.spawn().with_context(|| format!("start {name}"))?;
-            fleet.services.push((name, child));
+            processes.push((name, child));
         }
-        Ok(fleet)
-    }
-
-    async fn wait_until_ready(&mut self, ready_file: &Path) -> Result<()> {
-        let started = Instant::now();
-        while !ready_file.exists() {
-            if let Some(status) = self.server.try_wait().context("watch skopos serve")? {
-                bail!(
-                    "skopos serve ended at once ({status}):\n{}",
-                    last_lines(&self.data, "skopos")
-                );
-            }
-            if started.elapsed() > READY_TIMEOUT {
-                bail!("skopos serve is not ready after {} s", READY_TIMEOUT.as_secs());
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        Ok(Self { processes: Mutex::new(processes), ..fleet })
     }
 
     /// Switches a fault in the service that has it.
@@ -165,39 +153,46 @@ impl Fleet {
         Ok(value.and_then(|v| v.parse().ok()).filter(|v: &f64| v.is_finite()))
     }
 
-    /// Names a child that has ended although nobody asked it to.
-    pub(super) fn casualty(&mut self) -> Option<String> {
-        let server = [("skopos", &mut self.server)];
-        let services = self.services.iter_mut().map(|(name, child)| (*name, child));
-        for (name, child) in server.into_iter().chain(services) {
-            if let Ok(Some(status)) = child.try_wait() {
-                return Some(format!("{name} ended ({status}):\n{}", last_lines(&self.data, name)));
-            }
-        }
-        None
+    /// Names a process that has ended although nobody asked it to, with its last words.
+    pub(super) fn casualty(&self) -> Option<String> {
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.iter_mut().find_map(|(name, child)| {
+            let status = child.try_wait().ok()??;
+            Some(format!("{name} ended ({status}):\n{}", last_lines(&self.data, name)))
+        })
     }
 
     /// Stops the services, then the server, so that their last telemetry still arrives.
-    pub(super) async fn stop(mut self) {
-        for (_, child) in &mut self.services {
+    pub(super) async fn stop(self) {
+        let mut processes = self.processes.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (_, child) in processes.iter_mut().skip(1) {
             drop(child.stdin.take());
         }
-        for (name, child) in &mut self.services {
-            wait(name, child).await;
+        while let Some((name, mut child)) = processes.pop() {
+            drop(child.stdin.take());
+            if tokio::time::timeout(SHUTDOWN_GRACE, child.wait()).await.is_err() {
+                eprintln!("{name} does not stop in {} s; killing it", SHUTDOWN_GRACE.as_secs());
+                let _ = child.kill().await;
+            }
         }
-        drop(self.server.stdin.take());
-        wait("skopos serve", &mut self.server).await;
         if self.temporary {
             let _ = std::fs::remove_dir_all(&self.data);
         }
     }
 }
 
-async fn wait(name: &str, child: &mut Child) {
-    if tokio::time::timeout(SHUTDOWN_GRACE, child.wait()).await.is_err() {
-        eprintln!("{name} does not stop within {} s; killing it", SHUTDOWN_GRACE.as_secs());
-        let _ = child.kill().await;
+async fn wait_until_ready(server: &mut Child, data: &Path, ready_file: &Path) -> Result<()> {
+    let started = Instant::now();
+    while !ready_file.exists() {
+        if let Some(status) = server.try_wait().context("watch skopos serve")? {
+            bail!("skopos serve ended at once ({status}):\n{}", last_lines(data, SERVER));
+        }
+        if started.elapsed() > READY_TIMEOUT {
+            bail!("skopos serve is not ready after {} s", READY_TIMEOUT.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    Ok(())
 }
 
 /// This binary again, as a child that logs to a file and ends with us. It gets a process group of

@@ -3,6 +3,8 @@
 //! *An alert fires on a metric → its logs → a trace id → the slow service → the fix → the metric
 //! recovers.* A step that is not seen in time ends the script with exit code 1 and its name.
 
+#![expect(clippy::disallowed_methods, reason = "the script waits for real processes")]
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -33,7 +35,7 @@ pub(super) async fn play(
     without: Option<Part>,
     format: Format,
 ) -> Result<Outcome> {
-    let mut script = Script { started: Instant::now(), number: 0, format };
+    let mut script = Script { fleet, started: Instant::now(), number: 0, format };
 
     script
         .step("healthy traffic", 30, async || {
@@ -160,7 +162,7 @@ async fn alert_in(fleet: &Fleet, wanted: &str) -> Result<Option<String>> {
     Ok(seen.then(|| format!("{ALERT} {state} at {:.2} %", value * 100.0)))
 }
 
-/// The longest failed span of a service in a trace that another service began.
+/// The innermost failed span (the one that began last) of a service in a trace that another service began.
 fn failing_span(trace: &Value, service: &str) -> Option<String> {
     let spans = trace["spans"].as_array()?;
     let service_of = |span: &Value| {
@@ -173,14 +175,14 @@ fn failing_span(trace: &Value, service: &str) -> Option<String> {
         })
     };
     let crosses = spans.iter().any(|s| service_of(s) == "order-service");
-    let slowest = spans
+    let failing = spans
         .iter()
         .filter(|s| service_of(s) == service)
         .filter(failed)
-        .max_by_key(|s| s["duration"].as_i64())?;
+        .max_by_key(|s| s["startTime"].as_i64())?;
     crosses.then(|| {
-        let millis = slowest["duration"].as_f64().unwrap_or(0.0) / 1000.0;
-        format!("{} ({millis:.1} ms) of {} spans", text_of(&slowest["operationName"]), spans.len())
+        let millis = failing["duration"].as_f64().unwrap_or(0.0) / 1000.0;
+        format!("{} ({millis:.1} ms) of {} spans", text_of(&failing["operationName"]), spans.len())
     })
 }
 
@@ -188,13 +190,14 @@ fn text_of(value: &Value) -> &str {
     value.as_str().unwrap_or("")
 }
 
-struct Script {
+struct Script<'a> {
+    fleet: &'a Fleet,
     started: Instant,
     number: u32,
     format: Format,
 }
 
-impl Script {
+impl Script<'_> {
     /// Repeats `look` until it sees something, within `limit_secs` and the script's own deadline.
     async fn step(
         &mut self,
@@ -223,6 +226,9 @@ impl Script {
             if began.elapsed() >= limit {
                 let what = trouble.unwrap_or_else(|| "not seen".into());
                 self.report(false, name, began.elapsed(), &what);
+                if let Some(casualty) = self.fleet.casualty() {
+                    eprintln!("{casualty}");
+                }
                 bail!("step {} was not seen: {name}", self.number);
             }
             tokio::time::sleep(POLL).await;

@@ -61,7 +61,7 @@ fn the_guides_rules_are_good() {
     let rules = repository_file("examples/guide/rules.yml");
     let output = run(&["rules", "check", rules.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("5 rules"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("5 alerting rules"));
 }
 
 #[test]

@@ -100,22 +100,6 @@ impl Server {
         request.send().await.is_ok_and(|answer| answer.status().is_success())
     }
 
-    /// Asks `look` again and again until it sees something, for at most 20 s.
-    pub(crate) async fn eventually<T>(
-        &self,
-        what: &str,
-        mut look: impl AsyncFnMut(&Self) -> Option<T>,
-    ) -> T {
-        let started = Instant::now();
-        loop {
-            if let Some(seen) = look(self).await {
-                return seen;
-            }
-            assert!(started.elapsed() < Duration::from_secs(20), "not seen: {what}");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }
-
     /// `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("the child can be killed");

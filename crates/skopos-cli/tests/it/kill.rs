@@ -46,8 +46,8 @@ async fn acknowledged_data_survives_twenty_kills() {
     }
 
     let server = Server::start(data.path(), &[]).await;
-    let ledgers = ledgers.lock().unwrap();
-    for (signal, ledger) in ledgers.iter() {
+    let ledgers = std::mem::take(&mut *ledgers.lock().unwrap());
+    for (signal, ledger) in &ledgers {
         let stored = read_back(&server, signal).await;
         let unique: BTreeSet<_> = stored.iter().cloned().collect();
         assert_eq!(stored.len(), unique.len(), "{signal}: nothing is stored twice");

@@ -1,5 +1,8 @@
 //! The `skopos` binary, driven as its users do: spawned, spoken to over HTTP, killed.
 
+#![expect(clippy::disallowed_methods, reason = "these tests wait for real processes")]
+
+mod client;
 mod demo;
 mod errors;
 mod harness;

@@ -1,0 +1,109 @@
+//! The client commands against a real server: what goes in by OTLP comes out on standard output.
+
+use serde_json::{Value, json};
+use skopos_model::{Clock, SystemClock};
+
+use crate::harness::{Server, run};
+
+const TRACE: &str = "5b8efff798038103d269b633813fc60c";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_sent_is_shown() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]).await;
+    send(&server).await;
+    let url = server.http.clone();
+    tokio::task::spawn_blocking(move || {
+        let ask = |args: &[&str], code: i32| {
+            let output = run(&[args, &["--server", &url]].concat());
+            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{args:?}: {complaint}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+
+        let text = ask(&["query", "active_users_current"], 0);
+        assert!(text.contains("job=\"client-test\"") && text.trim_end().ends_with("  7"), "{text}");
+        let text = ask(&["query", "vector(1)", "--format", "json"], 0);
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["data"]["result"][0]["value"][1], "1");
+        ask(&["query", "no_such_metric"], 3);
+        ask(&["query", "sum("], 1);
+
+        let text = ask(&["logs", "--severity", "error", "--service", "client-test"], 0);
+        assert!(text.contains("ERROR") && text.contains("card declined"), "{text}");
+        assert!(text.contains(TRACE), "{text}");
+        assert!(!text.contains("hunter2") && text.contains("[REDACTED]"), "{text}");
+        assert!(!text.contains('\u{1b}'), "escape sequences of a log line are not obeyed: {text}");
+        ask(&["logs", "--contains", "nothing like this"], 3);
+
+        let text = ask(&["tail", "--since", "5m", "--limit", "1", "--format", "ndjson"], 0);
+        let log: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(log["service"], "client-test");
+
+        let text = ask(&["trace", TRACE], 0);
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].contains("2 spans"), "{text}");
+        assert!(lines[1].contains("client-test POST /orders"), "{text}");
+        assert!(lines[2].contains("  client-test charge ✖ declined"), "{text}");
+        let text = ask(&["trace", "--service", "client-test", "--errors"], 0);
+        assert!(text.contains(TRACE) && text.contains("2 spans"), "{text}");
+        ask(&["trace", "00000000000000000000000000000001"], 3);
+        ask(&["trace", "xyz"], 1);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_token_closes_the_server() {
+    let data = tempfile::tempdir().unwrap();
+    let server = Server::start(data.path(), &[]).await;
+    let url = server.http.clone();
+    tokio::task::spawn_blocking(move || {
+        let ask = |args: &[&str], code: i32| {
+            let output = run(&[args, &["--server", &url]].concat());
+            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{args:?}: {complaint}");
+            (String::from_utf8(output.stdout).unwrap().trim().to_owned(), complaint)
+        };
+        ask(&["query", "vector(1)"], 0);
+        let (admin, _) = ask(&["token", "create", "admin", "--scopes", "admin"], 0);
+        let admin = admin.as_str();
+        assert!(ask(&["query", "vector(1)"], 1).1.contains("401"), "closed without a token");
+        ask(&["query", "vector(1)", "--token", admin], 0);
+        let (list, _) = ask(&["token", "list", "--token", admin], 0);
+        assert!(list.contains("admin") && !list.contains(admin), "{list}");
+        let (ingest, _) =
+            ask(&["token", "create", "ci", "--scopes", "ingest", "--token", admin], 0);
+        assert!(ask(&["query", "vector(1)", "--token", &ingest], 1).1.contains("403"));
+        ask(&["token", "revoke", "ci", "--token", admin], 0);
+    })
+    .await
+    .unwrap();
+}
+
+async fn send(server: &Server) {
+    let now = SystemClock::new().now().as_nanos();
+    let at = |millis: i64| (now - millis * 1_000_000).to_string();
+    let resource = json!({"attributes": [
+        {"key": "service.name", "value": {"stringValue": "client-test"}}
+    ]});
+    let logs = json!({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": [{
+        "timeUnixNano": at(5), "severityNumber": 17, "traceId": TRACE,
+        "body": {"stringValue": "card declined \u{1b}[31m"},
+        "attributes": [{"key": "password", "value": {"stringValue": "hunter2"}}]
+    }]}]}]});
+    let spans = json!({"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": [
+        {"traceId": TRACE, "spanId": "00f067aa0ba902b7", "name": "POST /orders", "kind": 2,
+         "startTimeUnixNano": at(20), "endTimeUnixNano": at(2)},
+        {"traceId": TRACE, "spanId": "00f067aa0ba902b8", "parentSpanId": "00f067aa0ba902b7",
+         "name": "charge", "kind": 3, "startTimeUnixNano": at(15), "endTimeUnixNano": at(5),
+         "status": {"code": 2, "message": "declined"}}
+    ]}]}]});
+    let metrics = json!({"resourceMetrics": [{"resource": resource, "scopeMetrics": [{"metrics": [
+        {"name": "active_users_current", "gauge": {"dataPoints": [{"timeUnixNano": at(1), "asInt": "7"}]}}
+    ]}]}]});
+    for (path, body) in [("/v1/logs", logs), ("/v1/traces", spans), ("/v1/metrics", metrics)] {
+        assert!(server.post(path, &body).await, "{path}");
+    }
+}
