@@ -7,10 +7,12 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{BufMut, Bytes, BytesMut};
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use skopos_ingest::ContentEncoding;
@@ -53,10 +55,12 @@ impl OtlpService {
     }
 
     async fn handle(self, request: Request<Body>) -> Response<Body> {
-        let outcome = self.export(request).await;
+        // A panic costs its call, not the connection and the calls that share it.
+        let outcome = AssertUnwindSafe(self.export(request)).catch_unwind().await;
         let mut response = match outcome {
-            Ok(message) => success(&message),
-            Err(status) => status.into_http(),
+            Ok(Ok(message)) => success(&message),
+            Ok(Err(status)) => status.into_http(),
+            Err(_) => ApiError::internal("a call panicked").to_grpc().into_http(),
         };
         response.headers_mut().insert(GRPC_ACCEPT_ENCODING, ACCEPTED_ENCODINGS);
         response

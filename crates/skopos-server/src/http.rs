@@ -17,11 +17,14 @@ pub mod otlp;
 mod params;
 mod prometheus;
 
+use std::panic::AssertUnwindSafe;
+
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
+use futures_util::FutureExt;
 use http::Method;
 
 use crate::auth::{Guard, Scope};
@@ -194,7 +197,11 @@ struct Guarded {
 impl Guarded {
     async fn run(&self, request: Request, next: Next) -> Response {
         match self.guard.check(request.method(), request.uri(), request.headers()) {
-            Ok(()) => next.run(request).await,
+            // A panic costs its request, not the connection and the requests that share it.
+            Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+                Ok(response) => response,
+                Err(_) => ApiError::internal("a handler panicked").into_response(),
+            },
             Err(error) if self.scope == Scope::Ingest => {
                 let peer = otlp::peer(&request);
                 self.state.receipts.refuse(Transport::OtlpHttp, &peer, error.class.as_str());
@@ -212,4 +219,41 @@ async fn not_found() -> Response {
 async fn method_not_allowed() -> Response {
     ApiError::new(ErrorClass::MethodNotAllowed, "this path does not take this method")
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use skopos_model::SystemClock;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::Server;
+    use crate::listen::ListenAddr;
+
+    #[tokio::test]
+    async fn a_panicking_handler_is_a_500() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            data_dir: folder.path().into(),
+            http_listen: ListenAddr::any_port(),
+            otlp_grpc_listen: ListenAddr::any_port(),
+            otlp_http_listen: ListenAddr::any_port(),
+            ..Settings::defaults()
+        };
+        let telemetry = crate::telemetry::silent().unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let server = Server::start(settings, clock, telemetry).await.unwrap();
+        async fn broken() -> Response {
+            panic!("this handler is broken on purpose")
+        }
+        let routes = vec![Route::get("/broken", Scope::Read, broken)];
+        let app = router(routes, SharedState::clone(server.state()));
+        let request = Request::builder().uri("http://localhost/broken");
+        let request = request.body(axum::body::Body::empty()).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 500);
+        server.shutdown().await.unwrap();
+    }
 }

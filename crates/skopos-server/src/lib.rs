@@ -10,6 +10,32 @@
 //! - An OTLP 200 or OK means the data is durable and readable by the next query.
 //! - Every queue is bounded, every refused or dropped item is counted with reason and sender
 //!   ([`receipts`]), every task is owned and stops at shutdown.
+//! - Receiver URLs and tokens appear in no log, error or answer.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use skopos_model::SystemClock;
+//! use skopos_server::config::Settings;
+//! use skopos_server::listen::ListenAddr;
+//! use skopos_server::{Server, telemetry};
+//!
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # let folder = tempfile::tempdir()?;
+//! let settings = Settings {
+//!     data_dir: folder.path().into(),
+//!     http_listen: ListenAddr::any_port(),
+//!     otlp_grpc_listen: ListenAddr::any_port(),
+//!     otlp_http_listen: ListenAddr::any_port(),
+//!     ..Settings::defaults()
+//! };
+//! let clock = Arc::new(SystemClock::new());
+//! let server = Server::start(settings, clock, telemetry::silent()?).await?;
+//! assert_ne!(server.addresses().http.port(), 0);
+//! server.shutdown().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod admission;
 pub mod auth;

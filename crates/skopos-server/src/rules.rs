@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use skopos::metrics::{Counter, Histogram, Registry};
 use skopos_alerting::notify::{DeliveryPolicy, DeliveryQueue, DeliveryRecord};
-use skopos_alerting::rules::{RuleError, RuleSet};
+use skopos_alerting::rules::RuleSet;
 use skopos_alerting::{
     AlertView, Engine, GroupView, Loaded, NotificationSettings, SavedState,
     Settings as AlertingSettings,
@@ -281,9 +281,4 @@ impl Inner {
             }
         }
     }
-}
-
-/// Rule files with mistakes.
-pub(crate) fn rule_errors(errors: Vec<RuleError>) -> ServerError {
-    ServerError::Rules(errors)
 }

@@ -5,12 +5,12 @@
 //! new connections, answers under way finish, targets get their stale markers, rules end, the
 //! store closes. Every task is owned by [`RunningServer`] and has a name.
 
+mod serve;
+
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
 use skopos::Telemetry;
 use skopos::health::Health;
 use skopos_ingest::Limits;
@@ -20,13 +20,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::TcpIncoming;
-use tower::ServiceExt;
 
 use crate::auth::Tokens;
 use crate::config::{ConfigError, Settings, SyncSetting};
-use crate::error::ApiError;
-use crate::grpc::OtlpService;
 use crate::http;
 use crate::ingest::Ingest;
 use crate::listen::Addresses;
@@ -41,9 +37,6 @@ use crate::{ServerError, ready, telemetry};
 const DRAIN_PATIENCE: Duration = Duration::from_secs(10);
 /// How long scraping and rules may take to write their last records.
 const BACKGROUND_PATIENCE: Duration = Duration::from_secs(5);
-/// Windows that let one connection carry a large batch without waiting for each 64 KiB.
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// Starts servers.
 pub struct Server;
@@ -54,19 +47,58 @@ pub struct RunningServer {
     addresses: Addresses,
     state: SharedState,
     store: Arc<Store>,
+    tasks: Tasks,
+}
+
+/// Everything that runs, and how it is told to stop.
+#[derive(Default)]
+struct Tasks {
+    /// Stops taking connections; long answers end.
+    shutdown: CancellationToken,
     servers: Vec<(&'static str, JoinHandle<()>)>,
-    background: TaskTracker,
+    /// Stops scraping and rules.
     stop_background: CancellationToken,
+    background: TaskTracker,
+}
+
+impl Tasks {
+    /// Ends everything at once and waits until ports and store are let go.
+    async fn abort(&mut self) {
+        self.shutdown.cancel();
+        self.stop_background.cancel();
+        for (_, task) in self.servers.drain(..) {
+            task.abort();
+            // It ends as cancelled, or had ended before.
+            let _ = task.await;
+        }
+        self.background.close();
+        let _ = tokio::time::timeout(BACKGROUND_PATIENCE, self.background.wait()).await;
+    }
 }
 
 impl Server {
-    /// Starts a server and returns once it is ready.
+    /// Starts a server and returns once it is ready. When it fails nothing of it is left running.
     pub async fn start(
         settings: Settings,
         clock: Arc<dyn Clock>,
         telemetry: Telemetry,
     ) -> Result<RunningServer, ServerError> {
-        let settings = Arc::new(settings);
+        let mut tasks = Tasks::default();
+        match Self::assemble(Arc::new(settings), clock, telemetry, &mut tasks).await {
+            Ok((addresses, state, store)) => Ok(RunningServer { addresses, state, store, tasks }),
+            Err(error) => {
+                tasks.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn assemble(
+        settings: Arc<Settings>,
+        clock: Arc<dyn Clock>,
+        telemetry: Telemetry,
+        tasks: &mut Tasks,
+    ) -> Result<(Addresses, SharedState, Arc<Store>), ServerError> {
         refuse_unbuilt(&settings)?;
         let jobs = scrape_jobs(&settings)?;
         let rule_set = rules::load(&settings.rule_files)?;
@@ -79,11 +111,9 @@ impl Server {
             otlp_grpc: local_address(&grpc_listener)?,
             otlp_http: local_address(&otlp_listener)?,
         };
-        let shutdown = CancellationToken::new();
-        // A start that fails below must not leave the early answers running.
-        let early = shutdown.clone().drop_guard();
         let app = Arc::new(OnceLock::new());
-        let http_task = serve_http(http_listener, Arc::clone(&app), shutdown.clone());
+        let http_task = serve::http(http_listener, Arc::clone(&app), tasks.shutdown.clone());
+        tasks.servers.push(("http", http_task));
 
         let store = Arc::new(open_store(&settings, Arc::clone(&clock)).await?);
         let dyn_store: Arc<dyn Storage> = Arc::clone(&store) as _;
@@ -101,8 +131,6 @@ impl Server {
             Arc::clone(&receipts),
             &settings,
         );
-        let background = TaskTracker::new();
-        let stop_background = CancellationToken::new();
         let context = RuleContext {
             store: Arc::clone(&dyn_store),
             clock: Arc::clone(&clock),
@@ -112,7 +140,7 @@ impl Server {
                 .clone()
                 .unwrap_or_else(|| format!("http://{}", addresses.http)),
         };
-        let stop_rules = stop_background.child_token();
+        let stop_rules = tasks.stop_background.child_token();
         let rules =
             RulesView::restore(&settings, &rule_set, context, telemetry.registry(), stop_rules);
         let rules = Arc::new(rules.await?);
@@ -121,7 +149,7 @@ impl Server {
             health: health(&store, &rules),
             queries,
             targets: Arc::new(TargetsView::default()),
-            shutdown: shutdown.clone(),
+            shutdown: tasks.shutdown.clone(),
             store: dyn_store,
             clock,
             settings: Arc::clone(&settings),
@@ -137,14 +165,13 @@ impl Server {
         let router = http::router(http::routes(&settings), Arc::clone(&state));
         // Set once, here: nobody else has the cell.
         let _ = app.set(router.layer(state.telemetry.http_layer()));
-        let mut servers = vec![("http", http_task)];
-        servers.push(("otlp-http", serve_otlp_http(otlp_listener, Arc::clone(&state))));
-        servers.push(("otlp-grpc", serve_otlp_grpc(grpc_listener, Arc::clone(&state))));
+        tasks.servers.push(("otlp-http", serve::otlp_http(otlp_listener, Arc::clone(&state))));
+        tasks.servers.push(("otlp-grpc", serve::otlp_grpc(grpc_listener, Arc::clone(&state))));
 
         let rules = Arc::clone(&state.rules);
-        background.spawn(reload_on_hangup(Arc::clone(&rules), stop_background.clone()));
-        background.spawn(async move { rules.run().await });
-        start_scraping(jobs, &state, &addresses, &background, &stop_background)?;
+        tasks.background.spawn(reload_on_hangup(Arc::clone(&rules), tasks.stop_background.clone()));
+        tasks.background.spawn(async move { rules.run().await });
+        start_scraping(jobs, &state, &addresses, &tasks.background, &tasks.stop_background)?;
 
         state.health.mark_started();
         if let Some(path) = &settings.ready_file {
@@ -152,8 +179,7 @@ impl Server {
                 .map_err(|source| ServerError::ReadyFile { path: path.clone(), source })?;
         }
         tracing::info!(http = %addresses.http, otlp_grpc = %addresses.otlp_grpc, otlp_http = %addresses.otlp_http, "server is ready");
-        early.disarm();
-        Ok(RunningServer { addresses, state, store, servers, background, stop_background })
+        Ok((addresses, state, store))
     }
 }
 
@@ -183,16 +209,17 @@ impl RunningServer {
             let _ = std::fs::remove_file(path);
         }
         self.state.shutdown.cancel();
-        for (name, mut task) in self.servers.drain(..) {
+        for (name, mut task) in self.tasks.servers.drain(..) {
             if tokio::time::timeout(DRAIN_PATIENCE, &mut task).await.is_err() {
                 tracing::warn!(task = name, "answers under way were cut off");
                 task.abort();
             }
         }
-        self.stop_background.cancel();
-        self.background.close();
-        if tokio::time::timeout(BACKGROUND_PATIENCE, self.background.wait()).await.is_err() {
-            tracing::warn!(tasks = self.background.len(), "background tasks did not end in time");
+        self.tasks.stop_background.cancel();
+        let background = &self.tasks.background;
+        background.close();
+        if tokio::time::timeout(BACKGROUND_PATIENCE, background.wait()).await.is_err() {
+            tracing::warn!(tasks = background.len(), "background tasks did not end in time");
         }
         self.store.close().await?;
         tracing::info!("server has stopped");
@@ -200,9 +227,9 @@ impl RunningServer {
     }
 }
 
-impl Drop for RunningServer {
+impl Drop for Tasks {
     fn drop(&mut self) {
-        self.state.shutdown.cancel();
+        self.shutdown.cancel();
         self.stop_background.cancel();
         for (_, task) in &self.servers {
             task.abort();
@@ -350,78 +377,6 @@ fn health(store: &Arc<Store>, rules: &Arc<RulesView>) -> Health {
         .build()
 }
 
-/// Serves the main port: probes only until the application is there.
-fn serve_http(
-    listener: TcpListener,
-    app: Arc<OnceLock<axum::Router>>,
-    shutdown: CancellationToken,
-) -> JoinHandle<()> {
-    let starting = Health::builder()
-        .critical("store", || async { Err::<(), _>("replaying the write-ahead log") })
-        .build();
-    let answer = move |request: Request| {
-        let app = app.get().cloned();
-        let starting = starting.clone();
-        async move {
-            match app {
-                Some(app) => app.oneshot(request).await.into_response(),
-                None => answer_starting(&starting, request.uri().path()).await,
-            }
-        }
-    };
-    let service = axum::Router::new()
-        .fallback(answer)
-        .into_make_service_with_connect_info::<std::net::SocketAddr>();
-    tokio::spawn(async move {
-        let served =
-            axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, "HTTP server stopped");
-        }
-    })
-}
-
-async fn answer_starting(health: &Health, path: &str) -> Response {
-    let answer = match path {
-        "/health/live" => health.live(),
-        "/health/ready" => health.ready().await,
-        "/health/startup" => health.startup(),
-        _ => return ApiError::unavailable("the server is starting").into_response(),
-    };
-    (answer.status, [("content-type", "application/json")], answer.body).into_response()
-}
-
-fn serve_otlp_http(listener: TcpListener, state: SharedState) -> JoinHandle<()> {
-    let shutdown = state.shutdown.clone();
-    let service = http::router(http::otlp::routes(), state)
-        .into_make_service_with_connect_info::<std::net::SocketAddr>();
-    tokio::spawn(async move {
-        let served =
-            axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, "OTLP HTTP server stopped");
-        }
-    })
-}
-
-fn serve_otlp_grpc(listener: TcpListener, state: SharedState) -> JoinHandle<()> {
-    let shutdown = state.shutdown.clone();
-    let service = OtlpService::new(state);
-    tokio::spawn(async move {
-        let served = tonic::transport::Server::builder()
-            .initial_stream_window_size(STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-            .serve_with_incoming_shutdown(
-                service,
-                TcpIncoming::from(listener),
-                shutdown.cancelled_owned(),
-            );
-        if let Err(error) = served.await {
-            tracing::error!(%error, "OTLP gRPC server stopped");
-        }
-    })
-}
-
 fn start_scraping(
     jobs: Vec<ScrapeJob>,
     state: &SharedState,
@@ -454,26 +409,5 @@ fn start_scraping(
 impl From<StoreError> for ServerError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn while_it_replays_only_liveness_is_good() {
-        let health = Health::builder().critical("store", || async { Err::<(), _>("replaying") });
-        let health = health.build();
-        for (path, want) in [
-            ("/health/live", 200),
-            ("/health/ready", 503),
-            ("/health/startup", 503),
-            ("/api/v1/query", 503),
-        ] {
-            assert_eq!(answer_starting(&health, path).await.status(), want, "{path}");
-        }
-        let other = answer_starting(&health, "/api/v1/query").await;
-        assert!(other.headers().contains_key("retry-after"));
     }
 }

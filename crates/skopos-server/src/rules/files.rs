@@ -20,7 +20,7 @@ pub(crate) fn load(sources: &[String]) -> Result<RuleSet, ServerError> {
         }
     }
     let files: Vec<(&str, &str)> = texts.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    rules::load(&files).map_err(super::rule_errors)
+    rules::load(&files).map_err(ServerError::Rules)
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, ServerError> {
