@@ -26,7 +26,7 @@ pub(crate) use math::KahanSum;
 use std::collections::HashMap;
 
 use skopos_model::storage::{QueryBudget, SeriesSet};
-use skopos_model::{Labels, Sample, SampleValue};
+use skopos_model::{Labels, METRIC_NAME, Sample, SampleValue};
 
 use crate::annotations::{Annotations, Remark};
 use crate::ast::ValueType;
@@ -123,7 +123,7 @@ impl Evaluator<'_> {
             return Ok(blocks);
         }
         for block in blocks.iter_mut().filter(|b| b.drop_name) {
-            block.labels = block.labels.without_name();
+            block.labels = without_identity(&block.labels);
             block.drop_name = false;
         }
         merge_duplicates(blocks, span)
@@ -138,11 +138,12 @@ impl Evaluator<'_> {
             return Ok(blocks);
         }
         // Series that differ in more than the name stay different without it.
-        let same_name = blocks
-            .windows(2)
-            .all(|pair| pair[0].labels.metric_name() == pair[1].labels.metric_name());
+        let same_name = blocks.windows(2).all(|pair| {
+            let same = |name| pair[0].labels.get(name) == pair[1].labels.get(name);
+            IDENTITY.into_iter().all(same)
+        });
         for block in &mut blocks {
-            block.labels = block.labels.without_name();
+            block.labels = without_identity(&block.labels);
         }
         if same_name { Ok(blocks) } else { merge_duplicates(blocks, span) }
     }
@@ -211,6 +212,17 @@ impl Evaluator<'_> {
             }
         }
     }
+}
+
+/// Labels that say what a metric is: its name, and the type and unit that Prometheus can attach. A
+/// computed value is another thing, so they go.
+const IDENTITY: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+
+fn without_identity(labels: &Labels) -> Labels {
+    if IDENTITY.iter().all(|name| labels.get(name).is_none()) {
+        return labels.clone();
+    }
+    labels.filtered(|name| !IDENTITY.contains(&name))
 }
 
 fn negate(column: &mut Column) {

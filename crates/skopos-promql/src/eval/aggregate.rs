@@ -86,9 +86,10 @@ impl Evaluator<'_> {
         for group in groups {
             self.budget.check()?;
             let members: Vec<&Column> = group.members.iter().map(|i| &blocks[*i].column).collect();
+            let metric = group.members.first().map_or("", |i| blocks[*i].labels.metric_name());
             let column = match node.op {
-                AggregateOp::Sum => self.sum(&members, false, node.expr.span, grid),
-                AggregateOp::Avg => self.sum(&members, true, node.expr.span, grid),
+                AggregateOp::Sum => self.sum(&members, false, metric, node.expr.span, grid),
+                AggregateOp::Avg => self.sum(&members, true, metric, node.expr.span, grid),
                 AggregateOp::Count => count(&members, grid),
                 AggregateOp::Group => {
                     let mut column = count(&members, grid);
@@ -105,7 +106,14 @@ impl Evaluator<'_> {
     }
 
     /// `sum` and `avg`, of floats or of histograms, but not of both.
-    fn sum(&mut self, members: &[&Column], average: bool, span: Span, grid: Grid) -> Column {
+    fn sum(
+        &mut self,
+        members: &[&Column],
+        average: bool,
+        metric: &str,
+        span: Span,
+        grid: Grid,
+    ) -> Column {
         let mut column = Column::empty(grid.steps);
         if average {
             let mut means = vec![Mean::default(); grid.steps];
@@ -125,7 +133,7 @@ impl Evaluator<'_> {
         }
         if members.iter().any(|m| m.has_histograms()) {
             for i in 0..grid.steps {
-                self.sum_histograms(members, average, i, span, &mut column);
+                self.sum_histograms(members, average, metric, i, span, &mut column);
             }
         }
         column
@@ -136,6 +144,7 @@ impl Evaluator<'_> {
         &mut self,
         members: &[&Column],
         average: bool,
+        metric: &str,
         step: usize,
         span: Span,
         column: &mut Column,
@@ -164,7 +173,7 @@ impl Evaluator<'_> {
                     sum = total;
                 }
                 Err(_) => {
-                    self.note(Remark::MixedExponentialCustom { metric: "" }, span);
+                    self.note(Remark::MixedExponentialCustom { metric }, span);
                     column.remove(step);
                     return;
                 }

@@ -297,7 +297,8 @@ impl Join<'_> {
         let matching = self.matching;
         let listed = |name: &str| matching.labels.iter().any(|l| l == name);
         let drop_now = self.drops && !self.delayed;
-        let mut labels = if drop_now { many.labels.without_name() } else { many.labels.clone() };
+        let mut labels =
+            if drop_now { super::without_identity(&many.labels) } else { many.labels.clone() };
         if matching.cardinality == Cardinality::OneToOne {
             labels = if matching.on {
                 labels.filtered(listed)

@@ -7,6 +7,7 @@ use skopos_model::{Histogram, Labels, Sample, SampleValue, is_stale};
 
 use super::kernels::{self, Kernel};
 use super::{Evaluator, merge_duplicates};
+use crate::ast::RangeMode;
 use crate::error::EvalError;
 use crate::functions::RangeFn;
 use crate::plan::{Grid, Node, NodeKind, RangeNode, RangeSource, Shift};
@@ -159,6 +160,7 @@ impl Evaluator<'_> {
             let column = match range.mode {
                 None => kernels::run(&kernel, windows, samples, grid, &mut notes),
                 Some(mode) => {
+                    no_histograms(samples, mode, arg.span)?;
                     super::extended::run(&kernel, mode, windows, samples, this.params.lookback_ms)
                 }
             };
@@ -222,10 +224,22 @@ impl Evaluator<'_> {
             return Err(EvalError::execution(node.span, "expected a range vector"));
         };
         let mut blocks = Vec::new();
+        let lookback = self.params.lookback_ms;
         self.each_series(range, grid, |_, labels, drop_name, samples| {
             let windows = Windows::new(samples, range.shift, range.range_ms, grid);
             for placed in windows {
                 let window = placed.window;
+                if let Some(mode) = range.mode {
+                    no_histograms(samples, mode, node.span)?;
+                    let bounds = (window.start_ms, window.end_ms);
+                    let points = super::extended::points(samples, bounds, mode, lookback);
+                    if !points.is_empty() {
+                        let samples =
+                            points.into_iter().map(|(t, v)| Sample::float(t, v)).collect();
+                        blocks.push((labels.clone(), drop_name, samples));
+                    }
+                    continue;
+                }
                 let samples: Vec<Sample> = (0..window.times.len())
                     .map(|i| Sample { timestamp_ms: window.times[i], value: window.value(i) })
                     .collect();
@@ -282,6 +296,18 @@ impl Evaluator<'_> {
         }
         merge_duplicates(vec![Block { labels: labels.clone(), drop_name: false, column }], arg.span)
     }
+}
+
+fn no_histograms(samples: &Samples, mode: RangeMode, span: Span) -> Result<(), EvalError> {
+    if samples.histograms.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    let word = match mode {
+        RangeMode::Anchored => "anchored",
+        RangeMode::Smoothed => "smoothed",
+    };
+    let message = format!("{word} modifier does not work with native histograms");
+    Err(EvalError::execution(span, message))
 }
 
 impl Window<'_> {

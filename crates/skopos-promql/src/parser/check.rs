@@ -54,6 +54,7 @@ impl Parser<'_> {
                 self.expect_type(arg, wanted, &format!("call to function {name:?}"))?;
             }
         }
+        self.check_range_modes(func, args)?;
         if matches!(func.kind, FunctionKind::Info)
             && let Some(second) = args.get(1)
             && !matches!(second.kind, ExprKind::Vector(_))
@@ -63,6 +64,29 @@ impl Parser<'_> {
         }
         if matches!(func.kind, FunctionKind::HistogramQuantiles) && args.len() > 12 {
             return Err(self.error(name_span, "histogram_quantiles takes at most 10 quantiles"));
+        }
+        Ok(())
+    }
+
+    /// Windows with synthetic ends make sense only where ends are compared.
+    fn check_range_modes(&self, func: &'static Function, args: &[Expr]) -> Result<(), ParseError> {
+        for arg in args {
+            let ExprKind::Matrix { selector, .. } = &arg.unparenthesised().kind else { continue };
+            let (word, allowed): (_, &[&str]) = match selector.mode {
+                Some(RangeMode::Anchored) => {
+                    ("anchored", &["changes", "delta", "increase", "rate", "resets"])
+                }
+                Some(RangeMode::Smoothed) => ("smoothed", &["delta", "increase", "rate"]),
+                None => continue,
+            };
+            if !allowed.contains(&func.name) {
+                let message = format!(
+                    "{word} modifier can only be used with: {} - not with {}",
+                    allowed.join(", "),
+                    func.name
+                );
+                return Err(self.error(arg.span, message));
+            }
         }
         Ok(())
     }

@@ -101,17 +101,21 @@ pub(super) fn extrapolated(
 ) -> Option<SampleValue> {
     let all: Vec<&Arc<Histogram>> = window.histograms.iter().flatten().collect();
     let (first, last) = (*all.first()?, *all.last()?);
-    if all.iter().any(|h| h.has_custom_buckets() != first.has_custom_buckets()) {
-        notes.mixed_schemas = true;
-        return None;
-    }
     let is_counter = kernel.func != RangeFn::Delta;
     if is_counter {
         notes.not_a_counter |= all.iter().any(|h| is_gauge(h));
     } else {
         notes.not_a_gauge |= !is_gauge(first) || !is_gauge(last);
     }
-    let schema = all.iter().map(|h| h.schema).min().unwrap_or(last.schema);
+    // If the counter was reset right after the first sample, that sample says nothing about the
+    // growth since, so its buckets need not fit the others'.
+    let starts_anew = is_counter && histogram::detect_reset(all[1], first);
+    let counted = if starts_anew { &all[1..] } else { &all[..] };
+    if counted.iter().any(|h| h.has_custom_buckets() != last.has_custom_buckets()) {
+        notes.mixed_schemas = true;
+        return None;
+    }
+    let schema = counted.iter().map(|h| h.schema).min().unwrap_or(last.schema);
     let mut change = histogram::copy_to_schema(last, schema);
     let mut subtract_from = |notes: &mut Notes<'_>, h: &Histogram| {
         match histogram::sub(&change, h) {
@@ -128,14 +132,12 @@ pub(super) fn extrapolated(
             Err(_) => false,
         }
     };
-    // If the counter was reset right after the first sample, that sample says nothing about the
-    // growth since; but all of it must then come from the others, which the loop below adds.
-    if !subtract_from(notes, first) {
+    if !starts_anew && !subtract_from(notes, first) {
         notes.mixed_schemas = true;
         return None;
     }
     if is_counter {
-        for pair in all.windows(2) {
+        for pair in counted.windows(2) {
             if histogram::detect_reset(pair[1], pair[0]) {
                 let (next, combined) = histogram::add(&change, pair[0]).ok()?;
                 note_combined(
