@@ -25,7 +25,7 @@
 //! };
 //! use skopos_store::{Store, StoreConfig};
 //!
-//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! # let folder = tempfile::tempdir()?;
 //! let clock = Arc::new(SystemClock::new());
 //! let store = Store::open(StoreConfig::new(folder.path()), clock.clone())?;

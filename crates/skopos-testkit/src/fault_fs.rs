@@ -206,15 +206,22 @@ impl FaultFs {
         self.0.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes every fsync of a file wait until [`resume_syncs`](Self::resume_syncs).
-    pub fn pause_syncs(&self) {
+    /// Makes every fsync of a file wait until the guard is dropped, also by a failing test.
+    #[must_use]
+    pub fn pause_syncs(&self) -> SyncsPaused {
         self.disk().paused = true;
+        SyncsPaused(self.clone())
     }
+}
 
-    /// Lets fsyncs go on.
-    pub fn resume_syncs(&self) {
-        self.disk().paused = false;
-        self.0.resumed.notify_all();
+/// Fsyncs wait as long as this lives.
+#[derive(Debug)]
+pub struct SyncsPaused(FaultFs);
+
+impl Drop for SyncsPaused {
+    fn drop(&mut self) {
+        self.0.disk().paused = false;
+        self.0.0.resumed.notify_all();
     }
 }
 

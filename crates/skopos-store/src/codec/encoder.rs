@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Collects a frame's body and its string table.
 #[derive(Default)]
@@ -18,15 +18,20 @@ pub(crate) struct Encoder {
 /// Hashes texts with XXH3. Senders choose the texts, but the table lives for one frame and its
 /// collisions cost that sender's request alone.
 #[derive(Default)]
-struct TextHasher(Xxh3Default);
+struct TextHasher(u64);
 
 impl Hasher for TextHasher {
     fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.0 = xxh3_64_with_seed(bytes, self.0);
+    }
+
+    /// `str` ends each text with one byte, which adds nothing when texts are hashed alone.
+    fn write_u8(&mut self, byte: u8) {
+        self.0 = self.0.rotate_left(8) ^ u64::from(byte);
     }
 
     fn finish(&self) -> u64 {
-        self.0.digest()
+        self.0
     }
 }
 

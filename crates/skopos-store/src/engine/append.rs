@@ -12,7 +12,7 @@ use crate::codec;
 use crate::error::StoreError;
 use crate::head::PreparedBatch;
 use crate::wal::frame::{self, MAX_BODY_BYTES};
-use crate::wal::poison::Poison;
+use crate::wal::poison::{Poison, PoisonOnPanic};
 use crate::wal::writer::Write;
 
 /// A batch with its sender.
@@ -30,6 +30,7 @@ pub(super) fn spawn(
     alive: watch::Receiver<()>,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("skopos-append".into()).spawn(move || {
+        let _guard = PoisonOnPanic(poison.clone());
         while let Some(Request { batch, reply }) = queue.blocking_recv() {
             append(&ingest, &poison, &wal, batch, reply);
         }

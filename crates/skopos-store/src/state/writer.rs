@@ -22,7 +22,7 @@ use super::{COMMIT, LOG, SampleSink, StateMap, record, snapshot};
 use crate::error::StoreError;
 use crate::fs::Fs;
 use crate::wal::frame::{CLOSED, MAX_BODY_BYTES};
-use crate::wal::poison::Poison;
+use crate::wal::poison::{Poison, PoisonOnPanic};
 use crate::wal::segment::SegmentWriter;
 use crate::wal::writer::{LogCounters, timed_sync};
 
@@ -77,6 +77,7 @@ pub(crate) fn spawn(
     let thread = std::thread::Builder::new()
         .name("skopos-state".into())
         .spawn(move || {
+            let _guard = PoisonOnPanic(writer.setup.poison.clone());
             writer.run(receiver);
             drop(alive);
         })

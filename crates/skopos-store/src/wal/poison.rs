@@ -38,3 +38,34 @@ impl Poison {
         StoreError::Poisoned { log: self.log, cause }
     }
 }
+
+/// Poisons a log when its thread panics: nobody may believe that it still writes.
+pub(crate) struct PoisonOnPanic(pub(crate) Poison);
+
+impl Drop for PoisonOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.set("its thread has panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_cause_stays_and_a_panic_is_one() {
+        let poison = Poison::new("test log");
+        assert!(poison.check().is_ok());
+        let guard = PoisonOnPanic(poison.clone());
+        let thread = std::thread::spawn(move || {
+            let _guard = guard;
+            std::panic::resume_unwind(Box::new("silent"));
+        });
+        assert!(thread.join().is_err());
+        poison.set("later");
+        let text = poison.check().unwrap_err().to_string();
+        assert!(text.contains("test log") && text.contains("panicked"), "{text}");
+    }
+}

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::frame::CLOSED;
 use super::latency::Latency;
-use super::poison::Poison;
+use super::poison::{Poison, PoisonOnPanic};
 use super::segment::SegmentWriter;
 use super::{LogFormat, WAL};
 use crate::config::SyncPolicy;
@@ -85,6 +85,7 @@ pub(crate) fn spawn(
     let thread = std::thread::Builder::new()
         .name("skopos-wal".into())
         .spawn(move || {
+            let _guard = PoisonOnPanic(writer.setup.poison.clone());
             writer.run(&receiver);
             drop(alive);
         })

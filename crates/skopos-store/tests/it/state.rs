@@ -50,6 +50,31 @@ fn repeated_and_older_slots_change_nothing() {
     }
 }
 
+/// Replay has the commit's own rule: a frame of a slot that was committed before changes nothing.
+#[test]
+fn a_log_that_repeats_itself_says_nothing_new() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        store.commit(commit("rule", 1)).await.unwrap();
+        let delete = StateRecord { value: None, ..commit("rule", 1).records.remove(0) };
+        store.commit(without_samples(2, vec![delete])).await.unwrap();
+        store.close().await.unwrap();
+    });
+    let log = state_path("0000000001.log");
+    let frames = format::frames(&fs.read(&log).unwrap(), STATE);
+    let [first, second, closed] = &frames[..] else { panic!("{frames:?}") };
+    let repeated = [first, second, first, second, first, closed];
+    let repeated: Vec<_> = repeated.iter().map(|f| (f.version, f.kind, &*f.body)).collect();
+    fs.put(&log, format::file(STATE, 1, 1, &repeated));
+    block_on(async {
+        let store = open(&fs).unwrap();
+        assert_eq!(store.last_slot("rule").await.unwrap(), Some(2));
+        assert_eq!(store.load(StateKind::Alert).await.unwrap(), []);
+        assert_eq!(samples(&store).await.len(), 1);
+    });
+}
+
 #[test]
 fn records_apply_in_order_and_load_in_key_order() {
     let fs = FaultFs::new();
@@ -83,17 +108,15 @@ fn nobody_sees_a_commit_before_it_is_durable() {
     let fs = FaultFs::new();
     let store = std::sync::Arc::new(open(&fs).unwrap());
     block_on(async {
-        fs.pause_syncs();
+        let paused = fs.pause_syncs();
         let writes = fs.counts().writes;
         let committer = std::sync::Arc::clone(&store);
         let task = tokio::spawn(async move { committer.commit(commit("rule", 1)).await });
-        while fs.counts().writes == writes {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        }
+        eventually(|| fs.counts().writes > writes).await;
         assert_eq!(store.load(StateKind::Alert).await.unwrap(), []);
         assert_eq!(store.last_slot("rule").await.unwrap(), None);
         assert_eq!(samples(&store).await.len(), 0);
-        fs.resume_syncs();
+        drop(paused);
         task.await.unwrap().unwrap();
         assert_eq!(store.load(StateKind::Alert).await.unwrap().len(), 1);
         assert_eq!(samples(&store).await.len(), 1);

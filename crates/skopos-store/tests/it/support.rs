@@ -43,6 +43,17 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
+/// Waits until `holds`; fails after ten seconds, so that a broken store fails its test.
+pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
+    for _ in 0..10_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("did not happen within ten seconds");
+}
+
 pub(crate) fn config() -> StoreConfig {
     StoreConfig { segment_bytes: 700, ..StoreConfig::new(DATA) }
 }
