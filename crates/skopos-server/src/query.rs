@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use skopos_model::Clock;
 use skopos_model::storage::{BudgetLimit, QueryBudget, SeriesSelect, SeriesSet};
+use skopos_model::{Clock, Timestamp};
 use skopos_promql::parser::{ParseOptions, parse};
 use skopos_promql::plan::{DEFAULT_LOOKBACK_MS, EvalParams, MAX_POINTS_PER_SERIES, Plan};
 use skopos_promql::value::QueryResult;
@@ -164,11 +164,15 @@ impl QueryEngine {
         params.lookback_ms = options.lookback.map_or(DEFAULT_LOOKBACK_MS, millis);
         params.subquery_step_ms = millis(self.limits.subquery_step).max(1);
         let mut watch = Stopwatch::new(&*self.clock);
-        let plan = Plan::new(&parse(query, &ParseOptions::default())?, params)?;
-        let prepare = watch.lap();
         let read = self.begin(query, options.timeout, options.class).await?;
-        let mut timings = Timings { prepare, queued: watch.lap(), ..Timings::default() };
+        let mut timings = Timings { queued: watch.lap(), ..Timings::default() };
+        let text = query.to_owned();
         let result = read.run(async {
+            let plan = move || -> Result<Plan, QueryError> {
+                Ok(Plan::new(&parse(&text, &ParseOptions::default())?, params)?)
+            };
+            let plan = read.on_blocking_pool(plan).await??;
+            timings.prepare = watch.lap();
             let data = self.fetch(plan.selects(), read.budget()).await?;
             timings.fetch = watch.lap();
             let budget = read.budget().clone();
@@ -294,6 +298,9 @@ impl<'a> Stopwatch<'a> {
     }
 }
 
+/// Milliseconds, at most as many as lie between 1970 and the end of the time scale: times minus
+/// durations must not overflow.
 fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+    let most = Timestamp::MAX.as_millis();
+    i64::try_from(duration.as_millis()).map_or(most, |millis| millis.min(most))
 }
