@@ -270,6 +270,24 @@ async fn overload_asks_to_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_never_ends_gives_its_place_back() {
+    let server = TestServer::with(|settings| {
+        settings.request_timeout = std::time::Duration::from_millis(100);
+    })
+    .await;
+    let body = futures_util::stream::once(async { Ok::<_, std::io::Error>(vec![b' '; 16]) });
+    let body = reqwest::Body::wrap_stream(futures_util::StreamExt::chain(
+        body,
+        futures_util::stream::pending(),
+    ));
+    let request = server.client.post(server.otlp("/v1/logs"));
+    let request = request.header("content-type", "application/json").body(body);
+    assert_eq!(request.send().await.unwrap().status(), 408);
+    assert_eq!(refused(&server, "request_timeout").await, 1);
+    assert_unharmed(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_head_refuses_ingest_and_goes_on_answering() {
     let server = TestServer::with(|settings| settings.max_head_bytes = 1 << 20).await;
     let url = server.otlp("/v1/logs");

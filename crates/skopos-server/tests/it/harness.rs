@@ -11,6 +11,7 @@ use skopos_model::{LabelMatcher, SystemClock, TimeRange};
 use skopos_server::config::Settings;
 use skopos_server::listen::ListenAddr;
 use skopos_server::{RunningServer, Server, ServerError, telemetry};
+use skopos_store::StoreError;
 use skopos_store::scan::{ScanEvents, StoredLog, StoredSpan};
 use tempfile::TempDir;
 
@@ -51,7 +52,16 @@ impl TestServer {
     pub(crate) async fn reopen(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings(folder.path());
         change(&mut settings);
-        let server = start(settings).await.unwrap();
+        let server = loop {
+            match start(settings.clone()).await {
+                Ok(server) => break server,
+                // The killed one is still letting go.
+                Err(ServerError::Store(StoreError::Locked { .. })) => {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { server, client, folder }
     }
@@ -62,12 +72,9 @@ impl TestServer {
         self.folder
     }
 
-    /// Stops without any order, as a crash would; the folder stays.
-    pub(crate) async fn kill(self) -> TempDir {
-        let store = Arc::downgrade(&self.server.state().store);
+    /// Stops without any order, as a crash would; the folder stays and is let go a little later.
+    pub(crate) fn kill(self) -> TempDir {
         drop(self.server);
-        // Tasks give up their hold on the store when their abortion reaches them.
-        eventually("the store is let go", || async { store.upgrade().is_none() }).await;
         self.folder
     }
 

@@ -218,7 +218,7 @@ async fn what_was_acknowledged_is_there_after_a_crash() {
     let url = server.otlp("/v1/logs");
     let request = server.client.post(url).header("content-type", "application/json").body(body);
     assert_eq!(request.send().await.unwrap().status(), 200);
-    let folder = server.kill().await;
+    let folder = server.kill();
     let server = TestServer::reopen(folder, |_| {}).await;
     let logs = server.logs().await;
     assert_eq!(logs.len(), 1);

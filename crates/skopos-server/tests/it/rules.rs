@@ -167,7 +167,9 @@ async fn alert_state_survives_a_crash_and_nobody_is_told_twice() {
     eventually("it is settled", || async { !server.server.state().rules.deliveries().is_empty() })
         .await;
     let before = server.server.state().rules.active_alerts().remove(0);
-    let folder = server.kill().await;
+    let folder = server.kill();
+    // Down for some slots, so that there is something to be careful about.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
 
     let server = TestServer::reopen(folder, with_rules(&rules.1, Some(sink.url()))).await;
     let after = server.server.state().rules.active_alerts().remove(0);
@@ -233,7 +235,7 @@ async fn an_intent_is_delivered_after_a_crash_with_its_key() {
     let server = TestServer::with(with_rules(&rules.1, Some(sink.url()))).await;
     push(&server, 9.0).await;
     eventually("a first attempt", || async { !sink.seen().is_empty() }).await;
-    let folder = server.kill().await;
+    let folder = server.kill();
     sink.answers.lock().unwrap().clear();
     let attempts = sink.seen().len();
     let server = TestServer::reopen(folder, with_rules(&rules.1, Some(sink.url()))).await;
