@@ -101,7 +101,7 @@ async fn toggle(fleet: &Fleet, faults: &mut BTreeMap<&str, bool>, name: &'static
 /// One line: orders, errors, latency, alerts, faults.
 async fn status(fleet: &Fleet, faults: &BTreeMap<&str, bool>, started: Instant) -> String {
     let number = async |promql: &str| fleet.number(promql).await.ok().flatten();
-    let orders = number("sum(rate(orders_placed_total[30s]))").await.unwrap_or(0.0);
+    let orders = number("sum(rate(orders_placed_total[10s]))").await.unwrap_or(0.0);
     let errors = number(
         r#"sum(rate(http_requests_total{status_code=~"5.."}[1m])) / sum(rate(http_requests_total[1m]))"#,
     )
