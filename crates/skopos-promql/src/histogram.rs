@@ -6,9 +6,11 @@
 
 mod describe;
 mod quantile;
+mod sum;
 
 pub(crate) use describe::describe;
 pub(crate) use quantile::{NanRole, fraction, quantile, variance};
+pub(crate) use sum::HistogramSum;
 
 use skopos_model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use skopos_model::{BucketSpan, CounterResetHint, Histogram};
@@ -310,6 +312,28 @@ fn align(a: &Histogram, b: &Histogram) -> Result<Aligned, MixedSchemas> {
     Ok(aligned)
 }
 
+/// `h` in the layout that two aligned histograms share. It must have the layout that the left one
+/// had.
+fn conform(h: &Histogram, to: &Aligned) -> Histogram {
+    let mut out = Histogram {
+        schema: to.schema,
+        zero_threshold: to.zero_threshold,
+        custom_values: to.custom_values.clone(),
+        ..h.clone()
+    };
+    let mut sparse = Sparse::of(h);
+    if h.has_custom_buckets() {
+        rebucket(&mut sparse, &h.custom_values, &to.custom_values);
+    } else {
+        if h.zero_threshold != to.zero_threshold {
+            out.zero_count += sparse.widen_zero(h.schema, to.zero_threshold).0;
+        }
+        sparse.coarsen(h.schema, to.schema);
+    }
+    sparse.store(&mut out);
+    out
+}
+
 /// Moves buckets of custom bounds `from` to the coarser bounds `to` (a subset).
 fn rebucket(sparse: &mut Sparse, from: &[f64], to: &[f64]) {
     for (index, _) in &mut sparse.positive {
@@ -320,8 +344,7 @@ fn rebucket(sparse: &mut Sparse, from: &[f64], to: &[f64]) {
     merge_equal(&mut sparse.positive);
 }
 
-/// Multiplies by a number.
-pub(crate) fn scale(h: &Histogram, factor: f64) -> Histogram {
+fn copy_scaled(h: &Histogram, factor: f64) -> Histogram {
     let mut out = h.clone();
     let buckets = out.positive_buckets.iter_mut().chain(&mut out.negative_buckets);
     for value in buckets {
@@ -330,6 +353,12 @@ pub(crate) fn scale(h: &Histogram, factor: f64) -> Histogram {
     out.zero_count *= factor;
     out.count *= factor;
     out.sum *= factor;
+    out
+}
+
+/// Multiplies by a number.
+pub(crate) fn scale(h: &Histogram, factor: f64) -> Histogram {
+    let mut out = copy_scaled(h, factor);
     if factor < 0.0 {
         out.counter_reset_hint = CounterResetHint::Gauge;
     }

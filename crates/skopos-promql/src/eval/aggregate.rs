@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use skopos_model::{Histogram, Labels, METRIC_NAME};
 
-use super::kernels::HintsSeen;
 use super::math::{Deviation, KahanSum, Mean, quantile};
 use super::{Evaluator, merge_duplicates};
 use crate::annotations::Remark;
 use crate::ast::AggregateOp;
 use crate::error::EvalError;
-use crate::histogram;
+use crate::histogram::{self, HistogramSum};
 use crate::plan::{AggregateNode, Grid, Node, NodeKind};
 use crate::span::Span;
 use crate::value::{Block, Cell, Column};
@@ -159,32 +158,23 @@ impl Evaluator<'_> {
             column.remove(step);
             return;
         }
-        let mut sum = Histogram::clone(first);
-        let mut hints = HintsSeen::default();
-        hints.see(&sum);
+        let mut sum = HistogramSum::starting_at(first);
         for next in rest {
-            hints.see(next);
-            match histogram::add(&sum, next) {
-                Ok((total, notes)) => {
-                    if notes.reconciled {
-                        let operation = "aggregation";
-                        self.note(Remark::CustomBucketsReconciled { operation }, span);
-                    }
-                    sum = total;
-                }
-                Err(_) => {
-                    self.note(Remark::MixedExponentialCustom { metric }, span);
-                    column.remove(step);
-                    return;
-                }
+            if sum.add(next).is_err() {
+                self.note(Remark::MixedExponentialCustom { metric }, span);
+                column.remove(step);
+                return;
             }
         }
-        if hints.collide() {
-            self.note(Remark::CounterResetCollision { operation: "aggregation" }, span);
+        let operation = "aggregation";
+        if sum.reconciled {
+            self.note(Remark::CustomBucketsReconciled { operation }, span);
         }
-        if average {
-            sum = histogram::divide(&sum, histograms.len() as f64);
+        if sum.hints_collide() {
+            self.note(Remark::CounterResetCollision { operation }, span);
         }
+        let all = histograms.iter().map(|h| &***h);
+        let sum = if average { sum.mean(all) } else { sum.sum() };
         column.set_histogram(step, Arc::new(histogram::compact(sum)));
     }
 
@@ -248,36 +238,47 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Block>, EvalError> {
         let label = text_param(node.param.as_ref(), span)?;
         let blocks = self.vector(&node.expr, grid)?;
-        let mut grouping = node.grouping.clone();
-        if !node.without {
-            grouping.push(label.clone());
-        }
+        // The label counted by is set last, so it plays no part in grouping.
         let mut out: Vec<Block> = Vec::new();
-        let mut index: HashMap<Labels, usize> = HashMap::new();
+        let mut groups: HashMap<Labels, usize> = HashMap::new();
+        let mut floats: HashMap<(usize, u64), usize> = HashMap::new();
+        let mut texts: HashMap<(usize, String), usize> = HashMap::new();
         for block in &blocks {
+            self.budget.check()?;
+            let base = group_labels(&block.labels, node.without, &node.grouping).without(&label);
+            let next = groups.len();
+            let group = *groups.entry(base.clone()).or_insert(next);
             for i in block.column.present.ones() {
-                let value = match block.column.cell(i) {
-                    Some(Cell::Float(value)) => crate::format::format_plain(value),
-                    Some(Cell::Histogram(h)) => histogram::describe(h),
-                    None => continue,
+                let known = match block.column.cell(i) {
+                    Some(Cell::Float(value)) => floats.get(&(group, value.to_bits())).copied(),
+                    _ => None,
                 };
-                let mut labels = block.labels.to_builder();
-                labels.set(&label, &value);
-                let with_value = labels.build();
-                let mut kept = group_labels(&with_value, node.without, &grouping);
-                if node.without && grouping.contains(&label) {
-                    let mut labels = kept.to_builder();
-                    labels.set(&label, &value);
-                    kept = labels.build();
-                }
-                let at = match index.get(&kept) {
-                    Some(at) => *at,
+                let at = match known {
+                    Some(at) => at,
                     None => {
-                        self.charge(1, grid)?;
-                        let column = Column::empty(grid.steps);
-                        out.push(Block { labels: kept.clone(), drop_name: false, column });
-                        index.insert(kept, out.len() - 1);
-                        out.len() - 1
+                        let text = match block.column.cell(i) {
+                            Some(Cell::Float(value)) => crate::format::format_plain(value),
+                            Some(Cell::Histogram(h)) => histogram::describe(h),
+                            None => continue,
+                        };
+                        // Different bits can read the same, such as those of NaNs.
+                        let at = match texts.get(&(group, text.clone())) {
+                            Some(at) => *at,
+                            None => {
+                                self.charge(1, grid)?;
+                                let mut labels = base.to_builder();
+                                labels.set(&label, &text);
+                                let column = Column::empty(grid.steps);
+                                let labels = labels.build();
+                                out.push(Block { labels, drop_name: false, column });
+                                texts.insert((group, text), out.len() - 1);
+                                out.len() - 1
+                            }
+                        };
+                        if let Some(Cell::Float(value)) = block.column.cell(i) {
+                            floats.insert((group, value.to_bits()), at);
+                        }
+                        at
                     }
                 };
                 let column = &mut out[at].column;

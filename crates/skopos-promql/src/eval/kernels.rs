@@ -14,8 +14,6 @@ use crate::plan::Grid;
 use crate::span::Span;
 use crate::value::Column;
 
-pub(super) use natives::HintsSeen;
-
 /// A range function with its range and scalar arguments.
 pub(super) struct Kernel<'a> {
     pub(super) func: RangeFn,

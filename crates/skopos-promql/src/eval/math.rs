@@ -24,6 +24,11 @@ impl KahanSum {
         self.sum = total;
     }
 
+    /// The plain sum and the error beside it.
+    pub(crate) fn parts(self) -> (f64, f64) {
+        (self.sum, self.error)
+    }
+
     /// Adds another sum, errors included.
     pub(crate) fn merge(&mut self, other: KahanSum) {
         self.add(other.sum);

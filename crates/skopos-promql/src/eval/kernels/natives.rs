@@ -8,7 +8,7 @@ use super::super::range::Window;
 use super::floats::{Extrapolation, extrapolate, is_change};
 use super::{Kernel, Notes};
 use crate::functions::RangeFn;
-use crate::histogram::{self, CombineNotes};
+use crate::histogram::{self, CombineNotes, HistogramSum};
 
 /// How often the value changes; a change between float and histogram counts.
 pub(super) fn changes(window: &Window<'_>) -> f64 {
@@ -170,48 +170,20 @@ pub(super) fn total(
     notes: &mut Notes<'_>,
 ) -> Option<SampleValue> {
     let mut all = window.histograms.iter().flatten();
-    let mut sum = Histogram::clone(all.next()?);
-    let mut hints = HintsSeen::default();
-    hints.see(&sum);
+    let mut sum = HistogramSum::starting_at(all.next()?);
     for next in all {
-        hints.see(next);
-        match histogram::add(&sum, next) {
-            Ok((total, combined)) => {
-                if combined.reconciled {
-                    notes.reconciled = Some("aggregation");
-                }
-                sum = total;
-            }
-            Err(_) => {
-                notes.mixed_schemas = true;
-                return None;
-            }
+        if sum.add(next).is_err() {
+            notes.mixed_schemas = true;
+            return None;
         }
     }
-    if hints.collide() {
+    if sum.reconciled {
+        notes.reconciled = Some("aggregation");
+    }
+    if sum.hints_collide() {
         notes.collision = Some("aggregation");
     }
-    if average {
-        sum = histogram::divide(&sum, window.times.len() as f64);
-    }
-    Some(SampleValue::Histogram(Arc::new(histogram::compact(sum))))
-}
-
-/// Which reset hints occurred among histograms that are added up.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HintsSeen {
-    reset: bool,
-    not_reset: bool,
-}
-
-impl HintsSeen {
-    pub(crate) fn see(&mut self, h: &Histogram) {
-        self.reset |= h.counter_reset_hint == CounterResetHint::CounterReset;
-        self.not_reset |= h.counter_reset_hint == CounterResetHint::NotCounterReset;
-    }
-
-    /// Whether some say "reset" and others "not reset".
-    pub(crate) fn collide(self) -> bool {
-        self.reset && self.not_reset
-    }
+    let all = window.histograms.iter().flatten().map(|h| &**h);
+    let total = if average { sum.mean(all) } else { sum.sum() };
+    Some(SampleValue::Histogram(Arc::new(histogram::compact(total))))
 }
