@@ -160,9 +160,11 @@ impl Evaluator<'_> {
     /// A scalar at every step.
     fn scalar(&mut self, node: &Node, grid: Grid) -> Result<Vec<f64>, EvalError> {
         if node.invariant && grid.steps > 1 {
+            self.charge(1, grid)?;
             let first = self.scalar(node, grid.first())?;
             return Ok(vec![first.first().copied().unwrap_or(f64::NAN); grid.steps]);
         }
+        self.charge(1, grid)?;
         match &node.kind {
             NodeKind::Number(value) => Ok(vec![*value; grid.steps]),
             NodeKind::Negate(inner) => {

@@ -31,6 +31,16 @@ pub fn format_general(value: f64) -> String {
     with_exponent(value)
 }
 
+/// A number with two significant digits, as Go's `%.2g` prints it.
+pub(crate) fn format_two_digits(value: f64) -> String {
+    if !value.is_finite() || value == 0.0 {
+        return format_plain(value);
+    }
+    let rounded: f64 = format!("{value:.1e}").parse().unwrap_or(value);
+    let magnitude = rounded.abs();
+    if (1e-4..100.0).contains(&magnitude) { format_plain(rounded) } else { with_exponent(rounded) }
+}
+
 /// A number as OpenMetrics has label values of numbers: like `%g`, but whole numbers end in `.0`.
 pub fn format_openmetrics(value: f64) -> String {
     let mut text = format_general(value);
@@ -104,6 +114,9 @@ mod tests {
             [(1e6, "1e+06"), (999_999.0, "999999"), (0.00001, "1e-05"), (2.5, "2.5")]
         {
             assert_eq!(format_general(value), want);
+        }
+        for (value, want) in [(123.0, "1.2e+02"), (12.34, "12"), (0.0456, "0.046"), (2.0, "2")] {
+            assert_eq!(format_two_digits(value), want);
         }
         for (value, want) in [(0.0, "0.0"), (1.0, "1.0"), (0.25, "0.25"), (1e7, "1e+07")] {
             assert_eq!(format_openmetrics(value), want);

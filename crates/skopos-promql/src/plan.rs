@@ -16,6 +16,10 @@ use crate::span::Span;
 /// Most points per series that Prometheus' API answers.
 pub const MAX_POINTS_PER_SERIES: u64 = 11_000;
 
+/// Most steps of any query or subquery, whatever the host allows: one column must at least fit
+/// memory.
+pub(crate) const MAX_STEPS: u64 = 50_000_000;
+
 /// When and how a query is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EvalParams {
@@ -84,8 +88,7 @@ impl EvalParams {
         if self.step_ms < 0 || (self.step_ms == 0 && self.start_ms != self.end_ms) {
             return Err(PlanError::BadStep);
         }
-        // One column must at least fit memory; hosts set tighter limits.
-        self.check_points(50_000_000)
+        self.check_points(MAX_STEPS)
     }
 
     pub(crate) fn grid(&self) -> Grid {

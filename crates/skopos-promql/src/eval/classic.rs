@@ -1,14 +1,14 @@
 //! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction`, over classic buckets and
 //! native histograms alike.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use skopos_model::{Histogram, Labels};
+use skopos_model::{Histogram, Labels, Timestamp};
 
 use super::{Evaluator, merge_duplicates};
 use crate::annotations::Remark;
 use crate::error::EvalError;
-use crate::format::format_openmetrics;
+use crate::format::{format_general, format_openmetrics, format_two_digits};
 use crate::histogram::{self, NanRole};
 use crate::plan::{Grid, Node};
 use crate::span::Span;
@@ -77,7 +77,7 @@ impl Evaluator<'_> {
         for (i, block) in blocks.iter().enumerate() {
             let has_histograms = block.column.has_histograms();
             let has_floats = block.column.present.ones().any(|s| block.column.float(s).is_some());
-            let mut add = |labels: Labels| -> usize {
+            let mut add = |families: &mut Vec<Family>, labels: Labels| -> usize {
                 *index.entry(labels.clone()).or_insert_with(|| {
                     families.push(Family {
                         labels,
@@ -89,31 +89,21 @@ impl Evaluator<'_> {
                 })
             };
             if has_histograms {
-                let at = add(block.labels.clone());
+                let at = add(&mut families, block.labels.clone());
                 families[at].natives.push(i);
             }
-            if has_floats {
-                let value = block.labels.value(BUCKET_LABEL);
-                match parse_bound(value) {
-                    Some(bound) => {
-                        let mut add = |labels: Labels| -> usize {
-                            *index.entry(labels.clone()).or_insert_with(|| {
-                                families.push(Family {
-                                    labels,
-                                    drop_name: block.drop_name,
-                                    buckets: Vec::new(),
-                                    natives: Vec::new(),
-                                });
-                                families.len() - 1
-                            })
-                        };
-                        let at = add(block.labels.without(BUCKET_LABEL));
-                        families[at].buckets.push((bound, i));
-                    }
-                    None => {
-                        let metric = block.labels.metric_name();
-                        self.note(Remark::BadBucketLabel { metric, value }, span);
-                    }
+            if !has_floats {
+                continue;
+            }
+            let value = block.labels.value(BUCKET_LABEL);
+            match parse_bound(value) {
+                Some(bound) => {
+                    let at = add(&mut families, block.labels.without(BUCKET_LABEL));
+                    families[at].buckets.push((bound, i));
+                }
+                None => {
+                    let metric = block.labels.metric_name();
+                    self.note(Remark::BadBucketLabel { metric, value }, span);
                 }
             }
         }
@@ -139,15 +129,20 @@ impl Evaluator<'_> {
         let mut out = Vec::new();
         let mut index: HashMap<(Labels, usize, u64), usize> = HashMap::new();
         let mut failure = None;
+        let mut mended: BTreeMap<String, Mended> = BTreeMap::new();
         self.each_histogram(arg, grid, |this, family, step, shape| {
             let metric = family.labels.metric_name();
             let (buckets, native) = match shape {
                 Shape::Native(native) => (None, Some(native)),
                 Shape::Classic(raw) => {
-                    let (buckets, forced) = clean(raw);
-                    if forced {
-                        let detail = "";
-                        this.note(Remark::ForcedMonotonicity { metric, detail }, arg.span);
+                    let (buckets, found) = clean(raw);
+                    if let Some(mut found) = found {
+                        (found.first_ms, found.last_ms) = (grid.time(step), grid.time(step));
+                        let earlier = mended.entry(metric.to_owned()).or_insert(Mended {
+                            samples: 0,
+                            ..found
+                        });
+                        earlier.merge(found);
                     }
                     (Some(buckets), None)
                 }
@@ -197,6 +192,10 @@ impl Evaluator<'_> {
                 out[at].column.set(step, value);
             }
         })?;
+        for (metric, mended) in &mended {
+            let detail = &mended.describe();
+            self.note(Remark::ForcedMonotonicity { metric, detail }, arg.span);
+        }
         if let Some(message) = failure {
             return Err(EvalError::execution(span, message));
         }
@@ -252,9 +251,53 @@ fn parse_bound(text: &str) -> Option<f64> {
     }
 }
 
-/// Merges buckets of the same bound and makes counts grow with the bound. Says whether a real
-/// decrease (not just rounding) had to be mended.
-fn clean(raw: Vec<(f64, f64)>) -> (Vec<(f64, f64)>, bool) {
+/// What had to be mended in the buckets of one metric.
+#[derive(Clone, Copy, Debug)]
+struct Mended {
+    min_bound: f64,
+    max_bound: f64,
+    max_difference: f64,
+    samples: u64,
+    first_ms: i64,
+    last_ms: i64,
+}
+
+impl Mended {
+    fn merge(&mut self, other: Mended) {
+        self.min_bound = self.min_bound.min(other.min_bound);
+        self.max_bound = self.max_bound.max(other.max_bound);
+        self.max_difference = self.max_difference.max(other.max_difference);
+        self.samples += other.samples;
+        self.first_ms = self.first_ms.min(other.first_ms);
+        self.last_ms = self.last_ms.max(other.last_ms);
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+            format_general(self.min_bound),
+            format_general(self.max_bound),
+            format_two_digits(self.max_difference),
+            self.samples,
+            rfc3339(self.first_ms),
+            rfc3339(self.last_ms)
+        )
+    }
+}
+
+/// A time in UTC without superfluous fractions.
+fn rfc3339(ms: i64) -> String {
+    let text = Timestamp::from_millis(ms).to_string();
+    match text.trim_end_matches('Z').split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|b| b == b'0') => format!("{whole}Z"),
+        Some((whole, fraction)) => format!("{whole}.{}Z", fraction.trim_end_matches('0')),
+        None => text,
+    }
+}
+
+/// Merges buckets of the same bound and makes counts grow with the bound. Says which real
+/// decreases (not just rounding) had to be mended.
+fn clean(raw: Vec<(f64, f64)>) -> (Vec<(f64, f64)>, Option<Mended>) {
     let mut buckets: Vec<(f64, f64)> = Vec::with_capacity(raw.len());
     for (bound, count) in raw {
         match buckets.last_mut() {
@@ -262,23 +305,33 @@ fn clean(raw: Vec<(f64, f64)>) -> (Vec<(f64, f64)>, bool) {
             _ => buckets.push((bound, count)),
         }
     }
-    let has_top = buckets.last().is_some_and(|(bound, _)| *bound == f64::INFINITY);
-    let mut forced = false;
-    if !has_top {
-        return (buckets, false);
+    let mut mended: Option<Mended> = None;
+    if buckets.last().is_none_or(|(bound, _)| *bound != f64::INFINITY) {
+        return (buckets, None);
     }
     let mut before = buckets.first().map_or(0.0, |b| b.1);
-    for (_, count) in buckets.iter_mut().skip(1) {
+    for (bound, count) in buckets.iter_mut().skip(1) {
         if nearly_equal(before, *count) {
             *count = before;
         } else if *count < before {
+            let here = Mended {
+                min_bound: *bound,
+                max_bound: *bound,
+                max_difference: before - *count,
+                samples: 1,
+                first_ms: i64::MAX,
+                last_ms: i64::MIN,
+            };
+            match &mut mended {
+                Some(mended) => mended.merge(Mended { samples: 0, ..here }),
+                None => mended = Some(here),
+            }
             *count = before;
-            forced = true;
         } else {
             before = *count;
         }
     }
-    (buckets, forced)
+    (buckets, mended)
 }
 
 fn nearly_equal(a: f64, b: f64) -> bool {

@@ -166,6 +166,9 @@ impl Lowering {
         };
         let shift = self.shift(&subquery.offset, &subquery.at)?;
         let inner_grid = grid.subquery(shift, range_ms, step_ms);
+        if inner_grid.steps as u64 > MAX_STEPS {
+            return Err(PlanError::TooManyPoints { limit: MAX_STEPS });
+        }
         let node = self.lower(&subquery.expr, inner_grid)?;
         let source = RangeSource::Subquery { node, step_ms };
         let range = RangeNode { source, range_ms, shift, mode: None };

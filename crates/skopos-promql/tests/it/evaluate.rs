@@ -231,3 +231,41 @@ fn matching_fails_only_where_both_duplicates_are_present() {
         run_with(&clash, query, EvalParams::instant(0), &QueryBudget::unlimited()).unwrap_err();
     assert!(error.to_string().contains("found duplicate series for the match group"), "{error}");
 }
+
+#[test]
+fn plans_and_trees_can_cross_threads() {
+    fn check<T: Send + Sync + 'static>() {}
+    check::<Plan>();
+    check::<QueryResult>();
+    check::<EvalError>();
+    check::<skopos_promql::Expr>();
+    check::<skopos_promql::ParseError>();
+}
+
+#[test]
+fn the_longest_and_deepest_queries_fit_a_small_stack() {
+    let data = vec![series("up", &[], &[(0, 1.0)])];
+    let chain = format!("up{}", " + up".repeat(1_000));
+    let value = |query: &str| match run(&data, query, EvalParams::instant(0)).value {
+        Value::Vector(vector) => vector[0].value.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(value(&chain), SampleValue::Float(1_001.0));
+    let deep = format!("{}up{}", "abs(".repeat(120), ")".repeat(120));
+    assert_eq!(value(&deep), SampleValue::Float(1.0));
+}
+
+#[test]
+fn endless_subqueries_are_refused_or_stopped() {
+    let expr = parse("vector(1)[290y:1ms]", &ParseOptions::all()).unwrap();
+    assert!(matches!(
+        Plan::new(&expr, EvalParams::instant(0)),
+        Err(PlanError::TooManyPoints { .. })
+    ));
+    let clock = Arc::new(SystemClock::new());
+    let limit = BudgetLimit { timeout: None, max_samples: 100, max_bytes: 1 << 20 };
+    let query = "count_over_time((vector(1) + time())[1000s:1ms])";
+    let result =
+        run_with(&Vec::new(), query, EvalParams::instant(0), &QueryBudget::new(limit, clock));
+    assert!(matches!(result, Err(EvalError::Budget(_))), "{result:?}");
+}
