@@ -245,20 +245,14 @@ async fn overload_asks_to_come_back() {
         .body(body);
     let slow = tokio::spawn(slow.send());
     let url = server.otlp("/v1/logs");
-    crate::harness::eventually("overload is answered by 503", || {
-        let body = logs_request("x").encode_to_vec();
-        let request = server.client.post(&url).header("content-type", "application/x-protobuf");
-        async move {
-            let response = request.body(body).send().await.unwrap();
-            if response.status() == 200 {
-                return false;
-            }
-            assert_eq!(response.status(), 503);
-            assert_eq!(response.headers()["retry-after"], "1");
-            true
-        }
+    crate::harness::eventually("the place is taken", || async {
+        server.get_text("/metrics").await.contains("skopos_ingest_requests_in_flight 1")
     })
     .await;
+    let request = server.client.post(&url).header("content-type", "application/x-protobuf");
+    let response = request.body(logs_request("x").encode_to_vec()).send().await.unwrap();
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "1");
     let got = crate::grpc_raw::call(&server, crate::grpc_raw::LOGS, &[], &[0; 5]).await;
     assert_eq!(got, 14, "UNAVAILABLE");
     slow.abort();
