@@ -44,21 +44,6 @@ impl DeltaSums {
         }
         (before - samples.len()) as u64
     }
-
-    /// Learns from stored samples where the sum stands.
-    pub(crate) fn restore(&self, labels: &Labels, samples: &[Sample]) {
-        let newest = samples
-            .iter()
-            .filter(|sample| !sample.value.is_stale())
-            .max_by_key(|sample| sample.timestamp_ms);
-        let Some(newest) = newest else { return };
-        let mut sums = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match sums.get_mut(labels) {
-            Some(sum) if sum.timestamp_ms >= newest.timestamp_ms => {}
-            Some(sum) => *sum = newest.clone(),
-            None => drop(sums.insert(labels.clone(), newest.clone())),
-        }
-    }
 }
 
 /// The sum of two values. When they cannot be added (a number and a histogram, other bucket
@@ -181,11 +166,6 @@ mod tests {
 
     #[test]
     fn sums_go_on_after_a_restart() {
-        let sums = DeltaSums::default();
-        sums.restore(&labels(), &[Sample::float(10, 5.0), Sample::float(20, 9.0)]);
-        sums.restore(&labels(), &[Sample::float(10, 5.0)]);
-        assert_eq!(accumulate(&sums, &[(30, 1.0)]), (vec![(30, 10.0)], 0));
-
         let stored = DeltaSums::default();
         let mut samples = vec![Sample::float(30, 1.0)];
         stored.accumulate(&labels(), &mut samples, || Some(Sample::float(20, 9.0)));

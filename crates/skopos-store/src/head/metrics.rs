@@ -14,7 +14,7 @@ use skopos_model::storage::{
     MetricMetadata, QueryBudget, SelectedSeries, SeriesExemplars, SeriesSelect, SeriesSet,
     StorageError,
 };
-use skopos_model::{Labels, Metadata, MetricBatch, Sample, SeriesId, Temporality};
+use skopos_model::{Labels, Metadata, MetricBatch, Sample, SeriesId};
 
 use super::delta::DeltaSums;
 use super::order::{LabelOrder, Picked};
@@ -107,9 +107,6 @@ impl MetricHead {
             change += series.append(&samples.samples, self.chunk_samples);
             if !samples.exemplars.is_empty() {
                 change += series.add_exemplars(samples.exemplars, self.exemplars_per_series);
-            }
-            if samples.temporality == Temporality::Delta {
-                self.deltas.restore(&samples.labels, &samples.samples);
             }
         }
         drop(index);

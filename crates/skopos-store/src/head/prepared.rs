@@ -20,8 +20,8 @@ pub struct Prepared {
 #[derive(Clone, Debug, PartialEq)]
 pub enum PreparedBatch {
     /// Samples, all cumulative. [`Temporality::Delta`](skopos_model::Temporality::Delta) on a
-    /// series here means only "the sender counts in deltas": the values are sums already, and
-    /// replay uses the mark to go on adding where the sums stopped.
+    /// series here means only "the sender counts in deltas": the values are sums already, and the
+    /// newest of them is where the adding goes on after a replay.
     Metrics(MetricBatch),
     /// Log records. The n-th record, counted through all groups in order, has the id
     /// `EventId::new(record.time, first_sequence + n)`.
