@@ -6,11 +6,15 @@
 
 mod describe;
 mod quantile;
+mod reset;
 mod sum;
+mod trim;
 
 pub(crate) use describe::describe;
 pub(crate) use quantile::{NanRole, fraction, quantile, variance};
+pub(crate) use reset::detect_reset;
 pub(crate) use sum::HistogramSum;
+pub(crate) use trim::trim;
 
 use skopos_model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use skopos_model::{BucketSpan, CounterResetHint, Histogram};
@@ -398,99 +402,6 @@ pub(crate) fn equals(a: &Histogram, b: &Histogram) -> bool {
         && same(a.zero_count, b.zero_count)
         && a.custom_values == b.custom_values
         && sides(a) == sides(b)
-}
-
-/// Whether the counter was reset between `previous` and `current`.
-pub(crate) fn detect_reset(current: &Histogram, previous: &Histogram) -> bool {
-    match current.counter_reset_hint {
-        CounterResetHint::CounterReset => return true,
-        CounterResetHint::NotCounterReset => return false,
-        CounterResetHint::Unknown | CounterResetHint::Gauge => {}
-    }
-    if current.count < previous.count
-        || current.has_custom_buckets() != previous.has_custom_buckets()
-    {
-        return true;
-    }
-    if !current.has_custom_buckets() {
-        // A finer schema or a narrower zero bucket can only come from a restart.
-        if current.schema > previous.schema || current.zero_threshold < previous.zero_threshold {
-            return true;
-        }
-    }
-    let Ok(pair) = align(current, previous) else { return true };
-    let widened = !current.has_custom_buckets() && pair.zero_threshold != current.zero_threshold;
-    widened
-        || pair.left_zero < pair.right_zero
-        || shrank(&pair.left.positive, &pair.right.positive)
-        || shrank(&pair.left.negative, &pair.right.negative)
-}
-
-/// Whether any bucket of `current` is below that of `previous`.
-fn shrank(current: &[(i32, f64)], previous: &[(i32, f64)]) -> bool {
-    let now = |index: i32| {
-        current.binary_search_by_key(&index, |(i, _)| *i).map_or(0.0, |at| current[at].1)
-    };
-    previous.iter().any(|(index, count)| now(*index) < *count)
-        || current.iter().any(|(_, count)| *count < 0.0)
-}
-
-/// The histogram without observations above (`keep_lower`) or below `bound`; buckets that hold it
-/// are split as quantiles interpolate.
-pub(crate) fn trim(h: &Histogram, bound: f64, keep_lower: bool) -> Histogram {
-    let mut out = h.clone();
-    let mut sparse = Sparse::of(h);
-    let (no_positive, no_negative) = (
-        sparse.positive.iter().all(|(_, c)| *c == 0.0),
-        sparse.negative.iter().all(|(_, c)| *c == 0.0),
-    );
-    let mut sum = 0.0;
-    let mut kept = |bucket: Bucket| -> f64 {
-        let (count, part_sum) = quantile::split(h, bucket, bound, keep_lower);
-        sum += part_sum;
-        count
-    };
-    if bound.is_nan() {
-        let mut empty = Histogram { counter_reset_hint: h.counter_reset_hint, ..h.clone() };
-        Sparse::default().store(&mut empty);
-        (empty.count, empty.sum, empty.zero_count) = (0.0, f64::NAN, 0.0);
-        return empty;
-    }
-    if h.has_custom_buckets() {
-        for (index, count) in &mut sparse.positive {
-            let at = |i: i32| usize::try_from(i).ok().and_then(|i| h.custom_values.get(i).copied());
-            let lower = if *index <= 0 {
-                f64::NEG_INFINITY
-            } else {
-                at(*index - 1).unwrap_or(f64::INFINITY)
-            };
-            let upper = at(*index).unwrap_or(f64::INFINITY);
-            *count = kept(Bucket { lower, upper, count: *count, is_zero: false });
-        }
-    } else {
-        for (index, count) in &mut sparse.negative {
-            let (small, large) = exponential_bounds(*index, h.schema);
-            *count = kept(Bucket { lower: -large, upper: -small, count: *count, is_zero: false });
-        }
-        for (index, count) in &mut sparse.positive {
-            let (lower, upper) = exponential_bounds(*index, h.schema);
-            *count = kept(Bucket { lower, upper, count: *count, is_zero: false });
-        }
-        let (mut lower, mut upper) = (-h.zero_threshold, h.zero_threshold);
-        if no_negative && !no_positive {
-            lower = 0.0;
-        } else if no_positive && !no_negative {
-            upper = 0.0;
-        }
-        out.zero_count = kept(Bucket { lower, upper, count: h.zero_count, is_zero: true });
-    }
-    out.count = out.zero_count
-        + sparse.positive.iter().chain(&sparse.negative).map(|(_, count)| count).sum::<f64>();
-    let total: f64 = buckets(h).iter().map(|b| b.count).sum();
-    // Untouched histograms keep their exact sum; others get the estimate.
-    out.sum = if (out.count - total).abs() <= 1e-12 * total.abs() { h.sum } else { sum };
-    sparse.store(&mut out);
-    out
 }
 
 /// The upper bounds of a histogram with custom buckets made from classic buckets.

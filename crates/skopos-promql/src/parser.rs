@@ -3,8 +3,10 @@
 //! It accepts Prometheus 3's language and checks types as it goes, so that an [`Expr`] is always
 //! well typed. Depth is bounded ([`MAX_DEPTH`]): no input overflows the stack.
 
+mod aggregate;
 mod check;
 mod duration;
+mod operator;
 mod selector;
 
 use crate::ast::*;
@@ -220,140 +222,6 @@ impl<'q> Parser<'q> {
         Ok(lhs)
     }
 
-    fn binary_op(&self) -> Option<BinaryOp> {
-        let op = match &self.peek().tok {
-            Tok::Sym(symbol) => match *symbol {
-                "+" => BinaryOp::Add,
-                "-" => BinaryOp::Sub,
-                "*" => BinaryOp::Mul,
-                "/" => BinaryOp::Div,
-                "%" => BinaryOp::Mod,
-                "^" => BinaryOp::Pow,
-                "==" => BinaryOp::Equal,
-                "!=" => BinaryOp::NotEqual,
-                "<" => BinaryOp::Less,
-                "<=" => BinaryOp::LessEqual,
-                ">" => BinaryOp::Greater,
-                ">=" => BinaryOp::GreaterEqual,
-                "</" => BinaryOp::TrimUpper,
-                ">/" => BinaryOp::TrimLower,
-                _ => return None,
-            },
-            Tok::Word => match self.keyword()?.as_str() {
-                "and" => BinaryOp::And,
-                "or" => BinaryOp::Or,
-                "unless" => BinaryOp::Unless,
-                "atan2" => BinaryOp::Atan2,
-                _ => return None,
-            },
-            _ => return None,
-        };
-        Some(op)
-    }
-
-    /// `bool`, `on`/`ignoring`, `group_left`/`group_right`, `fill…`.
-    fn binary_modifiers(&mut self, op: BinaryOp) -> Result<(bool, VectorMatching), ParseError> {
-        let mut matching = VectorMatching::default();
-        if op.is_set() {
-            matching.cardinality = Cardinality::ManyToMany;
-        }
-        let mut return_bool = false;
-        if self.is_keyword("bool") {
-            let span = self.bump().span;
-            if !op.is_comparison() {
-                let message = "bool modifier can only be used on comparison operators";
-                return Err(self.error(span, message));
-            }
-            return_bool = true;
-        }
-        if self.is_keyword("on") || self.is_keyword("ignoring") {
-            matching.on = self.is_keyword("on");
-            self.bump();
-            matching.labels = self.label_list()?;
-            if self.is_keyword("group_left") || self.is_keyword("group_right") {
-                let left = self.is_keyword("group_left");
-                let span = self.bump().span;
-                if op.is_set() {
-                    let message = format!("no grouping allowed for {:?} operation", op.as_str());
-                    return Err(self.error(span, message));
-                }
-                matching.cardinality =
-                    if left { Cardinality::ManyToOne } else { Cardinality::OneToMany };
-                if self.is_sym("(") && self.is_label_list_ahead() {
-                    matching.include = self.label_list()?;
-                }
-                let doubled = matching.include.iter().find(|l| matching.labels.contains(l));
-                if let (true, Some(label)) = (matching.on, doubled) {
-                    let message =
-                        format!("label {label:?} must not occur in ON and GROUP clause at once");
-                    return Err(self.error(span, message));
-                }
-            }
-        }
-        self.fill_modifiers(op, &mut matching)?;
-        Ok((return_bool, matching))
-    }
-
-    /// Whether the parenthesis opens a list of labels rather than an operand: after `group_left`
-    /// both are possible, and Prometheus prefers the list.
-    fn is_label_list_ahead(&self) -> bool {
-        let mut at = 1;
-        loop {
-            match &self.ahead(at).tok {
-                Tok::Sym(")") => return true,
-                Tok::Word | Tok::Str(_) => at += 1,
-                _ => return false,
-            }
-            match &self.ahead(at).tok {
-                Tok::Sym(",") => at += 1,
-                Tok::Sym(")") => return true,
-                _ => return false,
-            }
-        }
-    }
-
-    fn fill_modifiers(
-        &mut self,
-        op: BinaryOp,
-        matching: &mut VectorMatching,
-    ) -> Result<(), ParseError> {
-        while let Some(word) = self.keyword() {
-            let (left, right) = match word.as_str() {
-                "fill" => (true, true),
-                "fill_left" => (true, false),
-                "fill_right" => (false, true),
-                _ => return Ok(()),
-            };
-            // `a + fill` and `a + fill{…}` name a metric; so does `a + fill (…)` never.
-            if !self.is_sym_ahead(1, "(") {
-                return Ok(());
-            }
-            let span = self.bump().span;
-            if !self.options.fill_modifiers {
-                return Err(
-                    self.error(span, "binop fill modifiers are experimental and not enabled")
-                );
-            }
-            if op.is_set() {
-                let message = format!(
-                    "filling in missing series not allowed for set operators, got {:?}",
-                    op.as_str()
-                );
-                return Err(self.error(span, message));
-            }
-            self.expect_sym("(", "fill modifier")?;
-            let value = self.signed_number("fill modifier")?;
-            self.expect_sym(")", "fill modifier")?;
-            if left {
-                matching.fill_left = Some(Fill(value));
-            }
-            if right {
-                matching.fill_right = Some(Fill(value));
-            }
-        }
-        Ok(())
-    }
-
     /// A number with an optional sign; durations count in seconds.
     pub(crate) fn signed_number(&mut self, context: &str) -> Result<f64, ParseError> {
         let mut sign = 1.0;
@@ -534,87 +402,6 @@ impl<'q> Parser<'q> {
             }
             if is_info {
                 self.empty_selector_at = Some(self.next);
-            }
-        }
-    }
-
-    fn aggregate(&mut self, op: AggregateOp) -> Result<Expr, ParseError> {
-        let name_span = self.bump().span;
-        if op.is_experimental() && !self.options.experimental_functions {
-            let message = format!("{}() is experimental and not enabled", op.as_str());
-            return Err(self.error(name_span, message));
-        }
-        let mut grouping = self.grouping()?;
-        let (mut args, mut end) = self.arguments("aggregation", false)?;
-        if grouping.is_none() {
-            grouping = self.grouping()?;
-            if grouping.is_some() {
-                end = self.tokens[self.next - 1].span;
-            }
-        }
-        let span = name_span.to(end);
-        let wanted = 1 + usize::from(op.parameter().is_some());
-        if args.is_empty() {
-            return Err(self.error(span, "no arguments for aggregate expression provided"));
-        }
-        if args.len() != wanted {
-            let message = format!(
-                "wrong number of arguments for aggregate expression provided, expected {wanted}, got {}",
-                args.len()
-            );
-            return Err(self.error(span, message));
-        }
-        let context = format!("aggregation expression {:?}", op.as_str());
-        let Some(expr) = args.pop() else {
-            return Err(self.error(span, "no arguments for aggregate expression provided"));
-        };
-        self.expect_type(&expr, ValueType::Vector, &context)?;
-        let param = args.pop();
-        if let (Some(param), Some(wanted)) = (&param, op.parameter()) {
-            let context = format!("aggregation parameter of {:?}", op.as_str());
-            self.expect_type(param, wanted, &context)?;
-        }
-        let (without, grouping) = grouping.unwrap_or_default();
-        let aggregate = Aggregate { op, without, grouping, param, expr };
-        Ok(Expr { span, kind: ExprKind::Aggregate(Box::new(aggregate)) })
-    }
-
-    fn grouping(&mut self) -> Result<Option<(bool, Vec<String>)>, ParseError> {
-        let without = match self.keyword().as_deref() {
-            Some("by") => false,
-            Some("without") => true,
-            _ => return Ok(None),
-        };
-        self.bump();
-        Ok(Some((without, self.label_list()?)))
-    }
-
-    /// `(a, b, "c.d")`, empty or not, a trailing comma allowed.
-    fn label_list(&mut self) -> Result<Vec<String>, ParseError> {
-        self.expect_sym("(", "grouping opts")?;
-        let mut labels = Vec::new();
-        loop {
-            if self.eat_sym(")").is_some() {
-                return Ok(labels);
-            }
-            let token = self.bump();
-            let name = match token.tok {
-                Tok::Word => self.text(token.span).to_owned(),
-                Tok::Str(text) if text.invalid.is_none() && !text.text.is_empty() => text.text,
-                _ => {
-                    self.next -= usize::from(token.tok != Tok::End);
-                    return Err(self.unexpected("grouping opts", "label"));
-                }
-            };
-            if matches!(self.text(token.span).as_bytes().first(), Some(b) if !b"\"'`".contains(b))
-                && name.contains(':')
-            {
-                let message = format!("invalid label name {name:?} in grouping opts; quote it");
-                return Err(self.error(token.span, message));
-            }
-            labels.push(name);
-            if self.eat_sym(",").is_none() && !self.is_sym(")") {
-                return Err(self.unexpected("grouping opts", "\",\" or \")\""));
             }
         }
     }

@@ -7,3 +7,4 @@ mod naive;
 mod parse;
 mod random;
 mod scripts;
+mod steps;
