@@ -188,7 +188,7 @@ pub(super) fn split(h: &Histogram, bucket: Bucket, bound: f64, keep_lower: bool)
         return (0.0, 0.0);
     }
     let mut part = bucket;
-    if kept < 1.0 {
+    if kept < 1.0 || (bucket.lower < bound && bound < bucket.upper) {
         if keep_lower {
             part.upper = bound;
         } else {
@@ -196,5 +196,5 @@ pub(super) fn split(h: &Histogram, bucket: Bucket, bound: f64, keep_lower: bool)
         }
     }
     let count = bucket.count * kept;
-    (count, count * middle(custom || bucket.is_zero && kept < 1.0, part))
+    (count, count * middle(custom || bucket.is_zero, part))
 }

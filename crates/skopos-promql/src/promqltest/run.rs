@@ -48,10 +48,7 @@ pub fn run(script: &str) -> Result<Report, ScriptError> {
                     store.load(step_ms, labels, points);
                 }
                 if custom {
-                    let line = report.cases.last().map_or(1, |c| c.line);
-                    let made =
-                        with_custom_buckets(&series).map_err(|m| ScriptError::new(line, m))?;
-                    for (labels, points) in &made {
+                    for (labels, points) in &with_custom_buckets(&series) {
                         store.load(step_ms, labels, points);
                     }
                 }

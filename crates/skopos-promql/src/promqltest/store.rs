@@ -89,9 +89,7 @@ struct Classic {
 }
 
 /// The native histograms with custom buckets that classic series amount to.
-pub(super) fn with_custom_buckets(
-    series: &[(Labels, Vec<Point>)],
-) -> Result<Vec<(Labels, Vec<Point>)>, String> {
+pub(super) fn with_custom_buckets(series: &[(Labels, Vec<Point>)]) -> Vec<(Labels, Vec<Point>)> {
     let mut found: BTreeMap<Labels, BTreeMap<usize, Classic>> = BTreeMap::new();
     for (labels, points) in series {
         let name = labels.metric_name();
@@ -128,11 +126,11 @@ pub(super) fn with_custom_buckets(
         let last = points.keys().next_back().copied().unwrap_or(0);
         let mut line = vec![None; last + 1];
         for (i, classic) in points {
-            line[i] = Some(SampleValue::Histogram(Arc::new(convert(&classic)?)));
+            line[i] = convert(&classic).map(|h| SampleValue::Histogram(Arc::new(h)));
         }
         out.push((labels, line));
     }
-    Ok(out)
+    out
 }
 
 fn parse_bound(text: &str) -> Option<f64> {
@@ -149,7 +147,8 @@ fn order_bits(value: f64) -> u64 {
     if value.is_sign_negative() { !bits } else { bits | 1 << 63 }
 }
 
-fn convert(classic: &Classic) -> Result<Histogram, String> {
+/// `None` when counts decrease: such buckets make no native histogram.
+fn convert(classic: &Classic) -> Option<Histogram> {
     let top = classic.buckets.values().next_back().copied();
     let from_top = top.filter(|(bound, _)| bound.is_infinite()).map(|(_, count)| count);
     let count = classic.count.or(from_top).or(top.map(|(_, count)| count)).unwrap_or(0.0);
@@ -157,7 +156,7 @@ fn convert(classic: &Classic) -> Result<Histogram, String> {
     let (bounds, counts): (Vec<f64>, Vec<f64>) = finite.copied().unzip();
     let all = counts.iter().chain([&count]);
     if all.clone().zip(all.skip(1)).any(|(a, b)| b < a) {
-        return Err("classic buckets decrease, so they make no native histogram".into());
+        return None;
     }
-    Ok(histogram::from_classic(&bounds, &counts, count, classic.sum.unwrap_or(0.0)))
+    Some(histogram::from_classic(&bounds, &counts, count, classic.sum.unwrap_or(0.0)))
 }
