@@ -319,9 +319,12 @@ mod tests {
                 "SKOPOS__SCRAPE__INTERVAL: scrape.interval",
             ),
             ("auth:\n  tokens: [\"x:write:00\"]\n", &[], "auth.tokens"),
+            ("notify:\n  webhooks: https://h/T0KEN\n", &[], "https is not supported"),
+            ("notify:\n  webhooks: [\"ftp://h/T0KEN\"]\n", &[], "begin with http://"),
         ] {
             let errors = settings(yaml, variables, &none).unwrap_err().join("\n");
             assert!(errors.contains(want), "{yaml:?}\n got {errors}\nwant {want}");
+            assert!(!errors.contains("T0KEN"), "{errors}");
         }
     }
 

@@ -245,6 +245,10 @@ impl Resolver<'_> {
         if urls.iter().any(|url| !is_http_url(url)) {
             self.error("notify.webhooks", "expected URLs that begin with http:// or https://");
         }
+        // Better said now than found out when the first page does not arrive.
+        if urls.iter().any(|url| url.starts_with("https://")) {
+            self.error("notify.webhooks", "https is not supported by this version, use http");
+        }
         if urls.len() > 1 {
             self.error("notify.webhooks", "only one default receiver can be given");
         }
