@@ -129,6 +129,10 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 fn read_service(service: &mut Service, variable: Lookup<'_>, warnings: &mut Vec<String>) {
+    if let Some(environment) = variable("ENVIRONMENT") {
+        service.environment = Some(environment);
+    }
+    // The standard's own variable wins over the short one.
     if let Some(text) = variable("OTEL_RESOURCE_ATTRIBUTES") {
         for (key, value) in pairs("OTEL_RESOURCE_ATTRIBUTES", &text, warnings) {
             match key.as_str() {
@@ -146,9 +150,6 @@ fn read_service(service: &mut Service, variable: Lookup<'_>, warnings: &mut Vec<
     }
     if let Some(name) = variable("OTEL_SERVICE_NAME") {
         service.name = name;
-    }
-    if service.environment.is_none() {
-        service.environment = variable("ENVIRONMENT");
     }
 }
 

@@ -15,6 +15,8 @@ use tracing::Dispatch;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan as _;
 
+pub(crate) mod global;
+
 /// Longest request id that is accepted from outside.
 const LONGEST_REQUEST_ID: usize = 128;
 /// Longest baggage header that is passed on.

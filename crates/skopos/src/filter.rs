@@ -1,8 +1,9 @@
 //! What is logged and what is traced: one global filter.
 //!
 //! `RUST_LOG` decides about events. Spans of level INFO and above are always on, whatever it says: turning logs down must not
-//! turn traces off. In production nothing below INFO is logged unless that is asked for twice (`SKOPOS_ALLOW_DEBUG`). There is no per-layer filter, because those can lose spans (see tracing's issue 2519). Nothing that the
-//! exporters do is ever seen: their threads are marked, and marked threads are silent.
+//! turn traces off. In production nothing below INFO is logged unless that is asked for twice (`SKOPOS_ALLOW_DEBUG`). There is no
+//! per-layer filter, because those can lose spans (see tracing's issue 2519). Nothing that the exporters do is ever seen: their
+//! threads are marked, and marked threads are silent.
 
 use std::cell::Cell;
 
@@ -12,6 +13,21 @@ use tracing::subscriber::Interest;
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::{EnvFilter, registry::LookupSpan};
+
+/// Libraries that talk much and are held at WARN, unless `RUST_LOG` names them.
+pub(crate) const QUIET: &[&str] = &[
+    "hyper",
+    "hyper_util",
+    "h2",
+    "tonic",
+    "tower",
+    "tower_http",
+    "rustls",
+    "reqwest",
+    "sqlx",
+    "mio",
+    "want",
+];
 
 thread_local! {
     static SILENT: Cell<bool> = const { Cell::new(false) };
@@ -83,5 +99,68 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SignalFilter {
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         self.events.on_close(id, context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::QUIET;
+    use crate::{Service, Telemetry};
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Output {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Logs at INFO and WARN as this target and returns how many lines each made.
+    fn lines_of(target: &str, filter: Option<&str>) -> (usize, usize) {
+        let output = Output::default();
+        let builder = Telemetry::builder(Service::new("shop"))
+            .from_lookup(|key| filter.filter(|_| key == "RUST_LOG").map(str::to_owned));
+        let (telemetry, layer) = builder.output(output.clone()).build().unwrap();
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            // `tracing`'s own macros want a target that is known when they are compiled; the bridge from `log` does not.
+            let bridge = tracing_log::LogTracer::new();
+            for level in [log::Level::Info, log::Level::Warn] {
+                let arguments = format_args!("said");
+                let record =
+                    log::Record::builder().target(target).level(level).args(arguments).build();
+                log::Log::log(&bridge, &record);
+            }
+        });
+        assert!(telemetry.flush(Duration::from_secs(20)));
+        let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
+        (text.matches("\"INFO\"").count(), text.matches("\"WARN\"").count())
+    }
+
+    #[test]
+    fn every_talkative_library_is_held_at_warn_unless_it_is_named() {
+        // The guide's three: what serves, what calls, what queries.
+        for library in ["hyper", "tower_http", "reqwest", "sqlx"] {
+            assert!(QUIET.contains(&library), "{library}");
+        }
+        for library in QUIET {
+            for target in [(*library).to_owned(), format!("{library}::inside")] {
+                assert_eq!(lines_of(&target, None), (0, 1), "{target}");
+                assert_eq!(lines_of(&target, Some("debug")), (0, 1), "{target}, all at DEBUG");
+                let named = format!("warn,{library}=info");
+                assert_eq!(lines_of(&target, Some(&named)), (1, 1), "{target}, named");
+            }
+        }
+        assert_eq!(lines_of("shop", None), (1, 1), "others are at INFO");
     }
 }

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::context::{self, BoundRequestId, RequestContext, TraceIds};
 use crate::metrics::{Bounded, Counter, Family, LabelValue, Registry};
 
+pub(crate) mod format;
 pub(crate) mod json;
 pub(crate) mod panic;
 pub(crate) mod pretty;

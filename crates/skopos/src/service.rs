@@ -28,22 +28,32 @@ impl Service {
     }
 
     /// Sets `deployment.environment.name`; `production` (or `prod`) turns on JSON log lines.
+    /// `development` when it is not set.
     #[must_use]
     pub fn environment(mut self, environment: impl Into<String>) -> Service {
         self.environment = Some(environment.into());
         self
     }
 
-    /// Adds a resource attribute.
+    /// Adds a resource attribute. The environment's two names are [`Service::environment`] by another way.
     #[must_use]
     pub fn attribute(mut self, key: impl Into<String>, value: impl Into<String>) -> Service {
-        self.attributes.push((key.into(), value.into()));
+        let (key, value) = (key.into(), value.into());
+        if matches!(key.as_str(), "deployment.environment" | "deployment.environment.name") {
+            return self.environment(value);
+        }
+        self.attributes.push((key, value));
         self
     }
 
     /// Returns the name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The environment; `development` when nobody said, as the guide has it.
+    pub(crate) fn environment_or_default(&self) -> &str {
+        self.environment.as_deref().unwrap_or("development")
     }
 
     pub(crate) fn is_production(&self) -> bool {
@@ -65,11 +75,9 @@ impl Service {
         if let Some(version) = &self.version {
             put("service.version", version.clone());
         }
-        if let Some(environment) = &self.environment {
-            // The guide's name and the one that replaced it in the semantic conventions.
-            put("deployment.environment.name", environment.clone());
-            put("deployment.environment", environment.clone());
-        }
+        // The guide's name and the one that replaced it in the semantic conventions.
+        put("deployment.environment.name", self.environment_or_default().to_owned());
+        put("deployment.environment", self.environment_or_default().to_owned());
         for (key, value) in &self.attributes {
             put(key, value.clone());
         }

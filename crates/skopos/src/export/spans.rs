@@ -15,25 +15,41 @@ use skopos_redact::{REDACTED, Redactor};
 
 use super::logs::scope;
 use super::{Exporter, Signal};
+use crate::context::global::OWN_TRACER;
 
 /// The signal of spans.
 pub(crate) struct Spans {
     pub(crate) resource: Resource,
 }
 
+/// A span that ended, and who made it: nobody named means us.
+pub(crate) struct Ended {
+    library: Option<opentelemetry::InstrumentationScope>,
+    span: Span,
+}
+
 impl Signal for Spans {
-    type Item = Span;
+    type Item = Ended;
     const NAME: &'static str = "spans";
 
-    fn encode(&self, items: Vec<Span>) -> Vec<u8> {
+    fn encode(&self, items: Vec<Ended>) -> Vec<u8> {
+        // A service has few such libraries: a linear search is enough.
+        let mut by_library: Vec<(Option<opentelemetry::InstrumentationScope>, Vec<Span>)> = vec![];
+        for Ended { library, span } in items {
+            match by_library.iter_mut().find(|(known, _)| *known == library) {
+                Some((_, spans)) => spans.push(span),
+                None => by_library.push((library, vec![span])),
+            }
+        }
+        let scope_spans = by_library.into_iter().map(|(library, spans)| ScopeSpans {
+            scope: Some(library.map_or_else(scope, |library| (library, None).into())),
+            spans,
+            ..ScopeSpans::default()
+        });
         ExportTraceServiceRequest {
             resource_spans: vec![ResourceSpans {
                 resource: Some(self.resource.clone()),
-                scope_spans: vec![ScopeSpans {
-                    scope: Some(scope()),
-                    spans: items,
-                    ..ScopeSpans::default()
-                }],
+                scope_spans: scope_spans.collect(),
                 ..ResourceSpans::default()
             }],
         }
@@ -62,9 +78,11 @@ impl SpanProcessor for Processor {
         if !data.span_context.is_sampled() {
             return;
         }
+        let scope = &data.instrumentation_scope;
+        let library = (scope.name() != OWN_TRACER).then(|| scope.clone());
         let mut span = Span::from(data);
         redact(&self.redactor, &mut span);
-        self.exporter.push(span);
+        self.exporter.push(Ended { library, span });
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -21,11 +21,7 @@ impl JsonSink {
         if let Some(version) = &service.version {
             push_member(&mut base, "version", version);
         }
-        push_member(
-            &mut base,
-            "environment",
-            service.environment.as_deref().unwrap_or("development"),
-        );
+        push_member(&mut base, "environment", service.environment_or_default());
         JsonSink { base, writer }
     }
 

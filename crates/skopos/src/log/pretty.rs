@@ -68,3 +68,44 @@ fn push_shown(line: &mut String, text: &str) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PrettySink;
+    use crate::log::record::{Record, Value};
+    use crate::log::writer::LineWriter;
+    use tracing::Level;
+
+    #[test]
+    fn each_level_has_its_colour_and_without_colours_there_is_no_escape() {
+        for (level, name, colour) in [
+            (Level::ERROR, "ERROR", 31),
+            (Level::WARN, "WARN ", 33),
+            (Level::INFO, "INFO ", 32),
+            (Level::DEBUG, "DEBUG", 34),
+            (Level::TRACE, "TRACE", 35),
+        ] {
+            let mut record = Record { level, target: "shop".to_owned(), ..Record::default() };
+            record.put("message", Value::Text("order placed".into()));
+            record.put("count", Value::Signed(2));
+            record.put("request_id", Value::Text("r-1".into()));
+            let render = |is_coloured| {
+                let writer = LineWriter::spawn(Box::new(std::io::sink()));
+                let mut line = String::new();
+                PrettySink { writer, is_coloured }.render(&record, &mut line);
+                line
+            };
+            let (dim, reset) = ("\x1b[2m", "\x1b[0m");
+            assert_eq!(
+                render(true),
+                format!(
+                    "{dim}00:00:00.000{reset} \x1b[{colour}m{name}{reset} order placed {dim}count={reset}2 {dim}shop request_id=r-1{reset}\n"
+                )
+            );
+            assert_eq!(
+                render(false),
+                format!("00:00:00.000 {name} order placed count=2 shop request_id=r-1\n")
+            );
+        }
+    }
+}

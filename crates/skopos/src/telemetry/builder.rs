@@ -1,0 +1,339 @@
+//! Putting it together: from settings to a running pipeline.
+
+use std::io::{IsTerminal as _, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{Sampler as OtelSampler, SdkTracerProvider};
+use skopos_redact::Redactor;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry as SpanRegistry};
+
+use super::{InitError, Inner, Telemetry, TelemetryLayer};
+use crate::Service;
+use crate::clock::Clock;
+use crate::config::{self, Config, LogFormat, Sampler};
+use crate::context::global;
+use crate::filter::{QUIET, SignalFilter};
+use crate::http::{HttpLayer, RedMetrics};
+use crate::log::format;
+use crate::log::json::JsonSink;
+use crate::log::pretty::PrettySink;
+use crate::log::writer::LineWriter;
+use crate::log::{self, LogLayer, Sink};
+use crate::metrics::Registry;
+
+#[cfg(feature = "otlp")]
+use crate::export::{self, Exporter, logs::Logs, spans::Spans};
+
+/// Settings under construction.
+pub struct Builder {
+    service: Service,
+    config: Config,
+    redactor: Redactor,
+    quiet: Vec<String>,
+    filter: Option<String>,
+    format: Option<LogFormat>,
+    clock: Clock,
+    output: Option<Box<dyn Write + Send>>,
+    has_lines: bool,
+    has_panic_hook: bool,
+    series_limit: Option<usize>,
+    http_prefix: String,
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Builder").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    pub(super) fn new(service: Service) -> Builder {
+        Builder {
+            service,
+            config: Config::quiet(),
+            redactor: Redactor::default(),
+            quiet: QUIET.iter().map(|name| (*name).to_owned()).collect(),
+            filter: None,
+            format: None,
+            clock: Clock::system(),
+            output: None,
+            has_lines: true,
+            has_panic_hook: true,
+            series_limit: None,
+            http_prefix: String::new(),
+        }
+    }
+
+    /// Reads `OTEL_*`, `RUST_LOG`, `ENVIRONMENT` and `SKOPOS_LOG_FORMAT`. What they say wins over the [`Service`] given.
+    #[must_use]
+    pub fn from_env(self) -> Builder {
+        self.from_lookup(|key| std::env::var(key).ok())
+    }
+
+    /// As [`Builder::from_env`], with variables from elsewhere.
+    #[must_use]
+    pub fn from_lookup(mut self, variable: impl Fn(&str) -> Option<String>) -> Builder {
+        self.config = config::read(&mut self.service, variable);
+        self
+    }
+
+    /// Uses a redactor with rules of one's own.
+    #[must_use]
+    pub fn redact(mut self, redactor: Redactor) -> Builder {
+        self.redactor = redactor;
+        self
+    }
+
+    /// Holds these targets at WARN, besides the ones that are held there anyway. `RUST_LOG` can still raise them by name.
+    #[must_use]
+    pub fn quiet<I: IntoIterator<Item: Into<String>>>(mut self, targets: I) -> Builder {
+        self.quiet.extend(targets.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets the log filter, in the syntax of `RUST_LOG`, which wins over it.
+    #[must_use]
+    pub fn filter(mut self, filter: impl Into<String>) -> Builder {
+        self.filter = Some(filter.into());
+        self
+    }
+
+    /// Sets the form of the lines; `SKOPOS_LOG_FORMAT` wins over it.
+    #[must_use]
+    pub fn format(mut self, format: LogFormat) -> Builder {
+        self.format = Some(format);
+        self
+    }
+
+    /// Bounds the label sets that each metric keeps apart (2,000 unless said otherwise).
+    #[must_use]
+    pub fn series_limit(mut self, limit: usize) -> Builder {
+        self.series_limit = Some(limit);
+        self
+    }
+
+    /// Puts a prefix before the names of the HTTP metrics, so that rules about `http_requests_total` do not see this service:
+    /// for infrastructure, not for services.
+    #[must_use]
+    pub fn http_metrics_prefix(mut self, prefix: impl Into<String>) -> Builder {
+        self.http_prefix = prefix.into();
+        self
+    }
+
+    /// Writes lines to another place than standard output. It is written to by a thread of our own.
+    #[must_use]
+    pub fn output(mut self, output: impl Write + Send + 'static) -> Builder {
+        self.output = Some(Box::new(output));
+        self
+    }
+
+    /// Writes no lines at all; logs are only exported.
+    #[must_use]
+    pub fn without_lines(mut self) -> Builder {
+        self.has_lines = false;
+        self
+    }
+
+    /// Leaves the panic hook as it is.
+    #[must_use]
+    pub fn without_panic_hook(mut self) -> Builder {
+        self.has_panic_hook = false;
+        self
+    }
+
+    /// Takes the time of log lines from elsewhere, for tests.
+    #[must_use]
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Builder {
+        self.clock = Clock::from_fn(now);
+        self
+    }
+
+    /// Sets everything up and makes it the global subscriber; panics are logged from then on, and libraries that use
+    /// OpenTelemetry's own API send their spans and read and write headers through us.
+    ///
+    /// # Errors
+    /// Another subscriber is installed, or the filter given in code does not parse.
+    pub fn install(self) -> Result<Telemetry, InitError> {
+        let has_panic_hook = self.has_panic_hook;
+        let warnings = self.config.warnings.clone();
+        let propagators = (self.config.trace_context, self.config.baggage);
+        let (telemetry, layer, provider) = self.assemble()?;
+        tracing::subscriber::set_global_default(SpanRegistry::default().with(layer))
+            .map_err(|_| InitError::SubscriberAlreadySet)?;
+        global::install(provider, propagators.0, propagators.1);
+        // Records of the `log` crate come along. That another bridge is set already harms nothing.
+        let _ = tracing_log::LogTracer::init();
+        if has_panic_hook {
+            log::panic::install(telemetry.inner.writer.clone());
+        }
+        for warning in warnings {
+            tracing::warn!(target: "skopos", "{warning}");
+        }
+        telemetry.warn_about_debug();
+        Ok(telemetry)
+    }
+
+    /// Sets everything up without touching global state: for tests, and for subscribers of one's own.
+    ///
+    /// ```
+    /// use skopos::{Service, Telemetry};
+    /// use tracing_subscriber::layer::SubscriberExt as _;
+    ///
+    /// let (telemetry, layer) = Telemetry::builder(Service::new("shop")).without_lines().build()?;
+    /// let subscriber = tracing_subscriber::registry().with(layer);
+    /// tracing::subscriber::with_default(subscriber, || tracing::info!("hello"));
+    /// # drop(telemetry);
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The filter given in code does not parse.
+    pub fn build(self) -> Result<(Telemetry, TelemetryLayer), InitError> {
+        self.assemble().map(|(telemetry, layer, _)| (telemetry, layer))
+    }
+
+    /// The third part is what spans are made with; none when the SDK is disabled.
+    fn assemble(
+        mut self,
+    ) -> Result<(Telemetry, TelemetryLayer, Option<SdkTracerProvider>), InitError> {
+        let filter = self.event_filter()?;
+        let is_verbose = filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
+        let is_floored = is_verbose && self.service.is_production() && !self.config.allows_debug;
+        let floor = if is_floored { LevelFilter::INFO } else { LevelFilter::TRACE };
+        let metrics = Registry::new();
+        if let Some(limit) = self.series_limit {
+            metrics.limit_series(limit);
+        }
+
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        let writer = self.has_lines.then(|| self.line_sink(&mut sinks));
+        let is_disabled = self.config.disabled;
+        #[cfg(feature = "otlp")]
+        let (logs, spans) = self.exporters();
+        #[cfg(feature = "otlp")]
+        if let Some(logs) = &logs {
+            sinks.push(Box::new(export::logs::OtlpSink(logs.clone())));
+        }
+
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(otel_sampler(self.config.sampler))
+            .with_resource(opentelemetry_sdk::Resource::builder_empty().build());
+        #[cfg(feature = "otlp")]
+        let provider = match &spans {
+            Some(exporter) => provider.with_span_processor(export::spans::Processor {
+                exporter: exporter.clone(),
+                redactor: self.redactor.clone(),
+            }),
+            None => provider,
+        };
+        let provider = (!is_disabled).then(|| provider.build());
+        let traces = provider.as_ref().map(|provider| {
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer(global::OWN_TRACER))
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+        });
+        let layer: TelemetryLayer =
+            Box::new(SignalFilter::new(filter, floor).and_then(traces).and_then(LogLayer::new(
+                self.redactor.clone(),
+                self.clock.clone(),
+                sinks,
+                &metrics,
+            )));
+
+        let inner = Inner {
+            http: HttpLayer::new(
+                RedMetrics::register(&metrics, &self.http_prefix),
+                self.config.trace_context,
+                self.config.baggage,
+            ),
+            is_floored,
+            service: self.service,
+            redactor: self.redactor,
+            metrics,
+            writer,
+            #[cfg(feature = "otlp")]
+            logs,
+            #[cfg(feature = "otlp")]
+            spans,
+            is_down: AtomicBool::new(false),
+        };
+        inner.register_own_metrics();
+        Ok((Telemetry { inner: Arc::new(inner) }, layer, provider))
+    }
+
+    fn line_sink(&mut self, sinks: &mut Vec<Box<dyn Sink>>) -> LineWriter {
+        let is_own_output = self.output.is_some();
+        let is_terminal = !is_own_output && std::io::stdout().is_terminal();
+        let asked = self.config.format.or(self.format);
+        let format = format::choose(asked, is_terminal, self.service.is_production());
+        let output = self.output.take().unwrap_or_else(|| Box::new(std::io::stdout()));
+        let writer = LineWriter::spawn(output);
+        sinks.push(match format {
+            LogFormat::Json => Box::new(JsonSink::new(&self.service, writer.clone())),
+            LogFormat::Pretty => {
+                let no_color = std::env::var_os("NO_COLOR");
+                let is_coloured = format::is_coloured(is_terminal, no_color.as_deref());
+                Box::new(PrettySink { writer: writer.clone(), is_coloured })
+            }
+        });
+        writer
+    }
+
+    fn event_filter(&mut self) -> Result<EnvFilter, InitError> {
+        // Later directives win over earlier ones of the same target.
+        let mut base: String = self.quiet.iter().map(|target| format!("{target}=warn,")).collect();
+        base.push_str("skopos=info,");
+        let parse = |filter: &str| EnvFilter::builder().parse(format!("{base}{filter}"));
+        if let Some(from_environment) = &self.config.filter {
+            match parse(from_environment) {
+                Ok(filter) => return Ok(filter),
+                Err(error) => {
+                    self.config.warnings.push(format!("RUST_LOG does not parse: {error}"))
+                }
+            }
+        }
+        let filter = self.filter.as_deref().unwrap_or("info");
+        parse(filter).map_err(|error| InitError::Filter {
+            filter: filter.to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
+    #[cfg(feature = "otlp")]
+    fn exporters(&self) -> (Option<Exporter<Logs>>, Option<Exporter<Spans>>) {
+        if self.config.disabled {
+            return (None, None);
+        }
+        let resource = export::logs::resource(&self.service.resource());
+        let logs = self.config.logs.as_ref().map(|endpoint| {
+            Exporter::spawn(Logs { resource: resource.clone() }, endpoint, self.config.log_batching)
+        });
+        let spans = self.config.traces.as_ref().map(|endpoint| {
+            Exporter::spawn(
+                Spans { resource: resource.clone() },
+                endpoint,
+                self.config.span_batching,
+            )
+        });
+        (logs, spans)
+    }
+}
+
+fn otel_sampler(sampler: Sampler) -> OtelSampler {
+    let parent = |root: OtelSampler| OtelSampler::ParentBased(Box::new(root));
+    match sampler {
+        Sampler::AlwaysOn => OtelSampler::AlwaysOn,
+        Sampler::AlwaysOff => OtelSampler::AlwaysOff,
+        Sampler::Ratio(ratio) => OtelSampler::TraceIdRatioBased(ratio),
+        Sampler::ParentAlwaysOn => parent(OtelSampler::AlwaysOn),
+        Sampler::ParentAlwaysOff => parent(OtelSampler::AlwaysOff),
+        Sampler::ParentRatio(ratio) => parent(OtelSampler::TraceIdRatioBased(ratio)),
+    }
+}
