@@ -125,6 +125,14 @@ fn one_request_is_one_trace_through_two_services() {
         (Some("GET"), Some(200))
     );
     assert!(access["duration_ms"].is_number());
+    // Method, path, status and duration; of the request and its answer nothing else is logged.
+    assert_eq!(access["path"], "/orders/17");
+    let mut keys: Vec<&str> = access.as_object().unwrap().keys().map(String::as_str).collect();
+    let of_every_line =
+        "timestamp level service version environment request_id trace_id span_id target message";
+    keys.retain(|key| !of_every_line.split(' ').any(|known| known == *key));
+    keys.sort_unstable();
+    assert_eq!(keys, ["duration_ms", "endpoint", "method", "path", "status_code"]);
     assert!(!output.text().contains("token"), "the query is not logged");
 
     let logs = collector.logs();
@@ -196,9 +204,12 @@ fn red_metrics_as_the_guide_names_them() {
         series[r#"http_request_duration_seconds_count{endpoint="/orders/{id}",method="GET"}"#],
         100.0
     );
-    assert!(series.contains_key(
-        r#"http_request_duration_seconds_bucket{endpoint="/orders/{id}",le="0.2",method="GET"}"#
-    ));
+    for bound in crate::exposition::GUIDE_BUCKETS {
+        let bucket = format!(
+            r#"http_request_duration_seconds_bucket{{endpoint="/orders/{{id}}",le="{bound:?}",method="GET"}}"#
+        );
+        assert!(series.contains_key(&bucket), "{bucket}");
+    }
     assert_eq!(series[r#"http_requests_in_progress{endpoint="/orders/{id}",method="GET"}"#], 0.0);
     assert!(!series.keys().any(|key| key.contains("health") || key.contains("/metrics")));
     let exemplar = parsed
@@ -263,6 +274,7 @@ fn a_panic_counts_as_500_and_a_caller_that_leaves_as_499() {
         let _ = task.await;
         let parsed = parse(&telemetry.registry().encode(Format::Prometheus), Format::Prometheus);
         assert_eq!(parsed.series[gauge], 0.0);
+        assert_eq!(parsed.series[r#"http_requests_in_progress{endpoint="/panics",method="GET"}"#], 0.0);
         assert_eq!(parsed.series[r#"http_requests_total{endpoint="/panics",method="GET",status_code="500"}"#], 1.0);
         assert_eq!(parsed.series[r#"http_requests_total{endpoint="/hangs",method="GET",status_code="499"}"#], 1.0);
     });

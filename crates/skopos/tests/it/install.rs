@@ -4,7 +4,7 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::support::{Collector, Manner};
+use crate::support::{Collector, Manner, attribute, hex};
 
 const CANARY: &str = "cAnArY9Zx7Q";
 
@@ -44,9 +44,31 @@ fn child_process() {
             tracing::info_span!("work").in_scope(|| tracing::info!("last words"));
             drop(telemetry);
         }
+        Ok("uses a library") => {
+            let telemetry = skopos::init().unwrap();
+            tracing::info_span!("order").in_scope(call_library);
+            assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
+        }
         // Not a child: nothing to do.
         _ => {}
     }
+}
+
+/// A library that is instrumented with OpenTelemetry's API and knows neither `tracing` nor us.
+fn call_library() {
+    use opentelemetry::trace::{Span as _, TraceContextExt as _, Tracer as _};
+    use opentelemetry::{Context, KeyValue, global};
+
+    let mut span = global::tracer("some-library").start("library call");
+    span.set_attribute(KeyValue::new("cache.hit", true));
+    span.set_attribute(KeyValue::new("password", CANARY));
+    let mut headers = std::collections::HashMap::new();
+    let inside = Context::current_with_span(span);
+    global::get_text_map_propagator(|propagator| propagator.inject_context(&inside, &mut headers));
+    let arrived = global::get_text_map_propagator(|propagator| propagator.extract(&headers));
+    assert_eq!(arrived.span().span_context().span_id(), inside.span().span_context().span_id());
+    inside.span().end();
+    tracing::info!(traceparent = headers["traceparent"], "the library called");
 }
 
 #[test]
@@ -100,4 +122,23 @@ fn dropping_the_last_handle_flushes_and_exports_nothing_of_its_own() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(lines(&output).len(), 1);
     assert_eq!((collector.logs().len(), collector.spans().len()), (1, 1));
+}
+
+#[test]
+fn spans_of_libraries_that_use_opentelemetry_directly_go_out_too() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let output = child("uses a library", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    assert!(output.status.success(), "{output:?}");
+
+    let (order, call) = (collector.span("order"), collector.span("library call"));
+    assert_eq!(call.trace_id, order.trace_id);
+    assert_eq!(call.parent_span_id, order.span_id);
+    assert_eq!(attribute(&call.attributes, "cache.hit").as_deref(), Some("true"));
+    assert_eq!(attribute(&call.attributes, "password").as_deref(), Some("[REDACTED]"));
+    assert_eq!(collector.scope_of("library call"), "some-library");
+    assert_eq!(collector.scope_of("order"), "skopos");
+    let line = &lines(&output)[0];
+    let expected = format!("00-{}-{}-01", hex(&call.trace_id), hex(&call.span_id));
+    assert_eq!(line["traceparent"], expected, "what the library sends to the next service");
 }

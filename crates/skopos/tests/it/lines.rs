@@ -104,7 +104,18 @@ fn long_values_are_cut_and_many_fields_bounded() {
 fn the_filter_keeps_talkative_libraries_at_warn_and_debug_out_of_production() {
     type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
     let cases: &[Case<'_>] = &[
+        // INFO is the default, in production and elsewhere.
         (&[], &["app-info", "hyper-warn"]),
+        (&[("ENVIRONMENT", "development")], &["app-info", "hyper-warn"]),
+        (
+            &[("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=dev")],
+            &["app-info", "hyper-warn"],
+        ),
+        (
+            &[("ENVIRONMENT", "development"), ("RUST_LOG", "debug")],
+            &["app-info", "app-debug", "hyper-warn"],
+        ),
+        (&[("ENVIRONMENT", "development"), ("RUST_LOG", "warn")], &["hyper-warn"]),
         (&[("RUST_LOG", "debug")], &["app-info", "hyper-warn"]),
         (
             &[("RUST_LOG", "debug"), ("SKOPOS_ALLOW_DEBUG", "true")],

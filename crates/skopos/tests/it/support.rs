@@ -15,6 +15,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use skopos::{Builder, Service, Telemetry};
@@ -71,6 +72,10 @@ pub(crate) struct Collector {
 struct Received {
     logs: Mutex<Vec<LogRecord>>,
     spans: Mutex<Vec<Span>>,
+    /// The resource of each request, of both signals.
+    resources: Mutex<Vec<Resource>>,
+    /// The instrumentation scope of each span, beside its name.
+    scopes: Mutex<Vec<(String, String)>>,
     bytes: Mutex<Vec<u8>>,
     requests: AtomicUsize,
 }
@@ -124,6 +129,16 @@ impl Collector {
             .clone()
     }
 
+    pub(crate) fn resources(&self) -> Vec<Resource> {
+        self.received.resources.lock().unwrap().clone()
+    }
+
+    /// The instrumentation scope of a span.
+    pub(crate) fn scope_of(&self, span: &str) -> String {
+        let scopes = self.received.scopes.lock().unwrap();
+        scopes.iter().find(|(name, _)| name == span).unwrap().1.clone()
+    }
+
     /// Everything that came in, as it came.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.received.bytes.lock().unwrap().clone()
@@ -147,12 +162,22 @@ async fn take(received: &Received, manner: Manner, body: &[u8], is_logs: bool) -
     received.bytes.lock().unwrap().extend_from_slice(body);
     if is_logs {
         let request = ExportLogsServiceRequest::decode(body).unwrap();
+        let resources = request.resource_logs.iter().filter_map(|logs| logs.resource.clone());
+        received.resources.lock().unwrap().extend(resources);
         let records = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
         received.logs.lock().unwrap().extend(records.flat_map(|logs| logs.log_records));
     } else {
         let request = ExportTraceServiceRequest::decode(body).unwrap();
-        let spans = request.resource_spans.into_iter().flat_map(|spans| spans.scope_spans);
-        received.spans.lock().unwrap().extend(spans.flat_map(|spans| spans.spans));
+        for resource_spans in request.resource_spans {
+            received.resources.lock().unwrap().extend(resource_spans.resource);
+            for scope_spans in resource_spans.scope_spans {
+                let scope = scope_spans.scope.unwrap_or_default().name;
+                for span in scope_spans.spans {
+                    received.scopes.lock().unwrap().push((span.name.clone(), scope.clone()));
+                    received.spans.lock().unwrap().push(span);
+                }
+            }
+        }
     }
     StatusCode::OK.into_response()
 }
