@@ -13,6 +13,7 @@ mod extended;
 mod info;
 mod join;
 mod kernels;
+mod key;
 mod labels;
 mod math;
 mod range;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use skopos_model::{Histogram, Labels, METRIC_NAME};
 
+use super::key::Keys;
 use super::math::{Deviation, KahanSum, Mean, quantile};
 use super::{Evaluator, merge_duplicates};
 use crate::annotations::Remark;
@@ -23,27 +24,28 @@ pub(super) struct Group {
     pub(super) members: Vec<usize>,
 }
 
+/// Whether a label is part of the group that a series belongs to.
+fn is_grouped(name: &str, without: bool, grouping: &[String]) -> bool {
+    let listed = grouping.iter().any(|g| g == name);
+    if without { name != METRIC_NAME && !listed } else { listed }
+}
+
 /// The labels of the group that a series belongs to.
 fn group_labels(labels: &Labels, without: bool, grouping: &[String]) -> Labels {
-    let listed = |name: &str| grouping.iter().any(|g| g == name);
-    if without {
-        labels.filtered(|name| name != METRIC_NAME && !listed(name))
-    } else if grouping.is_empty() {
-        Labels::empty()
-    } else {
-        labels.filtered(listed)
-    }
+    labels.filtered(|name| is_grouped(name, without, grouping))
 }
 
 /// Sorts series into groups, groups in the order in which they first occur.
 pub(super) fn group(blocks: &[Block], without: bool, grouping: &[String]) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    let mut index: HashMap<Labels, usize> = HashMap::new();
+    let mut index: HashMap<u128, usize> = HashMap::new();
+    let mut keys = Keys::default();
     // Names survive only where they are grouped by; then a dropped name in any member drops it.
     let names = !without && grouping.iter().any(|g| g == METRIC_NAME);
     for (member, block) in blocks.iter().enumerate() {
-        let labels = group_labels(&block.labels, without, grouping);
-        let at = *index.entry(labels.clone()).or_insert_with(|| {
+        let key = keys.of(&block.labels, |name| is_grouped(name, without, grouping));
+        let at = *index.entry(key).or_insert_with(|| {
+            let labels = group_labels(&block.labels, without, grouping);
             groups.push(Group { labels, drop_name: false, members: Vec::new() });
             groups.len() - 1
         });

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use skopos_model::{Labels, METRIC_NAME};
 
 use super::binary::{Outcome, drops_name};
+use super::key::Keys;
 use super::{Evaluator, any_present, merge_duplicates};
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
 use crate::error::EvalError;
@@ -13,32 +14,33 @@ use crate::plan::{BinaryNode, Grid};
 use crate::span::Span;
 use crate::value::{Bitmap, Block, Cell, Column};
 
+/// Whether series are matched on a label.
+fn is_matched(name: &str, matching: &VectorMatching) -> bool {
+    let listed = matching.labels.iter().any(|l| l == name);
+    if matching.on { listed } else { name != METRIC_NAME && !listed }
+}
+
 /// The labels on which a series is matched.
-fn match_key(labels: &Labels, matching: &VectorMatching) -> Labels {
-    let listed = |name: &str| matching.labels.iter().any(|l| l == name);
-    if matching.on {
-        if matching.labels.is_empty() { Labels::empty() } else { labels.filtered(listed) }
-    } else {
-        labels.filtered(|name| name != METRIC_NAME && !listed(name))
-    }
+fn match_labels(labels: &Labels, matching: &VectorMatching) -> Labels {
+    labels.filtered(|name| is_matched(name, matching))
 }
 
 /// The series of both sides that share a match key, by index.
 #[derive(Default)]
 struct Pairing {
-    key: Labels,
     left: Vec<usize>,
     right: Vec<usize>,
 }
 
 fn pair_up(left: &[Block], right: &[Block], matching: &VectorMatching) -> Vec<Pairing> {
     let mut pairings: Vec<Pairing> = Vec::new();
-    let mut index: HashMap<Labels, usize> = HashMap::new();
+    let mut index: HashMap<u128, usize> = HashMap::with_capacity(left.len());
+    let mut keys = Keys::default();
     for (side, blocks) in [left, right].into_iter().enumerate() {
         for (i, block) in blocks.iter().enumerate() {
-            let key = match_key(&block.labels, matching);
-            let at = *index.entry(key.clone()).or_insert_with(|| {
-                pairings.push(Pairing { key, ..Default::default() });
+            let key = keys.of(&block.labels, |name| is_matched(name, matching));
+            let at = *index.entry(key).or_insert_with(|| {
+                pairings.push(Pairing::default());
                 pairings.len() - 1
             });
             let members = if side == 0 { &mut pairings[at].left } else { &mut pairings[at].right };
@@ -235,7 +237,7 @@ impl Join<'_> {
             pairing.right.iter().copied().filter(|i| self.one[*i].column.present.get(step));
         let partner = partners.next();
         if let (Some(first), Some(second)) = (partner, partners.next()) {
-            return Err(self.duplicates(pairing, first, second));
+            return Err(self.duplicates(first, second));
         }
         let mut matched = false;
         for &i in &pairing.left {
@@ -268,7 +270,7 @@ impl Join<'_> {
             if let Outcome::Value(value) = outcome {
                 // The missing series would have had at least the labels matched on.
                 let stand_in = Block {
-                    labels: pairing.key.clone(),
+                    labels: match_labels(&self.one[partner].labels, self.matching),
                     drop_name: false,
                     column: Column::default(),
                 };
@@ -283,11 +285,13 @@ impl Join<'_> {
         Ok(())
     }
 
-    fn duplicates(&self, pairing: &Pairing, first: usize, second: usize) -> EvalError {
+    fn duplicates(&self, first: usize, second: usize) -> EvalError {
         let side = if self.swapped { "left" } else { "right" };
         let message = format!(
             "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-            pairing.key, self.one[second].labels, self.one[first].labels
+            match_labels(&self.one[first].labels, self.matching),
+            self.one[second].labels,
+            self.one[first].labels
         );
         EvalError::execution(self.span, message)
     }
