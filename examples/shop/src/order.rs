@@ -117,17 +117,17 @@ async fn open_database(url: &str) -> Result<SqlitePool> {
 
 /// The fault `db-pool`: takes every connection and keeps it, as a leak would.
 async fn hold_connections(pool: SqlitePool, faults: Faults) {
+    const PAUSE: Duration = Duration::from_millis(50);
     let mut held = Vec::new();
     loop {
         if faults.is_on("db-pool") {
-            if let Some(connection) = pool.try_acquire() {
+            if let Ok(Ok(connection)) = tokio::time::timeout(PAUSE, pool.acquire()).await {
                 held.push(connection);
-                continue;
             }
         } else {
             held.clear();
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -136,7 +136,12 @@ async fn create_order(
     Json(order): Json<NewOrder>,
 ) -> Result<(StatusCode, Json<PlacedOrder>), StatusCode> {
     let _active = app.metrics.active_users.track();
-    let span = tracing::info_span!("process_order", user.id = order.user_id, order.sku = order.sku);
+    let span = tracing::info_span!(
+        "process_order",
+        order.id = tracing::field::Empty,
+        order.sku = order.sku,
+        user.id = order.user_id,
+    );
     process(&app, &order).instrument(span).await.map(|placed| (StatusCode::CREATED, Json(placed)))
 }
 
@@ -179,6 +184,8 @@ async fn process(app: &App, order: &NewOrder) -> Result<PlacedOrder, StatusCode>
     };
     app.metrics.orders_placed.get(&labels).inc();
     app.metrics.order_value.observe(amount);
+    tracing::Span::current().record("order.id", order_id);
+    // A log line, and, being inside `process_order`, an event of that span.
     tracing::info!(order_id, user_id = order.user_id, amount, currency = CURRENCY, "order_placed");
     Ok(PlacedOrder { order_id, amount, currency: CURRENCY.into() })
 }

@@ -149,3 +149,117 @@ async fn read_back(server: &Server, signal: &str) -> Vec<String> {
         }
     }
 }
+
+const RULE: &str = r#"
+groups:
+  - name: kill
+    interval: 1s
+    rules:
+      - alert: TooManyUsers
+        expr: active_users_current > 5
+        for: 2s
+        labels: { severity: critical }
+        annotations: { summary: "{{ $value }} users" }
+"#;
+
+/// The alert as `/api/v1/alerts` shows it: state and since when.
+async fn alert(server: &Server) -> Option<(String, String)> {
+    let answer = server.get("/api/v1/alerts", &[]).await;
+    let alert = answer["data"]["alerts"].get(0)?;
+    let text = |key: &str| alert[key].as_str().unwrap_or("").to_owned();
+    Some((text("state"), text("activeAt")))
+}
+
+async fn users(server: &Server, count: u64) {
+    let now = SystemClock::new().now().as_nanos().to_string();
+    let body = json!({"resourceMetrics": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "kill-test"}}]},
+        "scopeMetrics": [{"metrics": [{"name": "active_users_current", "gauge": {"dataPoints": [
+            {"timeUnixNano": now, "asInt": count.to_string()}
+        ]}}]}]
+    }]});
+    assert!(server.post("/v1/metrics", &body).await);
+}
+
+/// Looks until the alert is in this state; a busy machine gets its time.
+async fn until(server: &Server, wanted: &str) -> String {
+    for _ in 0..300 {
+        if let Some((state, active_at)) = alert(server).await
+            && state == wanted
+        {
+            return active_at;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("the alert is not {wanted}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_survives_kills_while_pending_and_while_firing() {
+    let data = tempfile::tempdir().unwrap();
+    let rules = data.path().join("kill.yml");
+    std::fs::write(&rules, RULE).unwrap();
+    let sink = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook = format!("http://{}/hook", sink.local_addr().unwrap());
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    tokio::spawn(receive(sink, Arc::clone(&keys)));
+    let flags = ["--rules", rules.to_str().unwrap(), "--webhook", &webhook];
+
+    let server = Server::start(data.path(), &flags).await;
+    users(&server, 9).await;
+    let since = until(&server, "pending").await;
+    server.kill();
+
+    let server = Server::start(data.path(), &flags).await;
+    assert_eq!(until(&server, "firing").await, since, "`for` went on counting over the kill");
+    server.kill();
+
+    let server = Server::start(data.path(), &flags).await;
+    assert_eq!(alert(&server).await, Some(("firing".into(), since)), "at once, not after `for`");
+    users(&server, 1).await;
+    for _ in 0..300 {
+        if keys.lock().unwrap().iter().any(|(status, _)| status == "resolved") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let received = keys.lock().unwrap().clone();
+    let of = |wanted: &str| {
+        let keys: BTreeSet<_> =
+            received.iter().filter(|(s, _)| s == wanted).map(|(_, key)| key.clone()).collect();
+        keys
+    };
+    assert_eq!(of("firing").len(), 1, "one page, however often it was sent: {received:?}");
+    assert_eq!(of("resolved").len(), 1, "{received:?}");
+    assert!(of("firing").is_disjoint(&of("resolved")));
+}
+
+/// A webhook receiver: notes each notification's status and idempotency key.
+async fn receive(listener: tokio::net::TcpListener, keys: Arc<Mutex<Vec<(String, String)>>>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        let (head, body) = loop {
+            let Ok(n @ 1..) = stream.read(&mut buffer).await else { break Default::default() };
+            bytes.extend_from_slice(&buffer[..n]);
+            let text = String::from_utf8_lossy(&bytes);
+            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+            let header = |name: &str| {
+                head.lines().find_map(|l| {
+                    let (key, value) = l.split_once(": ")?;
+                    key.eq_ignore_ascii_case(name).then(|| value.to_owned())
+                })
+            };
+            let length: usize = header("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
+            if body.len() >= length {
+                break (header("idempotency-key").unwrap_or_default(), body.to_owned());
+            }
+        };
+        let status = serde_json::from_str(&body)
+            .map_or(String::new(), |v: Value| v["status"].as_str().unwrap_or("").to_owned());
+        keys.lock().unwrap().push((status, head));
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}

@@ -8,3 +8,4 @@ mod errors;
 mod harness;
 mod kill;
 mod python;
+mod shop;
