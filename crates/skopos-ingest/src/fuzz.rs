@@ -14,6 +14,7 @@ use crate::limits::Limits;
 use crate::otlp::{
     DecodeError, OtlpEncoding, OtlpOptions, decode_logs, decode_metrics, decode_traces,
 };
+use crate::remote_write::{self, WriteError};
 use crate::report::{Ingested, MAX_ENTRIES};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
@@ -113,6 +114,34 @@ pub fn fuzz_exposition(data: &[u8]) {
             batch.series.iter().map(|s| s.labels.clone()).collect::<Vec<_>>()
         };
         assert_eq!(labels(&again.batch), labels(&scrape.batch));
+    }
+}
+
+/// Remote write: the bytes as a request, and as a block; every series is sound, and what was kept
+/// is kept again when it is sent on.
+pub fn fuzz_remote_write(data: &[u8]) {
+    const MAX_BYTES: usize = 1 << 16;
+    let limits = Limits::default();
+    let unpacked = remote_write::decompress(data, MAX_BYTES);
+    assert!(unpacked.as_ref().is_ok_and(|body| body.len() <= MAX_BYTES) || unpacked.is_err());
+    for body in [Some(data), unpacked.as_deref().ok()].into_iter().flatten() {
+        let report = match remote_write::decode(body, &limits) {
+            Ok(report) => report,
+            Err(WriteError::Malformed { offset, .. }) => {
+                assert!(offset <= body.len());
+                continue;
+            }
+            Err(error) => panic!("small inputs are within the limit: {error}"),
+        };
+        check_report(&report);
+        let kept = report.decoded.value;
+        kept.series.iter().for_each(check_series);
+        let block = remote_write::encode(&kept);
+        let sent_on = remote_write::decompress(&block, usize::MAX).expect("our own block");
+        let again = remote_write::decode(&sent_on, &limits).expect("our own request");
+        assert_eq!(again.decoded.rejected, []);
+        // Through text, because NaN does not equal itself.
+        assert_eq!(format!("{:?}", again.decoded.value), format!("{kept:?}"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Decoders: what senders send, into the model.
 //!
-//! OTLP of all three signals ([`otlp`]) and the text formats that Prometheus scrapes
-//! ([`exposition`]), with limits ([`Limits`]), decompression ([`compression`]) and the redaction
+//! OTLP of all three signals ([`otlp`]), the text formats that Prometheus scrapes
+//! ([`exposition`]) and what Prometheus sends on ([`remote_write`]), with limits ([`Limits`]), decompression ([`compression`]) and the redaction
 //! of foreign data on the way in.
 //!
 //! What it is **not**: it performs no I/O, has no clock (callers pass `now`), knows no HTTP and no
@@ -40,6 +40,7 @@ mod float;
 pub mod fuzz;
 mod limits;
 pub mod otlp;
+pub mod remote_write;
 mod report;
 
 pub use compression::{ContentEncoding, DecompressError, decompress};

@@ -16,6 +16,7 @@ mod ops;
 pub mod otlp;
 mod params;
 mod prometheus;
+mod remote_write;
 
 use std::panic::AssertUnwindSafe;
 
@@ -165,6 +166,7 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(ops::routes(settings));
     routes.extend(admin::routes());
     routes.extend(prometheus::routes());
+    routes.extend(remote_write::routes());
     routes.extend(jaeger::routes());
     routes.extend(logs::routes());
     routes.extend(openapi::routes());
@@ -202,6 +204,11 @@ impl Guarded {
                 Ok(response) => response,
                 Err(_) => ApiError::internal("a handler panicked").into_response(),
             },
+            Err(error) if request.uri().path() == remote_write::PATH => {
+                let peer = otlp::peer(&request);
+                self.state.receipts.refuse(Transport::RemoteWrite, &peer, error.class.as_str());
+                remote_write::refusal(&error)
+            }
             Err(error) if self.scope == Scope::Ingest => {
                 let peer = otlp::peer(&request);
                 self.state.receipts.refuse(Transport::OtlpHttp, &peer, error.class.as_str());

@@ -1,6 +1,6 @@
 //! From a received body to a durable batch: decompress, decode, store, account.
 //!
-//! One path for both transports and all signals. Decoding runs on the blocking pool, as many at a
+//! One path for all transports and signals. Decoding runs on the blocking pool, as many at a
 //! time as there are cores, because it is work and not waiting.
 
 use std::collections::BTreeMap;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use skopos_ingest::otlp::{self, OtlpEncoding, OtlpOptions};
+use skopos_ingest::remote_write::{self, WriteError};
 use skopos_ingest::{ContentEncoding, DecompressError, Ingested, decompress};
 use skopos_model::storage::StorageError;
 use skopos_model::{Clock, Rejection, SignalBatch};
@@ -76,6 +77,47 @@ impl Ingest {
         admitted: &mut Admitted,
     ) -> Result<Exported, ApiError> {
         let decoded = self.decode(export, body, admitted).await?;
+        self.keep(export, decoded).await
+    }
+
+    /// Takes in the body of a remote-write request.
+    pub(crate) async fn write(
+        &self,
+        export: &Export,
+        block: Bytes,
+        admitted: &mut Admitted,
+    ) -> Result<Exported, ApiError> {
+        let max_bytes = self.options.limits.request_bytes;
+        let refuse = |error: WriteError| {
+            self.refuse(export, error.reason());
+            match error {
+                WriteError::TooLarge { limit: "request_bytes", .. } => too_large(max_bytes),
+                WriteError::TooLarge { .. } => {
+                    ApiError::new(ErrorClass::TooLarge, error.to_string())
+                }
+                _ => ApiError::bad_request(error.to_string()),
+            }
+        };
+        let len = remote_write::decompressed_len(&block, max_bytes).map_err(refuse)?;
+        admitted.hold(len).map_err(|error| self.body_error(export, error))?;
+        let permit = self.decoders.acquire().await;
+        let options = Arc::clone(&self.options);
+        let decode = move || {
+            let plain = remote_write::decompress(&block, max_bytes)?;
+            remote_write::decode(&plain, &options.limits)
+        };
+        let decoded = if len <= INLINE_DECODE_BYTES { decode() } else { work(decode).await? };
+        drop(permit);
+        let decoded = decoded.map_err(refuse)?;
+        self.keep(export, decoded.map(SignalBatch::Metrics)).await
+    }
+
+    /// Stores what was decoded and accounts for all of it.
+    async fn keep(
+        &self,
+        export: &Export,
+        decoded: Ingested<SignalBatch>,
+    ) -> Result<Exported, ApiError> {
         let Ingested { decoded, adjusted, redactions } = decoded;
         for redaction in &redactions {
             self.receipts.redact(&redaction.sender, &redaction.key, redaction.count);

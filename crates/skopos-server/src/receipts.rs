@@ -54,6 +54,8 @@ pub enum Transport {
     OtlpGrpc,
     /// OTLP over HTTP.
     OtlpHttp,
+    /// Prometheus remote write.
+    RemoteWrite,
     /// A scrape.
     Scrape,
 }
@@ -64,13 +66,14 @@ impl Transport {
         match self {
             Self::OtlpGrpc => "otlp_grpc",
             Self::OtlpHttp => "otlp_http",
+            Self::RemoteWrite => "remote_write",
             Self::Scrape => "scrape",
         }
     }
 }
 
 impl LabelValue for Transport {
-    const LIMIT: usize = 3;
+    const LIMIT: usize = 4;
 
     fn label(&self) -> &str {
         self.as_str()

@@ -131,11 +131,17 @@ fn fuzz_exposition() {
 }
 
 #[test]
+fn fuzz_remote_write() {
+    drive("remote_write", fuzz::fuzz_remote_write);
+}
+
+#[test]
 fn fuzz_decompress() {
     drive("decompress", fuzz::fuzz_decompress);
 }
 
-/// The binary seeds are the protobuf forms of the JSON seeds, and a text in each compression.
+/// The binary seeds are the protobuf forms of the JSON seeds, a write request with everything in
+/// it, and a text in each compression.
 #[test]
 fn binary_seeds_follow_from_the_text_seeds() {
     let write = std::env::var_os("SKOPOS_WRITE_CORPUS").is_some();

@@ -9,6 +9,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod redaction;
+mod remote_write;
 mod responses;
 mod round_trip;
 mod support;

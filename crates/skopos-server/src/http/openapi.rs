@@ -138,6 +138,19 @@ fn form(params: &[ParamDoc]) -> Value {
 
 fn responses(route: &Route) -> Value {
     let doc = &route.doc;
+    if doc.tag == "remote-write" {
+        // Its statuses are a protocol, and its errors plain text.
+        let text = |description: &str| {
+            let content = json!({"text/plain": {"schema": {"type": "string"}}});
+            json!({"description": description, "content": content})
+        };
+        return json!({
+            "204": {"description": "All of it is stored."},
+            "400": text("Some of it never will be stored, the rest is: do not repeat."),
+            "503": text("Nothing is stored yet: repeat after Retry-After."),
+            "default": text("Refused as a whole: do not repeat 4xx, repeat 5xx."),
+        });
+    }
     let produces = if doc.produces.is_empty() { "application/json" } else { doc.produces };
     let schema = match (doc.schema, produces) {
         ("", "application/json") => json!({}),

@@ -11,5 +11,6 @@ mod logs;
 mod openapi;
 mod otlp;
 mod prometheus;
+mod remote_write;
 mod rules;
 mod scrape;

@@ -1,0 +1,234 @@
+//! One `TimeSeries`: labels, samples, exemplars; histograms have a file of their own.
+//!
+//! Fields may come in any order, so labels and plain samples are gathered first and the rest is
+//! remembered by its place; only then is it known who sent it and whether the labels are sound.
+
+use skopos_model::{Exemplar, Labels, METRIC_NAME, Sample, SeriesSamples, Temporality, Timestamp};
+
+use super::wire::{Message, Value};
+use super::{Decoder, WRONG_TYPE, WriteError, utf8};
+use crate::report::Refusal;
+
+/// OpenMetrics' bound on the names and values of an exemplar's labels, in characters.
+const MAX_EXEMPLAR_CHARS: usize = 128;
+
+/// Buffers that one series after another uses.
+#[derive(Default)]
+pub(super) struct Scratch<'a> {
+    labels: Vec<(&'a str, &'a str)>,
+    exemplar_labels: Vec<(&'a str, &'a str)>,
+    exemplars: Vec<Message<'a>>,
+    histograms: Vec<Message<'a>>,
+}
+
+impl Decoder<'_> {
+    pub(super) fn series<'a>(
+        &mut self,
+        mut message: Message<'a>,
+        scratch: &mut Scratch<'a>,
+    ) -> Result<(), WriteError> {
+        let Scratch { labels, exemplar_labels, exemplars, histograms } = scratch;
+        labels.clear();
+        exemplars.clear();
+        histograms.clear();
+        let (mut samples, mut untimely) = (Vec::new(), 0_u64);
+        while let Some((number, value)) = message.next_field()? {
+            match (number, value) {
+                (1, Value::Bytes(pair)) => labels.push(label(pair)?),
+                (2, Value::Bytes(pair)) => {
+                    self.spend(size_of::<Sample>())?;
+                    let (timestamp_ms, value) = sample(pair)?;
+                    match is_representable(timestamp_ms) {
+                        true => samples.push(Sample::float(timestamp_ms, value)),
+                        false => untimely += 1,
+                    }
+                }
+                (3, Value::Bytes(exemplar)) => exemplars.push(exemplar),
+                (4, Value::Bytes(histogram)) => histograms.push(histogram),
+                (1..=4, _) => return Err(message.malformed(WRONG_TYPE)),
+                _ => {}
+            }
+        }
+        let items = samples.len() + histograms.len();
+        let frozen = match freeze(labels, self.limits) {
+            Ok(frozen) => frozen,
+            Err(refusal) => {
+                self.name_sender(labels);
+                self.tally.reject(refusal, (items as u64 + untimely).max(1));
+                return Ok(());
+            }
+        };
+        self.spend(size_of::<SeriesSamples>() + frozen.size_bytes())?;
+        if untimely > 0 {
+            self.name_sender(labels);
+            self.tally.reject(invalid_time(&frozen), untimely);
+        }
+        for proto in histograms.iter() {
+            match self.histogram(*proto)? {
+                Ok(sample) => samples.push(sample),
+                Err(Refusal { reason, message }) => {
+                    self.name_sender(labels);
+                    let refusal = Refusal::new(reason, format!("{frozen}: {message}"));
+                    self.tally.reject(refusal, 1);
+                }
+            }
+        }
+        let exemplars = self.exemplars(exemplars, exemplar_labels, labels)?;
+        if !samples.is_empty() || !exemplars.is_empty() {
+            self.batch.series.push(SeriesSamples {
+                labels: frozen,
+                samples,
+                temporality: Temporality::Cumulative,
+                start_timestamp_ms: None,
+                exemplars,
+            });
+        }
+        Ok(())
+    }
+
+    /// An exemplar that cannot be kept never costs its series.
+    fn exemplars<'a>(
+        &mut self,
+        messages: &[Message<'a>],
+        pairs: &mut Vec<(&'a str, &'a str)>,
+        series: &[(&str, &str)],
+    ) -> Result<Vec<Exemplar>, WriteError> {
+        let max = self.limits.exemplars_per_point;
+        // The last ones are the newest.
+        let surplus = messages.len().saturating_sub(max);
+        if surplus > 0 {
+            self.name_sender(series);
+            self.tally.adjust("exemplars_per_point", surplus as u64, || {
+                format!("exemplars dropped: limit `exemplars_per_point` is {max}")
+            });
+        }
+        let mut exemplars = Vec::new();
+        for message in messages.iter().skip(surplus) {
+            pairs.clear();
+            let (timestamp_ms, value) = exemplar(*message, pairs)?;
+            let chars = |(n, v): &(&str, &str)| n.chars().count() + v.chars().count();
+            let length: usize = pairs.iter().map(chars).sum();
+            let labels = if length > MAX_EXEMPLAR_CHARS {
+                Err("its labels exceed 128 characters")
+            } else if !is_representable(timestamp_ms) {
+                Err("its time is out of range")
+            } else {
+                sorted(pairs).map_err(|_| "it names a label twice, or not at all")
+            };
+            match labels {
+                Ok(labels) => {
+                    self.spend(size_of::<Exemplar>() + labels.size_bytes())?;
+                    exemplars.push(Exemplar { labels, timestamp_ms, value });
+                }
+                Err(why) => {
+                    self.name_sender(series);
+                    self.tally.adjust("invalid_exemplar", 1, || format!("exemplar dropped: {why}"));
+                }
+            }
+        }
+        Ok(exemplars)
+    }
+
+    fn name_sender(&mut self, labels: &[(&str, &str)]) {
+        let job = labels.iter().find(|(name, _)| *name == "job").map_or("", |(_, job)| job);
+        // OTLP's `service.namespace/service.name` is accounted to the service.
+        self.tally.set_sender(job.rsplit('/').next().unwrap_or(job));
+    }
+}
+
+fn label<'a>(mut message: Message<'a>) -> Result<(&'a str, &'a str), WriteError> {
+    let (mut name, mut text) = ("", "");
+    while let Some((number, value)) = message.next_field()? {
+        match (number, value) {
+            (1, Value::Bytes(bytes)) => name = utf8(bytes)?,
+            (2, Value::Bytes(bytes)) => text = utf8(bytes)?,
+            (1 | 2, _) => return Err(message.malformed(WRONG_TYPE)),
+            _ => {}
+        }
+    }
+    Ok((name, text))
+}
+
+fn sample(mut message: Message<'_>) -> Result<(i64, f64), WriteError> {
+    let (mut timestamp_ms, mut number) = (0, 0.0);
+    while let Some(field) = message.next_field()? {
+        match field {
+            (1, Value::Fixed64(bits)) => number = f64::from_bits(bits),
+            (2, Value::Varint(ms)) => timestamp_ms = ms.cast_signed(),
+            (1 | 2, _) => return Err(message.malformed(WRONG_TYPE)),
+            _ => {}
+        }
+    }
+    Ok((timestamp_ms, number))
+}
+
+fn exemplar<'a>(
+    mut message: Message<'a>,
+    pairs: &mut Vec<(&'a str, &'a str)>,
+) -> Result<(i64, f64), WriteError> {
+    let (mut timestamp_ms, mut number) = (0, 0.0);
+    while let Some(field) = message.next_field()? {
+        match field {
+            (1, Value::Bytes(pair)) => pairs.push(label(pair)?),
+            (2, Value::Fixed64(bits)) => number = f64::from_bits(bits),
+            (3, Value::Varint(ms)) => timestamp_ms = ms.cast_signed(),
+            (1..=3, _) => return Err(message.malformed(WRONG_TYPE)),
+            _ => {}
+        }
+    }
+    Ok((timestamp_ms, number))
+}
+
+/// Whether nanoseconds can say it too.
+pub(super) fn is_representable(timestamp_ms: i64) -> bool {
+    Timestamp::from_millis(timestamp_ms).as_millis() == timestamp_ms
+}
+
+pub(super) fn invalid_time(what: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new("invalid_timestamp", format!("{what}: the time of a sample is out of range"))
+}
+
+fn freeze(pairs: &mut Vec<(&str, &str)>, limits: &crate::Limits) -> Result<Labels, Refusal> {
+    // The metric's name is no label for this limit.
+    if pairs.len() > limits.labels_per_series + 1 {
+        let (max, found) = (limits.labels_per_series, pairs.len() - 1);
+        return Err(Refusal::limit("labels_per_series", max, found, "series"));
+    }
+    let (mut named, max_name, max_value) =
+        (false, limits.label_name_bytes, limits.label_value_bytes);
+    for (name, value) in pairs.iter() {
+        if name.len() > max_name {
+            return Err(Refusal::limit("label_name_bytes", max_name, name.len(), "label name"));
+        }
+        if *name == METRIC_NAME {
+            named = !value.is_empty();
+            if value.len() > max_name {
+                let found = value.len();
+                return Err(Refusal::limit("label_name_bytes", max_name, found, "metric name"));
+            }
+        } else if value.len() > max_value {
+            let what = format!("value of label `{name}`");
+            return Err(Refusal::limit("label_value_bytes", max_value, value.len(), &what));
+        }
+    }
+    if !named {
+        return Err(Refusal::new("empty_name", "a series has no metric name"));
+    }
+    sorted(pairs)
+}
+
+/// Labels of pairs in any order; an empty value means "no such label".
+fn sorted(pairs: &mut Vec<(&str, &str)>) -> Result<Labels, Refusal> {
+    if !pairs.is_sorted_by(|a, b| a.0 < b.0) {
+        pairs.sort_unstable();
+        if let Some([(name, _), _]) = pairs.array_windows().find(|[a, b]| a.0 == b.0) {
+            let message = format!("label `{name}` occurs twice");
+            return Err(Refusal::new("duplicate_label", message));
+        }
+    }
+    if pairs.iter().any(|(name, _)| name.is_empty()) {
+        return Err(Refusal::new("invalid_label_name", "a label has no name"));
+    }
+    pairs.retain(|(_, value)| !value.is_empty());
+    Ok(Labels::from_sorted_pairs(pairs.iter().copied()))
+}
