@@ -1,7 +1,7 @@
 //! What the SDK costs a service on its hot paths: a log line, a span, a counter, a request through the HTTP layer.
 //!
 //! Prints nanoseconds per operation, the median of several rounds. Run it on a quiet machine:
-//! `cargo bench -p skopos`. Lines go to a sink, spans to no collector.
+//! `cargo bench -p skopos`, or `-- request` for those with that word in their name. Lines go to a sink, spans to no collector.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -24,6 +24,10 @@ const ROUNDS: usize = 7;
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn measure(name: &str, count: u32, mut operation: impl FnMut()) {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    if wanted.is_some_and(|wanted| !name.contains(&wanted)) {
+        return;
+    }
     let mut rounds: Vec<f64> = (0..ROUNDS)
         .map(|_| {
             let started = Instant::now();

@@ -7,13 +7,17 @@
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use opentelemetry::trace::{
     SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
 };
+use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 use tracing::Dispatch;
 use tracing_subscriber::Registry;
 use tracing_subscriber::registry::LookupSpan as _;
+
+use crate::clock;
 
 pub(crate) mod global;
 
@@ -54,7 +58,6 @@ pub(crate) struct BoundRequestId(pub(crate) Arc<str>);
 struct KnownTraceIds(TraceIds);
 
 /// What a request brought along, for code that runs inside it.
-#[derive(Clone)]
 pub(crate) struct RequestContext {
     pub(crate) request_id: Arc<str>,
     /// The caller's span, for propagation when no span of ours is enabled.
@@ -63,19 +66,19 @@ pub(crate) struct RequestContext {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<RequestContext>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<RequestContext>>> = const { RefCell::new(None) };
 }
 
 /// Restores the request that ran before, when dropped.
-pub(crate) struct Scope(Option<RequestContext>);
+pub(crate) struct Scope(Option<Arc<RequestContext>>);
 
 impl RequestContext {
     /// Makes this the current request of the thread for as long as the scope lives: one poll of its future.
-    pub(crate) fn enter(&self) -> Scope {
+    pub(crate) fn enter(self: &Arc<Self>) -> Scope {
         Scope(CURRENT.try_with(|current| current.borrow_mut().replace(self.clone())).ok().flatten())
     }
 
-    pub(crate) fn current() -> Option<RequestContext> {
+    pub(crate) fn current() -> Option<Arc<RequestContext>> {
         CURRENT.try_with(|current| current.try_borrow().ok()?.clone()).ok().flatten()
     }
 }
@@ -102,7 +105,7 @@ pub(crate) fn current_request_id_arc() -> Option<Arc<str>> {
         span.scope()
             .find_map(|span| span.extensions().get::<BoundRequestId>().map(|id| id.0.clone()))
     });
-    bound.or_else(|| RequestContext::current().map(|context| context.request_id))
+    bound.or_else(|| RequestContext::current().map(|context| context.request_id.clone()))
 }
 
 /// Returns the current trace id, 32 hex digits, as it stands on log lines and exported spans.
@@ -222,9 +225,17 @@ pub(crate) fn request_id(headers: &http::HeaderMap) -> Arc<str> {
     accepted.unwrap_or_else(|| Arc::from(new_request_id()))
 }
 
-/// Makes a request id: a UUID that begins with the time.
+/// Makes a request id: a UUID (version 7) that begins with the time. It is unique, not a secret.
 pub fn new_request_id() -> String {
-    uuid::Uuid::now_v7().to_string()
+    let millis = clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    // The thread's own generator, which trace ids come from too: no system call for each request.
+    let [.., a, b, c, d, e, f, g, h, i, j] = RandomIdGenerator::default().new_trace_id().to_bytes();
+    uuid::Builder::from_unix_timestamp_millis(
+        u64::try_from(millis).unwrap_or(u64::MAX),
+        &[a, b, c, d, e, f, g, h, i, j],
+    )
+    .into_uuid()
+    .to_string()
 }
 
 /// Returns the caller's baggage if it is of a bearable size.
@@ -283,5 +294,9 @@ mod tests {
             assert!(uuid::Uuid::parse_str(&made).is_ok(), "{bad}: {made}");
         }
         assert_ne!(id(&[]), id(&[]));
+        let made = uuid::Uuid::parse_str(&id(&[])).unwrap();
+        assert_eq!((made.get_version_num(), made.get_variant()), (7, uuid::Variant::RFC4122));
+        let (seconds, _) = made.get_timestamp().unwrap().to_unix();
+        assert!(seconds.abs_diff(crate::clock::unix_seconds(crate::clock::now()) as u64) < 60);
     }
 }

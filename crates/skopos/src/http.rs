@@ -243,7 +243,8 @@ where
             .then(|| context::parse_traceparent(header("traceparent")?, header("tracestate")))
             .flatten();
         let baggage = self.settings.baggage.then(|| context::baggage(headers)).flatten();
-        let caller = RequestContext { request_id: context::request_id(headers), remote, baggage };
+        let caller =
+            Arc::new(RequestContext { request_id: context::request_id(headers), remote, baggage });
         let route = (self.settings.route)(request.method(), request.uri(), request.extensions());
         let observation = Observation::start(self.settings.clone(), caller, route, &request);
 

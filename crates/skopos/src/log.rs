@@ -196,7 +196,7 @@ fn fill_from_request(record: &mut Record) {
     if record.trace.is_none() {
         record.trace = request.remote.as_ref().map(TraceIds::from);
     }
-    record.request_id.get_or_insert(request.request_id);
+    record.request_id.get_or_insert_with(|| request.request_id.clone());
 }
 
 fn put(fields: &mut Vec<(&'static str, Value)>, name: &'static str, value: Value) {

@@ -29,7 +29,7 @@ pub(super) enum Ending {
 
 /// A request from its arrival to the end of the response body. Dropping it ends the request.
 pub(crate) struct Observation {
-    pub(super) context: RequestContext,
+    pub(super) context: Arc<RequestContext>,
     pub(super) span: Span,
     pub(super) ending: Ending,
     pub(super) is_body_cut: bool,
@@ -45,7 +45,7 @@ pub(crate) struct Observation {
 impl Observation {
     pub(super) fn start<B>(
         settings: Arc<Settings>,
-        context: RequestContext,
+        context: Arc<RequestContext>,
         route: Option<Cow<'static, str>>,
         request: &Request<B>,
     ) -> Observation {

@@ -150,6 +150,30 @@ fn the_filter_keeps_talkative_libraries_at_warn_and_debug_out_of_production() {
 }
 
 #[test]
+fn a_directive_about_a_span_holds_inside_of_it() {
+    let dev = ("ENVIRONMENT", "development");
+    for (filter, expected) in [
+        ("error,[order]=debug", &["inside"][..]),
+        ("error,[order{vip=true}]=debug", &["inside"]),
+        ("error,[order{vip=false}]=debug", &[]),
+        ("error", &[]),
+    ] {
+        let output = Output::default();
+        let (telemetry, guard) = scoped(builder(&output, &[dev, ("RUST_LOG", filter)]));
+        tracing::info_span!("order", vip = true).in_scope(|| tracing::debug!("inside"));
+        tracing::debug!("outside");
+        drop(guard);
+        telemetry.flush(PATIENCE);
+        let seen: Vec<String> = output
+            .lines()
+            .iter()
+            .map(|line| line["message"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(seen, expected, "{filter}");
+    }
+}
+
+#[test]
 fn traces_do_not_depend_on_the_log_filter_and_ids_are_on_every_line() {
     let output = Output::default();
     let (telemetry, guard) = scoped(builder(&output, &[]));
