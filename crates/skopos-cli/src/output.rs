@@ -96,7 +96,10 @@ pub(crate) fn printable(text: &str) -> String {
         match c {
             '\n' => out.push('⏎'),
             '\t' => out.push(' '),
-            c if c.is_control() => {
+            // Line separators and marks that turn the direction of text are no glyphs either.
+            c if c.is_control()
+                || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
                 let _ = write!(out, "\\u{{{:x}}}", c as u32);
             }
             c => out.push(c),
@@ -162,6 +165,7 @@ mod tests {
     #[test]
     fn escape_sequences_are_shown_not_obeyed() {
         assert_eq!(printable("a\x1b[31mb\nc\u{7}"), "a\\u{1b}[31mb⏎c\\u{7}");
+        assert_eq!(printable("\u{202e}exe"), "\\u{202e}exe");
     }
 
     #[test]

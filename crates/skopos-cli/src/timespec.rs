@@ -39,10 +39,11 @@ impl WindowArgs {
 /// Reads a point in time.
 pub(crate) fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp> {
     if let Some(rest) = text.strip_prefix("now") {
-        return match rest.strip_prefix('-') {
-            Some(duration) => Ok(now.saturating_sub(parse_duration(duration)?)),
-            None if rest.is_empty() => Ok(now),
-            None => bail!("{text:?}: after `now` only `-DURATION` may follow, as in now-15m"),
+        return match rest.split_at_checked(1) {
+            Some(("-", duration)) => Ok(now.saturating_sub(parse_duration(duration)?)),
+            Some(("+", duration)) => Ok(now.saturating_add(parse_duration(duration)?)),
+            None => Ok(now),
+            Some(_) => bail!("{text:?}: after `now` only a duration may follow, as in now-15m"),
         };
     }
     if let Ok(seconds) = text.parse::<f64>() {
@@ -102,12 +103,13 @@ mod tests {
         for (text, secs) in [
             ("now", 1_700_000_000),
             ("now-15m", 1_699_999_100),
+            ("now+10m", 1_700_000_600),
             ("1700000000", 1_700_000_000),
             ("2023-11-14T22:13:20Z", 1_700_000_000),
         ] {
             assert_eq!(parse_time(text, now).unwrap(), Timestamp::from_secs(secs), "{text}");
         }
         assert!(parse_time("yesterday", now).is_err());
-        assert!(parse_time("now+1h", now).is_err());
+        assert!(parse_time("now~1h", now).is_err());
     }
 }

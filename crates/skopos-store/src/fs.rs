@@ -11,6 +11,7 @@ use std::any::Any;
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::error::StoreError;
@@ -131,13 +132,14 @@ pub(crate) fn replace_file(
     fs.sync_dir(dir).map_err(StoreError::io("sync", dir))
 }
 
-/// The machine's file system.
+/// The machine's file system. What it creates is its owner's alone (0700, 0600): telemetry and
+/// hashes of tokens are nobody else's business.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StdFs;
 
 impl Fs for StdFs {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        match fs::create_dir(dir) {
+        match fs::DirBuilder::new().mode(0o700).create(dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
             result => result,
         }
@@ -148,7 +150,9 @@ impl Fs for StdFs {
     }
 
     fn create(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
-        Ok(Box::new(StdFile(File::create(path)?)))
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        Ok(Box::new(StdFile(options.open(path)?)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
@@ -180,8 +184,9 @@ impl Fs for StdFs {
     }
 
     fn lock(&self, path: &Path) -> io::Result<LockAttempt> {
-        let mut file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(path)?;
         match file.try_lock() {
             Ok(()) => {
                 file.set_len(0)?;

@@ -1,6 +1,6 @@
 //! `skopos tail`: log records as they arrive.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -44,7 +44,8 @@ async fn follow(client: &Client, args: &TailArgs, format: Format) -> Result<Outc
     let mut pending = Vec::new();
     let mut shown = 0_u64;
     while let Some(chunk) = chunks.next().await {
-        pending.extend_from_slice(&chunk.context("the server closed the stream")?);
+        let Ok(chunk) = chunk else { break };
+        pending.extend_from_slice(&chunk);
         while let Some(end) = pending.iter().position(|b| *b == b'\n') {
             let rest = pending.split_off(end + 1);
             let record = std::mem::replace(&mut pending, rest);
@@ -66,5 +67,5 @@ async fn follow(client: &Client, args: &TailArgs, format: Format) -> Result<Outc
             }
         }
     }
-    Ok(Outcome::Done)
+    bail!("the server ended the stream; it is stopping, or has stopped")
 }

@@ -22,8 +22,7 @@ Examples:
   skopos trace --service payment-service --min-duration 500ms
   skopos trace --service order-service --errors --format json")]
 pub(crate) struct TraceArgs {
-    /// The trace's id: 32 hexadecimal digits.
-    #[arg(required_unless_present = "service")]
+    /// The trace's id: 32 hexadecimal digits. Without it, --service finds traces.
     id: Option<String>,
     /// Find traces that this service took part in.
     #[arg(long, value_name = "NAME", conflicts_with = "id")]
@@ -48,9 +47,10 @@ pub(crate) struct TraceArgs {
 
 pub(crate) fn run(args: TraceArgs, global: &GlobalArgs) -> Result<Outcome> {
     let client = Client::new(&args.server)?;
-    match &args.id {
-        Some(id) => show(&client, id, global.format),
-        None => find(&client, &args, global.format),
+    match (&args.id, &args.service) {
+        (Some(id), _) => show(&client, id, global.format),
+        (None, Some(_)) => find(&client, &args, global.format),
+        (None, None) => bail!("give a trace id, or --service NAME to find traces"),
     }
 }
 
@@ -106,7 +106,7 @@ fn summary(trace: &Value) -> Vec<String> {
     vec![
         trace["traceID"].as_str().unwrap_or("").to_owned(),
         millis(end.max().unwrap_or(start) - start),
-        format!("{} spans", spans.len()),
+        span_count(spans.len()),
         root.map_or(String::new(), |s| {
             let name = printable(s["operationName"].as_str().unwrap_or(""));
             let mark = if failed { red(" ✖").to_string() } else { String::new() };
@@ -147,7 +147,7 @@ fn tree(trace: &Value) -> String {
         }
     }
     let id = trace["traceID"].as_str().unwrap_or("");
-    let head = format!("trace {}  {}  {} spans\n", bold(id), millis(total), spans.len());
+    let head = format!("trace {}  {}  {}\n", bold(id), millis(total), span_count(spans.len()));
     head + &columns(&rows)
 }
 
@@ -193,6 +193,10 @@ fn tag(span: &Value, key: &str) -> Option<String> {
 
 fn is_error(span: &Value) -> bool {
     tag(span, "error").as_deref() == Some("true")
+}
+
+fn span_count(count: usize) -> String {
+    if count == 1 { "1 span".into() } else { format!("{count} spans") }
 }
 
 fn millis(micros: i64) -> String {

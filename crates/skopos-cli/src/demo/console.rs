@@ -2,7 +2,6 @@
 
 #![expect(clippy::disallowed_methods, reason = "shows how long the demo runs")]
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write as _};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,9 @@ use crate::output::{bold, dim, green, red, yellow};
 const REFRESH: Duration = Duration::from_secs(1);
 const REFRESH_PLAIN: Duration = Duration::from_secs(10);
 
+/// What it takes the guide's HighErrorRate to see a fault and wait its shortened `for`.
+const PAGE_AFTER: u32 = 10;
+
 const KEYS: [(char, &str); 3] =
     [('1', "payment-errors"), ('2', "payment-latency"), ('3', "db-pool")];
 
@@ -28,7 +30,6 @@ pub(super) async fn explore(fleet: &Fleet, sink: &Sink) -> Result<Outcome> {
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let _raw = terminal.then(RawMode::enter).flatten();
     let mut keys = if terminal { read_keys() } else { mpsc::channel(1).1 };
-    let mut faults: BTreeMap<&str, bool> = KEYS.iter().map(|(_, name)| (*name, false)).collect();
     let mut refresh = tokio::time::interval(if terminal { REFRESH } else { REFRESH_PLAIN });
     let (mut webhooks, started) = (0, Instant::now());
     let mut outcome = Ok(Outcome::Done);
@@ -41,7 +42,7 @@ pub(super) async fn explore(fleet: &Fleet, sink: &Sink) -> Result<Outcome> {
                 KeyCode::Char('q') | KeyCode::Esc => break,
                 KeyCode::Char(c) => {
                     if let Some((_, name)) = KEYS.iter().find(|(k, _)| *k == c) {
-                        toggle(fleet, &mut faults, name).await;
+                        toggle(fleet, name).await;
                     }
                 }
                 _ => {}
@@ -56,7 +57,7 @@ pub(super) async fn explore(fleet: &Fleet, sink: &Sink) -> Result<Outcome> {
                     outcome = Err(anyhow::anyhow!("a process of the demo ended by itself"));
                     break;
                 }
-                progress(&status(fleet, &faults, started).await, terminal);
+                progress(&status(fleet, started).await, terminal);
             }
         }
     }
@@ -86,20 +87,22 @@ fn banner(fleet: &Fleet) {
     );
 }
 
-async fn toggle(fleet: &Fleet, faults: &mut BTreeMap<&str, bool>, name: &'static str) {
-    let on = !faults.get(name).copied().unwrap_or(false);
+async fn toggle(fleet: &Fleet, name: &'static str) {
+    let on = !fleet.faults_on().await.contains(name);
     match fleet.switch_fault(name, on).await {
-        Ok(()) => {
-            faults.insert(name, on);
-            let word = if on { red("on").to_string() } else { green("off").to_string() };
-            say(&format!("fault    {name} {word}"));
+        Ok(()) if on => {
+            say(&format!(
+                "fault    {name} {}   (expect a page in about {PAGE_AFTER} s)",
+                red("on")
+            ));
         }
+        Ok(()) => say(&format!("fault    {name} {}", green("off"))),
         Err(error) => say(&format!("fault    {name}: {error:#}")),
     }
 }
 
 /// One line: orders, errors, latency, alerts, faults.
-async fn status(fleet: &Fleet, faults: &BTreeMap<&str, bool>, started: Instant) -> String {
+async fn status(fleet: &Fleet, started: Instant) -> String {
     let number = async |promql: &str| fleet.number(promql).await.ok().flatten();
     let orders = number("sum(rate(orders_placed_total[10s]))").await.unwrap_or(0.0);
     let errors = number(
@@ -114,7 +117,7 @@ async fn status(fleet: &Fleet, faults: &BTreeMap<&str, bool>, started: Instant) 
     .unwrap_or(0.0);
     let firing = number(r#"count(ALERTS{alertstate="firing"})"#).await.unwrap_or(0.0);
     let pending = number(r#"count(ALERTS{alertstate="pending"})"#).await.unwrap_or(0.0);
-    let on: Vec<_> = faults.iter().filter(|(_, on)| **on).map(|(name, _)| *name).collect();
+    let faults: Vec<_> = fleet.faults_on().await.into_iter().collect();
     let alerts = match (firing, pending) {
         (0.0, 0.0) => green("no alerts").to_string(),
         (0.0, pending) => yellow(format!("{pending} pending")).to_string(),
@@ -125,7 +128,7 @@ async fn status(fleet: &Fleet, faults: &BTreeMap<&str, bool>, started: Instant) 
         started.elapsed().as_secs_f64(),
         errors * 100.0,
         p99 * 1000.0,
-        if on.is_empty() { String::new() } else { format!("  {}", dim(on.join(", "))) },
+        if faults.is_empty() { String::new() } else { format!("  {}", dim(faults.join(", "))) },
     )
 }
 

@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the demo waits for real processes")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -141,6 +141,18 @@ impl Fleet {
             .and_then(reqwest::Response::error_for_status)
             .with_context(|| format!("switch the fault {name}"))?;
         Ok(())
+    }
+
+    /// The faults that are on now, as the services themselves say: they can be switched by anyone.
+    pub(super) async fn faults_on(&self) -> BTreeSet<String> {
+        let mut on = BTreeSet::new();
+        for url in self.fault_urls.values().collect::<BTreeSet<_>>() {
+            let answer = self.http.get(format!("{url}/faults")).send().await;
+            let Ok(answer) = answer else { continue };
+            let states: BTreeMap<String, bool> = answer.json().await.unwrap_or_default();
+            on.extend(states.into_iter().filter(|(_, on)| *on).map(|(name, _)| name));
+        }
+        on
     }
 
     /// Evaluates a query that gives one number; `None` when it gives nothing.

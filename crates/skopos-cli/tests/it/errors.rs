@@ -86,3 +86,21 @@ fn listening_beyond_loopback_without_tokens_is_refused() {
     let text = stderr_of(&["serve", "--data", data, "--listen", "0.0.0.0:0"], 1);
     assert!(text.contains("token"), "{text}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let _server = Server::start(folder.path(), &[]).await;
+    let mut folders = vec![folder.path().join("data")];
+    let mut seen = 0;
+    while let Some(path) = folders.pop() {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is {mode:o}", path.display());
+        seen += 1;
+        if path.is_dir() {
+            folders.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(seen > 4, "folders, lock and logs were looked at");
+}
