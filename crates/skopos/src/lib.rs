@@ -40,6 +40,7 @@
 //! | nothing secret in logs, spans, panics, health answers | [`Builder::redact`], [`redact`] |
 //! | request id in, bound, echoed, passed on | [`Telemetry::http_layer`], [`reqwest::Client`], [`current_request_id`] |
 //! | traces, W3C context | [`Telemetry::http_layer`], [`reqwest::Client`], [`propagation_headers`] |
+//! | spans and headers of libraries that use OpenTelemetry's own API | [`Builder::install`] sets its globals |
 //! | rate, errors, duration | [`Telemetry::http_layer`]: `http_requests_total`, `http_request_duration_seconds`, `http_requests_in_progress` |
 //! | business metrics with bounded labels | [`Telemetry::registry`], [`label_values!`], [`labels!`], [`metrics::Bounded`] |
 //! | saturation | [`metrics::Registry::gauge_fn`] |
