@@ -46,7 +46,8 @@ pub struct Settings {
     /// Where this server is reached by users, without a slash at the end.
     pub external_url: String,
     /// After a restart that missed a slot: whether firing alerts are held until one full range of
-    /// fresh data has arrived. Off is what Prometheus does.
+    /// fresh data has arrived, where nothing arrives for at most an hour. Off is what Prometheus
+    /// does.
     pub restart_hold: bool,
     /// How long resolved alerts are kept.
     pub resolved_retention: Duration,
@@ -264,6 +265,13 @@ impl Engine {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether the next result of a rule should say whether fresh data has arrived since the restart
+    /// ([`Evaluated::without_fresh_data`]): one of its alerts is held, or may be.
+    pub fn awaits_fresh_data(&self, rule: RuleId) -> bool {
+        let state = self.index.get(&rule).and_then(|&(g, r)| self.groups.get(g)?.rules.get(r));
+        self.settings.restart_hold && state.is_some_and(RuleState::awaits_fresh_data)
     }
 
     /// Takes the result of evaluating a rule at a slot. `took` is how long that lasted.

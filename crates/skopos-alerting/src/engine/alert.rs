@@ -125,8 +125,10 @@ impl Alert {
         alert
     }
 
-    /// The expression did not return it at `slot`.
-    pub(crate) fn absent(&mut self, slot: i64, timing: Timing) -> Absent {
+    /// The expression did not return it at `slot`. `waits_until` is given while no fresh data has
+    /// arrived since a restart: a hold lasts at least until then.
+    pub(crate) fn absent(&mut self, slot: i64, timing: Timing, waits_until: Option<i64>) -> Absent {
+        self.held_until = self.held_until.map(|end| waits_until.map_or(end, |wait| wait.max(end)));
         self.held =
             self.state == AlertState::Firing && self.held_until.is_some_and(|end| slot < end);
         if self.held {

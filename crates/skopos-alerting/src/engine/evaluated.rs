@@ -40,7 +40,26 @@ pub enum EvalFailure {
 
 /// What a rule made of a result.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Evaluated(pub(crate) Outcome);
+pub struct Evaluated {
+    pub(crate) outcome: Outcome,
+    /// Whether any sample that the rule reads arrived since the restart.
+    pub(crate) fresh: bool,
+}
+
+impl Evaluated {
+    fn new(outcome: Outcome) -> Self {
+        Self { outcome, fresh: true }
+    }
+
+    /// Says that nothing of what the rule reads has arrived since the restart: an empty result is
+    /// then silence and not good news. Matters only while
+    /// [`Engine::awaits_fresh_data`](super::Engine::awaits_fresh_data).
+    #[must_use]
+    pub fn without_fresh_data(mut self) -> Self {
+        self.fresh = false;
+        self
+    }
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Outcome {
@@ -90,7 +109,7 @@ impl Rule {
                 .collect();
             instances.push(Instance { labels, annotations, value: data.value });
         }
-        Ok(Evaluated(Outcome::Alerts(instances)))
+        Ok(Evaluated::new(Outcome::Alerts(instances)))
     }
 
     fn record(&self, elements: Vec<(Labels, SampleValue)>) -> Result<Evaluated, EvalFailure> {
@@ -108,6 +127,6 @@ impl Rule {
             }
             series.push((labels, value));
         }
-        Ok(Evaluated(Outcome::Series(series)))
+        Ok(Evaluated::new(Outcome::Series(series)))
     }
 }

@@ -23,6 +23,10 @@ use crate::rules::{Rule, RuleId};
 /// series end by the lookback instead of a stale marker, once, after a restart.
 const MAX_SAVED_SERIES: usize = 10_000;
 
+/// After a restart, the longest that a hold waits for fresh data: what stays silent for longer has
+/// gone, and its alerts resolve.
+const MAX_SILENCE_MS: i64 = 60 * 60 * 1000;
+
 /// Keys of series records begin with this.
 const SERIES_PREFIX: &str = "series/";
 
@@ -40,6 +44,8 @@ pub(super) struct RuleState {
     pub(super) last_slot: Option<i64>,
     /// When the server started, until the first evaluation after that.
     resumed_at: Option<i64>,
+    /// How long a hold may wait for fresh data; known once evaluation has resumed.
+    hold_limit: Option<i64>,
     pub(super) health: Health,
     pub(super) error: Option<String>,
     pub(super) last_evaluation: Option<i64>,
@@ -76,6 +82,7 @@ impl RuleState {
             saved_series: None,
             last_slot: None,
             resumed_at: None,
+            hold_limit: None,
             health: Health::Unknown,
             error: None,
             last_evaluation: None,
@@ -99,11 +106,12 @@ impl RuleState {
         let data_time = slot.saturating_sub(limits.query_offset);
         let outcome = match result {
             Err(failure) => Err(failure),
-            Ok(Evaluated(Outcome::Series(series))) => {
+            Ok(Evaluated { outcome: Outcome::Series(series), .. }) => {
                 self.record(series, data_time, limits, &mut advanced)
             }
-            Ok(Evaluated(Outcome::Alerts(instances))) => {
-                self.alert(instances, slot, data_time, limits, &mut advanced)
+            Ok(Evaluated { outcome: Outcome::Alerts(instances), fresh }) => {
+                let waits_until = if fresh { None } else { self.silence_ends(slot, limits) };
+                self.alert(instances, slot, data_time, waits_until, limits, &mut advanced)
             }
         };
         match outcome {
@@ -122,17 +130,37 @@ impl RuleState {
         let Some(resumed_at) = self.resumed_at.take() else { return };
         let no_slot_missed =
             self.last_slot.is_some_and(|last| slot.saturating_sub(last) <= limits.interval);
-        let Some(rule) = &self.rule else { return };
-        if !limits.restart_hold || no_slot_missed {
+        if !limits.restart_hold {
             return;
         }
-        // Data may be a scrape late, so a range shorter than two slots counts as two.
-        let range = millis(rule.expr.range()).max(limits.interval.saturating_mul(2));
-        let wait = range.saturating_add(limits.query_offset);
+        let Some(wait) = self.hold_length(limits) else { return };
         let until = resumed_at.saturating_add(wait);
+        self.hold_limit = Some(resumed_at.saturating_add(MAX_SILENCE_MS).max(until));
+        if no_slot_missed {
+            return;
+        }
         for alert in self.alerts.values_mut().filter(|a| a.state == AlertState::Firing) {
             alert.held_until = Some(alert.held_until.map_or(until, |end| end.max(until)));
         }
+    }
+
+    /// How long fresh data must have been arriving before an empty result resolves anything.
+    fn hold_length(&self, limits: Limits) -> Option<i64> {
+        // Data may be a scrape late, so a range shorter than two slots counts as two.
+        let range = millis(self.rule.as_ref()?.expr.range()).max(limits.interval.saturating_mul(2));
+        Some(range.saturating_add(limits.query_offset))
+    }
+
+    /// When a hold ends if fresh data began to arrive right after this slot.
+    fn silence_ends(&self, slot: i64, limits: Limits) -> Option<i64> {
+        Some(slot.saturating_add(self.hold_length(limits)?).min(self.hold_limit?))
+    }
+
+    /// Whether an alert is held, or may be at the next evaluation.
+    pub(super) fn awaits_fresh_data(&self) -> bool {
+        let resumes = self.resumed_at.is_some();
+        let mut firing = self.alerts.values().filter(|alert| alert.state == AlertState::Firing);
+        firing.any(|alert| resumes || alert.held_until.is_some())
     }
 
     fn record(
@@ -155,6 +183,7 @@ impl RuleState {
         instances: Vec<Instance>,
         slot: i64,
         data_time: i64,
+        waits_until: Option<i64>,
         limits: Limits,
         advanced: &mut Advanced,
     ) -> Result<(), EvalFailure> {
@@ -171,7 +200,7 @@ impl RuleState {
             self.alerts.insert(labels, alert);
         }
         for (labels, mut alert) in before {
-            if alert.absent(slot, timing) == Absent::Keep {
+            if alert.absent(slot, timing, waits_until) == Absent::Keep {
                 self.alerts.insert(labels, alert);
             }
         }

@@ -112,7 +112,8 @@ pub struct AlertView {
     pub resolved_at: Option<Timestamp>,
     /// Since when only `keep_firing_for` keeps it firing.
     pub keep_firing_since: Option<Timestamp>,
-    /// When set: only the restart hold keeps it firing, until then at the latest.
+    /// When set: only the restart hold keeps it firing, until then; while no fresh data arrives that
+    /// moves on, for at most an hour after the start.
     pub held_until: Option<Timestamp>,
     /// The expression's value when it last returned this alert.
     pub value: f64,

@@ -85,10 +85,11 @@ impl MemoryLog {
 
 pub(crate) type Elements = Result<Vec<(Labels, SampleValue)>, EvalFailure>;
 
-/// `a=1,b=2`, `-` for nothing, `!` for a failing query. Names become the label `instance`.
+/// `a=1,b=2`, `-` for nothing, `?` for nothing because no data arrived since the restart, `!` for a
+/// failing query. Names become the label `instance`.
 pub(crate) fn elements(text: &str) -> Elements {
     match text {
-        "-" => Ok(Vec::new()),
+        "-" | "?" => Ok(Vec::new()),
         "!" => Err(EvalFailure::Query("storage is away".into())),
         _ => Ok(text
             .split(',')
@@ -115,6 +116,8 @@ pub(crate) struct World {
     pub(crate) received: BTreeMap<String, String>,
     /// Keys in the order received, repeats included.
     pub(crate) arrivals: Vec<String>,
+    /// Whether data arrives.
+    pub(crate) fresh: bool,
 }
 
 pub(crate) fn settings() -> Settings {
@@ -136,7 +139,8 @@ impl World {
         assert!(loaded.commit.is_none());
         let queue = DeliveryQueue::new(DeliveryPolicy::default());
         let (received, arrivals) = (BTreeMap::new(), Vec::new());
-        Self { set, settings, log: MemoryLog::default(), engine, queue, received, arrivals }
+        let log = MemoryLog::default();
+        Self { set, settings, log, engine, queue, received, arrivals, fresh: true }
     }
 
     /// Loses everything in memory and starts from the log.
@@ -165,6 +169,7 @@ impl World {
         let Settings { external_labels, external_url, .. } = &self.settings;
         let result = answer
             .and_then(|found| rule.apply(found, external_labels, external_url, &NoQueries(slot)));
+        let result = if self.fresh { result } else { result.map(|r| r.without_fresh_data()) };
         self.engine.step(rule.id, slot, result, Duration::from_millis(1))
     }
 

@@ -18,6 +18,7 @@ fn check(rules: &str, settings: Settings, table: &str) -> World {
             world.restart(slot);
             continue;
         }
+        world.fresh = cells[1] != "?";
         let intents = world.step(0, 0, slot, elements(cells[1]));
         let sent = intents.first().map_or("-".to_string(), summary);
         assert_eq!((&*world.states(0, 0), &*sent), (cells[2], cells[3]), "at {line}");
@@ -205,6 +206,65 @@ fn our_own_downtime_does_not_resolve_a_page() {
          600 | restart
          615 | -   | a:resolved | resolved ~a",
     );
+}
+
+#[test]
+fn silence_after_a_restart_resolves_nothing_for_an_hour() {
+    // Data comes back at 1815: one range of it, 300 s, must be seen first.
+    let rules = rule("").replace("[1m]", "[5m]");
+    check(
+        &rules,
+        settings(),
+        "  0 | a=1 | a:firing       | firing a
+         600 | restart
+         615 | ?   | a:firing(held) | -
+        1200 | ?   | a:firing(held) | -
+        1201 | restart
+        1215 | ?   | a:firing(held) | -
+        1800 | ?   | a:firing(held) | -
+        1815 | -   | a:firing(held) | -
+        2085 | -   | a:firing(held) | -
+        2100 | -   | a:resolved     | resolved ~a
+        2115 | ?   | a:resolved     | -",
+    );
+    check(
+        &rules,
+        settings(),
+        "  0 | a=1 | a:firing       | firing a
+         600 | restart
+         615 | ?   | a:firing(held) | -
+        3615 | ?   | a:firing(held) | -
+        4185 | ?   | a:firing(held) | -
+        4200 | ?   | a:resolved     | resolved ~a",
+    );
+    check(
+        &rules,
+        no_hold(),
+        "0 | a=1 | a:firing | firing a
+        600 | restart
+        615 | ? | a:resolved | resolved ~a",
+    );
+    // Without a restart an empty result is what it is.
+    check(
+        &rules,
+        settings(),
+        "0 | a=1 | a:firing | firing a
+        15 | ? | a:resolved | resolved ~a",
+    );
+}
+
+#[test]
+fn only_held_alerts_ask_for_fresh_data() {
+    let mut world = World::new(&rule(""), settings());
+    let id = world.set.groups[0].rules[0].id;
+    world.step(0, 0, seconds(0), elements("a=1"));
+    assert!(!world.engine.awaits_fresh_data(id));
+    world.restart(seconds(600));
+    assert!(world.engine.awaits_fresh_data(id), "it will be held");
+    world.step(0, 0, seconds(615), elements("-"));
+    assert!(world.engine.awaits_fresh_data(id), "it is held");
+    world.step(0, 0, seconds(660), elements("a=1"));
+    assert!(!world.engine.awaits_fresh_data(id), "the range is over");
 }
 
 #[test]
