@@ -64,6 +64,9 @@ enum Command {
     Demo(crate::demo::DemoArgs),
     /// Evaluate a PromQL query, now or over a range.
     Query(commands::query::QueryArgs),
+    /// Run PromQL test scripts: load series, evaluate queries, compare with what is expected.
+    #[command(name = "promqltest")]
+    PromqlTest(commands::promqltest::PromqlTestArgs),
     /// Show log records.
     Logs(commands::logs::LogsArgs),
     /// Follow log records as they arrive.
@@ -90,6 +93,7 @@ impl Cli {
             #[cfg(feature = "demo")]
             Command::Demo(args) => crate::demo::run(args, &global),
             Command::Query(args) => commands::query::run(args, &global),
+            Command::PromqlTest(args) => commands::promqltest::run(args, &global),
             Command::Logs(args) => commands::logs::run(args, &global),
             Command::Tail(args) => commands::tail::run(args, &global),
             Command::Trace(args) => commands::trace::run(args, &global),

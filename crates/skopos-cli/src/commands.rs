@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod logs;
+pub(crate) mod promqltest;
 pub(crate) mod query;
 pub(crate) mod rules;
 pub(crate) mod serve;

@@ -7,5 +7,6 @@ mod demo;
 mod errors;
 mod harness;
 mod kill;
+mod promqltest;
 mod python;
 mod shop;
