@@ -45,6 +45,11 @@ const NEEDS: &[Need] = &[
     Need { probe: "cc --version", package: "build-essential", why: "compiles zstd and SQLite" },
     Need { probe: "git --version", package: "git", why: "tells tidy which files are ours" },
     Need {
+        probe: "prometheus --version",
+        package: "prometheus",
+        why: "answers the same queries as our server; its service is not needed",
+    },
+    Need {
         probe: "python3 -c import\u{a0}venv,ensurepip",
         package: "python3-venv",
         why: "runs the OpenTelemetry Python SDK against our server",

@@ -74,7 +74,7 @@ impl Timings {
     }
 }
 
-/// The limits of reads, from the settings.
+/// The limits of reads and of the language, from the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryLimits {
     /// Longest run time, waiting included.
@@ -87,6 +87,8 @@ pub struct QueryLimits {
     pub max_concurrent: usize,
     /// Resolution of subqueries that name none.
     pub subquery_step: Duration,
+    /// What of the language is allowed.
+    pub language: ParseOptions,
 }
 
 impl From<&Settings> for QueryLimits {
@@ -97,6 +99,10 @@ impl From<&Settings> for QueryLimits {
             max_bytes: settings.max_query_bytes,
             max_concurrent: settings.max_concurrent_queries,
             subquery_step: settings.evaluation_interval,
+            language: match settings.experimental_queries {
+                true => ParseOptions::all(),
+                false => ParseOptions::default(),
+            },
         }
     }
 }
@@ -166,10 +172,10 @@ impl QueryEngine {
         let mut watch = Stopwatch::new(&*self.clock);
         let read = self.begin(query, options.timeout, options.class).await?;
         let mut timings = Timings { queued: watch.lap(), ..Timings::default() };
-        let text = query.to_owned();
+        let (text, language) = (query.to_owned(), self.limits.language);
         let result = read.run(async {
             let plan = move || -> Result<Plan, QueryError> {
-                Ok(Plan::new(&parse(&text, &ParseOptions::default())?, params)?)
+                Ok(Plan::new(&parse(&text, &language)?, params)?)
             };
             let plan = read.on_blocking_pool(plan).await??;
             timings.prepare = watch.lap();

@@ -181,6 +181,13 @@ pub const KEYS: &[Key] = &[
         Kind::Count,
         "Queries that run at once; others wait until their timeout.",
     ),
+    key(
+        "query.experimental",
+        None,
+        &["false"],
+        Kind::Switch,
+        "All that Prometheus keeps behind feature flags in PromQL: experimental functions, `anchored` and `smoothed`, `fill`.",
+    ),
     key("scrape.targets", Some("--scrape"), &[], Kind::List, "URLs of metrics pages to scrape."),
     key(
         "scrape.prometheus_config",

@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod bad_input;
+mod differential;
 mod grpc_raw;
 mod harness;
 mod jaeger;

@@ -7,7 +7,7 @@ use axum::response::Response;
 use skopos_model::storage::{SelectHints, SeriesExemplars, SeriesSelect};
 use skopos_model::{Exemplar, Labels};
 use skopos_promql::ast::selectors;
-use skopos_promql::parser::{ParseOptions, parse};
+use skopos_promql::parser::parse;
 
 use super::answer::{PrometheusError, Remarks, array, success};
 use super::params;
@@ -24,7 +24,7 @@ pub(super) async fn exemplars(
     let params = Params::read(request).await?;
     let (start_ms, end_ms) = params::window(&params)?;
     let query = params::query(&params)?;
-    let expr = parse(query, &ParseOptions::default()).map_err(QueryError::from)?;
+    let expr = parse(query, &state.queries.limits().language).map_err(QueryError::from)?;
     let mut selects: Vec<SeriesSelect> = Vec::new();
     for (_, selector) in selectors(&expr) {
         let select = SeriesSelect {

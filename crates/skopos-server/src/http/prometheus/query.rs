@@ -3,7 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::HeaderMap;
-use skopos_promql::parser::{ParseOptions, parse};
+use skopos_promql::parser::parse;
 use skopos_promql::value::Value;
 
 use super::answer::{PrometheusError, Remarks, TRUNCATED, success, truncate};
@@ -53,11 +53,14 @@ pub(super) async fn range(
     Ok(respond(&headers, answer, query, limit, params.get("stats").is_some()))
 }
 
-pub(super) async fn format(request: Request) -> Result<Response, PrometheusError> {
+pub(super) async fn format(
+    State(state): State<SharedState>,
+    request: Request,
+) -> Result<Response, PrometheusError> {
     let headers = request.headers().clone();
     let params = Params::read(request).await?;
     let query = params::query(&params)?;
-    let expr = parse(query, &ParseOptions::default()).map_err(QueryError::from)?;
+    let expr = parse(query, &state.queries.limits().language).map_err(QueryError::from)?;
     let mut out = String::new();
     push_string(&mut out, &expr.to_string());
     Ok(success(&headers, std::iter::once(out), Remarks::default()))
