@@ -13,7 +13,7 @@ mod state;
 pub use budget::{BudgetLimit, QueryBudget};
 pub use error::{ErrorKind, StorageError};
 pub use series::{
-    MetricMetadata, SampleBuffer, SampleSource, SelectHints, SelectSeries, SelectedSeries,
+    MetricMetadata, Projection, SampleBuffer, SampleSource, SelectHints, SelectSeries, SelectedSeries,
     SeriesExemplars, SeriesSelect, SeriesSet,
 };
 pub use state::{CommitId, Committed, StateCommit, StateKind, StateLog, StateRecord};

@@ -36,10 +36,11 @@ impl Annotation {
     }
 }
 
-/// All remarks of one evaluation, each once, in a stable order.
+/// All remarks of one evaluation, each once, in a stable order. A remark made at several places
+/// stands at the last of them, as in Prometheus.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations {
-    all: BTreeMap<(Severity, String, Span), ()>,
+    all: BTreeMap<(Severity, String), Span>,
 }
 
 /// Remarks kept per evaluation; one per metric name can otherwise be many.
@@ -53,7 +54,7 @@ impl Annotations {
 
     /// All remarks, warnings first.
     pub fn iter(&self) -> impl Iterator<Item = Annotation> {
-        self.all.keys().map(|(severity, text, span)| Annotation {
+        self.all.iter().map(|((severity, text), span)| Annotation {
             severity: *severity,
             text: text.clone(),
             span: *span,
@@ -75,9 +76,18 @@ impl Annotations {
     }
 
     pub(crate) fn add(&mut self, remark: Remark<'_>, span: Span) {
-        let (severity, text) = remark.text();
-        if self.all.len() < MAX_ANNOTATIONS {
-            self.all.insert((severity, text, span), ());
+        self.insert(remark.text(), span);
+    }
+
+    pub(crate) fn merge(&mut self, other: Annotations) {
+        other.all.into_iter().for_each(|(key, span)| self.insert(key, span));
+    }
+
+    fn insert(&mut self, key: (Severity, String), span: Span) {
+        if let Some(at) = self.all.get_mut(&key) {
+            *at = span.max(*at);
+        } else if self.all.len() < MAX_ANNOTATIONS {
+            self.all.insert(key, span);
         }
     }
 }

@@ -16,6 +16,7 @@ mod kernels;
 mod key;
 mod labels;
 mod math;
+mod parallel;
 mod range;
 mod rank;
 mod select;
@@ -27,12 +28,13 @@ pub(crate) use math::KahanSum;
 use std::collections::HashMap;
 
 use skopos_model::storage::{QueryBudget, SeriesSet};
-use skopos_model::{Labels, METRIC_NAME, Sample, SampleValue};
+use skopos_model::{Clock, LabelMatcher, Labels, METRIC_NAME, Sample, SampleValue};
 
 use crate::annotations::{Annotations, Remark};
 use crate::ast::ValueType;
 use crate::error::EvalError;
-use crate::plan::{EvalParams, Grid, Node, NodeKind, Plan};
+use crate::plan::explain::{Cost, Profile};
+use crate::plan::{EvalParams, Grid, Node, NodeKind, Plan, SharedNode};
 use crate::span::Span;
 use crate::value::{
     Bitmap, Block, Column, MatrixSeries, QueryResult, QueryStats, Value, VectorSample,
@@ -41,12 +43,34 @@ use crate::value::{
 /// Evaluates a plan on the data its [`selects`](Plan::selects) asked for, in the same order.
 ///
 /// Samples are charged to the budget as they are decoded, columns as they are made; deadline and
-/// cancellation are looked at for every series.
+/// cancellation are looked at for every series. Large queries use several threads; the answer does
+/// not depend on how many.
 pub fn evaluate(
     plan: &Plan,
     data: Vec<SeriesSet>,
     budget: &QueryBudget,
 ) -> Result<QueryResult, EvalError> {
+    evaluate_with(plan, &data, budget, Execution::default()).map(|(result, _)| result)
+}
+
+/// How to evaluate.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Execution<'a> {
+    /// Most threads to use, whatever there is to do; `None` for as many as the machine has, up to
+    /// eight, where there is enough to do.
+    pub workers: Option<usize>,
+    /// Measures what each operator costs by this clock.
+    pub clock: Option<&'a dyn Clock>,
+}
+
+/// Like [`evaluate`], with a say in how. The profile is empty unless a clock is given;
+/// [`Plan::explain`] shows it.
+pub fn evaluate_with(
+    plan: &Plan,
+    data: &[SeriesSet],
+    budget: &QueryBudget,
+    execution: Execution<'_>,
+) -> Result<(QueryResult, Profile), EvalError> {
     if data.len() != plan.selects().len() {
         let (wanted, given) = (plan.selects().len(), data.len());
         return Err(EvalError::WrongData { wanted, given });
@@ -55,22 +79,53 @@ pub fn evaluate(
     let mut evaluator = Evaluator {
         params: plan.params,
         data,
+        shared: &plan.shared,
         budget,
         annotations: Annotations::default(),
         stats: QueryStats::default(),
+        cache: plan.shared.iter().map(|_| None).collect(),
+        profile: execution.clock.map(|clock| Profiler::new(clock, plan.nodes)),
+        workers: execution.workers.unwrap_or_else(parallel::default_workers),
+        min_work: if execution.workers.is_some() { 0 } else { parallel::MIN_WORK },
     };
     let grid = plan.params.grid();
     evaluator.stats.steps = grid.steps as u64;
     let value = evaluator.finish(plan, grid)?;
-    Ok(QueryResult { value, annotations: evaluator.annotations, stats: evaluator.stats })
+    let profile = evaluator.profile.map(|p| p.profile).unwrap_or_default();
+    let (annotations, stats) = (evaluator.annotations, evaluator.stats);
+    Ok((QueryResult { value, annotations, stats }, profile))
 }
 
 struct Evaluator<'a> {
     params: EvalParams,
-    data: Vec<SeriesSet>,
+    data: &'a [SeriesSet],
+    shared: &'a [SharedNode],
     budget: &'a QueryBudget,
     annotations: Annotations,
     stats: QueryStats,
+    /// By slot: what shared parts came to.
+    cache: Vec<Option<Shared>>,
+    profile: Option<Profiler<'a>>,
+    workers: usize,
+    min_work: u64,
+}
+
+/// The value of a shared part on a grid, kept until it was used as often as the plan says.
+struct Shared {
+    grid: Grid,
+    blocks: Vec<Block>,
+    uses_left: usize,
+}
+
+struct Profiler<'a> {
+    clock: &'a dyn Clock,
+    profile: Profile,
+}
+
+impl<'a> Profiler<'a> {
+    fn new(clock: &'a dyn Clock, nodes: usize) -> Self {
+        Self { clock, profile: Profile { costs: vec![Cost::default(); nodes] } }
+    }
 }
 
 impl Evaluator<'_> {
@@ -183,8 +238,62 @@ impl Evaluator<'_> {
 
     /// An instant vector at every step.
     fn vector(&mut self, node: &Node, grid: Grid) -> Result<Vec<Block>, EvalError> {
+        if self.profile.is_some() {
+            return self.measured_vector(node, grid);
+        }
+        self.unmeasured_vector(node, grid)
+    }
+
+    #[inline(never)]
+    fn measured_vector(&mut self, node: &Node, grid: Grid) -> Result<Vec<Block>, EvalError> {
+        let Some(profiler) = &self.profile else { return self.unmeasured_vector(node, grid) };
+        let (began, samples) = (profiler.clock.monotonic(), self.stats.samples);
+        let result = self.unmeasured_vector(node, grid);
+        let samples = self.stats.samples - samples;
+        if let Some(profiler) = &mut self.profile
+            && let Some(cost) = profiler.profile.costs.get_mut(node.id)
+        {
+            cost.time += profiler.clock.monotonic().saturating_sub(began);
+            cost.samples += samples;
+            cost.series += result.as_ref().map_or(0, |blocks| blocks.len() as u64);
+            cost.calls += 1;
+        }
+        result
+    }
+
+    /// What several operators use: computed for the first, kept for the others.
+    #[inline(never)]
+    fn shared_part(
+        &mut self,
+        slot: usize,
+        filter: &[LabelMatcher],
+        grid: Grid,
+    ) -> Result<Vec<Block>, EvalError> {
+        let Some(shared) = self.shared.get(slot) else { return Ok(Vec::new()) };
+        let known = matches!(self.cache.get(slot), Some(Some(s)) if s.grid == grid);
+        if !known {
+            let blocks = self.vector(&shared.node, grid)?;
+            self.cache[slot] = Some(Shared { grid, blocks, uses_left: shared.uses });
+        }
+        let keep = |b: &Block| filter.iter().all(|m| m.matches(b.labels.value(m.name())));
+        let Some(kept) = &mut self.cache[slot] else { return Ok(Vec::new()) };
+        kept.uses_left = kept.uses_left.saturating_sub(1);
+        if kept.uses_left > 0 {
+            let blocks: Vec<Block> = kept.blocks.iter().filter(|b| keep(b)).cloned().collect();
+            self.charge(blocks.len(), grid)?;
+            return Ok(blocks);
+        }
+        let mut blocks =
+            std::mem::take(&mut self.cache[slot]).map(|s| s.blocks).unwrap_or_default();
+        if !filter.is_empty() {
+            blocks.retain(keep);
+        }
+        Ok(blocks)
+    }
+
+    fn unmeasured_vector(&mut self, node: &Node, grid: Grid) -> Result<Vec<Block>, EvalError> {
         if node.invariant && grid.steps > 1 {
-            let blocks = self.vector(node, grid.first())?;
+            let blocks = self.unmeasured_vector(node, grid.first())?;
             self.charge(blocks.len(), grid)?;
             return Ok(blocks
                 .into_iter()
@@ -193,6 +302,7 @@ impl Evaluator<'_> {
         }
         self.budget.check()?;
         match &node.kind {
+            NodeKind::Shared { slot, filter } => self.shared_part(*slot, filter, grid),
             NodeKind::Instant(leaf) => self.instant(leaf, grid, false),
             NodeKind::SampleTime(leaf) => {
                 let blocks = self.instant(leaf, grid, true)?;
@@ -219,7 +329,7 @@ impl Evaluator<'_> {
 
 /// Labels that say what a metric is: its name, and the type and unit that Prometheus can attach. A
 /// computed value is another thing, so they go.
-const IDENTITY: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+pub(crate) const IDENTITY: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
 
 fn without_identity(labels: &Labels) -> Labels {
     if IDENTITY.iter().all(|name| labels.get(name).is_none()) {

@@ -4,8 +4,12 @@
 //! A plan is self-contained: it can be kept, sent to another thread and evaluated without its
 //! query text.
 
+pub mod explain;
+mod fetch;
 mod lower;
+mod share;
 
+use skopos_model::LabelMatcher;
 use skopos_model::storage::SeriesSelect;
 
 use crate::ast::{AggregateOp, BinaryOp, Expr, RangeMode, ValueType, VectorMatching};
@@ -158,12 +162,26 @@ pub struct Plan {
     pub(crate) root: Node,
     pub(crate) params: EvalParams,
     pub(crate) value_type: ValueType,
+    /// Parts that occur more than once, each before the parts that use it.
+    pub(crate) shared: Vec<SharedNode>,
+    /// Number of operators; their ids are below it.
+    pub(crate) nodes: usize,
     selects: Vec<SeriesSelect>,
 }
 
 impl Plan {
     /// Plans an expression.
     pub fn new(expr: &Expr, params: EvalParams) -> Result<Plan, PlanError> {
+        Self::build(expr, params, true)
+    }
+
+    /// Plans an expression just as it is written: every selector is fetched for itself, nothing is
+    /// shared. For tests and measurements; the answer is the same.
+    pub fn as_written(expr: &Expr, params: EvalParams) -> Result<Plan, PlanError> {
+        Self::build(expr, params, false)
+    }
+
+    fn build(expr: &Expr, params: EvalParams, share: bool) -> Result<Plan, PlanError> {
         params.validate()?;
         let value_type = expr.value_type();
         let fits = matches!(value_type, ValueType::Scalar | ValueType::Vector);
@@ -171,8 +189,18 @@ impl Plan {
             return Err(PlanError::NotForRangeQuery(value_type.describe()));
         }
         let mut lowering = lower::Lowering::new(params);
-        let root = lowering.lower(expr, params.grid())?;
-        Ok(Plan { root, params, value_type, selects: lowering.selects })
+        let mut root = lowering.lower(expr, params.grid())?;
+        if !share {
+            let nodes = number(&mut root, 0);
+            let selects = lowering.selects;
+            return Ok(Plan { root, params, value_type, shared: Vec::new(), nodes, selects });
+        }
+        let selects = fetch::merge(&mut root, lowering.selects);
+        let count = number(&mut root, 0);
+        let mut shared = share::share(&mut root, count, params.grid());
+        let nodes = shared.iter_mut().fold(0, |next, part| number(&mut part.node, next));
+        let nodes = number(&mut root, nodes);
+        Ok(Plan { root, params, value_type, shared, nodes, selects })
     }
 
     /// What the host must fetch, in this order, for [`evaluate`](crate::evaluate).
@@ -191,17 +219,124 @@ impl Plan {
     }
 }
 
+/// Numbers a tree from `next` on; returns the next number.
+fn number(node: &mut Node, next: usize) -> usize {
+    node.id = next;
+    node.children_mut().into_iter().fold(next + 1, |next, child| number(child, next))
+}
+
 /// An operator of a plan.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
+    /// Its place in profiles, set once the plan stands.
+    pub(crate) id: usize,
     pub(crate) span: Span,
     /// Whether its value is the same at every step.
     pub(crate) invariant: bool,
     pub(crate) kind: NodeKind,
 }
 
+/// A part that several operators use: computed once per grid.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedNode {
+    pub(crate) node: Node,
+    pub(crate) uses: usize,
+}
+
+/// The series of one fetch, or those of them that satisfy some more conditions.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) select: usize,
+    pub(crate) filter: Vec<LabelMatcher>,
+}
+
+impl Node {
+    pub(crate) fn new(span: Span, invariant: bool, kind: NodeKind) -> Self {
+        Self { id: 0, span, invariant, kind }
+    }
+
+    /// The operators directly below.
+    pub(crate) fn children(&self) -> Vec<&Node> {
+        match &self.kind {
+            NodeKind::Number(_)
+            | NodeKind::Text { .. }
+            | NodeKind::Instant(_)
+            | NodeKind::SampleTime(_)
+            | NodeKind::Shared { .. } => Vec::new(),
+            NodeKind::Range(range) => match &range.source {
+                RangeSource::Series(_) => Vec::new(),
+                RangeSource::Subquery { node, .. } => vec![node],
+            },
+            NodeKind::Call { args, .. } => args.iter().collect(),
+            NodeKind::Absent { arg, .. } => vec![arg],
+            NodeKind::Info(info) => vec![&info.base],
+            NodeKind::Aggregate(node) => node.param.iter().chain([&node.expr]).collect(),
+            NodeKind::Binary(node) => vec![&node.lhs, &node.rhs],
+            NodeKind::Negate(inner) => vec![inner],
+        }
+    }
+
+    /// See [`Node::children`].
+    pub(crate) fn children_mut(&mut self) -> Vec<&mut Node> {
+        match &mut self.kind {
+            NodeKind::Number(_)
+            | NodeKind::Text { .. }
+            | NodeKind::Instant(_)
+            | NodeKind::SampleTime(_)
+            | NodeKind::Shared { .. } => Vec::new(),
+            NodeKind::Range(range) => match &mut range.source {
+                RangeSource::Series(_) => Vec::new(),
+                RangeSource::Subquery { node, .. } => vec![node],
+            },
+            NodeKind::Call { args, .. } => args.iter_mut().collect(),
+            NodeKind::Absent { arg, .. } => vec![arg],
+            NodeKind::Info(info) => vec![&mut info.base],
+            NodeKind::Aggregate(node) => {
+                let AggregateNode { param, expr, .. } = &mut **node;
+                param.iter_mut().chain([expr]).collect()
+            }
+            NodeKind::Binary(node) => {
+                let BinaryNode { lhs, rhs, .. } = &mut **node;
+                vec![lhs, rhs]
+            }
+            NodeKind::Negate(inner) => vec![inner],
+        }
+    }
+
+    /// Where it reads series itself, not through operators below.
+    pub(crate) fn source_mut(&mut self) -> Option<&mut Source> {
+        match &mut self.kind {
+            NodeKind::Instant(leaf) | NodeKind::SampleTime(leaf) => Some(&mut leaf.source),
+            NodeKind::Info(info) => Some(&mut info.info.source),
+            NodeKind::Range(range) => match &mut range.source {
+                RangeSource::Series(source) => Some(source),
+                RangeSource::Subquery { .. } => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// See [`Node::source_mut`].
+    pub(crate) fn source(&self) -> Option<&Source> {
+        match &self.kind {
+            NodeKind::Instant(leaf) | NodeKind::SampleTime(leaf) => Some(&leaf.source),
+            NodeKind::Info(info) => Some(&info.info.source),
+            NodeKind::Range(range) => match &range.source {
+                RangeSource::Series(source) => Some(source),
+                RangeSource::Subquery { .. } => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) enum NodeKind {
+    /// The value of a shared part, or those of its series that satisfy some conditions.
+    Shared {
+        slot: usize,
+        filter: Vec<LabelMatcher>,
+    },
     Number(f64),
     Text {
         value: String,
@@ -230,7 +365,7 @@ pub(crate) enum NodeKind {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Leaf {
-    pub(crate) select: usize,
+    pub(crate) source: Source,
     pub(crate) shift: Shift,
     /// `smoothed` instant selectors interpolate.
     pub(crate) smoothed: bool,
@@ -246,7 +381,7 @@ pub(crate) struct RangeNode {
 
 #[derive(Clone, Debug)]
 pub(crate) enum RangeSource {
-    Series { select: usize },
+    Series(Source),
     Subquery { node: Node, step_ms: i64 },
 }
 
@@ -256,9 +391,9 @@ pub(crate) struct InfoNode {
     /// The info series.
     pub(crate) info: Leaf,
     /// Conditions on the info series' names.
-    pub(crate) name_matchers: Vec<skopos_model::LabelMatcher>,
+    pub(crate) name_matchers: Vec<LabelMatcher>,
     /// Conditions on data labels.
-    pub(crate) data_matchers: Vec<skopos_model::LabelMatcher>,
+    pub(crate) data_matchers: Vec<LabelMatcher>,
 }
 
 #[derive(Clone, Debug)]

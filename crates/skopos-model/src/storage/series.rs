@@ -33,6 +33,18 @@ pub struct SelectHints {
     pub func: String,
     /// The range selector's width in milliseconds, 0 for instant selectors.
     pub range_ms: i64,
+    /// The labels that can show in the answer; `None` when all can. Series stay apart whatever it
+    /// says.
+    pub projection: Option<Projection>,
+}
+
+/// Some labels, or all but some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Projection {
+    /// The labels named.
+    pub labels: Vec<String>,
+    /// Whether the labels named are those that matter, or those that do not.
+    pub include: bool,
 }
 
 /// Series in label order.

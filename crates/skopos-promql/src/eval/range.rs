@@ -12,7 +12,7 @@ use crate::error::EvalError;
 use crate::functions::RangeFn;
 use crate::plan::{Grid, Node, NodeKind, RangeNode, RangeSource, Shift};
 use crate::span::Span;
-use crate::value::{Block, Column, MatrixSeries};
+use crate::value::{Bitmap, Block, Column, MatrixSeries};
 
 /// Samples of one series without stale markers.
 #[derive(Debug, Default)]
@@ -137,7 +137,7 @@ impl<'a> Iterator for Windows<'a> {
     }
 }
 
-impl Evaluator<'_> {
+impl<'a> Evaluator<'a> {
     /// Evaluates a range function. `params` holds its scalar arguments, each per step.
     pub(super) fn range_call(
         &mut self,
@@ -152,9 +152,8 @@ impl Evaluator<'_> {
             return Err(EvalError::execution(arg.span, "expected a range vector"));
         };
         kernels::check_params(func, params, span)?;
-        let mut notes = kernels::Notes::new(func, params, param_spans, arg.span);
-        let mut out = Vec::new();
-        self.each_series(range, grid, |this, labels, drop_name, samples| {
+        let out = self.map_series(range, grid, |this, labels, drop_name, samples| {
+            let mut notes = kernels::Notes::new(func, params, param_spans, arg.span);
             let kernel = Kernel { func, range_ms: range.range_ms, params };
             let windows = Windows::new(samples, range.shift, range.range_ms, grid);
             let column = match range.mode {
@@ -164,54 +163,56 @@ impl Evaluator<'_> {
                     super::extended::run(&kernel, mode, windows, samples, this.params.lookback_ms)
                 }
             };
-            notes.report(this, &labels, &column);
-            if column.any() {
-                this.charge(1, grid)?;
-                out.push(Block { labels, drop_name, column });
+            notes.report(this, labels, &column);
+            if !column.any() {
+                return Ok(None);
             }
-            Ok(())
+            this.charge(1, grid)?;
+            Ok(Some(Block { labels: labels.clone(), drop_name, column }))
         })?;
         if func.keeps_name() { Ok(out) } else { self.drop_names(out, span) }
     }
 
-    /// Calls `visit` with each series of a range vector and all its samples.
-    pub(super) fn each_series(
+    /// Maps each series of a range vector that has any sample, in order.
+    pub(super) fn map_series<T: Send>(
         &mut self,
         range: &RangeNode,
         grid: Grid,
-        mut visit: impl FnMut(&mut Self, Labels, bool, &Samples) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
-        let mut samples = Samples::default();
+        map: impl Fn(&mut Evaluator<'a>, &Labels, bool, &Samples) -> Result<Option<T>, EvalError> + Sync,
+    ) -> Result<Vec<T>, EvalError> {
         match &range.source {
-            RangeSource::Series { select } => {
+            RangeSource::Series(source) => {
                 let (first, last) = range.shift.bounds(&grid);
                 let lookback = self.params.lookback_ms;
                 let (before, after) = super::extended::margins(range.mode, lookback);
                 let bounds = (first - range.range_ms - before + 1, last + after);
-                let mut buffer = SampleBuffer::default();
-                for series in self.selected(*select) {
-                    self.decode(&series, bounds, &mut buffer)?;
-                    if !buffer.is_empty() {
-                        samples.fill(&buffer);
-                        visit(self, series.labels, false, &samples)?;
+                let all = self.selected(source);
+                let work = super::select::work(&all, grid);
+                let scratch = <(SampleBuffer, Samples)>::default;
+                self.map_parallel(&all, work, scratch, |this, (buffer, samples), series| {
+                    this.decode(series, bounds, buffer)?;
+                    if buffer.is_empty() {
+                        return Ok(None);
                     }
-                }
+                    samples.fill(buffer);
+                    map(this, &series.labels, false, samples)
+                })
             }
             RangeSource::Subquery { node, step_ms } => {
                 let inner = grid.subquery(range.shift, range.range_ms, *step_ms);
                 if inner.steps == 0 {
-                    return Ok(());
+                    return Ok(Vec::new());
                 }
                 let blocks = self.vector(node, inner)?;
+                let work = (blocks.len() * (inner.steps + grid.steps)) as u64;
                 // Two series may differ in a name that is yet to be dropped: still two series.
-                for block in blocks {
-                    self.budget.check()?;
+                self.map_parallel(&blocks, work, Samples::default, |this, samples, block| {
+                    this.budget.check()?;
                     samples.fill_column(&block.column, inner);
-                    visit(self, block.labels, block.drop_name, &samples)?;
-                }
+                    map(this, &block.labels, block.drop_name, samples)
+                })
             }
         }
-        Ok(())
     }
 
     /// A range vector as the result of an instant query: raw samples with their own times.
@@ -223,10 +224,10 @@ impl Evaluator<'_> {
         let NodeKind::Range(range) = &node.kind else {
             return Err(EvalError::execution(node.span, "expected a range vector"));
         };
-        let mut blocks = Vec::new();
         let lookback = self.params.lookback_ms;
-        self.each_series(range, grid, |_, labels, drop_name, samples| {
+        let all = self.map_series(range, grid, |_, labels, drop_name, samples| {
             let windows = Windows::new(samples, range.shift, range.range_ms, grid);
+            let mut blocks = Vec::new();
             for placed in windows {
                 let window = placed.window;
                 if let Some(mode) = range.mode {
@@ -247,10 +248,11 @@ impl Evaluator<'_> {
                     blocks.push((labels.clone(), drop_name, samples));
                 }
             }
-            Ok(())
+            Ok(Some(blocks))
         })?;
-        let mut series: Vec<MatrixSeries> = blocks
+        let mut series: Vec<MatrixSeries> = all
             .into_iter()
+            .flatten()
             .map(|(labels, drop_name, samples)| MatrixSeries {
                 labels: if drop_name { labels.without_name() } else { labels },
                 samples,
@@ -273,15 +275,17 @@ impl Evaluator<'_> {
     ) -> Result<Vec<Block>, EvalError> {
         let present = match &arg.kind {
             NodeKind::Range(range) => {
-                let mut any = crate::value::Bitmap::empty(grid.steps);
-                self.each_series(range, grid, |_, _, _, samples| {
+                let all = self.map_series(range, grid, |_, _, _, samples| {
+                    let mut present = Bitmap::empty(grid.steps);
                     for placed in Windows::new(samples, range.shift, range.range_ms, grid) {
                         if placed.from < placed.to {
-                            any.set(placed.step);
+                            present.set(placed.step);
                         }
                     }
-                    Ok(())
+                    Ok(Some(present))
                 })?;
+                let mut any = Bitmap::empty(grid.steps);
+                all.iter().for_each(|present| any.union(present));
                 any
             }
             _ => {

@@ -7,10 +7,10 @@ use skopos_model::storage::{SampleBuffer, SelectedSeries};
 
 use super::Evaluator;
 use crate::error::EvalError;
-use crate::plan::{Grid, Leaf};
+use crate::plan::{Grid, Leaf, Source};
 use crate::value::{Block, Column};
 
-impl Evaluator<'_> {
+impl<'a> Evaluator<'a> {
     /// Decodes `[start_ms, end_ms]` of a series, charged.
     pub(super) fn decode(
         &mut self,
@@ -26,8 +26,12 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    pub(super) fn selected(&self, select: usize) -> Vec<SelectedSeries> {
-        self.data.get(select).map(|set| set.series.clone()).unwrap_or_default()
+    /// The series of a source.
+    pub(super) fn selected(&self, source: &Source) -> Vec<&'a SelectedSeries> {
+        let all = self.data.get(source.select).map_or(&[][..], |set| &set.series);
+        let wanted =
+            |s: &&SelectedSeries| source.filter.iter().all(|m| m.matches(s.labels.value(m.name())));
+        all.iter().filter(wanted).collect()
     }
 
     /// The series of a selector over the grid; their sample times in seconds instead of values
@@ -41,21 +45,22 @@ impl Evaluator<'_> {
         let (first, last) = leaf.shift.bounds(&grid);
         let lookback = self.params.lookback_ms;
         let ahead = if leaf.smoothed { lookback } else { 0 };
-        let mut samples = SampleBuffer::default();
-        let mut blocks = Vec::new();
-        for series in self.selected(leaf.select) {
-            self.decode(&series, (first - lookback + 1, last + ahead), &mut samples)?;
+        let bounds = (first - lookback + 1, last + ahead);
+        let all = self.selected(&leaf.source);
+        let work = work(&all, grid);
+        self.map_parallel(&all, work, SampleBuffer::default, |this, samples, series| {
+            this.decode(series, bounds, samples)?;
             let column = if leaf.smoothed {
-                super::extended::smoothed_instant(&samples, leaf.shift, grid, lookback)
+                super::extended::smoothed_instant(samples, leaf.shift, grid, lookback)
             } else {
-                self.newest(&samples, leaf, grid, times)
+                this.newest(samples, leaf, grid, times)
             };
-            if column.any() {
-                self.charge(1, grid)?;
-                blocks.push(Block { labels: series.labels, drop_name: false, column });
+            if !column.any() {
+                return Ok(None);
             }
-        }
-        Ok(blocks)
+            this.charge(1, grid)?;
+            Ok(Some(Block { labels: series.labels.clone(), drop_name: false, column }))
+        })
     }
 
     fn newest(&self, samples: &SampleBuffer, leaf: &Leaf, grid: Grid, times: bool) -> Column {
@@ -81,4 +86,9 @@ impl Evaluator<'_> {
         }
         column
     }
+}
+
+/// About how much there is to do for some series: samples to decode and points to make.
+pub(super) fn work(series: &[&SelectedSeries], grid: Grid) -> u64 {
+    series.iter().map(|s| s.samples.len_hint() + grid.steps).sum::<usize>() as u64
 }

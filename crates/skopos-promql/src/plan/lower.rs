@@ -1,6 +1,6 @@
 //! Lowers syntax to operators.
 
-use skopos_model::storage::{SelectHints, SeriesSelect};
+use skopos_model::storage::{Projection, SelectHints, SeriesSelect};
 use skopos_model::{LabelMatcher, LabelsBuilder, METRIC_NAME, MatchOp};
 
 use super::*;
@@ -17,12 +17,14 @@ pub(super) struct Lowering {
     pub(super) selects: Vec<SeriesSelect>,
     /// The innermost function or aggregation around, for hints.
     func: String,
+    /// The labels that matter for what is being lowered, where only some do.
+    projection: Option<Projection>,
     depth: usize,
 }
 
 impl Lowering {
     pub(super) fn new(params: EvalParams) -> Self {
-        Self { params, selects: Vec::new(), func: String::new(), depth: 0 }
+        Self { params, selects: Vec::new(), func: String::new(), projection: None, depth: 0 }
     }
 
     pub(super) fn lower(&mut self, expr: &Expr, grid: Grid) -> Result<Node, PlanError> {
@@ -37,7 +39,7 @@ impl Lowering {
 
     fn lower_kind(&mut self, expr: &Expr, grid: Grid) -> Result<Node, PlanError> {
         let span = expr.span;
-        let constant = |kind| Ok(Node { span, invariant: true, kind });
+        let constant = |kind| Ok(Node::new(span, true, kind));
         match &expr.kind {
             ExprKind::Paren(inner) => self.lower(inner, grid),
             ExprKind::Number(number) => constant(NodeKind::Number(number.value)),
@@ -48,7 +50,7 @@ impl Lowering {
             ExprKind::Vector(selector) => {
                 let leaf = self.leaf(selector, grid)?;
                 let invariant = leaf.shift.at_ms.is_some();
-                Ok(Node { span, invariant, kind: NodeKind::Instant(leaf) })
+                Ok(Node::new(span, invariant, NodeKind::Instant(leaf)))
             }
             ExprKind::Matrix { selector, range } => self.matrix(span, selector, range, grid),
             ExprKind::Subquery(subquery) => self.subquery(span, subquery, grid),
@@ -62,7 +64,7 @@ impl Lowering {
                     return constant(NodeKind::Number(-value));
                 }
                 let invariant = node.invariant;
-                Ok(Node { span, invariant, kind: NodeKind::Negate(Box::new(node)) })
+                Ok(Node::new(span, invariant, NodeKind::Negate(Box::new(node))))
             }
         }
     }
@@ -112,16 +114,16 @@ impl Lowering {
         matchers: &[LabelMatcher],
         (start_ms, end_ms): (i64, i64),
         range_ms: i64,
-    ) -> usize {
-        let hints = SelectHints { step_ms: self.params.step_ms, func: self.func.clone(), range_ms };
+    ) -> Source {
+        let hints = SelectHints {
+            step_ms: self.params.step_ms,
+            func: self.func.clone(),
+            range_ms,
+            projection: self.projection.clone(),
+        };
         let select = SeriesSelect { matchers: matchers.to_vec(), start_ms, end_ms, hints };
-        match self.selects.iter().position(|s| *s == select) {
-            Some(at) => at,
-            None => {
-                self.selects.push(select);
-                self.selects.len() - 1
-            }
-        }
+        self.selects.push(select);
+        Source { select: self.selects.len() - 1, filter: Vec::new() }
     }
 
     fn leaf(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Leaf, PlanError> {
@@ -130,8 +132,9 @@ impl Lowering {
         let (first, last) = shift.bounds(&grid);
         let lookback = self.params.lookback_ms;
         let ahead = if smoothed { lookback } else { 0 };
-        let select = self.select(&selector.matchers, (first - lookback + 1, last + ahead), 0);
-        Ok(Leaf { select, shift, smoothed })
+        let bounds = (first - lookback + 1, last + ahead);
+        let source = self.select(&selector.matchers, bounds, 0);
+        Ok(Leaf { source, shift, smoothed })
     }
 
     fn matrix(
@@ -151,11 +154,10 @@ impl Lowering {
             Some(RangeMode::Smoothed) => (lookback, lookback),
         };
         let bounds = (first - range_ms - before + 1, last + after);
-        let select = self.select(&selector.matchers, bounds, range_ms);
-        let source = RangeSource::Series { select };
+        let source = RangeSource::Series(self.select(&selector.matchers, bounds, range_ms));
         let range = RangeNode { source, range_ms, shift, mode: selector.mode };
         let invariant = shift.at_ms.is_some();
-        Ok(Node { span, invariant, kind: NodeKind::Range(Box::new(range)) })
+        Ok(Node::new(span, invariant, NodeKind::Range(Box::new(range))))
     }
 
     fn subquery(&mut self, span: Span, subquery: &Subquery, grid: Grid) -> Result<Node, PlanError> {
@@ -173,7 +175,7 @@ impl Lowering {
         let source = RangeSource::Subquery { node, step_ms };
         let range = RangeNode { source, range_ms, shift, mode: None };
         let invariant = shift.at_ms.is_some();
-        Ok(Node { span, invariant, kind: NodeKind::Range(Box::new(range)) })
+        Ok(Node::new(span, invariant, NodeKind::Range(Box::new(range))))
     }
 
     fn within<T>(
@@ -187,9 +189,21 @@ impl Lowering {
         result
     }
 
+    /// Lowers what stands below an operator for which only `projection`'s labels matter.
+    fn projected<T>(
+        &mut self,
+        projection: Option<Projection>,
+        lower: impl FnOnce(&mut Self) -> Result<T, PlanError>,
+    ) -> Result<T, PlanError> {
+        let outer = std::mem::replace(&mut self.projection, projection);
+        let result = lower(self);
+        self.projection = outer;
+        result
+    }
+
     fn call(&mut self, span: Span, call: &Call, grid: Grid) -> Result<Node, PlanError> {
         let func = call.func;
-        let constant = |value| Ok(Node { span, invariant: true, kind: NodeKind::Number(value) });
+        let constant = |value| Ok(Node::new(span, true, NodeKind::Number(value)));
         match func.kind {
             FunctionKind::Pi => return constant(std::f64::consts::PI),
             FunctionKind::QueryConstant(which) => {
@@ -204,13 +218,14 @@ impl Lowering {
             }
             _ => {}
         }
-        self.within(func.name, |this| match func.kind {
+        let projection = if keeps_labels(func.kind) { self.projection.clone() } else { None };
+        let lower = |this: &mut Self| match func.kind {
             FunctionKind::Timestamp => this.timestamp(span, call, grid),
             FunctionKind::Absent | FunctionKind::AbsentOverTime => {
                 let arg = this.lower(&call.args[0], grid)?;
                 let labels = absent_labels(&call.args[0]);
                 let invariant = arg.invariant;
-                Ok(Node { span, invariant, kind: NodeKind::Absent { labels, arg: Box::new(arg) } })
+                Ok(Node::new(span, invariant, NodeKind::Absent { labels, arg: Box::new(arg) }))
             }
             FunctionKind::Info => this.info(span, call, grid),
             _ => {
@@ -219,10 +234,14 @@ impl Lowering {
                     .iter()
                     .map(|arg| this.lower(arg, grid))
                     .collect::<Result<Vec<_>, _>>()?;
+                if let Some(value) = folded(func.kind, &args) {
+                    return constant(value);
+                }
                 let invariant = !depends_on_time(func.kind) && args.iter().all(|arg| arg.invariant);
-                Ok(Node { span, invariant, kind: NodeKind::Call { func, args } })
+                Ok(Node::new(span, invariant, NodeKind::Call { func, args }))
             }
-        })
+        };
+        self.within(func.name, |this| this.projected(projection, lower))
     }
 
     fn timestamp(&mut self, span: Span, call: &Call, grid: Grid) -> Result<Node, PlanError> {
@@ -230,10 +249,10 @@ impl Lowering {
         if let ExprKind::Vector(selector) = &arg.unparenthesised().kind {
             let leaf = self.leaf(selector, grid)?;
             let invariant = leaf.shift.at_ms.is_some();
-            return Ok(Node { span, invariant, kind: NodeKind::SampleTime(leaf) });
+            return Ok(Node::new(span, invariant, NodeKind::SampleTime(leaf)));
         }
         let args = vec![self.lower(arg, grid)?];
-        Ok(Node { span, invariant: false, kind: NodeKind::Call { func: call.func, args } })
+        Ok(Node::new(span, false, NodeKind::Call { func: call.func, args }))
     }
 
     fn info(&mut self, span: Span, call: &Call, grid: Grid) -> Result<Node, PlanError> {
@@ -255,11 +274,11 @@ impl Lowering {
         }
         let matchers: Vec<_> = name_matchers.iter().chain(&data_matchers).cloned().collect();
         let (first, last) = shift.bounds(&grid);
-        let select = self.select(&matchers, (first - self.params.lookback_ms + 1, last), 0);
-        let info = Leaf { select, shift, smoothed: false };
+        let bounds = (first - self.params.lookback_ms + 1, last);
+        let info = Leaf { source: self.select(&matchers, bounds, 0), shift, smoothed: false };
         let invariant = base.invariant;
         let node = InfoNode { base, info, name_matchers, data_matchers };
-        Ok(Node { span, invariant, kind: NodeKind::Info(Box::new(node)) })
+        Ok(Node::new(span, invariant, NodeKind::Info(Box::new(node))))
     }
 
     /// When the first selector below `expr` looks, in terms of the evaluation time: `info` joins
@@ -293,12 +312,24 @@ impl Lowering {
         aggregate: &Aggregate,
         grid: Grid,
     ) -> Result<Node, PlanError> {
+        let picks_members = matches!(
+            aggregate.op,
+            AggregateOp::Topk
+                | AggregateOp::Bottomk
+                | AggregateOp::Limitk
+                | AggregateOp::LimitRatio
+        );
+        let projection = (!picks_members).then(|| Projection {
+            labels: aggregate.grouping.clone(),
+            include: !aggregate.without,
+        });
         let (param, expr) = self.within(aggregate.op.as_str(), |this| {
             let param = match &aggregate.param {
-                Some(param) => Some(this.lower(param, grid)?),
+                Some(param) => Some(this.projected(None, |this| this.lower(param, grid))?),
                 None => None,
             };
-            Ok((param, this.lower(&aggregate.expr, grid)?))
+            let expr = this.projected(projection, |this| this.lower(&aggregate.expr, grid))?;
+            Ok((param, expr))
         })?;
         let invariant = expr.invariant && param.as_ref().is_none_or(|p| p.invariant);
         let node = AggregateNode {
@@ -308,31 +339,77 @@ impl Lowering {
             param,
             expr,
         };
-        Ok(Node { span, invariant, kind: NodeKind::Aggregate(Box::new(node)) })
+        Ok(Node::new(span, invariant, NodeKind::Aggregate(Box::new(node))))
     }
 
     fn binary(&mut self, span: Span, binary: &Binary, grid: Grid) -> Result<Node, PlanError> {
-        let (lhs, rhs) = self.within("", |this| {
-            Ok((this.lower(&binary.lhs, grid)?, this.lower(&binary.rhs, grid)?))
-        })?;
-        if let (NodeKind::Number(a), NodeKind::Number(b)) = (&lhs.kind, &rhs.kind) {
-            let kind = NodeKind::Number(binary.op.arithmetic(*a, *b));
-            return Ok(Node { span, invariant: true, kind });
-        }
-        let invariant = lhs.invariant && rhs.invariant;
         let scalars = (
             binary.lhs.value_type() == ValueType::Scalar,
             binary.rhs.value_type() == ValueType::Scalar,
         );
-        let node = BinaryNode {
-            op: binary.op,
-            lhs,
-            rhs,
-            return_bool: binary.return_bool,
-            matching: binary.matching.clone(),
-            scalars,
-        };
-        Ok(Node { span, invariant, kind: NodeKind::Binary(Box::new(node)) })
+        let (func, projection) = (std::mem::take(&mut self.func), self.projection.take());
+        // Between two vectors the labels decide who meets whom.
+        if scalars.0 || scalars.1 {
+            self.projection = projection.clone();
+        }
+        // No closures here: chains of operators are long, and each level costs stack.
+        let lhs = self.lower(&binary.lhs, grid)?;
+        let rhs = self.lower(&binary.rhs, grid)?;
+        (self.func, self.projection) = (func, projection);
+        Ok(binary_node(span, binary, lhs, rhs, scalars))
+    }
+}
+
+#[inline(never)]
+fn binary_node(span: Span, binary: &Binary, lhs: Node, rhs: Node, scalars: (bool, bool)) -> Node {
+    if let (NodeKind::Number(a), NodeKind::Number(b)) = (&lhs.kind, &rhs.kind) {
+        return Node::new(span, true, NodeKind::Number(binary.op.arithmetic(*a, *b)));
+    }
+    let invariant = lhs.invariant && rhs.invariant;
+    let node = BinaryNode {
+        op: binary.op,
+        lhs,
+        rhs,
+        return_bool: binary.return_bool,
+        matching: binary.matching.clone(),
+        scalars,
+    };
+    Node::new(span, invariant, NodeKind::Binary(Box::new(node)))
+}
+
+/// Functions that treat each series for itself, whatever its labels.
+fn keeps_labels(kind: FunctionKind) -> bool {
+    matches!(
+        kind,
+        FunctionKind::Map(_)
+            | FunctionKind::Date(_)
+            | FunctionKind::Range(_)
+            | FunctionKind::HistogramPart(_)
+            | FunctionKind::Clamp
+            | FunctionKind::ClampMax
+            | FunctionKind::ClampMin
+            | FunctionKind::Round
+            | FunctionKind::Timestamp
+    )
+}
+
+/// The value of a function of constants.
+fn folded(kind: FunctionKind, args: &[Node]) -> Option<f64> {
+    match (kind, args) {
+        (FunctionKind::Pick { max }, [a, b]) => match (&a.kind, &b.kind) {
+            (NodeKind::Number(a), NodeKind::Number(b)) => Some(crate::ast::pick(max, *a, *b)),
+            _ => None,
+        },
+        (FunctionKind::ScalarOf, [arg]) => match &arg.kind {
+            NodeKind::Call { func, args } if matches!(func.kind, FunctionKind::VectorOf) => {
+                match args.as_slice() {
+                    [Node { kind: NodeKind::Number(value), .. }] => Some(*value),
+                    _ => None,
+                }
+            }
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -82,12 +82,6 @@ fn a_plan_asks_for_exactly_the_samples_it_needs() {
 }
 
 #[test]
-fn equal_selectors_are_fetched_once() {
-    let plan = plan("m / (m + on() m offset 1m)", EvalParams::instant(0));
-    assert_eq!(plan.selects().len(), 2);
-}
-
-#[test]
 fn lookback_is_left_open_and_stale_markers_end_a_series() {
     let data = vec![
         series("m", &[], &[(30_000, 1.0)]),

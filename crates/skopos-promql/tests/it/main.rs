@@ -5,6 +5,7 @@ mod fuzz;
 mod guide;
 mod naive;
 mod parse;
+mod planner;
 mod random;
 mod scripts;
 mod steps;

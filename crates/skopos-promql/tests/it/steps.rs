@@ -9,9 +9,9 @@ use skopos_promql::{EvalParams, ParseOptions, Plan, Value, evaluate, parse};
 
 use crate::random::{Random, vector};
 
-type Data = Vec<(Labels, Arc<Vec<Sample>>)>;
+pub(crate) type Data = Vec<(Labels, Arc<Vec<Sample>>)>;
 
-fn random_data(r: &mut Random) -> Data {
+pub(crate) fn random_data(r: &mut Random) -> Data {
     let sets: [(&str, &[(&str, &str)]); 12] = [
         ("up", &[("a", "b"), ("b", "1")]),
         ("up", &[("a", "c"), ("b", "2")]),
@@ -55,7 +55,7 @@ fn random_data(r: &mut Random) -> Data {
     data
 }
 
-fn select(data: &Data, select: &SeriesSelect) -> SeriesSet {
+pub(crate) fn select(data: &Data, select: &SeriesSelect) -> SeriesSet {
     let mut set = SeriesSet::default();
     for (labels, samples) in data {
         if select.matchers.iter().all(|m| m.matches(labels.value(m.name()))) {
