@@ -40,6 +40,9 @@ pub use response::{
 use crate::limits::Limits;
 use crate::report::Ingested;
 
+/// Most bytes of a decoder's own words in a [`DecodeError`].
+const MAX_MESSAGE_BYTES: usize = 300;
+
 /// How an OTLP request is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OtlpEncoding {
@@ -244,6 +247,20 @@ fn decode_protobuf<M: Message + Default>(
                 field: format!("{separator}{innermost}"),
             };
         }
-        DecodeError::Malformed { encoding, offset, message: text.to_owned() }
+        DecodeError::Malformed { encoding, offset, message: shortened(text) }
     })
+}
+
+/// The decoder names every level of nesting, and an unknown field by its name: what the sender
+/// wrote decides how long that gets.
+fn shortened(message: &str) -> String {
+    if message.len() <= MAX_MESSAGE_BYTES {
+        return message.to_owned();
+    }
+    // The end says what is wrong, the beginning where.
+    let half = MAX_MESSAGE_BYTES / 2;
+    let head = message.floor_char_boundary(half);
+    let tail = message.ceil_char_boundary(message.len() - half);
+    let (head, tail) = (message.get(..head), message.get(tail..));
+    format!("{} … {}", head.unwrap_or_default(), tail.unwrap_or_default())
 }

@@ -10,6 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use skopos::metrics::{Bounded, Counter, Family, LabelValue, Registry};
 use skopos_model::Rejection;
 
+mod printable;
+
+use printable::printable;
+
 /// Senders told apart.
 pub const MAX_SENDERS: usize = 1_000;
 /// Reasons and keys told apart per sender.
@@ -151,19 +155,21 @@ impl Receipts {
 
     /// Counts items stored.
     pub fn accept(&self, signal: Signal, sender: &str, count: u64) {
+        let sender = &*printable(sender);
         self.counters.accepted.get(&AcceptedLabels { signal, sender: sender.into() }).add(count);
         self.with(sender, |receipt| *receipt.accepted.entry(signal).or_default() += count);
     }
 
     /// Counts items refused.
     pub fn reject(&self, signal: Signal, rejection: &Rejection) {
+        let sender = &*printable(&rejection.sender);
         let labels = RejectedLabels {
             signal,
-            sender: rejection.sender.as_str().into(),
+            sender: sender.into(),
             reason: Bounded::new(rejection.reason.clone()),
         };
         self.counters.rejected.get(&labels).add(rejection.count);
-        self.with(&rejection.sender, |receipt| {
+        self.with(sender, |receipt| {
             let full = receipt.rejected.len() >= MAX_ROWS_PER_SENDER;
             let key = (signal, rejection.reason.to_string());
             let key = if full && !receipt.rejected.contains_key(&key) {
@@ -178,6 +184,7 @@ impl Receipts {
 
     /// Counts values redacted.
     pub fn redact(&self, sender: &str, key: &str, count: u64) {
+        let (sender, key) = (&*printable(sender), &*printable(key));
         self.counters.redacted.get(&RedactedLabels { sender: sender.into() }).add(count);
         self.with(sender, |receipt| {
             let full = receipt.redacted.len() >= MAX_ROWS_PER_SENDER;
@@ -188,6 +195,7 @@ impl Receipts {
 
     /// Counts a request refused as a whole; the sender is then the peer's address.
     pub fn refuse(&self, transport: Transport, sender: &str, reason: &'static str) {
+        let sender = &*printable(sender);
         self.counters.refused.get(&RefusedLabels { transport, reason: reason.into() }).inc();
         self.with(sender, |receipt| {
             *receipt.refused_requests.entry((transport, reason.to_owned())).or_default() += 1;
@@ -200,6 +208,7 @@ impl Receipts {
     }
 
     fn with(&self, sender: &str, change: impl FnOnce(&mut Receipt)) {
+        let sender = &*printable(sender);
         let mut senders = self.lock();
         let full = senders.len() >= MAX_SENDERS;
         let sender = if full && !senders.contains_key(sender) { OTHER } else { sender };

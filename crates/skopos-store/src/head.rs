@@ -249,6 +249,11 @@ impl Head {
         scan::services([self.logs.snapshot(), self.spans.snapshot()], range)
     }
 
+    /// See [`ScanEvents::span_services`](crate::scan::ScanEvents::span_services).
+    pub fn span_services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
+        scan::services([self.spans.snapshot()], range)
+    }
+
     /// See [`ScanEvents::operations`](crate::scan::ScanEvents::operations).
     pub fn operations(
         &self,

@@ -44,6 +44,9 @@ pub trait ScanEvents: Send + Sync {
     /// Names of the services that sent spans or logs in range, sorted.
     async fn services(&self, range: TimeRange) -> Result<Vec<String>, StorageError>;
 
+    /// Names of the services that sent spans in range, sorted.
+    async fn span_services(&self, range: TimeRange) -> Result<Vec<String>, StorageError>;
+
     /// Span names of a service with their kinds (lower case), sorted, each pair once.
     async fn operations(
         &self,

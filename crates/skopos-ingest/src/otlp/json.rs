@@ -62,7 +62,7 @@ fn parse<M: Mirror + DeserializeOwned>(
         DecodeError::Malformed {
             encoding,
             offset: (line_start + error.column()).min(text.len()),
-            message: error.to_string(),
+            message: super::shortened(&error.to_string()),
         }
     })
 }

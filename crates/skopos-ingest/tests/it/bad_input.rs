@@ -44,6 +44,28 @@ fn truncated_protobuf_says_where() {
     assert!(decode_metrics(OtlpEncoding::Protobuf, b"hello", &options).is_err());
 }
 
+/// The decoder names every level it was in, so the sender decides how much there is to say.
+#[test]
+fn what_the_decoder_says_is_cut() {
+    let mut body = AnyValue { value: Some(Value::BoolValue(true)) };
+    for _ in 0..120 {
+        let values = vec![body];
+        body = AnyValue { value: Some(Value::ArrayValue(ArrayValue { values })) };
+    }
+    let record = LogRecord { body: Some(body), ..Default::default() };
+    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..Default::default() }];
+    let resource_logs = vec![ResourceLogs { scope_logs, ..Default::default() }];
+    let deep = ExportLogsServiceRequest { resource_logs }.encode_to_vec();
+    let long_word = format!(r#"{{"resourceLogs": [{{"scopeLogs": "é{}"}}]}}"#, "é".repeat(10_000));
+    for (encoding, body, want) in [
+        (OtlpEncoding::Protobuf, deep.as_slice(), "recursion limit reached"),
+        (OtlpEncoding::Json, long_word.as_bytes(), "at line 1"),
+    ] {
+        let text = logs_error(encoding, body).to_string();
+        assert!(text.len() < 420 && text.contains(want), "{} bytes: {text}", text.len());
+    }
+}
+
 #[test]
 fn invalid_utf8_names_the_field() {
     let mut body = small_request().encode_to_vec();

@@ -8,12 +8,15 @@ mod params;
 mod search;
 mod span;
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde_json::{Value, json};
-use skopos_model::{TimeRange, TraceId};
+use skopos_model::{SpanId, TimeRange, TraceId};
+use skopos_store::scan::StoredSpan;
 
 use super::params::Params;
 use super::{Route, body};
@@ -50,7 +53,7 @@ pub(super) fn routes() -> Vec<Route> {
         .param("lookback", "Width of the window in milliseconds; a day by default.");
     let rest = [
         Route::get("/api/services", Scope::Read, services)
-            .summary("Names of the services that sent spans or logs."),
+            .summary("Names of the services that sent spans."),
         Route::get("/api/services/{service}/operations", Scope::Read, operations)
             .summary("Span names of a service."),
         kinds,
@@ -104,7 +107,7 @@ fn traces(headers: &HeaderMap, traces: Vec<String>) -> Response {
 }
 
 async fn services(State(state): State<SharedState>) -> Result<Json<Value>, JaegerError> {
-    let services = state.store.services(TimeRange::ALL).await?;
+    let services = state.store.span_services(TimeRange::ALL).await?;
     Ok(list(services.into_iter().map(Value::String).collect()))
 }
 
@@ -176,6 +179,27 @@ async fn find(State(state): State<SharedState>, request: Request) -> Result<Resp
     Ok(traces(&headers, found))
 }
 
+/// Leaves the first of spans that say the same: a sender that got no answer sends them again, and
+/// storage keeps both. Spans that share an id but say different things all stay.
+fn fold_repeats(spans: &mut Vec<StoredSpan>) {
+    let mut first_of: HashMap<SpanId, Vec<usize>> = HashMap::new();
+    let mut keep = Vec::with_capacity(spans.len());
+    for (at, stored) in spans.iter().enumerate() {
+        let before = first_of.entry(stored.span.span_id).or_default();
+        let same = |other: &StoredSpan| {
+            (&other.span, &other.resource, &other.scope)
+                == (&stored.span, &stored.resource, &stored.scope)
+        };
+        let is_new = !before.iter().any(|&at| spans.get(at).is_some_and(same));
+        if is_new {
+            before.push(at);
+        }
+        keep.push(is_new);
+    }
+    let mut keep = keep.into_iter();
+    spans.retain(|_| keep.next().unwrap_or(true));
+}
+
 fn too_many_ids() -> ApiError {
     ApiError::new(
         ErrorClass::BadRequest,
@@ -198,6 +222,7 @@ async fn fetch_trace(
             budget.charge_bytes(batch.get_array_memory_size() as u64)?;
             spans.extend(skopos_store::event::spans(batch)?);
         }
+        fold_repeats(&mut spans);
         if spans.is_empty() {
             return Ok(None);
         }

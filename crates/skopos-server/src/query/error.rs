@@ -28,11 +28,9 @@ pub enum QueryError {
     #[error("{0}")]
     Storage(StorageError),
     /// A limit of its budget was reached.
-    #[error(
-        "{limit}; narrow the query, or raise limits.query_samples or limits.query_bytes (query: {query})"
-    )]
+    #[error("{limit}; narrow the query, or raise the limit (query: {query})")]
     Limit {
-        /// The limit, in the budget's words.
+        /// The limit by its key in the configuration.
         limit: String,
         /// The query.
         query: String,
@@ -85,7 +83,12 @@ impl From<StorageError> for QueryError {
     fn from(error: StorageError) -> Self {
         match error.kind {
             ErrorKind::ResourceExhausted => {
-                Self::Limit { limit: error.message, query: String::new() }
+                // The budget knows its limits by its own names.
+                let limit = error
+                    .message
+                    .replace("max_samples", "limits.query_samples")
+                    .replace("max_bytes", "limits.query_bytes");
+                Self::Limit { limit, query: String::new() }
             }
             ErrorKind::DeadlineExceeded => Self::Timeout { timeout: Duration::ZERO },
             ErrorKind::Cancelled => Self::Cancelled,
@@ -146,11 +149,15 @@ impl From<QueryError> for ApiError {
 
 #[cfg(test)]
 mod tests {
+    use skopos_model::storage::{BudgetLimit, QueryBudget};
+
     use super::*;
 
     #[test]
     fn refusals_name_the_limit_and_the_query() {
         let long = format!("sum({})", "x".repeat(1000));
+        let tight = BudgetLimit { timeout: None, max_samples: 5, max_bytes: 7 };
+        let clock = std::sync::Arc::new(skopos_model::SystemClock::new());
         for (error, class, want) in [
             (
                 QueryError::from(StorageError::new(
@@ -158,7 +165,12 @@ mod tests {
                     "query reads more than max_samples = 5",
                 )),
                 ErrorClass::Unprocessable,
-                "max_samples = 5",
+                "query reads more than limits.query_samples = 5; narrow",
+            ),
+            (
+                QueryError::from(QueryBudget::new(tight, clock).charge_bytes(8).unwrap_err()),
+                ErrorClass::Unprocessable,
+                "limits.query_bytes = 7; narrow",
             ),
             (
                 QueryError::from(StorageError::new(ErrorKind::DeadlineExceeded, "late")),

@@ -20,7 +20,17 @@ pub(crate) fn load(sources: &[String]) -> Result<RuleSet, ServerError> {
         }
     }
     let files: Vec<(&str, &str)> = texts.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    rules::load(&files).map_err(ServerError::Rules)
+    let set = rules::load(&files).map_err(ServerError::Rules)?;
+    for file in without_rules(&set, &texts) {
+        tracing::warn!(file, "the rule file holds no rules");
+    }
+    Ok(set)
+}
+
+/// Files of which nothing is in the set: right by the letter, but hardly what somebody wanted.
+fn without_rules<'a>(set: &RuleSet, texts: &'a [(String, String)]) -> Vec<&'a str> {
+    let has_rules = |path: &str| set.groups.iter().any(|g| g.file == path && !g.rules.is_empty());
+    texts.iter().map(|(path, _)| path.as_str()).filter(|path| !has_rules(path)).collect()
 }
 
 fn expand(path: &Path) -> Result<Vec<PathBuf>, ServerError> {
@@ -42,4 +52,25 @@ fn expand(path: &Path) -> Result<Vec<PathBuf>, ServerError> {
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ServerError {
     let path = path.to_path_buf();
     move |source| ServerError::File { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_without_rules_are_noticed() {
+        let rule = "groups: [{name: g, rules: [{record: a, expr: b}]}]";
+        let texts = [
+            ("empty.yml", ""),
+            ("comment.yml", "# later\n"),
+            ("groups.yml", "groups: []"),
+            ("group.yml", "groups: [{name: nothing, rules: []}]"),
+            ("rule.yml", rule),
+        ];
+        let set = rules::load(&texts).unwrap();
+        let texts = texts.map(|(path, text)| (path.to_owned(), text.to_owned()));
+        let found = without_rules(&set, &texts);
+        assert_eq!(found, ["empty.yml", "comment.yml", "groups.yml", "group.yml"]);
+    }
 }

@@ -191,7 +191,10 @@ async fn limits_are_named_with_the_query() {
     let (status, answer) = api.get("/api/v1/query", &[("query", "sum_over_time(m[15m])")]).await;
     assert_eq!((status, &answer["errorType"]), (422, &json!("execution")));
     let text = answer["error"].as_str().unwrap();
-    assert!(text.contains("max_samples = 10") && text.contains("sum_over_time(m[15m])"), "{text}");
+    assert!(
+        text.contains("limits.query_samples = 10") && text.contains("sum_over_time(m[15m])"),
+        "{text}"
+    );
 
     let (status, answer) = api.get("/api/v1/query", &[("query", "m"), ("timeout", "0")]).await;
     assert_eq!((status, &answer["errorType"]), (503, &json!("timeout")), "{answer}");

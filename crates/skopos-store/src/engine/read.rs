@@ -143,6 +143,10 @@ impl ScanEvents for Store {
         self.read(move |head| head.services(range)).await
     }
 
+    async fn span_services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
+        self.read(move |head| head.span_services(range)).await
+    }
+
     async fn operations(
         &self,
         service: &str,

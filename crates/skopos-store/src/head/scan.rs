@@ -152,8 +152,8 @@ pub(super) fn trace(
 }
 
 /// See [`ScanEvents::services`](crate::scan::ScanEvents::services).
-pub(super) fn services(
-    tables: [Vec<Arc<Segment>>; 2],
+pub(super) fn services<const N: usize>(
+    tables: [Vec<Arc<Segment>>; N],
     range: TimeRange,
 ) -> Result<Vec<String>, StorageError> {
     let mut names = BTreeSet::new();

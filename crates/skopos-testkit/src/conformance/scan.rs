@@ -334,6 +334,14 @@ async fn services_and_operations_of_a_range<S: FullStore>(store: &S) {
     assert_eq!(store.services(before).await.expect("services"), everyone[..1]);
     let between = TimeRange::new(Timestamp(NOW.0 - 30_000_000_000), NOW);
     assert!(store.services(between).await.expect("services").is_empty());
+    let mut traced = Vec::new();
+    for service in everyone {
+        if !store.operations(service, TimeRange::ALL).await.expect("operations").is_empty() {
+            traced.push(service);
+        }
+    }
+    assert_eq!(store.span_services(TimeRange::ALL).await.expect("services"), traced);
+    assert!(store.span_services(before).await.expect("services").is_empty(), "only logs");
 
     let operations = store.operations("order-service", TimeRange::ALL).await.expect("operations");
     let shown: Vec<_> = operations.iter().map(|(n, k)| format!("{n} {k}")).collect();

@@ -147,6 +147,19 @@ impl ScanEvents for MemStore {
         Ok(names)
     }
 
+    async fn span_services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
+        let inner = self.lock();
+        let spans = inner.spans.iter().filter(|s| range.contains(s.span.start_time));
+        let mut names: Vec<String> = spans
+            .map(|span| span.resource.service_name())
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
     async fn operations(
         &self,
         service: &str,

@@ -1,6 +1,6 @@
 //! Which service calls which, out of the parent links of recent spans.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use arrow_array::types::Int32Type;
@@ -55,7 +55,8 @@ type SpanKey = ([u8; 16], [u8; 8]);
 
 fn count_calls(batches: &[RecordBatch]) -> Result<BTreeMap<(String, String), u64>, StorageError> {
     let mut service_of: HashMap<SpanKey, &str> = HashMap::new();
-    let mut links = Vec::new();
+    // A span that was sent twice is one call.
+    let mut links = HashSet::new();
     for batch in batches {
         let traces = fixed_bytes(batch, "trace_id")?;
         let spans = fixed_bytes(batch, "span_id")?;
@@ -75,12 +76,13 @@ fn count_calls(batches: &[RecordBatch]) -> Result<BTreeMap<(String, String), u64
             };
             service_of.extend(key(spans.value(row)).map(|key| (key, service)));
             if !parents.is_null(row) {
-                links.extend(key(parents.value(row)).map(|parent| (parent, service)));
+                let child = key(spans.value(row));
+                links.extend(key(parents.value(row)).map(|parent| (parent, child, service)));
             }
         }
     }
     let mut calls = BTreeMap::new();
-    for (parent, child) in links {
+    for (parent, _, child) in links {
         match service_of.get(&parent) {
             Some(parent) if *parent != child => {
                 *calls.entry(((*parent).to_owned(), child.to_owned())).or_default() += 1;
