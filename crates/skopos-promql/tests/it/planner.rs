@@ -134,7 +134,7 @@ fn repetitive(r: &mut Random) -> String {
             .replace(", }", "}")
             .replace(", [", "[")
         }
-        _ => format!("timestamp(up{{a=\"c\"}}) - timestamp(up) + up{{a=\"c\"}} * up"),
+        _ => "timestamp(up{a=\"c\"}) - timestamp(up) + up{a=\"c\"} * up".to_owned(),
     }
 }
 
