@@ -60,6 +60,8 @@ pub struct RouteDoc {
     pub produces: &'static str,
     /// Name of the answer's schema in the document; any JSON when empty.
     pub schema: &'static str,
+    /// What a 503 with a body like that of a 200 means; empty where there is none.
+    pub unavailable: &'static str,
 }
 
 /// A query parameter.
@@ -129,6 +131,13 @@ impl Route {
     #[must_use]
     pub fn schema(mut self, schema: &'static str) -> Self {
         self.doc.schema = schema;
+        self
+    }
+
+    /// Documents a 503 whose body is like that of a 200.
+    #[must_use]
+    pub fn unavailable(mut self, meaning: &'static str) -> Self {
+        self.doc.unavailable = meaning;
         self
     }
 

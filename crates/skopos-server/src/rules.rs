@@ -74,6 +74,8 @@ struct Metrics {
     failures: Counter,
     missed: Counter,
     commit_failures: Counter,
+    skipped: Counter,
+    corrupt_records: Counter,
     duration: Histogram,
 }
 
@@ -93,6 +95,14 @@ impl Metrics {
             commit_failures: registry.counter(
                 "skopos_rules_commit_failures_total",
                 "Attempts to commit a rule's step that the state log refused.",
+            ),
+            skipped: registry.counter(
+                "skopos_rules_evaluations_skipped_total",
+                "Evaluations skipped because the clock was set back behind their last slot.",
+            ),
+            corrupt_records: registry.counter(
+                "skopos_rules_corrupt_state_records_total",
+                "Records of alerts and notifications that could not be read at the start.",
             ),
             duration: registry.histogram(
                 "skopos_rules_group_duration_seconds",
@@ -135,7 +145,9 @@ impl RulesView {
         let policy =
             DeliveryPolicy { timeout: settings.notify_timeout, ..DeliveryPolicy::default() };
         let (queue, corrupt) = DeliveryQueue::restore(policy, &saved);
+        let metrics = Metrics::new(registry);
         for record in loaded.corrupt.iter().chain(&corrupt) {
+            metrics.corrupt_records.inc();
             tracing::error!(kind = ?record.kind, key = %record.key, reason = %record.reason, "a state record cannot be read, its state is lost");
         }
         let delivering =
@@ -155,7 +167,7 @@ impl RulesView {
             commit_order: tokio::sync::Mutex::new(()),
             delivering,
             started_at: now,
-            metrics: Metrics::new(registry),
+            metrics,
             groups: tokio::sync::Mutex::new(Groups {
                 tasks: JoinSet::new(),
                 stop: stop.child_token(),

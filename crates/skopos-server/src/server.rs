@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use skopos::Telemetry;
 use skopos::health::Health;
+use skopos::metrics::Format;
 use skopos_ingest::Limits;
 use skopos_model::Clock;
-use skopos_store::{Store, StoreConfig, StoreError, SyncPolicy};
+use skopos_store::fs::{Fs, StdFs};
+use skopos_store::{ReplayProgress, Store, StoreConfig, StoreError, SyncPolicy};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -83,8 +85,19 @@ impl Server {
         clock: Arc<dyn Clock>,
         telemetry: Telemetry,
     ) -> Result<RunningServer, ServerError> {
+        Self::start_on(settings, clock, telemetry, Arc::new(StdFs)).await
+    }
+
+    /// Like [`start`](Self::start), with the store on a file system of the caller's choice: so
+    /// that tests can make it fail.
+    pub async fn start_on(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        telemetry: Telemetry,
+        fs: Arc<dyn Fs>,
+    ) -> Result<RunningServer, ServerError> {
         let mut tasks = Tasks::default();
-        match Self::assemble(Arc::new(settings), clock, telemetry, &mut tasks).await {
+        match Self::assemble(Arc::new(settings), clock, telemetry, fs, &mut tasks).await {
             Ok((addresses, state, store)) => Ok(RunningServer { addresses, state, store, tasks }),
             Err(error) => {
                 tasks.abort().await;
@@ -97,6 +110,7 @@ impl Server {
         settings: Arc<Settings>,
         clock: Arc<dyn Clock>,
         telemetry: Telemetry,
+        fs: Arc<dyn Fs>,
         tasks: &mut Tasks,
     ) -> Result<(Addresses, SharedState, Arc<Store>), ServerError> {
         refuse_unbuilt(&settings)?;
@@ -112,10 +126,15 @@ impl Server {
             otlp_http: local_address(&otlp_listener)?,
         };
         let app = Arc::new(OnceLock::new());
-        let http_task = serve::http(http_listener, Arc::clone(&app), tasks.shutdown.clone());
+        let http_task = serve::http(
+            http_listener,
+            Arc::clone(&app),
+            settings.request_timeout,
+            tasks.shutdown.clone(),
+        );
         tasks.servers.push(("http", http_task));
 
-        let store = Arc::new(open_store(&settings, Arc::clone(&clock)).await?);
+        let store = Arc::new(open_store(&settings, fs, Arc::clone(&clock)).await?);
         let dyn_store: Arc<dyn Storage> = Arc::clone(&store) as _;
         let tokens = Arc::new(Tokens::load(&settings.tokens, &*store).await?);
         if tokens.is_empty() && !settings.allow_without_tokens {
@@ -317,15 +336,19 @@ fn read_file(path: &Path) -> Result<String, ServerError> {
         .map_err(|source| ServerError::File { path: path.to_path_buf(), source })
 }
 
-async fn open_store(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Store, ServerError> {
+async fn open_store(
+    settings: &Settings,
+    fs: Arc<dyn Fs>,
+    clock: Arc<dyn Clock>,
+) -> Result<Store, ServerError> {
     let mut config = StoreConfig::new(&settings.data_dir);
     config.max_head_bytes = settings.max_head_bytes;
     config.sync = match settings.sync {
         SyncSetting::Commit => SyncPolicy::EachCommit,
         SyncSetting::Interval(interval) => SyncPolicy::Interval(interval),
     };
-    let opened = tokio::task::spawn_blocking(move || Store::open(config, clock)).await;
-    let store = match opened {
+    let open = move || Store::open_on(config, fs, clock, ReplayProgress::new());
+    let store = match tokio::task::spawn_blocking(open).await {
         Ok(store) => store?,
         Err(error) => {
             let source = std::io::Error::other(error);
@@ -389,9 +412,7 @@ fn start_scraping(
         OwnTarget {
             instance: addresses.http.to_string(),
             interval: state.settings.scrape_interval,
-            render: Arc::new(move || {
-                telemetry::render(&registry, skopos::metrics::Format::Prometheus).into()
-            }),
+            render: Arc::new(move || registry.encode(Format::Prometheus).into()),
         }
     });
     let limits = Limits { request_bytes: state.settings.max_request_bytes, ..Limits::default() };

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Weak};
 
-use skopos::metrics::{Format, Registry};
+use skopos::metrics::Registry;
 use skopos::{InitError, Service, Telemetry};
 use skopos_store::{Store, StoreStats};
 
@@ -17,44 +17,26 @@ use crate::state::AppState;
 /// The server's name in its own telemetry.
 const SERVICE: &str = "skopos";
 
-fn builder(settings: &Settings) -> skopos::Builder {
+fn builder() -> skopos::Builder {
     let service = Service::new(SERVICE).version(env!("CARGO_PKG_VERSION"));
-    let builder = Telemetry::builder(service).from_env();
-    match settings.log_format {
-        LogFormat::Auto => builder,
-        LogFormat::Json => builder.format(skopos::LogFormat::Json),
-        LogFormat::Pretty => builder.format(skopos::LogFormat::Pretty),
-    }
+    Telemetry::builder(service).http_metrics_prefix("skopos_")
 }
 
 /// Sets up logging for the process; once, in `main`.
 pub fn install(settings: &Settings) -> Result<Telemetry, InitError> {
-    builder(settings).install()
+    let builder = builder().from_env();
+    let builder = match settings.log_format {
+        LogFormat::Auto => builder,
+        LogFormat::Json => builder.format(skopos::LogFormat::Json),
+        LogFormat::Pretty => builder.format(skopos::LogFormat::Pretty),
+    };
+    builder.install()
 }
 
 /// Telemetry that writes nothing and stays off the process' subscriber, for embedding and tests.
 pub fn silent() -> Result<Telemetry, InitError> {
-    let service = Service::new(SERVICE).version(env!("CARGO_PKG_VERSION"));
-    let (telemetry, _layer) =
-        Telemetry::builder(service).without_lines().without_panic_hook().build()?;
+    let (telemetry, _layer) = builder().without_lines().without_panic_hook().build()?;
     Ok(telemetry)
-}
-
-/// Writes the registry with the HTTP layer's metrics under `skopos_http_…`.
-pub(crate) fn render(registry: &Registry, format: Format) -> String {
-    let text = registry.encode(format);
-    let mut out = String::with_capacity(text.len() + 1024);
-    for line in text.split_inclusive('\n') {
-        let comments = ["# HELP ", "# TYPE ", "# UNIT "];
-        let comment = comments.into_iter().find(|prefix| line.starts_with(prefix)).unwrap_or("");
-        let (head, rest) = line.split_at(comment.len());
-        out.push_str(head);
-        if rest.starts_with("http_") {
-            out.push_str("skopos_");
-        }
-        out.push_str(rest);
-    }
-    out
 }
 
 /// Exposes what the store counts. Weak, so that metrics never keep a store open.
@@ -138,23 +120,4 @@ pub(crate) fn register_server(registry: &Registry, state: &Arc<AppState>) {
     let started = state.started_at.as_secs_f64();
     registry
         .gauge_fn("process_start_time_seconds", "When the server started.", &[], move || started);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn own_http_metrics_do_not_look_like_a_service() {
-        let registry = Registry::new();
-        registry.counter("http_requests_total", "Requests, http_ and all.").inc();
-        registry.counter("skopos_x_total", "X.").inc();
-        for format in [Format::Prometheus, Format::OpenMetrics] {
-            let text = render(&registry, format);
-            assert!(text.lines().all(|line| !line.starts_with("http_")), "{text}");
-            assert!(text.contains("skopos_http_requests_total 1"), "{text}");
-            assert!(text.contains("skopos_x_total 1"), "{text}");
-            assert!(text.contains("Requests, http_ and all."), "{text}");
-        }
-    }
 }

@@ -169,6 +169,10 @@ fn responses(route: &Route) -> Value {
     };
     let good = json!({"description": "Done.", "content": {produces: {"schema": schema}}});
     let mut responses = json!({"200": good});
+    if !doc.unavailable.is_empty() {
+        responses["503"] = responses["200"].clone();
+        responses["503"]["description"] = doc.unavailable.into();
+    }
     if route.scope != Scope::Public {
         responses["401"] = failure("No token, or one that is not known.", "Error");
         responses["403"] = failure("The token does not cover this.", "Error");

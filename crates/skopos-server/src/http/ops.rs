@@ -10,7 +10,6 @@ use super::Route;
 use crate::auth::Scope;
 use crate::config::Settings;
 use crate::state::SharedState;
-use crate::telemetry;
 
 /// The routes of this module.
 pub(super) fn routes(settings: &Settings) -> Vec<Route> {
@@ -22,9 +21,11 @@ pub(super) fn routes(settings: &Settings) -> Vec<Route> {
             .tag(TAG),
         Route::get("/health/ready", Scope::Public, ready)
             .summary("Whether data can be stored and rules are evaluated in time.")
+            .unavailable("Not ready; the answer names the failing checks.")
             .tag(TAG),
         Route::get("/health/startup", Scope::Public, startup)
             .summary("Whether replay has finished.")
+            .unavailable("Still starting.")
             .tag(TAG),
         Route::get("/metrics", metrics_scope, metrics)
             .summary("The server's own metrics.")
@@ -53,6 +54,6 @@ fn probe(answer: ProbeAnswer) -> Response {
 async fn metrics(State(state): State<SharedState>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let format = Format::negotiate(accept);
-    let body = telemetry::render(state.telemetry.registry(), format);
+    let body = state.telemetry.registry().encode(format);
     ([(header::CONTENT_TYPE, format.content_type())], body).into_response()
 }

@@ -13,6 +13,16 @@ use tokio_util::sync::CancellationToken;
 use super::Inner;
 use crate::query::{QueryClass, QueryEngine, QueryOptions};
 
+/// How an evaluation ended.
+enum Outcome {
+    /// What follows from it is durable.
+    Durable,
+    /// The rule was evaluated at this slot or a later one before.
+    Skipped,
+    /// The server stops.
+    Stopped,
+}
+
 impl Inner {
     /// Evaluates the group at its slots until told to stop.
     pub(super) async fn run_group(
@@ -24,21 +34,38 @@ impl Inner {
     ) {
         let mut slot = schedule.first(self.clock.now());
         let mut missed = 0;
+        // Whether a clock that was set back has been reported.
+        let mut told = false;
         loop {
             let wait = slot.since(self.clock.now());
+            if wait > schedule.interval() {
+                self.note_skipped(group, group.rules.len(), &mut told);
+            }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+                // At most an interval: the clock may be put right again meanwhile.
+                () = tokio::time::sleep(wait.min(schedule.interval())) => {}
             }
             if self.clock.now() < slot {
                 // The wall clock was set back, or tokio woke a little early: wait on.
                 continue;
             }
             let begun = self.clock.monotonic();
+            let mut skipped = 0;
             for rule in &group.rules {
-                if stop.is_cancelled() || !self.evaluate(group, rule, slot).await {
+                if stop.is_cancelled() {
                     return;
                 }
+                match self.evaluate(group, rule, slot).await {
+                    Outcome::Durable => {}
+                    Outcome::Skipped => skipped += 1,
+                    Outcome::Stopped => return,
+                }
+            }
+            if skipped > 0 {
+                self.note_skipped(group, skipped, &mut told);
+            } else {
+                told = false;
             }
             let took = self.clock.monotonic().saturating_sub(begun);
             self.lock_engine().finish_slot(index, slot, took, missed);
@@ -52,9 +79,16 @@ impl Inner {
         }
     }
 
-    /// Evaluates one rule at a slot and makes everything that follows durable. `false` when the
-    /// server stops before it could.
-    async fn evaluate(&self, group: &RuleGroup, rule: &Arc<Rule>, slot: Timestamp) -> bool {
+    /// Counts evaluations that a clock set back prevents, and says so once until it is put right.
+    fn note_skipped(&self, group: &RuleGroup, rules: usize, told: &mut bool) {
+        self.metrics.skipped.add(rules as u64);
+        if !std::mem::replace(told, true) {
+            tracing::warn!(group = %group.name, "the clock was set back, rules wait until it passes the last slot that was evaluated");
+        }
+    }
+
+    /// Evaluates one rule at a slot and makes everything that follows durable.
+    async fn evaluate(&self, group: &RuleGroup, rule: &Arc<Rule>, slot: Timestamp) -> Outcome {
         let begun = self.clock.monotonic();
         let at = slot.saturating_sub(group.query_offset.unwrap_or(Duration::ZERO));
         let result = match self.query(rule, at).await {
@@ -70,11 +104,15 @@ impl Inner {
         let step = self.lock_engine().step(rule.id, slot, result, took);
         let durable = self.commit(step.commit.as_ref()).await;
         drop(order);
-        if durable {
-            report(rule, &step);
-            self.delivering.accept(step.intents).await;
+        if step.skipped {
+            return Outcome::Skipped;
         }
-        durable
+        if !durable {
+            return Outcome::Stopped;
+        }
+        report(rule, &step);
+        self.delivering.accept(step.intents).await;
+        Outcome::Durable
     }
 
     async fn query(

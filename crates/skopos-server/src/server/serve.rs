@@ -1,8 +1,10 @@
 //! The three listeners at work. Each ends when the server stops: no new connections, answers under
 //! way finish.
 
-use std::net::SocketAddr;
+mod connections;
+
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -26,6 +28,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 pub(super) fn http(
     listener: TcpListener,
     app: Arc<OnceLock<axum::Router>>,
+    header_timeout: Duration,
     shutdown: CancellationToken,
 ) -> JoinHandle<()> {
     let starting = Health::builder()
@@ -41,15 +44,8 @@ pub(super) fn http(
             }
         }
     };
-    let service =
-        axum::Router::new().fallback(answer).into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move {
-        let served =
-            axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, "HTTP server stopped");
-        }
-    })
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(connections::serve(listener, router, header_timeout, shutdown))
 }
 
 async fn answer_starting(health: &Health, path: &str) -> Response {
@@ -63,16 +59,9 @@ async fn answer_starting(health: &Health, path: &str) -> Response {
 }
 
 pub(super) fn otlp_http(listener: TcpListener, state: SharedState) -> JoinHandle<()> {
-    let shutdown = state.shutdown.clone();
-    let service = http::router(http::otlp::routes(), state)
-        .into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move {
-        let served =
-            axum::serve(listener, service).with_graceful_shutdown(shutdown.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, "OTLP HTTP server stopped");
-        }
-    })
+    let (header_timeout, shutdown) = (state.settings.request_timeout, state.shutdown.clone());
+    let router = http::router(http::otlp::routes(), state);
+    tokio::spawn(connections::serve(listener, router, header_timeout, shutdown))
 }
 
 pub(super) fn otlp_grpc(listener: TcpListener, state: SharedState) -> JoinHandle<()> {

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use skopos_model::event::{EventScan, EventSignal};
 use skopos_model::storage::{QueryBudget, SampleBuffer, SelectHints, SelectSeries, SeriesSelect};
-use skopos_model::{LabelMatcher, SystemClock, TimeRange};
+use skopos_model::{Clock, LabelMatcher, SystemClock, TimeRange};
 use skopos_server::config::Settings;
 use skopos_server::listen::ListenAddr;
 use skopos_server::{RunningServer, Server, ServerError, telemetry};
 use skopos_store::StoreError;
 use skopos_store::scan::{ScanEvents, StoredLog, StoredSpan};
+use skopos_testkit::VirtualClock;
+use skopos_testkit::fault_fs::FaultFs;
 use tempfile::TempDir;
 
 /// A running server and a client.
@@ -64,6 +66,22 @@ impl TestServer {
         };
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { server, client, folder }
+    }
+
+    /// Starts with a clock and a disk of the test's.
+    pub(crate) async fn on(
+        disk: &FaultFs,
+        clock: &Arc<VirtualClock>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings { data_dir: "/data".into(), ..settings(folder.path()) };
+        change(&mut settings);
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        let disk = Arc::new(disk.clone());
+        let server = Server::start_on(settings, clock, telemetry::silent().unwrap(), disk).await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { server: server.unwrap(), client, folder }
     }
 
     /// Stops in order; the folder stays.

@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod bad_input;
 mod differential;
+mod failures;
 mod grpc_raw;
 mod harness;
 mod jaeger;

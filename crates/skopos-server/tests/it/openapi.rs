@@ -48,6 +48,17 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+#[test]
+fn probes_that_can_fail_say_so() {
+    let paths = &document()["paths"];
+    for (path, can_fail) in
+        [("/health/live", false), ("/health/ready", true), ("/health/startup", true)]
+    {
+        let answer = &paths[path]["get"]["responses"]["503"];
+        assert_eq!(answer["content"]["application/json"].is_object(), can_fail, "{path}");
+    }
+}
+
 /// `SKOPOS_UPDATE_GOLDEN=1` writes the file anew.
 #[test]
 fn the_file_in_the_repository_is_fresh() {
