@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skopos_ingest::otlp::{self, OtlpEncoding, OtlpOptions};
+use skopos_ingest::otlp::{self, DecodeError, OtlpEncoding, OtlpOptions};
 use skopos_ingest::remote_write::{self, WriteError};
 use skopos_ingest::{ContentEncoding, DecompressError, Ingested, decompress};
 use skopos_model::storage::StorageError;
@@ -22,6 +22,9 @@ use crate::state::Storage;
 
 /// Bodies up to this size are decoded where they arrive: moving them costs more.
 const INLINE_DECODE_BYTES: usize = 16 << 10;
+/// Memory a decoded request may take for each byte that a request may have: what the decoder's own
+/// defaults allow, so that a smaller `limits.request_bytes` bounds both.
+const DECODED_PER_REQUEST_BYTE: usize = 8;
 
 /// The ingest path; one per server.
 pub(crate) struct Ingest {
@@ -58,6 +61,8 @@ impl Ingest {
     ) -> Self {
         let mut options = OtlpOptions::default();
         options.limits.request_bytes = settings.max_request_bytes;
+        options.limits.decoded_bytes =
+            settings.max_request_bytes.saturating_mul(DECODED_PER_REQUEST_BYTE);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             store,
@@ -138,7 +143,7 @@ impl Ingest {
             }
             rejected.extend(appended.rejected);
         }
-        self.account(export.signal, &sent, &rejected);
+        self.account(export, &sent, &rejected);
         let (rejected, message) = otlp::partial_message(&rejected, &adjusted);
         Ok(Exported { rejected, message })
     }
@@ -186,7 +191,12 @@ impl Ingest {
         drop(permit);
         decoded.map_err(|error| {
             self.refuse(export, error.reason());
-            ApiError::bad_request(error.to_string())
+            match error {
+                DecodeError::TooLarge { .. } => {
+                    ApiError::new(ErrorClass::TooLarge, error.to_string())
+                }
+                _ => ApiError::bad_request(error.to_string()),
+            }
         })
     }
 
@@ -217,12 +227,15 @@ impl Ingest {
         error
     }
 
-    fn account(&self, signal: Signal, accepted: &BTreeMap<String, u64>, rejected: &[Rejection]) {
+    fn account(&self, export: &Export, accepted: &BTreeMap<String, u64>, rejected: &[Rejection]) {
         for (sender, count) in accepted.iter().filter(|(_, count)| **count > 0) {
-            self.receipts.accept(signal, sender, *count);
+            self.receipts.accept(export.signal, sender, *count);
+            if export.signal == Signal::Metrics {
+                self.receipts.metrics_came(export.transport, sender);
+            }
         }
         for rejection in rejected {
-            self.receipts.reject(signal, rejection);
+            self.receipts.reject(export.signal, rejection);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! or keys each; what comes beyond is counted under `other`, so that a hostile sender can neither
 //! fill the memory nor hide.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use skopos::metrics::{Bounded, Counter, Family, LabelValue, Registry};
@@ -121,6 +121,15 @@ pub struct Receipt {
     pub redacted: BTreeMap<String, u64>,
     /// Whole requests refused, per transport and reason.
     pub refused_requests: BTreeMap<(Transport, String), u64>,
+    /// The ways its metrics came: more than a scrape or a push means that they count twice.
+    pub metrics_by: BTreeSet<Transport>,
+}
+
+impl Receipt {
+    /// Whether the sender's metrics are scraped and pushed, so that sums over them count twice.
+    pub fn is_both_scraped_and_pushed(&self) -> bool {
+        self.metrics_by.contains(&Transport::Scrape) && self.metrics_by.len() > 1
+    }
 }
 
 /// All accounts.
@@ -158,6 +167,26 @@ impl Receipts {
         let sender = &*printable(sender);
         self.counters.accepted.get(&AcceptedLabels { signal, sender: sender.into() }).add(count);
         self.with(sender, |receipt| *receipt.accepted.entry(signal).or_default() += count);
+    }
+
+    /// Notes the way in which a sender's metrics came, and reports once a sender whose metrics are
+    /// both scraped and pushed. The name stands for the service: a scrape's job, a push's
+    /// `service.name`. Call it after [`accept`](Self::accept).
+    pub fn metrics_came(&self, transport: Transport, sender: &str) {
+        let sender = &*printable(sender);
+        let mut senders = self.lock();
+        // Absent are only those that are counted under `other`.
+        let Some(receipt) = senders.get_mut(sender) else { return };
+        let before = receipt.is_both_scraped_and_pushed();
+        receipt.metrics_by.insert(transport);
+        let found = !before && receipt.is_both_scraped_and_pushed();
+        drop(senders);
+        if found {
+            tracing::warn!(
+                sender,
+                "metrics of this sender are both scraped and pushed: sums over them count twice"
+            );
+        }
     }
 
     /// Counts items refused.
@@ -226,6 +255,30 @@ impl Receipts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_scrape_and_a_push_of_one_sender_count_twice() {
+        use Transport::{OtlpGrpc, OtlpHttp, RemoteWrite, Scrape};
+        for (ways, want) in [
+            (&[][..], false),
+            (&[Scrape, Scrape], false),
+            (&[OtlpGrpc, OtlpHttp, RemoteWrite], false),
+            (&[OtlpHttp, Scrape], true),
+            (&[Scrape, RemoteWrite, Scrape], true),
+        ] {
+            let receipts = Receipts::new(&Registry::new());
+            for sender in ["another", "shop"] {
+                receipts.accept(Signal::Metrics, sender, 1);
+            }
+            receipts.metrics_came(OtlpGrpc, "another");
+            for way in ways {
+                receipts.metrics_came(*way, "shop");
+            }
+            let snapshot = receipts.snapshot();
+            assert_eq!(snapshot["shop"].is_both_scraped_and_pushed(), want, "{ways:?}");
+            assert!(!snapshot["another"].is_both_scraped_and_pushed());
+        }
+    }
 
     #[test]
     fn a_flood_of_senders_and_reasons_stays_bounded() {

@@ -68,6 +68,7 @@ async fn receipts(State(state): State<SharedState>) -> Json<Value> {
             "rejected": rejected,
             "redacted": receipt.redacted,
             "refused_requests": refused,
+            "both_scraped_and_pushed": receipt.is_both_scraped_and_pushed(),
         }));
     }
     Json(json!({"since": state.started_at.to_string(), "senders": senders}))

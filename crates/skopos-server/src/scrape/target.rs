@@ -86,7 +86,8 @@ impl Target {
                 batch.series.push(SeriesSamples::single(gone.clone(), now_ms, STALE_NAN));
             }
         }
-        let up = f64::from(u8::from(error.is_none()));
+        let is_up = error.is_none();
+        let up = f64::from(u8::from(is_up));
         let values = [up, took.as_secs_f64(), samples as f64, samples as f64, added as f64];
         for (name, value) in REPORT.into_iter().zip(values) {
             let labels = labels::report(name, &self.labels);
@@ -97,14 +98,19 @@ impl Target {
         }
         // The view first: whoever reads `up` finds the reason there.
         self.note(|status| {
-            status.health = if error.is_none() { TargetHealth::Up } else { TargetHealth::Down };
+            status.health = if is_up { TargetHealth::Up } else { TargetHealth::Down };
             status.last_error = error.map(|error| error.message).unwrap_or_default();
             status.last_scrape = Some(started_at);
             status.last_scrape_duration = took;
             status.last_samples = samples;
         });
         match self.store(batch).await {
-            Ok(()) => self.live = current,
+            Ok(()) => {
+                self.live = current;
+                if is_up {
+                    self.context.receipts.metrics_came(Transport::Scrape, &self.job.name);
+                }
+            }
             Err(message) => {
                 // What was not stored may still need its stale marker later.
                 self.live.extend(current);

@@ -26,6 +26,9 @@ async fn refused_requests_over_http() {
     not_utf8[at] = 0xff;
     let large = logs_json("large", &"x".repeat(LIMIT + 1)).to_string().into_bytes();
     let bomb = gzip(&vec![b' '; 40 << 20]);
+    // Two bytes each, hundreds in memory.
+    let many = nested([0x12, 0].repeat(20_000));
+    assert!(many.len() < LIMIT);
     assert!(bomb.len() < LIMIT, "the bomb must be small on the wire");
     type Case<'a> = (&'a str, Option<&'a str>, Option<&'a str>, Vec<u8>, u16, &'a str);
     let cases: Vec<Case> = vec![
@@ -47,6 +50,7 @@ async fn refused_requests_over_http() {
         ("not zstd", Some(protobuf), Some("zstd"), good, 400, "corrupt_encoding"),
         ("too large", Some(json), None, large, 413, "request_bytes"),
         ("a bomb", Some(json), Some("gzip"), bomb, 413, "request_bytes"),
+        ("many empty records", Some(protobuf), None, many, 413, "decoded_bytes"),
     ];
     for (what, content_type, encoding, body, status, reason) in cases {
         let before = refused(&server, reason).await;
@@ -84,6 +88,19 @@ async fn refused_requests_over_http() {
 
     assert!(server.logs().await.is_empty());
     assert_unharmed(&server).await;
+}
+
+/// An `ExportLogsServiceRequest` around the bytes of one `ScopeLogs`.
+fn nested(scope_logs: Vec<u8>) -> Vec<u8> {
+    let mut message = scope_logs;
+    // `ResourceLogs.scope_logs`, then `ExportLogsServiceRequest.resource_logs`.
+    for tag in [0x12, 0x0a] {
+        let mut outer = vec![tag];
+        prost::encoding::encode_varint(message.len() as u64, &mut outer);
+        outer.extend(message);
+        message = outer;
+    }
+    message
 }
 
 /// Requests refused for a reason, by whoever sends from this machine.
@@ -197,7 +214,11 @@ async fn grpc_codes_follow_otlp() {
         assert!(status.message().contains("limits.request_bytes"), "{}", status.message());
     }
 
+    let many = nested([0x12, 0].repeat(20_000));
+    let length = u32::try_from(many.len()).unwrap().to_be_bytes();
+    let many = [&[0][..], &length, &many].concat();
     for (what, path, frame, code) in [
+        ("many empty records", crate::grpc_raw::LOGS, &many[..], 8),
         ("no protobuf", crate::grpc_raw::LOGS, &[0, 0, 0, 0, 2, 0xff, 0xff][..], 3),
         ("half a frame", crate::grpc_raw::LOGS, &[0, 0, 0, 0, 9, 1], 3),
         ("two messages", crate::grpc_raw::LOGS, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0], 3),
@@ -212,6 +233,7 @@ async fn grpc_codes_follow_otlp() {
         assert_eq!(got, code, "{what}");
     }
     assert_eq!(refused(&server, "request_bytes").await, 2);
+    assert_eq!(refused(&server, "decoded_bytes").await, 1);
     assert_eq!(refused(&server, "malformed_frame").await, 2);
     assert_eq!(refused(&server, "malformed_protobuf").await, 1);
     let unknown = [("grpc-encoding", "br")];
@@ -279,6 +301,37 @@ async fn a_body_that_never_ends_gives_its_place_back() {
     assert_eq!(request.send().await.unwrap().status(), 408);
     assert_eq!(refused(&server, "request_timeout").await, 1);
     assert_unharmed(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_never_finishes_its_header_is_cut_off() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = TestServer::with(|settings| {
+        settings.request_timeout = std::time::Duration::from_millis(100);
+    })
+    .await;
+    let addresses = server.server.addresses();
+    let whole = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let half = &whole[..30];
+    for address in [addresses.http, addresses.otlp_http] {
+        for (what, sent) in [
+            ("nothing", String::new()),
+            ("half a preface of HTTP/2", "PRI * HTTP".into()),
+            ("half a header", half.into()),
+            ("half a header after a request", format!("{whole}{half}")),
+        ] {
+            let mut client = tokio::net::TcpStream::connect(address).await.unwrap();
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let end = client.read_to_end(&mut answer);
+            let patience = std::time::Duration::from_secs(10);
+            let ended = tokio::time::timeout(patience, end).await;
+            assert!(ended.is_ok(), "{what}: the connection stays open");
+            let answered = String::from_utf8_lossy(&answer).matches("HTTP/1.1 ").count();
+            assert!(answered >= sent.matches(whole).count(), "{what}: {answer:?}");
+        }
+    }
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

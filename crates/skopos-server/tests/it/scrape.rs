@@ -167,6 +167,40 @@ async fn honoured_labels_and_open_metrics_with_exemplars() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_service_both_scraped_and_pushing_is_reported() {
+    let target = Target::start("orders_total 3\n").await;
+    let server = start(&target, "").await;
+    let push = |service: &'static str| {
+        let request = server.client.post(server.otlp("/v1/metrics"));
+        let request = request.header("content-type", "application/json");
+        request.body(crate::otlp::gauge_json(service, 1.0).to_string()).send()
+    };
+    let counts_twice = || async {
+        let receipts = server.get_json("/api/v1/skopos/receipts").await;
+        let senders = receipts["senders"].as_array().unwrap();
+        let of = |name: &str| {
+            let row = senders.iter().find(|row| row["sender"] == name);
+            row.map(|row| row["both_scraped_and_pushed"].as_bool().unwrap())
+        };
+        (of("shop"), of("other"))
+    };
+    eventually("the scrape", || async { last(&server, "orders_total").await == Some(3.0) }).await;
+    eventually("its receipt", || async { counts_twice().await.0 == Some(false) }).await;
+    assert_eq!(push("other").await.unwrap().status(), 200);
+    assert_eq!(counts_twice().await, (Some(false), Some(false)));
+    // Logs beside scraped metrics are what they should be.
+    let logs = server.client.post(server.otlp("/v1/logs"));
+    let logs = logs.header("content-type", "application/json");
+    let logs = logs.body(crate::otlp::logs_json("shop", "text").to_string()).send().await.unwrap();
+    assert_eq!(logs.status(), 200);
+    assert_eq!(counts_twice().await, (Some(false), Some(false)));
+    assert_eq!(push("shop").await.unwrap().status(), 200);
+    eventually("both are seen", || async { counts_twice().await == (Some(true), Some(false)) })
+        .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_server_stores_its_own_metrics() {
     let server = TestServer::with(|settings| {
         settings.scrape_self = true;
