@@ -14,7 +14,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Uri, header};
 
 pub use origin::REQUEST_HEADER;
-pub use token::{Scopes, TokenInfo, Tokens, hash_token};
+pub use token::{GeneratedToken, Scopes, TokenInfo, Tokens, generate_token, hash_token};
 
 use crate::error::{ApiError, ErrorClass};
 use origin::OriginCheck;

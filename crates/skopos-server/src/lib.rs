@@ -108,8 +108,10 @@ pub enum ServerError {
     /// Beyond loopback without a token.
     #[error(
         "refusing to listen on {address} without tokens: anyone who reaches it could read and \
-         write. Make one with `skopos token create`, listen on loopback, or say \
-         --allow-without-tokens"
+         write. Either start on loopback, run `skopos token create NAME --scopes admin` against \
+         it, and start again with --listen; or put an entry of `skopos token create NAME --scopes \
+         admin --offline` into auth.tokens (SKOPOS__AUTH__TOKENS). --allow-without-tokens goes \
+         without"
     )]
     Exposed {
         /// The address.

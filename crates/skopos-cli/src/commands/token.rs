@@ -1,8 +1,9 @@
 //! `skopos token`: access tokens of a running server.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde_json::json;
+use skopos_server::auth::{GeneratedToken, Scopes, generate_token};
 
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
@@ -21,6 +22,7 @@ Examples:
   skopos token create admin --scopes admin       shown once; keep it
   export SKOPOS_TOKEN=...
   skopos token create checkout --scopes ingest
+  skopos token create admin --scopes admin --offline    before the first start beyond loopback
   skopos token list")]
 pub(crate) enum TokenCommand {
     /// Make a token and show it, once.
@@ -30,6 +32,10 @@ pub(crate) enum TokenCommand {
         /// What it opens: ingest, read, admin, or several joined by `+`.
         #[arg(long, value_name = "SCOPES")]
         scopes: String,
+        /// Ask no server: show the token and, below it, the entry for the server's configuration
+        /// (`auth.tokens`, or SKOPOS__AUTH__TOKENS).
+        #[arg(long)]
+        offline: bool,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -49,7 +55,10 @@ pub(crate) enum TokenCommand {
 
 pub(crate) fn run(command: TokenCommand, global: &GlobalArgs) -> Result<Outcome> {
     match command {
-        TokenCommand::Create { name, scopes, server } => {
+        TokenCommand::Create { name, scopes, offline: true, .. } => {
+            create_offline(&name, &scopes, global.format)?;
+        }
+        TokenCommand::Create { name, scopes, server, .. } => {
             let body = json!({ "name": name, "scopes": scopes });
             let answer = block_on(Client::new(&server)?.post(PATH, &body))?;
             match global.format {
@@ -84,4 +93,29 @@ pub(crate) fn run(command: TokenCommand, global: &GlobalArgs) -> Result<Outcome>
         }
     }
     Ok(Outcome::Done)
+}
+
+fn create_offline(name: &str, scopes: &str, format: Format) -> Result<()> {
+    let scopes =
+        Scopes::parse(scopes).context("scopes are ingest, read and admin, joined by `+`")?;
+    let GeneratedToken { token, entry } = generate_token(name, scopes)?;
+    match format {
+        Format::Text => {
+            write_stdout(&format!("{}\n{}\n", token.expose(), entry.line()));
+            eprintln!(
+                "Above the token, not shown again; below it its entry, which holds no secret, for \
+                 auth.tokens in the server's configuration or SKOPOS__AUTH__TOKENS."
+            );
+        }
+        format => print_json(
+            &json!({
+                "name": name,
+                "scopes": scopes.to_string(),
+                "token": token.expose(),
+                "entry": entry.line(),
+            }),
+            format,
+        ),
+    }
+    Ok(())
 }

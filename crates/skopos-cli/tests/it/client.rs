@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use skopos_model::{Clock, SystemClock};
 
-use crate::harness::{Server, run};
+use crate::harness::{Server, run, skopos};
 
 const TRACE: &str = "5b8efff798038103d269b633813fc60c";
 
@@ -77,6 +77,38 @@ async fn the_first_token_closes_the_server() {
             ask(&["token", "create", "ci", "--scopes", "ingest", "--token", admin], 0);
         assert!(ask(&["query", "vector(1)", "--token", &ingest], 1).1.contains("403"));
         ask(&["token", "revoke", "ci", "--token", admin], 0);
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_made_offline_opens_a_server_beyond_loopback() {
+    let create = ["token", "create", "admin", "--scopes", "admin+ingest", "--offline"];
+    let made = run(&create);
+    assert_eq!(made.status.code(), Some(0));
+    let text = String::from_utf8(made.stdout).unwrap();
+    let [token, entry] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(entry.starts_with("admin:ingest+admin:") && !entry.contains(token), "{text}");
+    let json = run(&[&create[..], &["--format", "json"]].concat());
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_ne!(json["token"], token, "each is another");
+    assert_eq!(json["scopes"], "ingest+admin");
+    for (name, scopes) in [("a:b", "read"), ("a", "all")] {
+        let refused = run(&["token", "create", name, "--scopes", scopes, "--offline"]);
+        assert_eq!(refused.status.code(), Some(1), "{name} {scopes}");
+    }
+
+    let data = tempfile::tempdir().unwrap();
+    let mut command = skopos();
+    command.env("SKOPOS__AUTH__TOKENS", entry);
+    let server = Server::start_with(command, "0.0.0.0:0", data.path(), &[]).await;
+    let (url, token) = (server.http.clone(), token.to_owned());
+    tokio::task::spawn_blocking(move || {
+        let query = ["query", "vector(1)", "--server", &url];
+        assert_eq!(run(&query).status.code(), Some(1), "refused without");
+        let output = run(&[&query[..], &["--token", &token]].concat());
+        assert_eq!(output.status.code(), Some(0), "{:?}", String::from_utf8_lossy(&output.stderr));
     })
     .await
     .unwrap();

@@ -40,18 +40,22 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server on `data` and waits until it says it is ready.
     pub(crate) async fn start(data: &Path, more: &[&str]) -> Self {
+        Self::start_with(skopos(), "127.0.0.1:0", data, more).await
+    }
+
+    /// The same with a prepared command and another address of the API.
+    pub(crate) async fn start_with(
+        mut command: Command,
+        listen: &str,
+        data: &Path,
+        more: &[&str],
+    ) -> Self {
         let ready_file = data.join("ready.json");
         let _ = std::fs::remove_file(&ready_file);
-        let mut child = skopos()
+        let mut child = command
             .args(["serve", "--no-open", "--log-format", "json"])
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--otlp-grpc",
-                "127.0.0.1:0",
-                "--otlp-http",
-                "127.0.0.1:0",
-            ])
+            .args(["--listen", listen])
+            .args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0"])
             .arg("--data")
             .arg(data.join("data"))
             .arg("--ready-file")
@@ -74,7 +78,10 @@ impl Server {
             assert!(started.elapsed() < READY_TIMEOUT, "skopos serve is not ready in time");
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
-        let address = |key: &str| ready[key].as_str().expect("an address").to_owned();
+        // What listens everywhere is asked over loopback.
+        let address = |key: &str| {
+            ready[key].as_str().expect("an address").replace("0.0.0.0:", "127.0.0.1:")
+        };
         Self {
             child,
             http: format!("http://{}", address("http")),

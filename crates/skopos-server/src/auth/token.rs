@@ -92,6 +92,48 @@ pub fn hash_token(token: &str) -> String {
     Sha256::digest(token.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// A token that nobody keeps yet.
+#[derive(Debug)]
+pub struct GeneratedToken {
+    /// The token itself, to be shown once.
+    pub token: Secret<String>,
+    /// What the server is to know of it.
+    pub entry: TokenEntry,
+}
+
+impl TokenEntry {
+    /// The entry as `auth.tokens` has it: `NAME:SCOPES:SHA256`. Whoever reads it cannot use it.
+    pub fn line(&self) -> String {
+        format!("{}:{}:{}", self.name, self.scopes, self.hash.expose())
+    }
+}
+
+/// Makes a token of 256 random bits without telling any server.
+///
+/// ```
+/// use skopos_server::auth::{Scopes, generate_token, hash_token};
+///
+/// let made = generate_token("ci", Scopes::INGEST)?;
+/// // This line goes to the configuration: `auth.tokens`.
+/// assert_eq!(made.entry.line(), format!("ci:ingest:{}", hash_token(made.token.expose())));
+/// # Ok::<(), skopos_model::storage::StorageError>(())
+/// ```
+pub fn generate_token(name: &str, scopes: Scopes) -> Result<GeneratedToken, StorageError> {
+    if name.is_empty() || name.len() > 64 || name.contains([':', ',']) {
+        let message = "a token's name has 1 to 64 characters without `:` and `,`";
+        return Err(StorageError::new(ErrorKind::InvalidInput, message));
+    }
+    let mut random = [0_u8; 32];
+    getrandom::fill(&mut random).map_err(|error| {
+        let message = "the system gives no random numbers";
+        StorageError::with_source(ErrorKind::Internal, message, error.to_string())
+    })?;
+    let digits: String = random.iter().map(|b| format!("{b:02x}")).collect();
+    let token = format!("{PREFIX}{digits}");
+    let entry = TokenEntry { name: name.to_owned(), scopes, hash: Secret::new(hash_token(&token)) };
+    Ok(GeneratedToken { token: Secret::new(token), entry })
+}
+
 /// All known tokens by their hash.
 #[derive(Debug, Default)]
 pub struct Tokens {
@@ -153,26 +195,16 @@ impl Tokens {
         state: &dyn StateLog,
         now: Timestamp,
     ) -> Result<Secret<String>, StorageError> {
-        if name.is_empty() || name.len() > 64 || name.contains([':', ',']) {
-            let message = "a token's name has 1 to 64 characters without `:` and `,`";
-            return Err(StorageError::new(ErrorKind::InvalidInput, message));
-        }
+        let GeneratedToken { token, entry } = generate_token(name, scopes)?;
         if self.list().iter().any(|info| info.name == name) {
             let message = format!("there is a token named `{name}` already");
             return Err(StorageError::new(ErrorKind::InvalidInput, message));
         }
-        let mut random = [0_u8; 32];
-        getrandom::fill(&mut random).map_err(|error| {
-            let message = "the system gives no random numbers";
-            StorageError::with_source(ErrorKind::Internal, message, error.to_string())
-        })?;
-        let digits: String = random.iter().map(|b| format!("{b:02x}")).collect();
-        let token = format!("{PREFIX}{digits}");
-        let hash = hash_token(&token);
+        let hash = entry.hash.expose().clone();
         let info = TokenInfo { name: name.into(), scopes, created_at: now };
         commit(state, name, Some(encode(&hash, &info)), now).await?;
         self.insert(hash, info);
-        Ok(Secret::new(token))
+        Ok(token)
     }
 
     /// Forgets a token made by [`Tokens::create`].

@@ -17,6 +17,7 @@ async fn probes_answer_in_the_guides_words() {
     assert_eq!(ready["checks"]["wal"], serde_json::json!({"status": "healthy"}));
     assert_eq!(ready["checks"]["rules"]["status"], "healthy");
     assert_eq!(server.get_json("/health/startup").await["status"], "started");
+    server.get_json("/api/v1/query?query=1").await;
     let metrics = server.get_text("/metrics").await;
     for name in
         ["prometheus_tsdb_head_series 0", "skopos_store_wal_bytes ", "process_start_time_seconds "]
@@ -24,6 +25,7 @@ async fn probes_answer_in_the_guides_words() {
         assert!(metrics.contains(name), "{name} in {metrics}");
     }
     assert!(metrics.lines().all(|line| !line.starts_with("http_")), "{metrics}");
+    assert!(metrics.contains("skopos_http_requests_total{"), "{metrics}");
     server.stop().await;
 }
 
@@ -68,7 +70,16 @@ async fn what_prevents_a_start_is_said_plainly() {
     for (what, settings, wants) in [
         ("port taken", same_port, vec![taken.clone(), format!("pid {pid}")]),
         ("folder locked", locked, vec![format!("pid {pid}"), running.data().display().to_string()]),
-        ("exposed", exposed, vec!["0.0.0.0:0".into(), "skopos token create".into()]),
+        (
+            "exposed",
+            exposed,
+            vec![
+                "0.0.0.0:0".into(),
+                "start on loopback".into(),
+                "--offline".into(),
+                "auth.tokens".into(),
+            ],
+        ),
         ("file missing", missing, vec!["none.yml".into()]),
         ("file wrong", wrong, vec!["prometheus.yml:3:5".into(), "unknown key `targets`".into()]),
         ("password in a URL", password, vec!["scrape.targets".into()]),
