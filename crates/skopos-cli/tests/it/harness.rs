@@ -79,9 +79,8 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(10)).await;
         };
         // What listens everywhere is asked over loopback.
-        let address = |key: &str| {
-            ready[key].as_str().expect("an address").replace("0.0.0.0:", "127.0.0.1:")
-        };
+        let address =
+            |key: &str| ready[key].as_str().expect("an address").replace("0.0.0.0:", "127.0.0.1:");
         Self {
             child,
             http: format!("http://{}", address("http")),
