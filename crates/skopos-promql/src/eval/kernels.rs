@@ -153,10 +153,8 @@ pub(super) fn run(
             RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => {
                 floats::extrapolated(kernel, windows, samples, &mut column);
             }
-            RangeFn::Sum | RangeFn::Avg | RangeFn::Min | RangeFn::Max
-                if super::sliding::pays_off(samples, kernel.range_ms, grid) =>
-            {
-                super::sliding::run(kernel.func, windows, samples, &mut column);
+            func if super::sliding::pays_off(func, samples, kernel.range_ms, grid) => {
+                super::sliding::run(kernel, windows, samples, &mut column);
             }
             RangeFn::Changes | RangeFn::Resets => {
                 super::sliding::count_pairs(kernel.func, windows, samples, &mut column);

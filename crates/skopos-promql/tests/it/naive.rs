@@ -9,7 +9,7 @@ use skopos_promql::{EvalParams, ParseOptions, Plan, Value, evaluate, parse};
 
 use crate::random::Random;
 
-const FUNCTIONS: [&str; 16] = [
+const FUNCTIONS: [&str; 22] = [
     "rate",
     "increase",
     "delta",
@@ -26,9 +26,29 @@ const FUNCTIONS: [&str; 16] = [
     "stddev_over_time",
     "present_over_time",
     "quantile_over_time",
+    "stdvar_over_time",
+    "mad_over_time",
+    "deriv",
+    "predict_linear",
+    "ts_of_max_over_time",
+    "ts_of_min_over_time",
 ];
 
-fn naive(func: &str, window: &[(i64, f64)], start: i64, end: i64) -> Option<f64> {
+fn variance(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64
+}
+
+fn quantile(q: f64, values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let rank = q * (sorted.len() - 1) as f64;
+    let low = sorted[rank.floor() as usize];
+    let high = sorted[(rank.floor() as usize + 1).min(sorted.len() - 1)];
+    low + (high - low) * (rank - rank.floor())
+}
+
+fn naive(func: &str, window: &[(i64, f64)], (start, end): (i64, i64), offset: i64) -> Option<f64> {
     let values: Vec<f64> = window.iter().map(|(_, v)| *v).collect();
     let n = values.len();
     let sum: f64 = values.iter().sum();
@@ -48,16 +68,18 @@ fn naive(func: &str, window: &[(i64, f64)], start: i64, end: i64) -> Option<f64>
         "present_over_time" => 1.0,
         "changes" => pairs().filter(|(a, b)| a != b).count() as f64,
         "resets" => pairs().filter(|(a, b)| b < a).count() as f64,
-        "stddev_over_time" => {
-            (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64).sqrt()
+        "stddev_over_time" => variance(&values).sqrt(),
+        "stdvar_over_time" => variance(&values),
+        "quantile_over_time" => quantile(0.3, &values),
+        "mad_over_time" => {
+            let median = quantile(0.5, &values);
+            quantile(0.5, &values.iter().map(|v| (v - median).abs()).collect::<Vec<_>>())
         }
-        "quantile_over_time" => {
-            let mut sorted = values.clone();
-            sorted.sort_by(f64::total_cmp);
-            let rank = 0.3 * (n - 1) as f64;
-            let low = sorted[rank.floor() as usize];
-            let high = sorted[(rank.floor() as usize + 1).min(n - 1)];
-            low + (high - low) * (rank - rank.floor())
+        "ts_of_max_over_time" | "ts_of_min_over_time" => {
+            let sign = if func.contains("max") { 1.0 } else { -1.0 };
+            let best = values.iter().map(|v| v * sign).fold(f64::NEG_INFINITY, f64::max);
+            let at = values.iter().rposition(|v| v * sign == best).unwrap();
+            window[at].0 as f64 / 1000.0
         }
         _ if n < 2 => return None,
         "irate" => {
@@ -66,6 +88,14 @@ fn naive(func: &str, window: &[(i64, f64)], start: i64, end: i64) -> Option<f64>
             (if last < before { last } else { last - before }) / seconds
         }
         "idelta" => last - values[n - 2],
+        "deriv" | "predict_linear" => {
+            let seconds: Vec<f64> = window.iter().map(|(t, _)| *t as f64 / 1000.0).collect();
+            let mean_x = seconds.iter().sum::<f64>() / n as f64;
+            let xy: f64 = seconds.iter().zip(&values).map(|(x, y)| (x - mean_x) * (y - mean)).sum();
+            let slope = xy / seconds.iter().map(|x| (x - mean_x).powi(2)).sum::<f64>();
+            let now = (end + offset) as f64 / 1000.0;
+            if func == "deriv" { slope } else { mean + slope * (now - mean_x + 600.0) }
+        }
         _ => {
             let counter = func != "delta";
             let mut change = last - first;
@@ -114,7 +144,7 @@ fn random_series(r: &mut Random) -> Vec<Sample> {
 fn range_functions_agree_with_their_definitions() {
     let mut r = Random::new(42);
     let mut compared = 0;
-    for round in 0..400 {
+    for round in 0..660 {
         let samples = random_series(&mut r);
         let end = samples.last().unwrap().timestamp_ms;
         let range = 1_000 + r.below(900_000) as i64;
@@ -122,10 +152,10 @@ fn range_functions_agree_with_their_definitions() {
         let offset = [0, 0, 60_000, -45_000][r.below(4)];
         let func = FUNCTIONS[round % FUNCTIONS.len()];
         let argument = format!("m[{range}ms] offset {offset}ms");
-        let query = if func == "quantile_over_time" {
-            format!("{func}(0.3, {argument})")
-        } else {
-            format!("{func}({argument})")
+        let query = match func {
+            "quantile_over_time" => format!("{func}(0.3, {argument})"),
+            "predict_linear" => format!("{func}({argument}, 600)"),
+            _ => format!("{func}({argument})"),
         };
         let params = EvalParams::range(r.below(100_000) as i64, end + 200_000, step);
         let plan = Plan::new(&parse(&query, &ParseOptions::all()).unwrap(), params).unwrap();
@@ -150,7 +180,7 @@ fn range_functions_agree_with_their_definitions() {
                 SampleValue::Float(v) => v,
                 _ => panic!("histogram"),
             });
-            match (naive(func, &window, from, to), found) {
+            match (naive(func, &window, (from, to), offset), found) {
                 (None, None) => {}
                 (Some(want), Some(got)) => {
                     let close = (want - got).abs() <= 1e-9 * want.abs().max(got.abs()).max(1.0);
