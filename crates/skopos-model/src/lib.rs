@@ -32,6 +32,7 @@ pub mod labels;
 pub mod log;
 pub mod matcher;
 pub mod metric;
+pub mod re2;
 pub mod resource;
 pub mod storage;
 pub mod time;

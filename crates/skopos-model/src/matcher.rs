@@ -1,12 +1,15 @@
 //! Label matchers: `=`, `!=`, `=~`, `!~`, with Prometheus' meaning.
 //!
-//! Regular expressions are anchored at both ends and `.` matches a newline too (Prometheus 3);
+//! Regular expressions are RE2's ([`re2`](crate::re2)), anchored at both ends, and `.` matches a
+//! newline too (Prometheus 3);
 //! a missing label is matched as the empty string. Expressions that are only a list of literals
 //! are matched without the regex engine.
 
 use std::fmt;
 
 use regex::Regex;
+
+use crate::re2::anchored_regex;
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,9 +63,6 @@ pub struct InvalidRegex {
     /// What the regex engine says, in one line.
     pub reason: String,
 }
-
-/// Compiled size limit of one expression, bytes: far above any sensible matcher, far below harm.
-const REGEX_SIZE_LIMIT: usize = 8 << 20;
 
 impl LabelMatcher {
     /// Builds a matcher; fails only on a bad regular expression.
@@ -137,14 +137,7 @@ fn compile(pattern: &str) -> Result<Pattern, InvalidRegex> {
     if is_plain(pattern) {
         return Ok(Pattern::Literals(pattern.split('|').map(Into::into).collect()));
     }
-    regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
-        .size_limit(REGEX_SIZE_LIMIT)
-        .build()
-        .map(Pattern::Regex)
-        .map_err(|error| InvalidRegex {
-            pattern: pattern.into(),
-            reason: error.to_string().lines().last().unwrap_or_default().trim().into(),
-        })
+    anchored_regex(pattern).map(Pattern::Regex)
 }
 
 impl PartialEq for LabelMatcher {
@@ -188,6 +181,8 @@ mod tests {
             (Regex, ".+", "", false),
             (Regex, "a.b", "a\nb", true),
             (Regex, "(?i:get)", "GET", true),
+            (Regex, r"v\d+", "v12", true),
+            (Regex, r"v\d+", "v٣", false),
             (Regex, "a|b.*", "a", true),
             (NotRegex, ".+", "", true),
         ] {

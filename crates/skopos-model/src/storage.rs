@@ -13,8 +13,8 @@ mod state;
 pub use budget::{BudgetLimit, QueryBudget};
 pub use error::{ErrorKind, StorageError};
 pub use series::{
-    MetricMetadata, Projection, SampleBuffer, SampleSource, SelectHints, SelectSeries, SelectedSeries,
-    SeriesExemplars, SeriesSelect, SeriesSet,
+    MetricMetadata, Projection, SampleBuffer, SampleSource, SelectHints, SelectSeries,
+    SelectedSeries, SeriesExemplars, SeriesSelect, SeriesSet,
 };
 pub use state::{CommitId, Committed, StateCommit, StateKind, StateLog, StateRecord};
 

@@ -9,9 +9,6 @@ use crate::plan::{Grid, Node, NodeKind};
 use crate::span::Span;
 use crate::value::Block;
 
-/// Compiled size limit of a `label_replace` expression, bytes.
-const REGEX_SIZE_LIMIT: usize = 8 << 20;
-
 fn text(node: Option<&Node>) -> Result<(&str, Option<&[u8]>), EvalError> {
     match node.map(|n| &n.kind) {
         Some(NodeKind::Text { value, invalid }) => Ok((value, invalid.as_deref())),
@@ -53,14 +50,10 @@ impl Evaluator<'_> {
             return Err(EvalError::execution(span, "label_replace takes five arguments"));
         };
         let (pattern_text, _) = text(Some(pattern))?;
-        let regex = regex::RegexBuilder::new(&format!("^(?s:{pattern_text})$"))
-            .size_limit(REGEX_SIZE_LIMIT)
-            .build()
-            .map_err(|_| {
-                let message =
-                    format!("invalid regular expression in label_replace(): {pattern_text}");
-                EvalError::execution(pattern.span, message)
-            })?;
+        let regex = skopos_model::re2::anchored_regex(pattern_text).map_err(|_| {
+            let message = format!("invalid regular expression in label_replace(): {pattern_text}");
+            EvalError::execution(pattern.span, message)
+        })?;
         let (target_name, invalid) = text(Some(target))?;
         if invalid.is_some() || target_name.is_empty() {
             let message =
