@@ -13,6 +13,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Settings;
 
+/// What is read beyond a body that is too large, in multiples of the limit, so that the client
+/// hears of it.
+const DRAINED_LIMITS: usize = 4;
+/// For how long.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Bytes are counted in units of this size, so that 32 bits of permits cover any limit.
 const UNIT_BYTES: usize = 1 << 10;
 
@@ -68,16 +74,26 @@ impl Admission {
     }
 
     /// Reads a body whole, with every byte accounted for.
-    pub(crate) async fn read<B>(&self, body: B, admitted: &mut Admitted) -> Result<Bytes, BodyError>
+    pub(crate) async fn read<B>(
+        &self,
+        mut body: B,
+        admitted: &mut Admitted,
+    ) -> Result<Bytes, BodyError>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
     {
-        tokio::time::timeout(self.request_timeout, self.collect(body, admitted))
-            .await
-            .unwrap_or(Err(BodyError::TimedOut))
+        let outcome =
+            tokio::time::timeout(self.request_timeout, self.collect(&mut body, admitted)).await;
+        if let Ok(Err(BodyError::TooLarge)) = outcome {
+            // Closing over unread bytes resets the connection, and a client that never saw its
+            // 413 sends the same again.
+            let most = self.max_request_bytes.saturating_mul(DRAINED_LIMITS);
+            let _ = tokio::time::timeout(DRAIN_PATIENCE, discard(&mut body, most)).await;
+        }
+        outcome.unwrap_or(Err(BodyError::TimedOut))
     }
 
-    async fn collect<B>(&self, mut body: B, admitted: &mut Admitted) -> Result<Bytes, BodyError>
+    async fn collect<B>(&self, body: &mut B, admitted: &mut Admitted) -> Result<Bytes, BodyError>
     where
         B: http_body::Body<Data = Bytes> + Unpin,
     {
@@ -100,6 +116,17 @@ impl Admission {
     /// Requests in flight now.
     pub(crate) fn requests_in_flight(&self, settings: &Settings) -> usize {
         settings.max_concurrent_requests.saturating_sub(self.requests.available_permits())
+    }
+}
+
+/// Reads on without keeping anything, until the end or until `most` bytes have come.
+async fn discard<B: http_body::Body<Data = Bytes> + Unpin>(body: &mut B, most: usize) {
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded >= most {
+            return;
+        }
     }
 }
 
@@ -149,6 +176,25 @@ mod tests {
         assert!(admission.read(body(), &mut second).await.is_ok());
         let large = Full::new(Bytes::from(vec![0; 9 << 10]));
         assert_eq!(admission.read(large, &mut second).await, Err(BodyError::TooLarge));
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_read_to_its_end_within_bounds() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        const CHUNK: usize = 1 << 10;
+        for (chunks, want) in [(20, 20), (1_000_000, 9 + 4 * 8)] {
+            let read = AtomicUsize::new(0);
+            let chunk = |_| {
+                read.fetch_add(1, Ordering::Relaxed);
+                Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(&[0; CHUNK])))
+            };
+            let stream = futures_util::stream::iter((0..chunks).map(chunk));
+            let admission = admission(10 * CHUNK, 8 * CHUNK, 1);
+            let mut admitted = admission.admit().unwrap();
+            let body = http_body_util::StreamBody::new(stream);
+            assert_eq!(admission.read(body, &mut admitted).await, Err(BodyError::TooLarge));
+            assert_eq!(read.load(Ordering::Relaxed), want);
+        }
     }
 
     #[tokio::test]
