@@ -14,6 +14,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Uri, header};
 
 pub use origin::REQUEST_HEADER;
+pub(crate) use token::is_token_name;
 pub use token::{GeneratedToken, Scopes, TokenInfo, Tokens, generate_token, hash_token};
 
 use crate::error::{ApiError, ErrorClass};

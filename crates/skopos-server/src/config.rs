@@ -13,7 +13,7 @@ mod units;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use file::ConfigFile;
 pub use keys::{KEYS, Key, Kind};
@@ -112,6 +112,8 @@ pub enum Origin {
         path: PathBuf,
         /// Line, from 1.
         line: u64,
+        /// Column, from 1.
+        column: u64,
     },
     /// An environment variable.
     Variable(String),
@@ -123,7 +125,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line, column } => write!(f, "{}:{line}:{column}", path.display()),
             Self::Variable(name) => f.write_str(name),
             Self::Flag(name) => f.write_str(name),
         }
@@ -254,6 +256,21 @@ pub fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError>> {
     settings::resolve(effective)
 }
 
+/// All mistakes in a file, of its form and of its values, in the order of their places.
+pub fn check(path: &Path, text: &str) -> Vec<ConfigError> {
+    let (file, mut errors) = ConfigFile::parse_what_is_right(path, text);
+    let resolved = Effective::new(Some(&file), [], &Overrides::default())
+        .and_then(|effective| resolve(&effective));
+    errors.extend(resolved.err().unwrap_or_default());
+    let numbers = |error: &ConfigError| {
+        let mut numbers = error.place.rsplit(':').map_while(|part| part.parse::<u64>().ok());
+        let column = numbers.next();
+        (numbers.next(), column)
+    };
+    errors.sort_by_key(numbers);
+    errors
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -309,8 +326,12 @@ mod tests {
                 &[],
                 "skopos.yaml:2:3: unknown key `lisen`, did you mean `listen`?",
             ),
-            ("http:\n  listen: nowhere\n", &[], "skopos.yaml:2: http.listen"),
-            ("limits:\n  request_bytes: 5 parsecs\n", &[], "skopos.yaml:2: limits.request_bytes"),
+            ("http:\n  listen: nowhere\n", &[], "skopos.yaml:2:11: http.listen"),
+            (
+                "limits:\n  request_bytes: 5 parsecs\n",
+                &[],
+                "skopos.yaml:2:18: limits.request_bytes",
+            ),
             ("log:\n  format: yaml\n", &[], "expected one of auto, json, pretty"),
             ("", &[("SKOPOS__HTTP__LISTN", "x")][..], "did you mean `SKOPOS__HTTP__LISTEN`?"),
             (
@@ -325,6 +346,38 @@ mod tests {
             let errors = settings(yaml, variables, &none).unwrap_err().join("\n");
             assert!(errors.contains(want), "{yaml:?}\n got {errors}\nwant {want}");
             assert!(!errors.contains("T0KEN"), "{errors}");
+        }
+    }
+
+    #[test]
+    fn a_check_reports_everything_at_once() {
+        let text = "limits:\n  request_bytes: much\n  query_bytes: 0\nhttp:\n  lisen: x\nlog: {format: xml}\n";
+        let found: Vec<String> =
+            check(Path::new("s.yaml"), text).iter().map(ToString::to_string).collect();
+        let wants = [
+            "s.yaml:2:18: limits.request_bytes: \"much\" is not a size of at least 1 byte, such as 64MiB",
+            "s.yaml:3:16: limits.query_bytes: \"0\" is not a size of at least 1 byte, such as 64MiB",
+            "s.yaml:5:3: unknown key `lisen`, did you mean `listen`?",
+            "s.yaml:6:15: log.format: \"xml\": expected one of auto, json, pretty",
+        ];
+        assert_eq!(found, wants);
+        // What is wrong in itself is not compared with something else on top.
+        let found = check(Path::new("s.yaml"), "limits:\n  inflight_bytes: x\n");
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(check(Path::new("s.yaml"), "a: [\n").len(), 1);
+        assert_eq!(check(Path::new("s.yaml"), &default_yaml()), []);
+    }
+
+    #[test]
+    fn the_default_file_marks_what_this_version_refuses() {
+        for (name, what) in [
+            ("rules.slos", "Not supported by this version yet"),
+            ("notify.alertmanager_config", "Not supported by this version yet"),
+            ("rules.files", "`builtin` is not supported by this version yet"),
+        ] {
+            let doc = Key::named(name).unwrap().doc;
+            assert!(doc.contains(what), "{name}: {doc}");
+            assert!(default_yaml().contains(doc));
         }
     }
 

@@ -220,6 +220,13 @@ impl Guarded {
             }
             Err(error) if self.scope == Scope::Ingest => {
                 let peer = otlp::peer(&request);
+                if self.state.tokens.is_empty() && error.class == ErrorClass::Forbidden {
+                    // Nobody lacks a right here: a wrong content type is the better hint.
+                    if let Some(refusal) = otlp::unsupported_type(request.headers()) {
+                        self.state.receipts.refuse(Transport::OtlpHttp, &peer, "content_type");
+                        return refusal;
+                    }
+                }
                 self.state.receipts.refuse(Transport::OtlpHttp, &peer, error.class.as_str());
                 otlp::refusal(request.headers(), &error)
             }

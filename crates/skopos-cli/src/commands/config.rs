@@ -75,13 +75,7 @@ fn read(path: &Path) -> Result<ConfigFile> {
 
 fn check(path: &Path, format: Format) -> Result<Outcome> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let errors = match ConfigFile::parse(path, &text) {
-        Ok(file) => Effective::new(Some(&file), [], &Overrides::default())
-            .and_then(|effective| config::resolve(&effective))
-            .err()
-            .unwrap_or_default(),
-        Err(errors) => errors,
-    };
+    let errors = config::check(path, &text);
     if format == Format::Text {
         if errors.is_empty() {
             write_stdout(&format!("{} {}\n", path.display(), green("is good")));

@@ -48,6 +48,9 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// Its name.
         name: String,
+        /// Revoke it even when it is the last admin token.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -87,8 +90,9 @@ pub(crate) fn run(command: TokenCommand, global: &GlobalArgs) -> Result<Outcome>
                 return Ok(Outcome::NothingFound);
             }
         }
-        TokenCommand::Revoke { name, server } => {
-            block_on(Client::new(&server)?.delete(&format!("{PATH}/{name}")))?;
+        TokenCommand::Revoke { name, force, server } => {
+            let query = if force { "?force=true" } else { "" };
+            block_on(Client::new(&server)?.delete(&format!("{PATH}/{name}{query}")))?;
             eprintln!("{name} is revoked");
         }
     }

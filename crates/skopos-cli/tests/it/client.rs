@@ -77,6 +77,9 @@ async fn the_first_token_closes_the_server() {
             ask(&["token", "create", "ci", "--scopes", "ingest", "--token", admin], 0);
         assert!(ask(&["query", "vector(1)", "--token", &ingest], 1).1.contains("403"));
         ask(&["token", "revoke", "ci", "--token", admin], 0);
+        let (_, refused) = ask(&["token", "revoke", "admin", "--token", admin], 1);
+        assert!(refused.contains("--force"), "{refused}");
+        ask(&["token", "revoke", "admin", "--force", "--token", admin], 0);
     })
     .await
     .unwrap();

@@ -119,8 +119,9 @@ impl TokenEntry {
 /// # Ok::<(), skopos_model::storage::StorageError>(())
 /// ```
 pub fn generate_token(name: &str, scopes: Scopes) -> Result<GeneratedToken, StorageError> {
-    if name.is_empty() || name.len() > 64 || name.contains([':', ',']) {
-        let message = "a token's name has 1 to 64 characters without `:` and `,`";
+    if !is_token_name(name) {
+        let message =
+            "a token's name has 1 to 64 characters out of A-Z, a-z, 0-9, `.`, `_` and `-`";
         return Err(StorageError::new(ErrorKind::InvalidInput, message));
     }
     let mut random = [0_u8; 32];
@@ -134,10 +135,18 @@ pub fn generate_token(name: &str, scopes: Scopes) -> Result<GeneratedToken, Stor
     Ok(GeneratedToken { token: Secret::new(token), entry })
 }
 
+/// Whether a token may be called this: names stand in paths, logs and terminals.
+pub(crate) fn is_token_name(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    (1..=64).contains(&name.len()) && name.bytes().all(fits)
+}
+
 /// All known tokens by their hash.
 #[derive(Debug, Default)]
 pub struct Tokens {
     by_hash: RwLock<HashMap<String, TokenInfo>>,
+    /// Held from the check of a change to its end: of two last admin tokens, one stays.
+    changes: tokio::sync::Mutex<()>,
 }
 
 impl Tokens {
@@ -187,7 +196,9 @@ impl Tokens {
         list
     }
 
-    /// Makes a token and keeps its hash durably. The result is shown once and never again.
+    /// Makes a token and keeps its hash durably. The result is shown once and never again. Without
+    /// an admin token only an admin token can be made: any other would close the server to whoever
+    /// could make more.
     pub async fn create(
         &self,
         name: &str,
@@ -196,6 +207,13 @@ impl Tokens {
         now: Timestamp,
     ) -> Result<Secret<String>, StorageError> {
         let GeneratedToken { token, entry } = generate_token(name, scopes)?;
+        let _changes = self.changes.lock().await;
+        if !scopes.covers(Scopes::ADMIN) && !self.has_admin_besides("") {
+            let message = "make an admin token first (`skopos token create NAME --scopes admin`, \
+                           or an entry in auth.tokens or SKOPOS__AUTH__TOKENS): from the first \
+                           token on, nobody could manage this server without one";
+            return Err(StorageError::new(ErrorKind::InvalidInput, message));
+        }
         if self.list().iter().any(|info| info.name == name) {
             let message = format!("there is a token named `{name}` already");
             return Err(StorageError::new(ErrorKind::InvalidInput, message));
@@ -207,21 +225,39 @@ impl Tokens {
         Ok(token)
     }
 
-    /// Forgets a token made by [`Tokens::create`].
+    /// Forgets a token made by [`Tokens::create`]; the last admin token only by `force`.
     pub async fn revoke(
         &self,
         name: &str,
+        force: bool,
         state: &dyn StateLog,
         now: Timestamp,
     ) -> Result<(), StorageError> {
-        if !state.load(StateKind::Token).await?.iter().any(|record| record.key == name) {
+        let _changes = self.changes.lock().await;
+        let records = state.load(StateKind::Token).await?;
+        let record = records.iter().find(|record| record.key == name);
+        let kept = record.and_then(|record| decode(name, record.value.as_deref()?));
+        let Some((hash, info)) = kept else {
             let message = format!("no token named `{name}` was made by `skopos token create`");
             return Err(StorageError::new(ErrorKind::NotFound, message));
+        };
+        if !force && info.scopes.covers(Scopes::ADMIN) && !self.has_admin_besides(&hash) {
+            let message = format!(
+                "`{name}` is the last admin token: without it nobody can manage this server, unless \
+                 an entry in auth.tokens (SKOPOS__AUTH__TOKENS) makes another; repeat with \
+                 ?force=true (--force) if that is wanted"
+            );
+            return Err(StorageError::new(ErrorKind::InvalidInput, message));
         }
         commit(state, name, None, now).await?;
-        let mut by_hash = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
-        by_hash.retain(|_, info| info.name != name);
+        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).remove(&hash);
         Ok(())
+    }
+
+    /// Whether there is an admin token with another hash than this.
+    fn has_admin_besides(&self, hash: &str) -> bool {
+        let by_hash = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
+        by_hash.iter().any(|(other, info)| other != hash && info.scopes.covers(Scopes::ADMIN))
     }
 
     fn insert(&self, hash: String, info: TokenInfo) {
@@ -277,6 +313,18 @@ mod tests {
         );
         assert_eq!(Scopes::parse("write"), None);
         assert_eq!(Scopes::parse(""), None);
+    }
+
+    #[test]
+    fn names_are_plain_words() {
+        let long = "x".repeat(64);
+        for name in ["ci", "Checkout-2.prod_eu", "-", &long] {
+            assert!(generate_token(name, Scopes::READ).is_ok(), "{name}");
+        }
+        let longer = "x".repeat(65);
+        for name in ["", &longer, "a b", "a/b", "a:b", "a,b", "é", "a\n", "a\u{202e}b", "%2e"] {
+            assert!(generate_token(name, Scopes::READ).is_err(), "{name:?}");
+        }
     }
 
     #[test]

@@ -16,17 +16,31 @@ pub struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Reads a file's text. All mistakes are reported, not only the first.
+    /// Reads a file's text. All mistakes of its form are reported, not only the first.
     pub fn parse(path: &Path, text: &str) -> Result<Self, Vec<ConfigError>> {
+        let (file, errors) = Self::parse_what_is_right(path, text);
+        if errors.is_empty() { Ok(file) } else { Err(errors) }
+    }
+
+    /// Reads what can be read of a file's text, beside all mistakes of its form.
+    pub(super) fn parse_what_is_right(path: &Path, text: &str) -> (Self, Vec<ConfigError>) {
+        let mut file = Self { path: path.to_owned(), values: Vec::new() };
+        let errors = file.read(text).unwrap_or_else(|error| vec![error]);
+        (file, errors)
+    }
+
+    /// Takes the values over and returns mistakes that cost one key or section; fails when there is
+    /// nothing to take.
+    fn read(&mut self, text: &str) -> Result<Vec<ConfigError>, ConfigError> {
+        let path = self.path.clone();
         let at = |line: u64, column: u64, message: String| ConfigError {
             place: format!("{}:{line}:{column}", path.display()),
             message,
         };
         let from_yaml = |e: YamlError| at(e.line, e.column, e.message);
-        let document = yaml::parse(text).map_err(|e| vec![from_yaml(e)])?;
+        let document = yaml::parse(text).map_err(from_yaml)?;
         let mut errors = Vec::new();
-        let mut values = Vec::new();
-        let sections = document.map().map_err(|e| vec![from_yaml(e)])?;
+        let sections = document.map().map_err(from_yaml)?;
         for (section, body) in sections {
             let known = KEYS.iter().filter_map(|key| key.name.split_once('.'));
             if !known.clone().any(|(s, _)| s == section.name) {
@@ -54,14 +68,15 @@ impl ConfigFile {
                 } else {
                     node.scalar().map(|text| vec![text.to_owned()])
                 };
-                let origin = Origin::File { path: path.to_owned(), line: node.line };
+                let origin =
+                    Origin::File { path: path.clone(), line: node.line, column: node.column };
                 match items {
-                    Ok(items) => values.push((key, Value { items, origin })),
+                    Ok(items) => self.values.push((key, Value { items, origin })),
                     Err(error) => errors.push(from_yaml(error)),
                 }
             }
         }
-        if errors.is_empty() { Ok(Self { path: path.to_owned(), values }) } else { Err(errors) }
+        Ok(errors)
     }
 }
 

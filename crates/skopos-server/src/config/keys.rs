@@ -216,7 +216,7 @@ pub const KEYS: &[Key] = &[
         Some("--rules"),
         &[],
         Kind::List,
-        "Prometheus rule files, folders of them, or `builtin`.",
+        "Prometheus rule files or folders of them. (`builtin` is not supported by this version yet.)",
     ),
     key(
         "rules.evaluation_interval",
@@ -225,13 +225,19 @@ pub const KEYS: &[Key] = &[
         Kind::Duration,
         "Interval of groups that name none.",
     ),
-    key("rules.slos", Some("--slo"), &[], Kind::List, "SLO files or folders of them."),
+    key(
+        "rules.slos",
+        Some("--slo"),
+        &[],
+        Kind::List,
+        "SLO files or folders of them. Not supported by this version yet.",
+    ),
     key(
         "rules.restart_hold",
         None,
         &["true"],
         Kind::Switch,
-        "After a restart, hold firing alerts until one full range of fresh data has arrived.",
+        "After a restart, hold firing alerts until one full range of fresh data has arrived; where none arrives, for at most an hour.",
     ),
     key(
         "notify.webhooks",
@@ -246,7 +252,7 @@ pub const KEYS: &[Key] = &[
         Some("--alertmanager-config"),
         &[],
         Kind::Path,
-        "An alertmanager.yml with routes and receivers.",
+        "An alertmanager.yml with routes and receivers. Not supported by this version yet.",
     ),
     key(
         "log.format",

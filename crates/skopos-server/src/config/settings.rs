@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::keys::{Key, Kind};
 use super::units::{parse_bytes, parse_duration};
 use super::{ConfigError, Effective, Origin, Secret};
-use crate::auth::Scopes;
+use crate::auth::{Scopes, is_token_name};
 use crate::listen::ListenAddr;
 
 /// When an append is acknowledged.
@@ -134,7 +134,10 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
         },
         open_browser: r.switch("ui.open"),
     };
-    if settings.max_inflight_bytes < settings.max_request_bytes {
+    let sizes_are_known = !r.errors.iter().any(|e| {
+        e.message.contains("limits.inflight_bytes") || e.message.contains("limits.request_bytes")
+    });
+    if sizes_are_known && settings.max_inflight_bytes < settings.max_request_bytes {
         r.error("limits.inflight_bytes", "must be at least limits.request_bytes");
     }
     if r.errors.is_empty() { Ok(settings) } else { Err(r.errors) }
@@ -183,7 +186,8 @@ impl Resolver<'_> {
 
     fn bytes(&mut self, name: &str, least: u64) -> u64 {
         let enough = |text: &str| parse_bytes(text).filter(|n| *n >= least);
-        self.parsed(name, &format!("a size of at least {least} bytes, such as 64MiB"), enough)
+        let unit = if least == 1 { "byte" } else { "bytes" };
+        self.parsed(name, &format!("a size of at least {least} {unit}, such as 64MiB"), enough)
             .unwrap_or(least)
     }
 
@@ -264,7 +268,7 @@ impl Resolver<'_> {
             let parts: Vec<&str> = text.split(':').collect();
             let entry = match parts.as_slice() {
                 [name, scopes, hash] => Scopes::parse(scopes)
-                    .filter(|_| !name.is_empty() && is_sha256(hash))
+                    .filter(|_| is_token_name(name) && is_sha256(hash))
                     .map(|scopes| TokenEntry {
                         name: (*name).to_owned(),
                         scopes,
@@ -280,7 +284,7 @@ impl Resolver<'_> {
                 None => self.error(
                     "auth.tokens",
                     format_args!(
-                        "entry {} is not NAME:SCOPES:SHA256 with SCOPES out of ingest, read, admin joined by +",
+                        "entry {} is not NAME:SCOPES:SHA256 with a NAME of letters, digits, `.`, `_`, `-` and SCOPES out of ingest, read, admin joined by +",
                         i + 1
                     ),
                 ),

@@ -1,11 +1,12 @@
 //! The server's own administration: receipts, deliveries, tokens, reload.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Route;
+use super::params::Params;
 use crate::ServerError;
 use crate::auth::{Scope, Scopes};
 use crate::error::ApiError;
@@ -37,6 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
             revoke_token,
         )
         .summary("Revokes an access token.")
+        .param("force", "`true`: revoke even the last admin token.")
         .tag(TAG),
     ]
 }
@@ -147,7 +149,11 @@ async fn create_token(
 async fn revoke_token(
     State(state): State<SharedState>,
     Path(name): Path<String>,
+    request: Request,
 ) -> Result<Json<Value>, ApiError> {
-    state.tokens.revoke(&name, &*state.store, state.clock.now()).await?;
+    let params = Params::read(request).await?;
+    let is_bool = |text: &str| text.parse::<bool>().ok();
+    let force = params.parsed("force", "true or false", is_bool)?.unwrap_or(false);
+    state.tokens.revoke(&name, force, &*state.store, state.clock.now()).await?;
     Ok(Json(json!({"revoked": name})))
 }

@@ -1,8 +1,10 @@
 //! Probes and the server's own metrics.
 
+use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
+use serde_json::{Value, json};
 use skopos::health::ProbeAnswer;
 use skopos::metrics::Format;
 
@@ -16,6 +18,9 @@ pub(super) fn routes(settings: &Settings) -> Vec<Route> {
     const TAG: &str = "operations";
     let metrics_scope = if settings.protect_metrics { Scope::Read } else { Scope::Public };
     vec![
+        Route::get("/", Scope::Public, index)
+            .summary("What is served here: the entry points of the APIs.")
+            .tag(TAG),
         Route::get("/health/live", Scope::Public, live)
             .summary("Whether the process runs. Looks at nothing else.")
             .tag(TAG),
@@ -32,6 +37,24 @@ pub(super) fn routes(settings: &Settings) -> Vec<Route> {
             .tag(TAG)
             .produces("text/plain"),
     ]
+}
+
+/// Tells nothing that this program's documentation does not.
+async fn index() -> Json<Value> {
+    Json(json!({
+        "name": "skopos",
+        "apis": {
+            "openapi": "/api/openapi.json",
+            "prometheus": "/api/v1/query",
+            "prometheus_remote_write": "/api/v1/write",
+            "jaeger": "/api/services",
+            "skopos": "/api/v1/skopos/receipts",
+            "metrics": "/metrics",
+            "health": ["/health/live", "/health/ready", "/health/startup"],
+        },
+        "otlp": "OTLP has ports of its own: otlp.grpc_listen (4317) and otlp.http_listen (4318).",
+        "docs": "`skopos --help`; every operation stands in /api/openapi.json",
+    }))
 }
 
 async fn live(State(state): State<SharedState>) -> Response {

@@ -53,8 +53,7 @@ async fn export(State(state): State<SharedState>, signal: Signal, request: Reque
     let ingest = &state.ingest;
     let Some(encoding) = encoding(&parts.headers) else {
         ingest.refuse(&export, "content_type");
-        let message = "expected Content-Type application/x-protobuf or application/json";
-        return failure(OtlpEncoding::Json, &unsupported(message));
+        return failure(OtlpEncoding::Json, &unsupported(WANTED_TYPES));
     };
     export.encoding = encoding;
     let Some(compression) = compression(&parts.headers) else {
@@ -88,6 +87,16 @@ async fn export(State(state): State<SharedState>, signal: Signal, request: Reque
 pub(super) fn peer(request: &Request) -> String {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     peer.map_or_else(String::new, |ConnectInfo(address)| address.ip().to_string())
+}
+
+const WANTED_TYPES: &str = "expected Content-Type application/x-protobuf or application/json";
+
+/// What a request gets whose content type is none of OTLP's.
+pub(super) fn unsupported_type(headers: &HeaderMap) -> Option<Response> {
+    match encoding(headers) {
+        Some(_) => None,
+        None => Some(failure(OtlpEncoding::Json, &unsupported(WANTED_TYPES))),
+    }
 }
 
 /// What a request gets that the guard did not let pass.

@@ -20,12 +20,10 @@ async fn with_tokens() -> (TestServer, Tokens) {
         let token = state.tokens.create(name, scopes, &*state.store, now).await.unwrap();
         token.expose().clone()
     };
-    let tokens = Tokens {
-        ingest: make("agent", Scopes::INGEST).await,
-        read: make("dashboard", Scopes::READ).await,
-        admin: make("root", Scopes::ADMIN).await,
-    };
-    (server, tokens)
+    let admin = make("root", Scopes::ADMIN).await;
+    let ingest = make("agent", Scopes::INGEST).await;
+    let read = make("dashboard", Scopes::READ).await;
+    (server, Tokens { ingest, read, admin })
 }
 
 /// What a token should get on a route: 401, 403, or past the guard.
@@ -113,10 +111,74 @@ async fn tokens_are_shown_once_kept_as_hashes_and_revoked() {
     let server = TestServer::reopen(folder, |_| {}).await;
     let url = server.http("/api/v1/skopos/tokens");
     assert_eq!(server.client.get(&url).bearer_auth(&token).send().await.unwrap().status(), 200);
-    let revoke = server.client.delete(format!("{url}/root")).bearer_auth(&token);
+    let revoke = server.client.delete(format!("{url}/root?force=true")).bearer_auth(&token);
     assert_eq!(revoke.send().await.unwrap().status(), 200);
     let request = server.client.get(&url).bearer_auth(&token).send().await.unwrap();
     assert_eq!(request.status(), 200, "without tokens loopback is open again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_locks_everybody_out_by_mistake() {
+    let server = TestServer::start().await;
+    let url = server.http("/api/v1/skopos/tokens");
+    let create = async |name: &str, scopes: &str, token: &str| {
+        let body = serde_json::json!({"name": name, "scopes": scopes}).to_string();
+        let request = server.client.post(&url).bearer_auth(token);
+        let request = request.header("content-type", "application/json").body(body);
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json::<serde_json::Value>().await.unwrap())
+    };
+    for scopes in ["read", "ingest+read"] {
+        let (status, answer) = create("ci", scopes, "").await;
+        assert_eq!(status, 400, "{answer}");
+        let message = answer["message"].as_str().unwrap();
+        assert!(message.contains("admin token first"), "{message}");
+        assert!(message.contains("SKOPOS__AUTH__TOKENS"), "{message}");
+    }
+    // Nothing is closed by what was refused.
+    let (status, answer) = create("root", "admin", "").await;
+    assert_eq!(status, 200, "{answer}");
+    let root = answer["token"].as_str().unwrap().to_owned();
+    assert_eq!(create("ci", "ingest", &root).await.0, 200);
+    assert_eq!(create("a b", "ingest", &root).await.0, 400);
+
+    let revoke = async |path: &str| {
+        let request = server.client.delete(format!("{url}/{path}")).bearer_auth(&root);
+        let response = request.send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let (status, text) = revoke("root").await;
+    assert_eq!(status, 400, "{text}");
+    assert!(text.contains("force=true") && text.contains("SKOPOS__AUTH__TOKENS"), "{text}");
+    assert_eq!(revoke("root?force=perhaps").await.0, 400);
+    assert_eq!(revoke("ci").await.0, 200);
+    let (status, answer) = create("second", "admin", &root).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(revoke("second").await.0, 200, "another one is left");
+    assert_eq!(revoke("root?force=true").await.0, 200);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_token_of_the_configuration_counts() {
+    let server = TestServer::with(|settings| {
+        settings.tokens = vec![skopos_server::config::TokenEntry {
+            name: "root".into(),
+            scopes: Scopes::ADMIN,
+            hash: skopos_server::config::Secret::new(skopos_server::auth::hash_token("t0ken")),
+        }];
+    })
+    .await;
+    let state = server.server.state();
+    let now = state.clock.now();
+    let (tokens, store) = (&state.tokens, &*state.store);
+    tokens.create("ci", Scopes::READ, store, now).await.unwrap();
+    tokens.create("second", Scopes::ADMIN, store, now).await.unwrap();
+    tokens.revoke("second", false, store, now).await.unwrap();
+    assert!(tokens.revoke("root", true, store, now).await.is_err(), "it is not ours to revoke");
+    assert!(tokens.find("t0ken").is_some());
+    server.stop().await;
 }
 
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
@@ -150,7 +212,8 @@ async fn web_pages_get_nothing_from_a_server_without_tokens() {
         ("a form", "POST", &tokens, &[("content-type", "application/x-www-form-urlencoded")], 403),
         ("a text form", "POST", &tokens, &[("content-type", "text/plain")], 403),
         ("our header", "POST", &tokens, &[("x-skopos-request", "1")], 400),
-        ("a form to OTLP", "POST", &logs, &[("content-type", "text/plain")], 403),
+        ("a form to OTLP", "POST", &logs, &[("content-type", "text/plain")], 415),
+        ("nothing to OTLP", "POST", &logs, &[], 415),
         (
             "rebinding OTLP",
             "POST",

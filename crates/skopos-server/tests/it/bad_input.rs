@@ -36,8 +36,15 @@ async fn refused_requests_over_http() {
         ("protobuf said to be JSON", Some(json), None, good.clone(), 400, "invalid_utf8"),
         ("broken JSON", Some(json), None, b"{\"resourceLogs\":[".to_vec(), 400, "malformed_json"),
         ("text that is not UTF-8", Some(protobuf), None, not_utf8, 400, "invalid_utf8"),
-        ("no content type", None, None, good.clone(), 403, "forbidden"),
-        ("a form", Some("application/x-www-form-urlencoded"), None, good.clone(), 403, "forbidden"),
+        ("no content type", None, None, good.clone(), 415, "content_type"),
+        (
+            "a form",
+            Some("application/x-www-form-urlencoded"),
+            None,
+            good.clone(),
+            415,
+            "content_type",
+        ),
         (
             "wrong content encoding",
             Some(protobuf),
@@ -76,11 +83,11 @@ async fn refused_requests_over_http() {
         assert!(status > 0, "{what}: google.rpc.Status in the request's format");
         assert_eq!(refused(&server, reason).await, before + 1, "{what}");
     }
-    // With the header that no form can send, the content type itself is judged.
+    // The header that no form can send does not make a content type right.
     let request = server.client.post(server.otlp("/v1/logs")).header("x-skopos-request", "1");
     let response = request.header("content-type", "text/plain").body("x").send().await.unwrap();
     assert_eq!(response.status(), 415);
-    assert_eq!(refused(&server, "content_type").await, 1);
+    assert_eq!(refused(&server, "content_type").await, 3);
     let path = server.client.post(server.otlp("/v1/profiles")).send().await.unwrap();
     assert_eq!(path.status(), 404);
     let method = server.client.get(server.otlp("/v1/logs")).send().await.unwrap();
