@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use skopos_model::storage::{BudgetLimit, QueryBudget, SeriesSelect, SeriesSet};
+use skopos_model::storage::{
+    BudgetLimit, QueryBudget, SampleBuffer, SelectHints, SeriesSelect, SeriesSet,
+};
 use skopos_model::{Clock, Timestamp};
 use skopos_promql::parser::{ParseOptions, parse};
 use skopos_promql::plan::{DEFAULT_LOOKBACK_MS, EvalParams, MAX_POINTS_PER_SERIES, Plan};
@@ -189,6 +191,51 @@ impl QueryEngine {
         });
         let result = result.await?;
         Ok(Answer { result, timings })
+    }
+
+    /// Whether anything that a rule's query selects has a sample within these times, whatever its
+    /// ranges and offsets are; a query that selects nothing misses nothing.
+    pub async fn has_samples(
+        &self,
+        query: &str,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<bool, QueryError> {
+        let read = self.begin(query, None, QueryClass::Rule).await?;
+        let text = query.to_owned();
+        read.run(async {
+            let plan = move || -> Result<Plan, QueryError> {
+                let params = EvalParams::instant(to_ms);
+                Ok(Plan::new(&parse(&text, &ParseOptions::default())?, params)?)
+            };
+            let plan = read.on_blocking_pool(plan).await??;
+            for select in plan.selects() {
+                let select = SeriesSelect {
+                    matchers: select.matchers.clone(),
+                    start_ms: from_ms,
+                    end_ms: to_ms,
+                    hints: SelectHints::default(),
+                };
+                let set = self.store.select(&select, read.budget()).await?;
+                let budget = read.budget().clone();
+                let look = move || -> Result<bool, QueryError> {
+                    let mut buffer = SampleBuffer::default();
+                    for series in &set.series {
+                        series.samples.decode(from_ms, to_ms, &mut buffer)?;
+                        budget.charge_samples(buffer.timestamps.len() as u64)?;
+                        if !buffer.timestamps.is_empty() {
+                            return Ok(true);
+                        }
+                    }
+                    Ok(false)
+                };
+                if read.on_blocking_pool(look).await?? {
+                    return Ok(true);
+                }
+            }
+            Ok(plan.selects().is_empty())
+        })
+        .await
     }
 
     async fn fetch(

@@ -95,6 +95,12 @@ impl Inner {
             Ok(elements) => self.apply(rule, elements, at).await,
             Err(failure) => Err(failure),
         };
+        let result = match result {
+            Ok(evaluated) if !self.is_answered_by_fresh_data(rule, at).await => {
+                Ok(evaluated.without_fresh_data())
+            }
+            result => result,
+        };
         let took = self.clock.monotonic().saturating_sub(begun);
         self.metrics.evaluations.inc();
         if result.is_err() {
@@ -113,6 +119,17 @@ impl Inner {
         report(rule, &step);
         self.delivering.accept(step.intents).await;
         Outcome::Durable
+    }
+
+    /// Whether an empty result means anything: it does not while an alert is held and nothing that
+    /// the rule reads has arrived since the start.
+    async fn is_answered_by_fresh_data(&self, rule: &Rule, at: Timestamp) -> bool {
+        if !self.lock_engine().awaits_fresh_data(rule.id) {
+            return true;
+        }
+        let (since, at) = (self.started_at.as_millis() + 1, at.as_millis());
+        // A query that fails shows nothing; the hold ends after an hour at the latest.
+        self.queries.has_samples(rule.expr.as_str(), since, at).await.unwrap_or(false)
     }
 
     async fn query(

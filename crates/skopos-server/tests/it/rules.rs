@@ -198,6 +198,40 @@ async fn alert_state_survives_a_crash_and_nobody_is_told_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn silence_after_a_restart_is_not_good_news() {
+    let sink = Sink::start(&[]).await;
+    let text = RULES.replace("queue:depth:max > 5", "max_over_time(queue_depth[400ms]) > 5");
+    let rules = rule_file(&text.replace("    for: 150ms\n", ""));
+    let server = TestServer::with(with_rules(&rules.1, Some(sink.url()))).await;
+    eventually("the webhook", || async {
+        push(&server, 9.0).await;
+        sink.statuses() == ["firing"]
+    })
+    .await;
+    let folder = server.kill();
+    // Down for some slots.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let server = TestServer::reopen(folder, with_rules(&rules.1, Some(sink.url()))).await;
+    let alert = || server.server.state().rules.active_alerts().into_iter().next();
+    let began = server.server.state().started_at;
+    // Nothing arrives for longer than the rule looks back.
+    eventually("a second passes", || async {
+        let last = server.server.state().rules.groups()[0].last_evaluation;
+        last.is_some_and(|last| last.since(began).as_millis() > 1_000)
+    })
+    .await;
+    assert!(alert().is_some_and(|alert| alert.held_until.is_some()), "{:?}", alert());
+    assert_eq!(sink.statuses(), ["firing"]);
+    // With data the silence of the expression is an answer.
+    eventually("it resolves", || async {
+        push(&server, 1.0).await;
+        sink.statuses() == ["firing", "resolved"]
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_the_hold_a_restart_resolves_at_once() {
     let sink = Sink::start(&[]).await;
     let rules = rule_file(RULES);
