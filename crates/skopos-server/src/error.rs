@@ -150,6 +150,9 @@ impl From<ErrorKind> for ErrorClass {
 /// How long an overloaded server asks clients to wait.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// How long a server that must be restarted before it can store anything asks clients to wait.
+pub const RETRY_AFTER_RESTART: Duration = Duration::from_secs(60);
+
 /// A failure of one request.
 #[derive(Debug)]
 pub struct ApiError {
@@ -245,7 +248,13 @@ impl From<StorageError> for ApiError {
         };
         match class {
             ErrorClass::Internal => Self::internal(internal_message),
-            _ => Self { internal_message, ..Self::new(class, error.message) },
+            _ => {
+                let mut answer = Self { internal_message, ..Self::new(class, error.message) };
+                if error.kind == ErrorKind::Poisoned {
+                    answer.retry_after = Some(RETRY_AFTER_RESTART);
+                }
+                answer
+            }
         }
     }
 }
@@ -283,6 +292,8 @@ mod tests {
         let error = ApiError::from(StorageError::new(ErrorKind::Poisoned, "writer stopped"));
         let response = error.into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()[header::RETRY_AFTER], "60");
+        let full = ApiError::from(StorageError::new(ErrorKind::Unavailable, "head is full"));
+        assert_eq!(full.into_response().headers()[header::RETRY_AFTER], "1");
     }
 }

@@ -6,14 +6,17 @@
 //!   scraping ends, gets a stale marker, so that queries do not look back at it;
 //! - a scrape counts as a whole or not at all: a body that does not parse stores only `up 0`.
 //!
-//! Targets start at an offset derived from their labels, so that many targets do not answer at the
-//! same moment and a restart does not move them.
+//! Every target is scraped within a second of the start, and from then on at an offset derived from
+//! its labels, so that many targets do not answer at the same moment and a restart does not move
+//! them.
 
 mod config;
 mod fetch;
 mod labels;
 mod target;
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -120,6 +123,33 @@ pub(crate) struct OwnTarget {
     pub(crate) render: OwnMetrics,
 }
 
+/// Targets whose samples would replace each other's because their labels are the same.
+pub(crate) fn indistinct_targets(jobs: &[ScrapeJob]) -> Vec<String> {
+    let mut first_of: HashMap<Labels, String> = HashMap::new();
+    let mut messages = Vec::new();
+    for (job, target) in jobs.iter().flat_map(|job| job.targets.iter().map(move |t| (job, t))) {
+        let url = scrape_url(job, target);
+        match first_of.entry(labels::target_labels(job, target)) {
+            Entry::Vacant(entry) => {
+                entry.insert(url);
+            }
+            Entry::Occupied(entry) => messages.push(format!(
+                "targets {} and {url} have the same labels {}, so that the samples of one would \
+                 replace the other's: JOB=URL gives a target a job of its own, in a prometheus.yml \
+                 job_name or labels do",
+                entry.get(),
+                entry.key()
+            )),
+        }
+    }
+    messages
+}
+
+/// Where a target is scraped, without its parameters.
+fn scrape_url(job: &ScrapeJob, target: &StaticTarget) -> String {
+    format!("{}://{}{}", job.scheme, target.address, job.metrics_path)
+}
+
 /// Starts one task per target. They end when `stop` is cancelled, after their stale markers.
 pub(crate) fn start(
     jobs: Vec<ScrapeJob>,
@@ -161,7 +191,7 @@ pub(crate) fn start(
             scrape_pool: job.name.clone(),
             discovered_labels: labels::discovered_labels(&job, &address),
             labels: labels::target_labels(&job, &address),
-            scrape_url: format!("{}://{}{}", job.scheme, address.address, job.metrics_path),
+            scrape_url: scrape_url(&job, &address),
             last_error: String::new(),
             last_scrape: None,
             last_scrape_duration: Duration::ZERO,

@@ -6,6 +6,7 @@
 //! store closes. Every task is owned by [`RunningServer`] and has a name.
 
 mod serve;
+mod watch;
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -114,6 +115,10 @@ impl Server {
         tasks: &mut Tasks,
     ) -> Result<(Addresses, SharedState, Arc<Store>), ServerError> {
         refuse_unbuilt(&settings)?;
+        // Tokens may also be kept in the state log; without a data folder there are none.
+        if settings.tokens.is_empty() && !holds_anything(&settings.data_dir) {
+            refuse_exposed(&settings)?;
+        }
         let jobs = scrape_jobs(&settings)?;
         let rule_set = rules::load(&settings.rule_files)?;
 
@@ -137,7 +142,7 @@ impl Server {
         let store = Arc::new(open_store(&settings, fs, Arc::clone(&clock)).await?);
         let dyn_store: Arc<dyn Storage> = Arc::clone(&store) as _;
         let tokens = Arc::new(Tokens::load(&settings.tokens, &*store).await?);
-        if tokens.is_empty() && !settings.allow_without_tokens {
+        if tokens.is_empty() {
             refuse_exposed(&settings)?;
         }
         let receipts = Arc::new(Receipts::new(telemetry.registry()));
@@ -187,6 +192,8 @@ impl Server {
         tasks.servers.push(("otlp-http", serve::otlp_http(otlp_listener, Arc::clone(&state))));
         tasks.servers.push(("otlp-grpc", serve::otlp_grpc(grpc_listener, Arc::clone(&state))));
 
+        let watched = watch::watch(Arc::downgrade(&store), tasks.stop_background.clone());
+        tasks.background.spawn(watched);
         let rules = Arc::clone(&state.rules);
         tasks.background.spawn(reload_on_hangup(Arc::clone(&rules), tasks.stop_background.clone()));
         tasks.background.spawn(async move { rules.run().await });
@@ -291,7 +298,15 @@ fn refuse_unbuilt(settings: &Settings) -> Result<(), ServerError> {
     Ok(())
 }
 
+/// Whether a folder is there and not empty.
+fn holds_anything(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 fn refuse_exposed(settings: &Settings) -> Result<(), ServerError> {
+    if settings.allow_without_tokens {
+        return Ok(());
+    }
     let addresses = [&settings.http_listen, &settings.otlp_grpc_listen, &settings.otlp_http_listen];
     match addresses.into_iter().find(|address| !address.is_loopback()) {
         None => Ok(()),
@@ -327,6 +342,9 @@ fn scrape_jobs(settings: &Settings) -> Result<Vec<ScrapeJob>, ServerError> {
                 errors.push(ConfigError { place, message: format!("a target {message}") });
             }
         }
+    }
+    for message in scrape::indistinct_targets(&jobs) {
+        errors.push(ConfigError { place: "scrape".to_owned(), message });
     }
     if errors.is_empty() { Ok(jobs) } else { Err(ServerError::Config(errors)) }
 }

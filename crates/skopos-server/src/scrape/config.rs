@@ -270,7 +270,12 @@ fn read_job(node: &Node, global: Global) -> Result<ScrapeJob, YamlError> {
     let groups = fields.take("static_configs").map_or(Ok(&[][..]), Node::list)?;
     fields.finish()?;
     for group in groups {
-        job.targets.extend(read_static(group)?);
+        // The same target twice is one target, as in Prometheus.
+        for target in read_static(group)? {
+            if !job.targets.contains(&target) {
+                job.targets.push(target);
+            }
+        }
     }
     Ok(job)
 }

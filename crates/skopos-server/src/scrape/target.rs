@@ -16,6 +16,9 @@ use super::fetch::Source;
 use super::{ScrapeContext, TargetHealth, TargetStatus, labels};
 use crate::receipts::{Signal, Transport};
 
+/// Every target is scraped for the first time within this after the start.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+
 /// The series written about every scrape.
 const REPORT: [&str; 5] = [
     "up",
@@ -50,13 +53,18 @@ impl Target {
     /// Scrapes until told to stop, then marks everything stale.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let interval = self.job.interval;
-        let first = Instant::now() + offset(&self.labels, interval, self.context.clock.now());
-        let mut ticks = tokio::time::interval_at(first, interval);
+        let first = first_offset(&self.labels, interval);
+        // The steady places begin after the first scrape.
+        let wait = offset(&self.labels, interval, self.context.clock.now().saturating_add(first));
+        let steady = Instant::now() + first + wait.max(Duration::from_nanos(1));
+        let mut ticks = tokio::time::interval_at(steady, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut is_first = true;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                _ = ticks.tick() => {}
+                () = tokio::time::sleep(first), if is_first => is_first = false,
+                _ = ticks.tick(), if !is_first => {}
             }
             tokio::select! {
                 // A scrape under way is given up; its target is marked stale below.
@@ -226,7 +234,14 @@ fn live_series(exposition: &Exposition) -> HashMap<SeriesId, Labels> {
     live
 }
 
-/// Time until the target's first scrape: its own fixed place within the interval.
+/// Time until the first scrape after the start: soon, so that a question asked then has an answer,
+/// but not all targets at the same moment.
+fn first_offset(labels: &Labels, interval: Duration) -> Duration {
+    let spread = interval.min(FIRST_WITHIN).as_nanos().max(1);
+    Duration::from_nanos(u64::try_from(labels.series_id().0 % spread).unwrap_or(0))
+}
+
+/// Time until the target's own fixed place within the interval.
 fn offset(labels: &Labels, interval: Duration, now: Timestamp) -> Duration {
     let interval_nanos = interval.as_nanos().max(1);
     let place = labels.series_id().0 % interval_nanos;
@@ -249,6 +264,19 @@ mod tests {
             (now as u128 + wait.as_nanos()) % interval.as_nanos()
         };
         assert_eq!(at(0), at(1_700_000_000_123_456_789));
+    }
+
+    #[test]
+    fn first_scrapes_are_soon_and_spread() {
+        let of = |instance: &str, seconds| {
+            let labels = Labels::from_pairs([("job", "shop"), ("instance", instance)]);
+            first_offset(&labels, Duration::from_secs(seconds))
+        };
+        let waits: std::collections::BTreeSet<Duration> =
+            (0..100).map(|i| of(&format!("a:{i}"), 3600)).collect();
+        assert_eq!(waits.len(), 100);
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(1)));
+        assert!(of("a:1", 0) < Duration::from_nanos(1));
     }
 
     #[test]

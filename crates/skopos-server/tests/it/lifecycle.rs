@@ -19,9 +19,13 @@ async fn probes_answer_in_the_guides_words() {
     assert_eq!(server.get_json("/health/startup").await["status"], "started");
     server.get_json("/api/v1/query?query=1").await;
     let metrics = server.get_text("/metrics").await;
-    for name in
-        ["prometheus_tsdb_head_series 0", "skopos_store_wal_bytes ", "process_start_time_seconds "]
-    {
+    for name in [
+        "prometheus_tsdb_head_series 0",
+        "skopos_store_wal_bytes ",
+        "skopos_store_wal_poisoned 0",
+        "skopos_store_state_log_poisoned 0",
+        "process_start_time_seconds ",
+    ] {
         assert!(metrics.contains(name), "{name} in {metrics}");
     }
     assert!(metrics.lines().all(|line| !line.starts_with("http_")), "{metrics}");
@@ -67,6 +71,9 @@ async fn what_prevents_a_start_is_said_plainly() {
     password.scrape_targets = vec!["http://user:s3cret@a:1".into()];
     let mut later = settings(other.path());
     later.slo_files = vec!["slo.yml".into()];
+    let mut twins = settings(other.path());
+    twins.scrape_targets =
+        vec!["http://a:1/one".into(), "http://a:1/two".into(), "own=http://a:1/three".into()];
     for (what, settings, wants) in [
         ("port taken", same_port, vec![taken.clone(), format!("pid {pid}")]),
         ("folder locked", locked, vec![format!("pid {pid}"), running.data().display().to_string()]),
@@ -84,6 +91,11 @@ async fn what_prevents_a_start_is_said_plainly() {
         ("file wrong", wrong, vec!["prometheus.yml:3:5".into(), "unknown key `targets`".into()]),
         ("password in a URL", password, vec!["scrape.targets".into()]),
         ("not built", later, vec!["--slo".into()]),
+        (
+            "twins",
+            twins,
+            vec!["http://a:1/one and http://a:1/two have the same labels".into(), "JOB=URL".into()],
+        ),
     ] {
         let error = match start(settings).await {
             Ok(_) => panic!("{what}: started all the same"),
@@ -123,11 +135,37 @@ async fn beyond_loopback_with_a_token_or_said_explicitly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_exposure_leaves_no_trace_on_disk() {
+    let parent = tempfile::tempdir().unwrap();
+    let mut exposed = settings(&parent.path().join("data"));
+    exposed.http_listen = ListenAddr::parse("0.0.0.0:0").unwrap();
+    assert!(start(exposed).await.is_err());
+    assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_root_names_the_entry_points_and_they_exist() {
+    let server = TestServer::start().await;
+    let index = server.get_json("/").await;
+    let routes = skopos_server::http::routes(&server.server.state().settings);
+    let known = |path: &str| routes.iter().any(|route| route.path == path);
+    let apis = index["apis"].as_object().unwrap();
+    for value in apis.values() {
+        let paths = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+        assert!(paths.iter().all(|path| known(path.as_str().unwrap())), "{value}");
+    }
+    assert!(apis.len() > 5);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_start_lets_ports_and_folder_go() {
     let folder = tempfile::tempdir().unwrap();
     let listener = ListenAddr::any_port().bind("test").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
+    // With a store in it the folder must be opened before it is known that there are no tokens.
+    let folder = TestServer::reopen(folder, |_| {}).await.stop().await;
     let mut exposed = settings(folder.path());
     exposed.http_listen = ListenAddr::parse(&format!("0.0.0.0:{port}")).unwrap();
     assert!(start(exposed).await.is_err());

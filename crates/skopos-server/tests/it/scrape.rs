@@ -201,6 +201,17 @@ async fn a_service_both_scraped_and_pushing_is_reported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn up_is_there_soon_after_the_start() {
+    let server = TestServer::with(|settings| {
+        settings.scrape_self = true;
+        settings.scrape_interval = std::time::Duration::from_secs(3600);
+    })
+    .await;
+    eventually("the first scrape", || async { last(&server, "up").await == Some(1.0) }).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_server_stores_its_own_metrics() {
     let server = TestServer::with(|settings| {
         settings.scrape_self = true;

@@ -1,0 +1,125 @@
+//! Says aloud, once, that a log can no longer be written: from then on every ingest request is
+//! refused, which senders see but nobody may read.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use skopos_store::{Store, StoreHealth};
+use tokio_util::sync::CancellationToken;
+
+/// From one look to the next.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Looks until told to stop, or until the store is gone.
+pub(super) async fn watch(store: Weak<Store>, stop: CancellationToken) {
+    let mut told = Told::default();
+    loop {
+        let Some(health) = store.upgrade().map(|store| store.health()) else { return };
+        told.tell(&health);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+/// What was said already.
+#[derive(Default)]
+struct Told {
+    wal: bool,
+    state_log: bool,
+}
+
+impl Told {
+    fn tell(&mut self, health: &StoreHealth) {
+        if let Some(cause) = health.wal_failure.as_deref().filter(|_| !self.wal) {
+            self.wal = true;
+            tracing::error!(
+                cause,
+                "the write-ahead log failed and stays closed: no telemetry is stored; free space \
+                 or mend the disk, then restart the server"
+            );
+        }
+        if let Some(cause) = health.state_failure.as_deref().filter(|_| !self.state_log) {
+            self.state_log = true;
+            tracing::error!(
+                cause,
+                "the state log failed and stays closed: rules wait and nobody is notified; free \
+                 space or mend the disk, then restart the server"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::field::{Field, Visit};
+    use tracing::span;
+    use tracing::{Event, Level, Metadata, Subscriber};
+
+    use super::*;
+
+    /// Keeps the errors of this thread as text.
+    #[derive(Clone, Default)]
+    struct Errors(Arc<Mutex<Vec<String>>>);
+
+    impl Subscriber for Errors {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() == Level::ERROR
+        }
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn event(&self, event: &Event<'_>) {
+            struct Text(String);
+            impl Visit for Text {
+                fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                    let _ = write!(self.0, "{}={value:?} ", field.name());
+                }
+            }
+            let mut text = Text(String::new());
+            event.record(&mut text);
+            self.0.lock().unwrap().push(text.0);
+        }
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    fn health(wal: Option<&str>, state: Option<&str>) -> StoreHealth {
+        StoreHealth {
+            wal_writable: wal.is_none(),
+            state_writable: state.is_none(),
+            wal_failure: wal.map(str::to_owned),
+            state_failure: state.map(str::to_owned),
+            head_full: false,
+            replay_finished: true,
+            replay_fraction: 1.0,
+        }
+    }
+
+    #[test]
+    fn each_log_is_reported_once_with_cause_and_remedy() {
+        let errors = Errors::default();
+        tracing::subscriber::with_default(errors.clone(), || {
+            let mut told = Told::default();
+            told.tell(&health(None, None));
+            told.tell(&health(Some("no space left"), None));
+            told.tell(&health(Some("no space left"), None));
+            told.tell(&health(Some("no space left"), Some("input/output error")));
+            told.tell(&health(Some("no space left"), Some("input/output error")));
+        });
+        let errors = errors.0.lock().unwrap();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        for (error, wants) in [
+            (&errors[0], ["write-ahead log", "no space left", "restart"]),
+            (&errors[1], ["state log", "input/output error", "restart"]),
+        ] {
+            assert!(wants.iter().all(|want| error.contains(want)), "{error}");
+        }
+    }
+}
