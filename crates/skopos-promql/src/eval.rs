@@ -22,6 +22,7 @@ mod rank;
 mod select;
 mod sliding;
 mod sort;
+mod starts;
 
 pub(crate) use math::KahanSum;
 

@@ -40,6 +40,9 @@ pub struct EvalParams {
     /// Whether metric names are dropped at the end instead of at once, as Prometheus' feature
     /// flag `promql-delayed-name-removal` does.
     pub delayed_name_removal: bool,
+    /// Whether `rate`, `increase`, `irate` and `resets` look at start timestamps, as Prometheus'
+    /// feature flag `use-start-timestamps` makes them.
+    pub start_timestamps: bool,
 }
 
 /// Prometheus' default lookback.
@@ -55,6 +58,7 @@ impl EvalParams {
             lookback_ms: DEFAULT_LOOKBACK_MS,
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
+            start_timestamps: false,
         }
     }
 

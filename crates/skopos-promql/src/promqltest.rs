@@ -11,7 +11,8 @@
 //! Each instant case is run in all the ways Prometheus runs it: as written, as the middle step of
 //! a range query, and with `@` forced on every selector while the evaluation time moves. Queries
 //! run with Prometheus' conformance settings: everything experimental on, metric names dropped
-//! late. Start timestamps (`@st` lines) are read and left unused.
+//! late, start timestamps looked at. `series@st -30s -1mx4` gives a series' samples start
+//! timestamps, as offsets from the time of each sample.
 
 mod compare;
 mod run;

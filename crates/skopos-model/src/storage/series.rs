@@ -91,6 +91,9 @@ pub struct SampleBuffer {
     pub values: Vec<f64>,
     /// Histograms by sample index, ascending. Empty for float series.
     pub histograms: Vec<(usize, Arc<Histogram>)>,
+    /// Start timestamps, milliseconds: since when each value has been counted, 0 when that is not
+    /// known. Empty when it is known of none, else as long as `timestamps`.
+    pub starts: Vec<i64>,
 }
 
 impl SampleBuffer {
@@ -109,6 +112,18 @@ impl SampleBuffer {
         self.timestamps.clear();
         self.values.clear();
         self.histograms.clear();
+        self.starts.clear();
+    }
+
+    /// Appends a sample later than all before it, counted since `start_ms`.
+    pub fn push_started(&mut self, timestamp_ms: i64, start_ms: i64, value: &SampleValue) {
+        self.push(timestamp_ms, value);
+        if start_ms != 0 {
+            self.starts.resize(self.timestamps.len(), 0);
+            if let Some(last) = self.starts.last_mut() {
+                *last = start_ms;
+            }
+        }
     }
 
     /// Appends a sample later than all before it.
@@ -122,6 +137,9 @@ impl SampleBuffer {
             }
         }
         self.timestamps.push(timestamp_ms);
+        if !self.starts.is_empty() {
+            self.starts.push(0);
+        }
     }
 
     /// The histogram at sample index `i`, when that sample is one.

@@ -208,7 +208,7 @@ fn mixed_value(
             if histograms == 0 {
                 return floats::value(kernel, window, step, &mut scratch).map(float);
             }
-            if count < 2 {
+            if count < 2 && (kernel.func == RangeFn::Delta || window.counted_since().is_none()) {
                 return None;
             }
             if histograms < count {

@@ -21,6 +21,8 @@ pub(super) struct Samples {
     pub(super) values: Vec<f64>,
     /// By sample; empty when there are none.
     pub(super) histograms: Vec<Option<Arc<Histogram>>>,
+    /// Start timestamps by sample; empty when they are not known or not wanted.
+    pub(super) starts: Vec<i64>,
 }
 
 impl Samples {
@@ -28,11 +30,16 @@ impl Samples {
         self.times.clear();
         self.values.clear();
         self.histograms.clear();
+        self.starts.clear();
     }
 
     /// Takes over a decoded buffer, leaving out stale markers.
-    pub(super) fn fill(&mut self, buffer: &SampleBuffer) {
+    pub(super) fn fill(&mut self, buffer: &SampleBuffer, with_starts: bool) {
         self.clear();
+        if with_starts {
+            let all = buffer.starts.iter().zip(&buffer.values);
+            self.starts.extend(all.filter(|(_, v)| !is_stale(**v)).map(|(start, _)| *start));
+        }
         if buffer.histograms.is_empty() {
             for (time, value) in buffer.timestamps.iter().zip(&buffer.values) {
                 if !is_stale(*value) {
@@ -73,6 +80,8 @@ pub(super) struct Window<'a> {
     pub(super) values: &'a [f64],
     /// Empty, or as long as `times`.
     pub(super) histograms: &'a [Option<Arc<Histogram>>],
+    /// Empty, or as long as `times`.
+    pub(super) starts: &'a [i64],
     /// Left end, exclusive.
     pub(super) start_ms: i64,
     /// Right end, inclusive.
@@ -131,8 +140,9 @@ impl<'a> Iterator for Windows<'a> {
         }
         let (from, to) = (self.from, self.to);
         let histograms = samples.histograms.get(from..to).unwrap_or(&[]);
+        let starts = samples.starts.get(from..to).unwrap_or(&[]);
         let (times, values) = (&samples.times[from..to], &samples.values[from..to]);
-        let window = Window { times, values, histograms, start_ms, end_ms, now_ms };
+        let window = Window { times, values, histograms, starts, start_ms, end_ms, now_ms };
         Some(Placed { step, from, to, window })
     }
 }
@@ -194,7 +204,7 @@ impl<'a> Evaluator<'a> {
                     if buffer.is_empty() {
                         return Ok(None);
                     }
-                    samples.fill(buffer);
+                    samples.fill(buffer, this.params.start_timestamps);
                     map(this, &series.labels, false, samples)
                 })
             }
@@ -315,6 +325,17 @@ fn no_histograms(samples: &Samples, mode: RangeMode, span: Span) -> Result<(), E
 }
 
 impl Window<'_> {
+    /// Whether sample `i` says that it was counted anew since the sample before it.
+    pub(super) fn starts_anew(&self, i: usize) -> bool {
+        super::starts::starts_anew(self.times, self.starts, i)
+    }
+
+    /// When the first sample began to be counted, if that lies within the window.
+    pub(super) fn counted_since(&self) -> Option<i64> {
+        let (start, time) = (*self.starts.first()?, *self.times.first()?);
+        (start != 0 && start >= self.start_ms && start < time).then_some(start)
+    }
+
     pub(super) fn histogram(&self, i: usize) -> Option<&Arc<Histogram>> {
         self.histograms.get(i).and_then(Option::as_ref)
     }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::kernels::Kernel;
 use super::math::{self, KahanSum, Moments};
 use super::range::{Placed, Samples, Windows};
+use super::starts::starts_anew;
 use crate::functions::RangeFn;
 use crate::plan::Grid;
 use crate::value::Column;
@@ -196,15 +197,15 @@ pub(super) fn count_pairs(
     samples: &Samples,
     column: &mut Column,
 ) {
-    let counts = |before: f64, after: f64| match func {
-        RangeFn::Resets => after < before,
+    let counts = |i: usize, before: f64, after: f64| match func {
+        RangeFn::Resets => after < before || starts_anew(&samples.times, &samples.starts, i),
         _ => before != after && !(before.is_nan() && after.is_nan()),
     };
     // `before[i]`: pairs that count and end at or before sample `i`.
     let mut before = Vec::with_capacity(samples.values.len());
     let mut total = 0u64;
     for (i, value) in samples.values.iter().enumerate() {
-        if i > 0 && counts(samples.values[i - 1], *value) {
+        if i > 0 && counts(i, samples.values[i - 1], *value) {
             total += 1;
         }
         before.push(total);

@@ -43,7 +43,10 @@ pub fn run(script: &str) -> Result<Report, ScriptError> {
     for command in parse_script(script)? {
         match command {
             Command::Clear => store.clear(),
-            Command::Load { step_ms, with_custom_buckets: custom, series } => {
+            Command::Load { step_ms, with_custom_buckets: custom, series, starts } => {
+                for (labels, offsets) in &starts {
+                    store.load_starts(step_ms, labels, offsets);
+                }
                 for (labels, points) in &series {
                     store.load(step_ms, labels, points);
                 }
@@ -65,6 +68,7 @@ pub fn run(script: &str) -> Result<Report, ScriptError> {
 
 fn params(mut params: EvalParams) -> EvalParams {
     params.delayed_name_removal = true;
+    params.start_timestamps = true;
     params
 }
 

@@ -24,7 +24,13 @@ impl ScriptError {
 
 pub(super) enum Command {
     Clear,
-    Load { step_ms: i64, with_custom_buckets: bool, series: Vec<(Labels, Vec<Point>)> },
+    Load {
+        step_ms: i64,
+        with_custom_buckets: bool,
+        series: Vec<(Labels, Vec<Point>)>,
+        /// Start timestamps by sample, as offsets from the sample's own time.
+        starts: Vec<(Labels, Vec<Option<i64>>)>,
+    },
     Eval(Box<Eval>),
 }
 
@@ -112,17 +118,49 @@ fn load(line: &str, block: &[&str], number: usize) -> Result<Command, ScriptErro
     };
     let step = words.next().ok_or_else(|| ScriptError::new(number, "load needs a step"))?;
     let step_ms = duration(step, number)?;
-    let mut series = Vec::new();
+    let (mut series, mut starts) = (Vec::new(), Vec::new());
     for (i, line) in block.iter().enumerate() {
         let number = number + 1 + i;
         let (labels, rest) = series::labels(line).map_err(|m| ScriptError::new(number, m))?;
-        if rest.starts_with("@st") {
+        if let Some(offsets) = rest.strip_prefix("@st") {
+            starts.push((labels, start_offsets(offsets, number)?));
             continue;
         }
         let points = series::points(rest).map_err(|m| ScriptError::new(number, m))?;
         series.push((labels, points));
     }
-    Ok(Command::Load { step_ms, with_custom_buckets, series })
+    Ok(Command::Load { step_ms, with_custom_buckets, series, starts })
+}
+
+/// Start timestamps in the shorthand of points, with durations for numbers: `-30s`, `-1mx4`,
+/// `0s-1mx4`, `_`.
+fn start_offsets(text: &str, line: usize) -> Result<Vec<Option<i64>>, ScriptError> {
+    let mut out = Vec::new();
+    for word in text.split_whitespace() {
+        let (body, times) = match word.split_once('x') {
+            Some((body, times)) => {
+                let bad = || ScriptError::new(line, format!("bad repetition in {word:?}"));
+                (body, Some(times.parse::<u32>().map_err(|_| bad())?))
+            }
+            None => (word, None),
+        };
+        let count = times.unwrap_or(0).min(series::MAX_POINTS as u32);
+        if body == "_" {
+            // A gap repeats as often as it says, a value once more.
+            out.extend((0..count.max(1)).map(|_| None));
+            continue;
+        }
+        let step_at = body.char_indices().skip(1).find(|(_, c)| matches!(c, '+' | '-'));
+        let (first, step) = body.split_at(step_at.map_or(body.len(), |(at, _)| at));
+        let first = duration(first.strip_prefix('+').unwrap_or(first), line)?;
+        let step = match step {
+            "" => 0,
+            step => duration(step.strip_prefix('+').unwrap_or(step), line)?,
+        };
+        let nth = |i: u32| first.saturating_add(step.saturating_mul(i64::from(i)));
+        out.extend((0..=count).map(|i| Some(nth(i))));
+    }
+    Ok(out)
 }
 
 /// A time: a duration, or seconds, with an optional sign.

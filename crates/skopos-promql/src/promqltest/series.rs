@@ -14,7 +14,7 @@ use crate::lexer::{Tok, lex};
 pub(super) type Point = Option<SampleValue>;
 
 /// Longest repetition accepted.
-const MAX_POINTS: usize = 1_000_000;
+pub(super) const MAX_POINTS: usize = 1_000_000;
 
 /// Takes the labels off the front of a line.
 pub(super) fn labels(line: &str) -> Result<(Labels, &str), String> {

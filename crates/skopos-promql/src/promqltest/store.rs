@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skopos_model::storage::{SelectedSeries, SeriesSelect, SeriesSet};
+use skopos_model::storage::{
+    SampleBuffer, SampleSource, SelectedSeries, SeriesSelect, SeriesSet, StorageError,
+};
 use skopos_model::{
     CounterResetHint, Histogram, Labels, METRIC_NAME, Sample, SampleValue, is_stale,
 };
@@ -14,11 +16,35 @@ use crate::histogram;
 #[derive(Default)]
 pub(super) struct Store {
     series: BTreeMap<Labels, BTreeMap<i64, SampleValue>>,
+    /// Start timestamps by the time of the sample.
+    starts: BTreeMap<Labels, BTreeMap<i64, i64>>,
+}
+
+/// Samples that may have start timestamps.
+struct Loaded {
+    samples: Vec<Sample>,
+    starts: BTreeMap<i64, i64>,
+}
+
+impl SampleSource for Loaded {
+    fn decode(&self, start: i64, end: i64, out: &mut SampleBuffer) -> Result<(), StorageError> {
+        let from = self.samples.partition_point(|s| s.timestamp_ms < start);
+        for sample in self.samples[from..].iter().take_while(|s| s.timestamp_ms <= end) {
+            let start = self.starts.get(&sample.timestamp_ms).copied().unwrap_or(0);
+            out.push_started(sample.timestamp_ms, start, &sample.value);
+        }
+        Ok(())
+    }
+
+    fn len_hint(&self) -> usize {
+        self.samples.len()
+    }
 }
 
 impl Store {
     pub(super) fn clear(&mut self) {
         self.series.clear();
+        self.starts.clear();
     }
 
     pub(super) fn load(&mut self, step_ms: i64, labels: &Labels, points: &[Point]) {
@@ -30,11 +56,22 @@ impl Store {
         }
     }
 
+    pub(super) fn load_starts(&mut self, step_ms: i64, labels: &Labels, offsets: &[Option<i64>]) {
+        let starts = self.starts.entry(labels.clone()).or_default();
+        for (i, offset) in offsets.iter().enumerate() {
+            if let Some(offset) = offset {
+                let time = step_ms * i as i64;
+                starts.insert(time, time.saturating_add(*offset));
+            }
+        }
+    }
+
     pub(super) fn select(&self, select: &SeriesSelect) -> SeriesSet {
         let mut set = SeriesSet::default();
         for (labels, samples) in &self.series {
             if select.matchers.iter().all(|m| m.matches(labels.value(m.name()))) {
-                let samples: Arc<Vec<Sample>> = Arc::new(with_hints(samples));
+                let starts = self.starts.get(labels).cloned().unwrap_or_default();
+                let samples = Arc::new(Loaded { samples: with_hints(samples), starts });
                 set.series.push(SelectedSeries { labels: labels.clone(), samples });
             }
         }

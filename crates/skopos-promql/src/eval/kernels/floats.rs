@@ -2,6 +2,7 @@
 
 use super::super::math::{Deviation, KahanSum, Mean, linear_regression, quantile};
 use super::super::range::{Samples, Window, Windows};
+use super::super::starts::starts_anew;
 use super::Kernel;
 use crate::functions::RangeFn;
 use crate::value::Column;
@@ -52,7 +53,7 @@ pub(super) fn value(
         RangeFn::Changes => {
             Some(values.windows(2).filter(|p| is_change(p[0], p[1])).count() as f64)
         }
-        RangeFn::Resets => Some(values.windows(2).filter(|p| p[1] < p[0]).count() as f64),
+        RangeFn::Resets => Some((1..count).filter(|i| is_reset(window, *i)).count() as f64),
         RangeFn::TsOfFirst => times.first().map(|t| seconds(*t)),
         RangeFn::TsOfLast => times.last().map(|t| seconds(*t)),
         RangeFn::TsOfMax => points()
@@ -72,7 +73,8 @@ pub(super) fn value(
         RangeFn::Irate | RangeFn::Idelta if count >= 2 => {
             let (last, previous) = (values[count - 1], values[count - 2]);
             let is_rate = kernel.func == RangeFn::Irate;
-            let change = if is_rate && last < previous { last } else { last - previous };
+            let reset = is_rate && is_reset(window, count - 1);
+            let change = if reset { last } else { last - previous };
             Some(if is_rate {
                 change / seconds(times[count - 1] - times[count - 2])
             } else {
@@ -83,12 +85,17 @@ pub(super) fn value(
             let resets = if kernel.func == RangeFn::Delta {
                 0.0
             } else {
-                values.windows(2).filter(|p| p[1] < p[0]).map(|p| p[0]).sum()
+                (1..count).filter(|i| is_reset(window, *i)).map(|i| values[i - 1]).sum()
             };
             extrapolated_value(kernel, window, resets)
         }
         _ => None,
     }
+}
+
+/// Whether a counter was reset between sample `i` and the one before it.
+fn is_reset(window: &Window<'_>, i: usize) -> bool {
+    window.values[i] < window.values[i - 1] || window.starts_anew(i)
 }
 
 pub(crate) fn is_change(before: f64, after: f64) -> bool {
@@ -160,16 +167,22 @@ pub(crate) fn extrapolate(e: Extrapolation) -> f64 {
 }
 
 fn extrapolated_value(kernel: &Kernel<'_>, window: &Window<'_>, resets: f64) -> Option<f64> {
-    let count = window.times.len();
+    let is_counter = kernel.func != RangeFn::Delta;
+    let mut count = window.times.len();
+    let (mut first_ms, mut first) = (*window.times.first()?, *window.values.first()?);
+    let last = window.values[count - 1];
+    if is_counter && let Some(since) = window.counted_since() {
+        // A counter is zero when it begins to count: one more sample.
+        (first_ms, first) = (since, 0.0);
+        count += 1;
+    }
     if count < 2 {
         return None;
     }
-    let (first, last) = (window.values[0], window.values[count - 1]);
     let change = last - first + resets;
-    let is_counter = kernel.func != RangeFn::Delta;
     let mut factor = extrapolate(Extrapolation {
-        first_ms: window.times[0],
-        last_ms: window.times[count - 1],
+        first_ms,
+        last_ms: *window.times.last()?,
         count,
         start_ms: window.start_ms,
         end_ms: window.end_ms,
@@ -192,8 +205,9 @@ pub(super) fn extrapolated(
     let resets: Vec<usize> = if kernel.func == RangeFn::Delta {
         Vec::new()
     } else {
-        let pairs = samples.values.windows(2).enumerate();
-        pairs.filter(|(_, p)| p[1] < p[0]).map(|(i, _)| i + 1).collect()
+        let (values, times, starts) = (&samples.values, &samples.times, &samples.starts);
+        let is_reset = |i: &usize| values[*i] < values[*i - 1] || starts_anew(times, starts, *i);
+        (1..values.len()).filter(is_reset).collect()
     };
     let mut first_reset = 0;
     for placed in windows {

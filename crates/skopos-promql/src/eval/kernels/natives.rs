@@ -23,8 +23,10 @@ pub(super) fn changes(window: &Window<'_>) -> f64 {
 /// How often the counter is reset; a change between float and histogram counts.
 pub(super) fn resets(window: &Window<'_>) -> f64 {
     let reset = |i: &usize| match (window.histogram(*i - 1), window.histogram(*i)) {
-        (None, None) => window.values[*i] < window.values[*i - 1],
-        (Some(before), Some(after)) => histogram::detect_reset(after, before),
+        (None, None) => window.values[*i] < window.values[*i - 1] || window.starts_anew(*i),
+        (Some(before), Some(after)) => {
+            histogram::detect_reset(after, before) || window.starts_anew(*i)
+        }
         _ => true,
     };
     (1..window.times.len()).filter(reset).count() as f64
@@ -54,7 +56,8 @@ pub(super) fn instant_delta(
         (Some(before), Some(after)) => (before, after),
         (None, None) => {
             let (before, after) = (window.values[count - 2], window.values[count - 1]);
-            let change = if is_rate && after < before { after } else { after - before };
+            let reset = after < before || window.starts_anew(count - 1);
+            let change = if is_rate && reset { after } else { after - before };
             return Some(SampleValue::Float(if is_rate { change / seconds } else { change }));
         }
         _ => {
@@ -67,7 +70,8 @@ pub(super) fn instant_delta(
     } else {
         notes.not_a_gauge |= !is_gauge(before) || !is_gauge(after);
     }
-    let change = if is_rate && histogram::detect_reset(after, before) {
+    let reset = || histogram::detect_reset(after, before) || window.starts_anew(count - 1);
+    let change = if is_rate && reset() {
         Histogram::clone(after)
     } else {
         match histogram::sub(after, before) {
@@ -109,7 +113,9 @@ pub(super) fn extrapolated(
     }
     // If the counter was reset right after the first sample, that sample says nothing about the
     // growth since, so its buckets need not fit the others'.
-    let starts_anew = is_counter && histogram::detect_reset(all[1], first);
+    let is_reset = |i: usize| histogram::detect_reset(all[i], all[i - 1]) || window.starts_anew(i);
+    let since = if is_counter { window.counted_since() } else { None };
+    let starts_anew = since.is_none() && is_counter && is_reset(1);
     let counted = if starts_anew { &all[1..] } else { &all[..] };
     if counted.iter().any(|h| h.has_custom_buckets() != last.has_custom_buckets()) {
         notes.mixed_schemas = true;
@@ -132,14 +138,15 @@ pub(super) fn extrapolated(
             Err(_) => false,
         }
     };
-    if !starts_anew && !subtract_from(notes, first) {
+    // Counted since within the window means counted from nothing.
+    if since.is_none() && !starts_anew && !subtract_from(notes, first) {
         notes.mixed_schemas = true;
         return None;
     }
     if is_counter {
-        for pair in counted.windows(2) {
-            if histogram::detect_reset(pair[1], pair[0]) {
-                let (next, combined) = histogram::add(&change, pair[0]).ok()?;
+        for i in 1 + usize::from(starts_anew)..all.len() {
+            if is_reset(i) {
+                let (next, combined) = histogram::add(&change, all[i - 1]).ok()?;
                 note_combined(
                     notes,
                     CombineNotes { reset_collision: false, ..combined },
@@ -150,12 +157,13 @@ pub(super) fn extrapolated(
         }
     }
     let mut factor = extrapolate(Extrapolation {
-        first_ms: *window.times.first()?,
+        first_ms: since.unwrap_or(*window.times.first()?),
         last_ms: *window.times.last()?,
-        count: window.times.len(),
+        count: window.times.len() + usize::from(since.is_some()),
         start_ms: window.start_ms,
         end_ms: window.end_ms,
-        counter: is_counter.then_some((first.count, change.count)),
+        counter: is_counter
+            .then_some((if since.is_some() { 0.0 } else { first.count }, change.count)),
     });
     if kernel.func == RangeFn::Rate {
         factor /= kernel.range_ms as f64 / 1000.0;
