@@ -108,6 +108,7 @@ pub(crate) enum Remark<'a> {
     CounterResetCollision { operation: &'a str },
     SortInRangeQuery,
     PossibleNonCounter { metric: &'a str },
+    PossibleNonCounterType { metric: &'a str, declared: &'a str },
     ForcedMonotonicity { metric: &'a str, detail: &'a str },
     IncompatibleTypes { lhs: &'a str, op: &'a str, rhs: &'a str },
     HistogramIgnoredInAggregation { op: &'a str },
@@ -186,6 +187,12 @@ impl Remark<'_> {
             Self::PossibleNonCounter { metric } => {
                 let text = format!(
                     "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {metric:?}"
+                );
+                (Info, text)
+            }
+            Self::PossibleNonCounterType { metric, declared } => {
+                let text = format!(
+                    "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\", got {declared:?}: {metric:?}"
                 );
                 (Info, text)
             }

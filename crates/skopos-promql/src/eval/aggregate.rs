@@ -8,7 +8,7 @@ use skopos_model::{Histogram, Labels, METRIC_NAME};
 
 use super::key::Keys;
 use super::math::{Deviation, KahanSum, Mean, quantile};
-use super::{Evaluator, merge_duplicates};
+use super::{Evaluator, IDENTITY, merge_duplicates};
 use crate::annotations::Remark;
 use crate::ast::AggregateOp;
 use crate::error::EvalError;
@@ -27,7 +27,8 @@ pub(super) struct Group {
 /// Whether a label is part of the group that a series belongs to.
 fn is_grouped(name: &str, without: bool, grouping: &[String]) -> bool {
     let listed = grouping.iter().any(|g| g == name);
-    if without { name != METRIC_NAME && !listed } else { listed }
+    // What says which metric it is goes with the name.
+    if without { !IDENTITY.contains(&name) && !listed } else { listed }
 }
 
 /// The labels of the group that a series belongs to.

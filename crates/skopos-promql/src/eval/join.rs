@@ -3,11 +3,11 @@
 
 use std::collections::HashMap;
 
-use skopos_model::{Labels, METRIC_NAME};
+use skopos_model::Labels;
 
 use super::binary::{Outcome, drops_name};
 use super::key::Keys;
-use super::{Evaluator, any_present, merge_duplicates};
+use super::{Evaluator, IDENTITY, any_present, merge_duplicates};
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
 use crate::error::EvalError;
 use crate::plan::{BinaryNode, Grid};
@@ -17,7 +17,7 @@ use crate::value::{Bitmap, Block, Cell, Column};
 /// Whether series are matched on a label.
 fn is_matched(name: &str, matching: &VectorMatching) -> bool {
     let listed = matching.labels.iter().any(|l| l == name);
-    if matching.on { listed } else { name != METRIC_NAME && !listed }
+    if matching.on { listed } else { !IDENTITY.contains(&name) && !listed }
 }
 
 /// The labels on which a series is matched.

@@ -102,8 +102,16 @@ impl<'a> Notes<'a> {
         let suffixed = ["_total", "_sum", "_count", "_bucket"].iter().any(|s| metric.ends_with(s));
         let has_floats = !column.has_histograms()
             || column.present.ones().any(|i| column.histogram(i).is_none());
-        if counts && !metric.is_empty() && !suffixed && has_floats {
-            evaluator.note(Remark::PossibleNonCounter { metric }, span);
+        if counts && !metric.is_empty() && has_floats {
+            // A declared type says more than a name.
+            match labels.get("__type__") {
+                Some("counter" | "histogram") => {}
+                Some(declared) => {
+                    evaluator.note(Remark::PossibleNonCounterType { metric, declared }, span);
+                }
+                None if suffixed => {}
+                None => evaluator.note(Remark::PossibleNonCounter { metric }, span),
+            }
         }
         if self.func == RangeFn::Quantile
             && let Some(quantiles) = self.params.first()
