@@ -5,7 +5,25 @@
 use anyhow::{Context, Result};
 
 use crate::Usage;
-use crate::system::Cmd;
+use crate::system::{self, Cmd};
+use crate::test::{self, Need};
+
+/// The bench that is no target of the workspace: `benches/compare`, with a lock file of its own.
+const COMPARE: &str = "promql";
+
+/// What it measures ourselves against.
+const COMPARED: &[Need] = &[
+    Need {
+        probe: "prometheus --version",
+        package: "prometheus",
+        why: "measured beside us; its service is not needed",
+    },
+    Need {
+        probe: "victoria-metrics --version",
+        package: "victoria-metrics",
+        why: "measured beside us; its service is not needed",
+    },
+];
 
 /// A bench target of the workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,20 +43,17 @@ impl Bench {
 
 /// Prints the benchmarks there are.
 pub(crate) fn list() -> Result<bool> {
-    let benches = find()?;
-    if benches.is_empty() {
-        println!("there is no benchmark yet: put one in a crate's benches/ folder");
-    }
-    for bench in benches {
+    for bench in find()? {
         println!("{:<24} in {}", bench.name, bench.package);
     }
+    println!("{COMPARE:<24} in benches/compare: PromQL beside Prometheus and VictoriaMetrics");
     Ok(true)
 }
 
 /// Runs every benchmark that answers to `name`.
 pub(crate) fn run(name: &str) -> Result<bool> {
     let chosen: Vec<Bench> = find()?.into_iter().filter(|bench| bench.answers_to(name)).collect();
-    if chosen.is_empty() {
+    if chosen.is_empty() && name != COMPARE {
         return Err(Usage(format!(
             "there is no benchmark `{name}`; `cargo xtask bench` lists them"
         ))
@@ -50,7 +65,31 @@ pub(crate) fn run(name: &str) -> Result<bool> {
         let cmd = Cmd::new(&format!("cargo bench -p {} --bench {}", bench.package, bench.name));
         all_ok &= cmd.run()?;
     }
+    if name == COMPARE {
+        all_ok &= compare()?;
+    }
     Ok(all_ok)
+}
+
+/// Builds the server and the harness optimised, installs the others, and measures all three.
+fn compare() -> Result<bool> {
+    test::install(COMPARED)?;
+    let server = Cmd::new("cargo build --release -p skopos-cli");
+    let harness =
+        Cmd::new("cargo build --release --locked --manifest-path benches/compare/Cargo.toml");
+    let folder = system::target_folder()?;
+    // One target folder for both, or the harness would build the shared crates beside its manifest.
+    if !server.run()? || !harness.env("CARGO_TARGET_DIR", &folder).run()? {
+        return Ok(false);
+    }
+    let folder = folder.join("release");
+    let circumstances_path = folder.join("circumstances.txt");
+    std::fs::write(&circumstances_path, circumstances()).context("write down the machine")?;
+    Cmd::new(&folder.join("skopos-compare").to_string_lossy())
+        .arg(folder.join("skopos"))
+        .arg("docs/benchmarks/promql.md")
+        .arg(circumstances_path)
+        .run()
 }
 
 fn find() -> Result<Vec<Bench>> {

@@ -32,6 +32,7 @@ Examples:
   cargo xtask test                         what CI runs
   cargo xtask tidy --pending 2             what issue 2 has still to prove in docs/coverage.md
   cargo xtask bench store                  the benchmarks of skopos-store
+  cargo xtask bench promql                 queries beside Prometheus and VictoriaMetrics; docs/benchmarks/promql.md
   cargo xtask prove loop                   from an alert to the slow span and back, played and verified
   cargo xtask fuzz otlp_logs --seconds 600
 

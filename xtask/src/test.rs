@@ -35,10 +35,10 @@ const FAST_CRATES: &[&str] = &[
 const WHOLE: &str = "--workspace --features skopos-cli/demo";
 
 /// A program that building or testing needs, and the Debian package that brings it.
-struct Need {
-    probe: &'static str,
-    package: &'static str,
-    why: &'static str,
+pub(crate) struct Need {
+    pub(crate) probe: &'static str,
+    pub(crate) package: &'static str,
+    pub(crate) why: &'static str,
 }
 
 const NEEDS: &[Need] = &[
@@ -131,7 +131,7 @@ pub(crate) fn run(extent: Extent) -> Result<bool> {
     let mut python = None;
     if extent == Extent::Full {
         report.step("what tests need", |report| {
-            install_needs(report)?;
+            install(NEEDS).inspect_err(|error| report.notes.push(error.to_string()))?;
             python = python_environment(report)?;
             Ok(true)
         });
@@ -193,10 +193,10 @@ fn conclude(report: &Report, took: &str) -> bool {
 }
 
 /// Installs the missing Debian packages as root, or through sudo when it asks for no password.
-fn install_needs(report: &mut Report) -> Result<()> {
-    let missing: Vec<&Need> = NEEDS.iter().filter(|need| !probe(need.probe)).collect();
+pub(crate) fn install(needs: &[Need]) -> Result<()> {
+    let missing: Vec<&Need> = needs.iter().filter(|need| !probe(need.probe)).collect();
     if missing.is_empty() {
-        eprintln!("every program that tests need is here");
+        eprintln!("every program that is needed is here");
         return Ok(());
     }
     for need in &missing {
@@ -205,7 +205,6 @@ fn install_needs(report: &mut Report) -> Result<()> {
     let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
     let by_hand = format!("apt-get install {}", packages.join(" "));
     let Some(prefix) = installer() else {
-        report.notes.push(format!("missing programs; as root: {by_hand}"));
         bail!("cannot install {} here; as root: {by_hand}", packages.join(", "));
     };
     let apt =
