@@ -1,4 +1,5 @@
-//! `skopos promqltest`: users' own scripts, with exit codes a CI job can rely on.
+//! PromQL without a server: `skopos promqltest` runs users' own scripts, `skopos query --explain`
+//! shows plans.
 
 use serde_json::Value;
 
@@ -58,4 +59,24 @@ fn scripts_pass_fail_or_are_malformed() {
     assert!(complaint.contains("none.test"), "{complaint}");
     let (help, _) = ask(&["--help"], 0);
     assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
+}
+
+#[test]
+fn plans_are_explained_without_a_server() {
+    let ask = |args: &[&str], code: i32| {
+        let output = run(&[&["query", "--explain"], args].concat());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {stdout}{stderr}");
+        (stdout, stderr)
+    };
+    let query = "rate(m{code=\"500\"}[5m]) / rate(m[5m])";
+    let (text, _) = ask(&[query], 0);
+    assert!(text.contains("fetch 0:") && !text.contains("fetch 1:"), "{text}");
+    assert!(text.contains("├─ shared 0 where {code=\"500\"}"), "{text}");
+    let (text, _) = ask(&[query, "--from", "now-1h", "--step", "1m", "--format", "json"], 0);
+    let plan: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((plan["steps"].as_u64(), plan["root"]["name"].as_str()), (Some(61), Some("/")));
+    let (_, complaint) = ask(&["rat(m[5m])"], 1);
+    assert!(complaint.contains("rate") && complaint.contains('^'), "{complaint}");
 }
