@@ -13,8 +13,11 @@ pub struct StoreConfig {
     /// A WAL segment is closed once it has reached this many bytes. It may be exceeded by one
     /// batch. At most 2 GiB.
     pub segment_bytes: u64,
-    /// Appends are refused while the head holds more than this many bytes.
+    /// Appends are refused while the head holds more than this many bytes: flushing does not keep
+    /// up, or fails.
     pub max_head_bytes: u64,
+    /// When recent data goes to blocks, and what happens to blocks.
+    pub blocks: BlockConfig,
     /// Most batches that wait for the appender. Further appends wait for a place: back-pressure
     /// reaches the sender, nothing is dropped.
     pub queue_len: usize,
@@ -34,10 +37,66 @@ impl StoreConfig {
             sync: SyncPolicy::EachCommit,
             segment_bytes: 64 << 20,
             max_head_bytes: 1 << 30,
+            blocks: BlockConfig::default(),
             queue_len: 256,
             compact_state_bytes: 4 << 20,
             head: crate::head::HeadConfig::default(),
         }
+    }
+}
+
+/// Flush, compaction and retention.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockConfig {
+    /// Whether a thread does all of it by itself. Without, only
+    /// [`Store::flush`](crate::Store::flush) and [`Store::maintain`](crate::Store::maintain) do.
+    pub automatic: bool,
+    /// The head is flushed once it holds this many bytes, at the latest at half of
+    /// [`StoreConfig::max_head_bytes`]. Default 256 MiB.
+    pub flush_bytes: u64,
+    /// The head is flushed once its oldest batch is in it for this long. Default 2 hours.
+    pub flush_age: Duration,
+    /// So many neighbouring blocks of one size class become one. At least 2; default 4.
+    pub compact_count: usize,
+    /// Blocks are not merged beyond this size. Default 256 MiB.
+    pub compact_bytes: u64,
+    /// How long samples stay. Default 90 days.
+    pub metrics: Retention,
+    /// How long log records stay. Default 15 days.
+    pub logs: Retention,
+    /// How long spans stay. Default 15 days.
+    pub spans: Retention,
+}
+
+impl Default for BlockConfig {
+    fn default() -> Self {
+        Self {
+            automatic: true,
+            flush_bytes: 256 << 20,
+            flush_age: Duration::from_secs(2 * 3600),
+            compact_count: 4,
+            compact_bytes: 256 << 20,
+            metrics: Retention::days(90),
+            logs: Retention::days(15),
+            spans: Retention::days(15),
+        }
+    }
+}
+
+/// When blocks of a signal are removed: whichever comes first. A block goes as a whole, once all of
+/// it is too old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Age of the newest sample or event of a block.
+    pub age: Duration,
+    /// Bytes of all blocks of the signal; beyond it the oldest go. `None`: no bound.
+    pub bytes: Option<u64>,
+}
+
+impl Retention {
+    /// By age only.
+    pub const fn days(days: u64) -> Self {
+        Self { age: Duration::from_secs(days * 86_400), bytes: None }
     }
 }
 

@@ -15,15 +15,21 @@
 //!   but never misses what was acknowledged.
 //! - State commits go their own way ([`state`](crate::state)) and meet the head under the same
 //!   lock as the appender.
+//! - A flusher thread moves the head to blocks ([`flush`]); reads see one [`view`](view::View) of
+//!   heads and blocks.
 //! - Nothing that waits or works long runs on the caller's async thread.
 
 mod append;
+mod compact;
+mod flush;
 mod ingest;
 mod open;
 mod read;
 mod stats;
+mod view;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
@@ -35,23 +41,24 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::StoreError;
 use crate::fs::LockGuard;
-use crate::head::Head;
 use crate::recovery::{RecoveryReport, ReplayProgress};
 use crate::state::StateMap;
 use crate::state::writer::Command;
 use crate::wal::poison::Poison;
 use crate::wal::writer::LogCounters;
 use append::Request;
+use flush::FlushCounters;
+pub use flush::{FlushReport, MaintenanceReport};
 use ingest::Ingest;
-pub use stats::{LogStats, StoreHealth, StoreStats};
+pub use stats::{BlockStats, LogStats, StoreHealth, StoreStats};
 
 /// One open data folder.
 ///
 /// Cheap to share behind an `Arc`. Dropping it waits for what is queued to be written; better is
 /// [`close`](Store::close).
 pub struct Store {
-    head: Arc<Head>,
     ingest: Arc<Ingest>,
+    flush_counters: Arc<FlushCounters>,
     max_head_bytes: u64,
     state: Arc<RwLock<StateMap>>,
     wal: LogHandle,
@@ -77,6 +84,7 @@ struct LogHandle {
 struct Running {
     appends: mpsc::Sender<Request>,
     commits: mpsc::Sender<Command>,
+    flushes: SyncSender<flush::Command>,
 }
 
 impl Store {
@@ -98,7 +106,8 @@ impl Store {
             state_writable: open && self.state_log.poison.cause().is_none(),
             wal_failure: self.wal.poison.cause().map(str::to_owned),
             state_failure: self.state_log.poison.cause().map(str::to_owned),
-            head_full: self.head.size_bytes() > self.max_head_bytes,
+            flush_failure: lock(&self.flush_counters.failure).clone(),
+            head_full: self.ingest.views().current().head_bytes() > self.max_head_bytes,
             replay_finished: self.progress.is_finished(),
             replay_fraction: self.progress.fraction(),
         }
@@ -113,6 +122,35 @@ impl Store {
         self.join();
         self.wal.poison.check().and_then(|()| self.state_log.poison.check())?;
         Ok(())
+    }
+
+    /// Moves everything appended before the call from the head to blocks. Done by itself by size
+    /// and age ([`BlockConfig`](crate::BlockConfig)); for tests, snapshots and tools.
+    pub async fn flush(&self) -> Result<FlushReport, StorageError> {
+        self.flush_command(flush::Command::Flush).await
+    }
+
+    /// Removes blocks that retention does not keep, and merges small ones. Done by itself.
+    pub async fn maintain(&self) -> Result<MaintenanceReport, StorageError> {
+        self.flush_command(flush::Command::Maintain).await
+    }
+
+    async fn flush_command<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> flush::Command,
+    ) -> Result<T, StorageError> {
+        let sender = self.running(|running| running.map(|running| running.flushes.clone()));
+        let sender = sender.ok_or(StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        sender.try_send(command(reply)).map_err(|error| match error {
+            TrySendError::Full(_) => {
+                let message = "flusher has enough to do: retry later";
+                StorageError::new(ErrorKind::Unavailable, message)
+            }
+            TrySendError::Disconnected(_) => StoreError::Closed.into(),
+        })?;
+        drop(sender);
+        Ok(answer.await.map_err(|_| StoreError::Closed)??)
     }
 
     fn take_running(&self) -> Option<Running> {
@@ -164,7 +202,7 @@ impl Append for Store {
         let sender = sender.ok_or(StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let gone = |_| self.wal.poison.error("its thread has ended");
-        sender.send(Request { batch, reply }).await.map_err(|_| gone(()))?;
+        sender.send(Request::Append(batch, reply)).await.map_err(|_| gone(()))?;
         Ok(answer.await.map_err(|_| gone(()))??)
     }
 }
@@ -186,6 +224,10 @@ impl StateLog for Store {
     async fn compact(&self) -> Result<(), StorageError> {
         self.commit_command(Command::Compact).await
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn broken<T>(_: PoisonError<T>) -> StorageError {

@@ -77,6 +77,20 @@ pub enum StoreError {
         /// What it may hold.
         max_bytes: u64,
     },
+    /// Somebody else has changed the catalog at the same time.
+    #[error("catalog was changed by somebody else: {reason}")]
+    Conflict {
+        /// Which versions disagree.
+        reason: String,
+    },
+    /// Blocks could not be read or put together.
+    #[error("{action}: {source}")]
+    Block {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// What went wrong.
+        source: StorageError,
+    },
     /// The store is closing or closed.
     #[error("store is closed")]
     Closed,
@@ -93,6 +107,11 @@ impl StoreError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// Wraps a failure of blocks with what was tried.
+    pub(crate) fn block(action: &'static str) -> impl FnOnce(StorageError) -> Self {
+        move |source| Self::Block { action, source }
+    }
+
     /// Damage at a place.
     pub(crate) fn corrupt(path: &Path, offset: u64, reason: impl Into<String>) -> Self {
         Self::Corrupt { path: path.to_path_buf(), offset, reason: reason.into() }
@@ -101,7 +120,8 @@ impl StoreError {
     /// The class a caller of the storage traits sees.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Io { .. } => ErrorKind::Internal,
+            Self::Io { .. } | Self::Conflict { .. } => ErrorKind::Internal,
+            Self::Block { source, .. } => source.kind,
             Self::Locked { .. } | Self::HeadFull { .. } | Self::Closed => ErrorKind::Unavailable,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::UnsupportedVersion { .. } => ErrorKind::UnsupportedVersion,

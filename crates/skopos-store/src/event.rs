@@ -14,6 +14,7 @@ mod exact;
 pub(crate) mod filter;
 mod json;
 mod read;
+pub(crate) mod scan;
 mod schema;
 
 pub use build::{LogBuilder, SpanBuilder, log_batches, span_batches};

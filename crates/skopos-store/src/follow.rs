@@ -133,7 +133,9 @@ impl FollowSource for FilteredFollower {
             }
             let rows = arrow_array::UInt32Array::from(rows);
             let batch = arrow_select::take::take_record_batch(&batch, &rows).ok()?;
-            return Some(Followed::Batch(crate::head::project(batch, projection.as_deref()).ok()?));
+            return Some(Followed::Batch(
+                crate::event::scan::project(batch, projection.as_deref()).ok()?,
+            ));
         }
     }
 }

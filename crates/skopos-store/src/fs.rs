@@ -33,6 +33,9 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Opens a file for reading from the start.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Read + Send>>;
 
+    /// Opens a file for reading anywhere in it.
+    fn open_at(&self, path: &Path) -> io::Result<Box<dyn FsRead>>;
+
     /// The files (not folders) in a folder, in any order.
     fn list(&self, dir: &Path) -> io::Result<Vec<FsEntry>>;
 
@@ -57,6 +60,12 @@ pub trait FsFile: Send {
 
     /// Makes everything written durable (data and length).
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// A file open for reading anywhere; it stays readable when its name is removed.
+pub trait FsRead: Send + Sync {
+    /// Fills `to` with the bytes from `offset` on; an error when the file ends before.
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()>;
 }
 
 /// A file in a folder.
@@ -159,6 +168,10 @@ impl Fs for StdFs {
         Ok(Box::new(File::open(path)?))
     }
 
+    fn open_at(&self, path: &Path) -> io::Result<Box<dyn FsRead>> {
+        Ok(Box::new(StdFile(File::open(path)?)))
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<FsEntry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(dir)? {
@@ -214,6 +227,12 @@ impl FsFile for StdFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+impl FsRead for StdFile {
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.0, to, offset)
     }
 }
 

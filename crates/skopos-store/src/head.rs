@@ -1,8 +1,8 @@
 //! The head: recent data in memory, readable the moment it is applied.
 //!
 //! What it is not: durable. The WAL stands before it, and replay fills it again through the same
-//! [`Head::apply`]. It never removes anything by itself; [`Head::size_bytes`] tells its owner when
-//! to stop taking data in.
+//! [`Head::apply`]. It never removes anything by itself: its owner lets a [successor](Head::successor)
+//! take its place and writes the old one to blocks as a whole. [`Head::size_bytes`] tells when.
 //!
 //! Constraints:
 //! - [`Head::prepare`] decides, [`Head::apply`] obeys: whatever stands in a prepared batch is
@@ -12,35 +12,41 @@
 //! - Everything here is synchronous and waits only on short locks; long scans belong on a blocking
 //!   pool.
 
-mod chunk;
+pub(crate) mod chunk;
 mod delta;
-mod events;
+pub(crate) mod events;
 mod metrics;
 mod order;
-mod postings;
+pub(crate) mod postings;
 mod prepare;
 mod prepared;
-mod scan;
-mod series;
+pub(crate) mod series;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use skopos_model::event::{EventScan, EventSignal};
 use skopos_model::storage::{
-    MetricMetadata, QueryBudget, SeriesExemplars, SeriesSelect, SeriesSet, StorageError,
+    MetricMetadata, QueryBudget, SampleBuffer, SeriesExemplars, SeriesSelect, SeriesSet,
+    StorageError,
 };
-use skopos_model::{Clock, SignalBatch, TimeRange, TraceId};
-
-pub use prepared::{Prepared, PreparedBatch};
-pub(crate) use scan::project;
+use skopos_model::{
+    Clock, Exemplar, Labels, MetricBatch, SeriesSamples, SignalBatch, TimeRange, TraceId,
+};
 
 use crate::event;
+use crate::event::scan::{self, Source};
+use crate::follow::{FilteredFollower, Ring, Subscription};
 use crate::scan::Follower;
 use events::EventTable;
 use metrics::MetricHead;
+pub use prepared::{Prepared, PreparedBatch};
+
+/// How long after its last sample a series is still carried over. Afterwards it is as if it were
+/// new: a late sample is judged by our clock alone, sums of deltas begin anew.
+const CARRIED_FOR: Duration = Duration::from_secs(6 * 3600);
 
 /// Limits of the head.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,19 +113,119 @@ pub struct Head {
     spans: EventTable,
     /// Next event sequence number to hand out.
     sequence: AtomicU64,
+    /// Monotonic nanoseconds of the first batch applied, plus one; 0 before.
+    since: AtomicU64,
+    /// Time of the earliest sample that came with a state commit, milliseconds.
+    commits_from_ms: AtomicI64,
 }
 
 impl Head {
     /// An empty head.
     pub fn new(config: HeadConfig, clock: Arc<dyn Clock>) -> Self {
+        let ring = || Arc::new(Ring::new(config.follow_ring_bytes));
+        let (logs, spans) = (ring(), ring());
+        Self::with_rings(config, clock, logs, spans)
+    }
+
+    fn with_rings(
+        config: HeadConfig,
+        clock: Arc<dyn Clock>,
+        logs: Arc<Ring>,
+        spans: Arc<Ring>,
+    ) -> Self {
         Self {
             metrics: MetricHead::new(&config),
-            logs: EventTable::new(EventSignal::Logs, &config),
-            spans: EventTable::new(EventSignal::Spans, &config),
+            logs: EventTable::new(EventSignal::Logs, &config, logs),
+            spans: EventTable::new(EventSignal::Spans, &config, spans),
             sequence: AtomicU64::new(0),
+            since: AtomicU64::new(0),
+            commits_from_ms: AtomicI64::new(i64::MAX),
             config,
             clock,
         }
+    }
+
+    /// An empty head that goes on where this one stops: event numbers, followers. What `prepare`
+    /// needs to know of series goes over with [`carry_over`](Self::carry_over).
+    pub(crate) fn successor(&self) -> Self {
+        let (logs, spans) = (Arc::clone(self.logs.ring()), Arc::clone(self.spans.ring()));
+        let new = Self::with_rings(self.config.clone(), Arc::clone(&self.clock), logs, spans);
+        new.sequence.store(self.next_sequence(), Ordering::Relaxed);
+        new
+    }
+
+    /// The newest sample of every series that had one lately (and the newest value, when that is a
+    /// stale marker), and the metadata: stored once more, so that the successor judges late
+    /// samples and adds deltas up as this head would.
+    pub(crate) fn carry_over(&self) -> MetricBatch {
+        let lately = CARRIED_FOR.max(self.config.out_of_order_window * 2);
+        let oldest_ms = self.clock.now().saturating_sub(lately).as_millis();
+        self.metrics.carry_over(oldest_ms)
+    }
+
+    /// Takes what a predecessor has carried over. It does not count as something to flush.
+    pub(crate) fn adopt(&self, carried: MetricBatch) {
+        self.metrics.adopt(carried);
+    }
+
+    /// Whether anything but what was carried over is in here, and since when (monotonic clock).
+    pub(crate) fn since(&self) -> Option<Duration> {
+        self.since.load(Ordering::Relaxed).checked_sub(1).map(Duration::from_nanos)
+    }
+
+    /// Notes that samples of a state commit, which have no frame in the WAL, are applied.
+    pub(crate) fn note_commit_samples(&self, series: &[SeriesSamples]) {
+        let times = series.iter().flat_map(|s| &s.samples).map(|s| s.timestamp_ms);
+        if let Some(first) = times.min() {
+            self.commits_from_ms.fetch_min(first, Ordering::Relaxed);
+        }
+    }
+
+    /// Time of the earliest sample of a state commit in here, `i64::MAX` when there is none.
+    pub(crate) fn commits_from_ms(&self) -> i64 {
+        self.commits_from_ms.load(Ordering::Relaxed)
+    }
+
+    /// The next event sequence number.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    /// Event sequence numbers below this have been given to events in blocks.
+    pub(crate) fn raise_sequence(&self, next: u64) {
+        self.sequence.fetch_max(next, Ordering::Relaxed);
+    }
+
+    /// Hands out every series for a block, in the order of blocks, without what was carried over.
+    pub(crate) fn each_series_for_block(
+        &self,
+        each: impl FnMut(&Labels, &SampleBuffer, &[Exemplar]) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        self.metrics.each_for_block(each)
+    }
+
+    /// The batches of events of a signal.
+    pub(crate) fn batches(&self, signal: EventSignal) -> Vec<RecordBatch> {
+        self.table(signal).snapshot().iter().map(|segment| segment.batch.clone()).collect()
+    }
+
+    /// Events of a signal as they are now.
+    pub(crate) fn sources(&self, signal: EventSignal) -> impl Iterator<Item = Source> + use<> {
+        self.table(signal).snapshot().into_iter().map(Source::Memory)
+    }
+
+    /// The batches that may hold spans of a trace.
+    pub(crate) fn trace_sources(&self, id: TraceId) -> impl Iterator<Item = Source> + use<> {
+        self.spans.snapshot_of_trace(id).into_iter().map(Source::Memory)
+    }
+
+    /// Events of a signal as they are now, and everything that comes after them.
+    pub(crate) fn sources_and_subscription(
+        &self,
+        signal: EventSignal,
+    ) -> (Vec<Source>, Subscription) {
+        let (segments, subscription) = self.table(signal).snapshot_and_subscribe();
+        (segments.into_iter().map(Source::Memory).collect(), subscription)
     }
 
     /// Checks a batch and makes it ready to be stored: refuses what may not be stored, numbers
@@ -137,6 +243,10 @@ impl Head {
     /// changes nothing, the same events twice stores them once; event numbers and delta sums go on
     /// from what was applied.
     pub fn apply(&self, batch: PreparedBatch) {
+        if self.since.load(Ordering::Relaxed) == 0 {
+            let now = u64::try_from(self.clock.monotonic().as_nanos()).unwrap_or(u64::MAX - 1);
+            self.since.store(now.saturating_add(1), Ordering::Relaxed);
+        }
         match batch {
             PreparedBatch::Metrics(batch) => self.metrics.apply(batch),
             PreparedBatch::Logs { first_sequence, batch } => {
@@ -217,7 +327,7 @@ impl Head {
         scan: &EventScan,
         budget: &QueryBudget,
     ) -> Result<Vec<RecordBatch>, StorageError> {
-        scan::scan(self.table(scan.signal).snapshot(), scan, budget)
+        scan::scan(self.sources(scan.signal).collect(), scan, budget)
     }
 
     /// See [`ScanEvents::trace`](crate::scan::ScanEvents::trace).
@@ -226,10 +336,7 @@ impl Head {
         id: TraceId,
         budget: &QueryBudget,
     ) -> Result<Vec<RecordBatch>, StorageError> {
-        match self.spans.snapshot_of_trace(id) {
-            Some((segments, times)) => scan::trace(segments, id, times, budget),
-            None => Ok(Vec::new()),
-        }
+        scan::trace(self.trace_sources(id).collect(), id, budget)
     }
 
     /// See [`ScanEvents::follow`](crate::scan::ScanEvents::follow).
@@ -239,19 +346,20 @@ impl Head {
         budget: &QueryBudget,
     ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
         scan::check_projection(scan)?;
-        let (segments, subscription) = self.table(scan.signal).snapshot_and_subscribe();
-        let batches = scan::scan(segments, scan, budget)?;
-        Ok((batches, Follower::new(crate::follow::FilteredFollower::new(scan, subscription))))
+        let (sources, subscription) = self.sources_and_subscription(scan.signal);
+        let batches = scan::scan(sources, scan, budget)?;
+        Ok((batches, Follower::new(FilteredFollower::new(scan, subscription))))
     }
 
     /// See [`ScanEvents::services`](crate::scan::ScanEvents::services).
     pub fn services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
-        scan::services([self.logs.snapshot(), self.spans.snapshot()], range)
+        let signals = [EventSignal::Logs, EventSignal::Spans];
+        scan::services(signals.into_iter().flat_map(|signal| self.sources(signal)), range)
     }
 
     /// See [`ScanEvents::span_services`](crate::scan::ScanEvents::span_services).
     pub fn span_services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
-        scan::services([self.spans.snapshot()], range)
+        scan::services(self.sources(EventSignal::Spans), range)
     }
 
     /// See [`ScanEvents::operations`](crate::scan::ScanEvents::operations).
@@ -260,7 +368,7 @@ impl Head {
         service: &str,
         range: TimeRange,
     ) -> Result<Vec<(String, String)>, StorageError> {
-        scan::operations(self.spans.snapshot(), service, range)
+        scan::operations(self.sources(EventSignal::Spans), service, range)
     }
 
     fn table(&self, signal: EventSignal) -> &EventTable {

@@ -1,14 +1,14 @@
 //! The storage engine of Skopos: metrics, log records and spans of one data folder, durable
 //! before they are acknowledged and readable at once.
 //!
-//! It is made of a write-ahead log (`wal`), recent data in memory ([`head`]), a log of its own for
-//! alert states and the like (`state`), and the [`Store`] that puts them behind the contracts of
+//! It is made of a write-ahead log (`wal`), recent data in memory ([`head`]), everything older in
+//! Parquet files (`block`) listed by a `catalog`, a log of its own for alert states and the like
+//! (`state`), and the [`Store`] that puts them behind the contracts of
 //! [`skopos_model::storage`] and [`scan`]. What each byte on disk means stands in `docs/formats/`.
 //!
 //! What it is not: it knows no query language, no protocol and no tenants; it does not decide what
-//! a sender may send, except that a sample may be too old or too far in the future. It has no
-//! blocks yet: all data is in memory too, and appends are refused beyond
-//! [`StoreConfig::max_head_bytes`].
+//! a sender may send, except that a sample may be too old or too far in the future. Appends are
+//! refused only when flushing cannot keep up ([`StoreConfig::max_head_bytes`]).
 //!
 //! What it promises:
 //! - An acknowledged batch or commit is there after a crash, once, under [`SyncPolicy::EachCommit`].
@@ -53,6 +53,10 @@
 //! ```
 
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+mod block;
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+mod catalog;
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 pub mod codec;
 mod config;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
@@ -62,6 +66,8 @@ pub mod event;
 mod follow;
 pub mod fs;
 pub mod head;
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+mod merge;
 mod recovery;
 pub mod scan;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
@@ -69,8 +75,12 @@ mod state;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod wal;
 
-pub use config::{StoreConfig, SyncPolicy};
-pub use engine::{LogStats, Store, StoreHealth, StoreStats};
+pub use block::fuzz_chunk;
+pub use catalog::fuzz_catalog;
+pub use config::{BlockConfig, Retention, StoreConfig, SyncPolicy};
+pub use engine::{
+    BlockStats, FlushReport, LogStats, MaintenanceReport, Store, StoreHealth, StoreStats,
+};
 pub use error::StoreError;
 pub use recovery::{RecoveryReport, ReplayProgress, TornTail};
 pub use state::record::fuzz_state;

@@ -48,4 +48,7 @@ pub(crate) trait SampleSink: Send {
 
     /// Makes prepared samples readable.
     fn apply(&self, samples: Vec<SeriesSamples>);
+
+    /// Samples applied before this time are in blocks: the log need not keep them.
+    fn needed_from_ms(&self) -> i64;
 }

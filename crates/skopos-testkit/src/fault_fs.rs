@@ -16,7 +16,7 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use skopos_store::fs::{Fs, FsEntry, FsFile, LockAttempt, LockGuard};
+use skopos_store::fs::{Fs, FsEntry, FsFile, FsRead, LockAttempt, LockGuard};
 
 /// What to break. Operations are numbered from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -349,6 +349,15 @@ impl Fs for FaultFs {
         Ok(Box::new(Cursor::new(inode.bytes)))
     }
 
+    fn open_at(&self, path: &Path) -> io::Result<Box<dyn FsRead>> {
+        let disk = self.disk();
+        if disk.crashed {
+            return Err(gone());
+        }
+        let inode = disk.inodes.get(disk.file(path)?).cloned().unwrap_or_default();
+        Ok(Box::new(OpenFile(inode.bytes)))
+    }
+
     fn list(&self, dir: &Path) -> io::Result<Vec<FsEntry>> {
         let disk = self.disk();
         if disk.crashed {
@@ -406,6 +415,18 @@ impl Fs for FaultFs {
         disk.locks.push(path.into());
         let held = HeldLock { fs: self.clone(), path: path.into(), epoch: disk.epoch };
         Ok(LockAttempt::Acquired(LockGuard::new(held)))
+    }
+}
+
+/// What a file held when it was opened: files are written once.
+struct OpenFile(Vec<u8>);
+
+impl FsRead for OpenFile {
+    fn read_at(&self, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let from = self.0.get(start..start.saturating_add(to.len()));
+        to.copy_from_slice(from.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
     }
 }
 

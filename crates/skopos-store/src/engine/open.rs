@@ -7,8 +7,12 @@ use std::sync::{Arc, Mutex, RwLock};
 use skopos_model::{Clock, MetricBatch};
 use tokio::sync::{mpsc, watch};
 
+use super::flush::{self, FlushCounters, FlushSetup};
 use super::ingest::{CommitSamples, Ingest};
+use super::view::Views;
 use super::{LogHandle, Running, Store, append};
+use crate::block::BlockFiles;
+use crate::catalog::Catalog;
 use crate::codec::{self, DecodeError};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
@@ -45,22 +49,34 @@ impl Store {
         let state_dir = root.join("default").join("state");
         fs::create_dirs(&*fs, root).map_err(StoreError::io("create", root))?;
         let lock = lock(&*fs, root)?;
-        for dir in [&wal_dir, &state_dir] {
+        let block_dir = root.join("default").join("blocks");
+        let catalog_dir = root.join("default").join("catalog");
+        for dir in [&wal_dir, &state_dir, &block_dir, &catalog_dir] {
             fs::create_dirs(&*fs, dir).map_err(StoreError::io("create", dir))?;
+        }
+        let files = Arc::new(BlockFiles::new(Arc::clone(&fs), block_dir));
+        let catalog = Arc::new(Catalog::open(Arc::clone(&fs), catalog_dir, files)?);
+        let version = catalog.snapshot();
+        // What is in blocks must not come back from the WAL.
+        replay::remove_before(&*fs, &wal_dir, &WAL, version.wal_from)?;
+        for dir in [&wal_dir, &state_dir] {
             for entry in fs.list(dir).map_err(StoreError::io("list", dir))? {
                 progress.add_total(entry.len);
             }
         }
 
         let head = Arc::new(Head::new(config.head.clone(), Arc::clone(&clock)));
-        let wal_replayed = replay_wal(&*fs, &wal_dir, &head, &progress)?;
+        let wal_replayed = replay_wal(&*fs, &wal_dir, &head, version.wal_from, &progress)?;
+        head.raise_sequence(version.next_sequence);
         let recovered = state::recover::recover(&*fs, &state_dir, &progress, |series| {
             if !series.is_empty() {
+                head.note_commit_samples(&series);
                 head.apply(PreparedBatch::Metrics(MetricBatch { series, metadata: Vec::new() }));
             }
         })?;
 
-        let ingest = Arc::new(Ingest::new(Arc::clone(&head), config.max_head_bytes));
+        let views = Views::new(head, version);
+        let ingest = Arc::new(Ingest::new(views, config.max_head_bytes, config.blocks.flush_bytes));
         let wal = LogHandle::new("write-ahead log");
         let state_log = LogHandle::new("state log");
         let (ended, alive) = watch::channel(());
@@ -78,9 +94,31 @@ impl Store {
         let (frames, wal_thread) = writer::spawn(setup, wal_replayed.next_number, alive.clone())?;
 
         let (appends, requests) = mpsc::channel(config.queue_len.max(1));
-        let append_thread =
-            append::spawn(Arc::clone(&ingest), wal.poison.clone(), requests, frames, alive.clone())
-                .map_err(StoreError::io("start the appender of", root))?;
+        let (flushes, flush_queue) = flush::channel();
+        let append_thread = append::spawn(
+            Arc::clone(&ingest),
+            wal.poison.clone(),
+            requests,
+            frames,
+            flushes.clone(),
+            alive.clone(),
+        )
+        .map_err(StoreError::io("start the appender of", root))?;
+
+        let counters = Arc::new(FlushCounters::default());
+        let setup = FlushSetup {
+            config: config.blocks.clone(),
+            fs: Arc::clone(&fs),
+            clock: Arc::clone(&clock),
+            wal_dir,
+            wal_counters: Arc::clone(&wal.counters),
+            ingest: Arc::clone(&ingest),
+            catalog: Arc::clone(&catalog),
+            counters: Arc::clone(&counters),
+            appends: appends.downgrade(),
+        };
+        let flush_thread = flush::spawn(setup, flush_queue, alive.clone())
+            .map_err(StoreError::io("start the flusher of", root))?;
 
         let mut report = RecoveryReport {
             wal_batches: wal_replayed.frames,
@@ -104,17 +142,17 @@ impl Store {
 
         report.took = clock.monotonic().saturating_sub(started);
         progress.finish();
-        let threads = vec![append_thread, wal_thread, state_thread];
+        let threads = vec![append_thread, wal_thread, state_thread, flush_thread];
         Ok(Self {
-            head,
             ingest,
+            flush_counters: counters,
             max_head_bytes: config.max_head_bytes,
             state: map,
             wal,
             state_log,
             progress,
             report,
-            running: RwLock::new(Some(Running { appends, commits })),
+            running: RwLock::new(Some(Running { appends, commits, flushes })),
             ended,
             threads: Mutex::new(Some((threads, lock))),
         })
@@ -139,10 +177,16 @@ fn replay_wal(
     fs: &dyn Fs,
     dir: &Path,
     head: &Head,
+    from: u64,
     progress: &ReplayProgress,
 ) -> Result<replay::Replayed, StoreError> {
     replay::remove_temporaries(fs, dir)?;
     let files = replay::list_files(fs, dir, &WAL)?;
+    // The segment was durable before the catalog named it.
+    if from > 0 && files.first().is_none_or(|file| file.number != from) {
+        let missing = dir.join(WAL.file_name(from));
+        return Err(StoreError::corrupt(&missing, 0, "segment that follows the blocks is missing"));
+    }
     replay::replay(fs, dir, &WAL, &files, |file, frame| {
         progress.add_done(frame.body.len() as u64);
         let batch = decode(frame)

@@ -1,6 +1,6 @@
-//! Reading: everything comes from the head until there are blocks.
+//! Reading: from the heads and the blocks of one view.
 //!
-//! The head's answers are synchronous and may take a while; on a runtime they run on its blocking
+//! Answers are synchronous and may take a while; on a runtime they run on its blocking
 //! pool, so that no query holds up the tasks beside it.
 
 use std::sync::Arc;
@@ -15,21 +15,31 @@ use skopos_model::storage::{
 use skopos_model::{TimeRange, TraceId};
 
 use super::Store;
-use crate::head::Head;
+use super::view::View;
 use crate::scan::{Follower, ScanEvents};
 
 impl Store {
     /// Runs a read where it may take its time.
     async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Head) -> Result<T, StorageError> + Send + 'static,
+        read: impl FnOnce(&View) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
-        let head = Arc::clone(&self.head);
+        self.on_pool({
+            let view = self.ingest.views().current();
+            move || read(&view)
+        })
+        .await
+    }
+
+    async fn on_pool<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => runtime.spawn_blocking(move || read(&head)).await.map_err(|error| {
+            Ok(runtime) => runtime.spawn_blocking(read).await.map_err(|error| {
                 StorageError::with_source(ErrorKind::Internal, "read was aborted", error)
             })?,
-            Err(_) => read(&head),
+            Err(_) => read(),
         }
     }
 }
@@ -56,11 +66,11 @@ impl Store {
     async fn budgeted<T: Send + 'static>(
         &self,
         budget: &QueryBudget,
-        read: impl FnOnce(&Head, &QueryBudget) -> Result<T, StorageError> + Send + 'static,
+        read: impl FnOnce(&View, &QueryBudget) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, StorageError> {
         let guard = CancelOnDrop(Some(budget.clone()));
         let budget = budget.clone();
-        let answer = self.read(move |head| read(head, &budget)).await;
+        let answer = self.read(move |view| read(view, &budget)).await;
         guard.disarm();
         answer
     }
@@ -74,7 +84,7 @@ impl SelectSeries for Store {
         budget: &QueryBudget,
     ) -> Result<SeriesSet, StorageError> {
         let select = select.clone();
-        self.budgeted(budget, move |head, budget| head.select(&select, budget)).await
+        self.budgeted(budget, move |view, budget| view.select(&select, budget)).await
     }
 
     async fn label_names(
@@ -83,7 +93,7 @@ impl SelectSeries for Store {
         budget: &QueryBudget,
     ) -> Result<Vec<String>, StorageError> {
         let selects = selects.to_vec();
-        self.budgeted(budget, move |head, budget| head.label_names(&selects, budget)).await
+        self.budgeted(budget, move |view, budget| view.label_names(&selects, budget)).await
     }
 
     async fn label_values(
@@ -93,12 +103,12 @@ impl SelectSeries for Store {
         budget: &QueryBudget,
     ) -> Result<Vec<String>, StorageError> {
         let (name, selects) = (name.to_owned(), selects.to_vec());
-        self.budgeted(budget, move |head, budget| head.label_values(&name, &selects, budget)).await
+        self.budgeted(budget, move |view, budget| view.label_values(&name, &selects, budget)).await
     }
 
     async fn metadata(&self, metric: Option<&str>) -> Result<MetricMetadata, StorageError> {
         let metric = metric.map(str::to_owned);
-        self.read(move |head| Ok(head.metadata(metric.as_deref()))).await
+        self.read(move |view| view.metadata(metric.as_deref())).await
     }
 
     async fn exemplars(
@@ -107,7 +117,7 @@ impl SelectSeries for Store {
         budget: &QueryBudget,
     ) -> Result<Vec<SeriesExemplars>, StorageError> {
         let select = select.clone();
-        self.budgeted(budget, move |head, budget| head.exemplars(&select, budget)).await
+        self.budgeted(budget, move |view, budget| view.exemplars(&select, budget)).await
     }
 }
 
@@ -119,7 +129,7 @@ impl ScanEvents for Store {
         budget: &QueryBudget,
     ) -> Result<Vec<RecordBatch>, StorageError> {
         let scan = scan.clone();
-        self.budgeted(budget, move |head, budget| head.scan(&scan, budget)).await
+        self.budgeted(budget, move |view, budget| view.scan(&scan, budget)).await
     }
 
     async fn trace(
@@ -127,7 +137,7 @@ impl ScanEvents for Store {
         id: TraceId,
         budget: &QueryBudget,
     ) -> Result<Vec<RecordBatch>, StorageError> {
-        self.budgeted(budget, move |head, budget| head.trace(id, budget)).await
+        self.budgeted(budget, move |view, budget| view.trace(id, budget)).await
     }
 
     async fn follow(
@@ -136,15 +146,19 @@ impl ScanEvents for Store {
         budget: &QueryBudget,
     ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
         let scan = scan.clone();
-        self.budgeted(budget, move |head, budget| head.follow(&scan, budget)).await
+        let guard = CancelOnDrop(Some(budget.clone()));
+        let (budget, ingest) = (budget.clone(), Arc::clone(&self.ingest));
+        let answer = self.on_pool(move || ingest.views().follow(&scan, &budget)).await;
+        guard.disarm();
+        answer
     }
 
     async fn services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
-        self.read(move |head| head.services(range)).await
+        self.read(move |view| view.services(range)).await
     }
 
     async fn span_services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
-        self.read(move |head| head.span_services(range)).await
+        self.read(move |view| view.span_services(range)).await
     }
 
     async fn operations(
@@ -153,6 +167,6 @@ impl ScanEvents for Store {
         range: TimeRange,
     ) -> Result<Vec<(String, String)>, StorageError> {
         let service = service.to_owned();
-        self.read(move |head| head.operations(&service, range)).await
+        self.read(move |view| view.operations(&service, range)).await
     }
 }

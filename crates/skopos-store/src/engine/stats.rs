@@ -1,17 +1,22 @@
 //! What the store tells about itself.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::view::View;
 use super::{LogHandle, Store};
+use crate::block::BlockKind;
 use crate::head::HeadStats;
 use crate::wal::latency::LatencySnapshot;
 
 /// Counts at one moment. Counters begin at zero with each start.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StoreStats {
-    /// What the head holds.
+    /// What the head holds, the one that is being flushed included; series are those of the
+    /// active one.
     pub head: HeadStats,
+    /// Blocks, flushes, compactions.
+    pub blocks: BlockStats,
     /// Bytes the head holds, about.
     pub head_bytes: u64,
     /// Bytes beyond which appends are refused.
@@ -32,6 +37,29 @@ pub struct StoreStats {
     pub rejected: Vec<(String, u64)>,
     /// Batches refused because the head was full.
     pub refused_head_full: u64,
+}
+
+/// Counts of blocks and of the work on them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BlockStats {
+    /// Blocks of metrics, logs, spans.
+    pub blocks: [u64; 3],
+    /// Their bytes on disk.
+    pub bytes: [u64; 3],
+    /// Samples, log records, spans in them.
+    pub rows: [u64; 3],
+    /// Flushes that wrote something, since the start.
+    pub flushes: u64,
+    /// Flushes that failed.
+    pub flush_failures: u64,
+    /// Samples and events flushed.
+    pub flushed_rows: u64,
+    /// Bytes flushed.
+    pub flushed_bytes: u64,
+    /// Blocks that compaction merged into others.
+    pub merged: u64,
+    /// Blocks that retention removed.
+    pub expired: u64,
 }
 
 /// Counts of one log.
@@ -60,6 +88,8 @@ pub struct StoreHealth {
     pub wal_failure: Option<String>,
     /// The failure that stopped the state log.
     pub state_failure: Option<String>,
+    /// Why the last flush failed, when it did.
+    pub flush_failure: Option<String>,
     /// Whether appends are refused because the head has reached its bound.
     pub head_full: bool,
     /// Whether replay is done; always true for a store that is open.
@@ -72,9 +102,22 @@ pub(super) fn collect(store: &Store) -> StoreStats {
     let counters = &store.ingest.counters;
     let [samples, logs, spans] = &counters.accepted;
     let rejected = counters.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+    let view = store.ingest.views().current();
+    let mut head = view.active.stats();
+    if let Some(frozen) = &view.frozen {
+        let more = frozen.head.stats();
+        head.samples += more.samples;
+        head.chunks += more.chunks;
+        head.chunk_bytes += more.chunk_bytes;
+        head.logs += more.logs;
+        head.spans += more.spans;
+        head.metric_bytes += more.metric_bytes;
+        head.event_bytes += more.event_bytes;
+    }
     StoreStats {
-        head: store.head.stats(),
-        head_bytes: store.head.size_bytes(),
+        head,
+        blocks: block_stats(store, &view),
+        head_bytes: view.head_bytes(),
         max_head_bytes: store.max_head_bytes,
         wal: log_stats(&store.wal),
         state_log: log_stats(&store.state_log),
@@ -85,6 +128,34 @@ pub(super) fn collect(store: &Store) -> StoreStats {
         rejected: rejected.iter().map(|(reason, n)| (reason.to_string(), *n)).collect(),
         refused_head_full: counters.head_full.load(Ordering::Relaxed),
     }
+}
+
+fn block_stats(store: &Store, view: &View) -> BlockStats {
+    let counters = &store.flush_counters;
+    let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let mut stats = BlockStats {
+        flushes: get(&counters.flushes),
+        flush_failures: get(&counters.flush_failures),
+        flushed_rows: get(&counters.flushed_rows),
+        flushed_bytes: get(&counters.flushed_bytes),
+        merged: get(&counters.merged),
+        expired: get(&counters.expired),
+        ..BlockStats::default()
+    };
+    for block in &view.blocks.blocks {
+        let meta = &block.meta;
+        let Some(at) = BlockKind::ALL.iter().position(|kind| *kind == meta.kind) else { continue };
+        for (list, n) in [
+            (&mut stats.blocks, 1),
+            (&mut stats.bytes, meta.size_bytes()),
+            (&mut stats.rows, meta.rows),
+        ] {
+            if let Some(count) = list.get_mut(at) {
+                *count += n;
+            }
+        }
+    }
+    stats
 }
 
 fn log_stats(log: &LogHandle) -> LogStats {

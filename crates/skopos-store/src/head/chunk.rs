@@ -10,8 +10,8 @@
 //! histograms (when any)   see `histograms`
 //! ```
 
-mod bytes;
-mod histograms;
+pub(crate) mod bytes;
+pub(crate) mod histograms;
 mod pack;
 mod values;
 

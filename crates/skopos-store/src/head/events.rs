@@ -29,7 +29,8 @@ pub(crate) struct EventTable {
     state: RwLock<State>,
     /// Held while batches are merged: one merge at a time.
     merging: Mutex<()>,
-    ring: Ring,
+    /// Shared with the head before and the head after.
+    ring: Arc<Ring>,
     segment_rows: usize,
     len: AtomicU64,
     bytes: AtomicU64,
@@ -60,12 +61,12 @@ pub(crate) struct Segment {
 }
 
 impl EventTable {
-    pub(crate) fn new(signal: EventSignal, config: &HeadConfig) -> Self {
+    pub(crate) fn new(signal: EventSignal, config: &HeadConfig, ring: Arc<Ring>) -> Self {
         Self {
             signal,
             state: RwLock::default(),
             merging: Mutex::default(),
-            ring: Ring::new(config.follow_ring_bytes),
+            ring,
             segment_rows: config.segment_rows.max(1),
             len: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -152,15 +153,17 @@ impl EventTable {
         self.read().segments.clone()
     }
 
-    /// The segments that may hold spans of a trace, and the times of its first and last span.
-    pub(crate) fn snapshot_of_trace(
-        &self,
-        id: TraceId,
-    ) -> Option<(Vec<Arc<Segment>>, FirstAndLast)> {
+    /// The segments that may hold spans of a trace.
+    pub(crate) fn snapshot_of_trace(&self, id: TraceId) -> Vec<Arc<Segment>> {
         let state = self.read();
-        let &(first, last) = state.traces.get(&id)?;
+        let Some(&(first, last)) = state.traces.get(&id) else { return Vec::new() };
         let overlaps = |s: &&Arc<Segment>| s.first <= last && first <= s.last;
-        Some((state.segments.iter().filter(overlaps).cloned().collect(), (first, last)))
+        state.segments.iter().filter(overlaps).cloned().collect()
+    }
+
+    /// Where new events go by.
+    pub(crate) fn ring(&self) -> &Arc<Ring> {
+        &self.ring
     }
 
     /// The segments as they are now, and everything that comes after them.

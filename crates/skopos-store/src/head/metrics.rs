@@ -11,16 +11,19 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use skopos_model::storage::{
-    MetricMetadata, QueryBudget, SelectedSeries, SeriesExemplars, SeriesSelect, SeriesSet,
-    StorageError,
+    MetricMetadata, QueryBudget, SampleBuffer, SelectedSeries, SeriesExemplars, SeriesSelect,
+    SeriesSet, StorageError,
 };
-use skopos_model::{Labels, Metadata, MetricBatch, Sample, SeriesId};
+use skopos_model::{
+    Exemplar, Labels, Metadata, MetricBatch, Sample, SeriesId, SeriesSamples, Temporality,
+};
 
 use super::delta::DeltaSums;
 use super::order::{LabelOrder, Picked};
 use super::postings::{Postings, SeriesRef};
 use super::series::{Change, Series};
 use super::{HeadConfig, HeadStats};
+use crate::block::metrics::sort_key;
 
 /// Distinct declarations kept per metric: a sender that puts something unbounded into help texts
 /// must not fill the memory.
@@ -111,6 +114,55 @@ impl MetricHead {
         }
         drop(index);
         self.totals.add(change);
+    }
+
+    /// What the next head must know: see [`Head::carry_over`](super::Head::carry_over).
+    pub(crate) fn carry_over(&self, oldest_ms: i64) -> MetricBatch {
+        let series = self.read().series.clone();
+        let lately =
+            series.iter().filter(|s| s.newest_ms() != i64::MIN && s.newest_ms() >= oldest_ms);
+        let series = lately
+            .filter_map(|series| {
+                let samples = series.to_carry();
+                (!samples.is_empty()).then(|| SeriesSamples {
+                    labels: series.labels.clone(),
+                    samples,
+                    temporality: Temporality::Cumulative,
+                    start_timestamp_ms: None,
+                    exemplars: Vec::new(),
+                })
+            })
+            .collect();
+        MetricBatch { series, metadata: self.metadata(None) }
+    }
+
+    /// Stores what a predecessor has carried over, marked as such.
+    pub(crate) fn adopt(&self, carried: MetricBatch) {
+        self.apply(carried.clone());
+        let index = self.read();
+        let mut change = Change::default();
+        for SeriesSamples { labels, samples, .. } in carried.series {
+            if let Some(series) = index.find(labels.series_id(), &labels) {
+                change += series.set_carried(samples);
+            }
+        }
+        drop(index);
+        self.totals.add(change);
+    }
+
+    /// See [`Head::each_series_for_block`](super::Head::each_series_for_block).
+    pub(crate) fn each_for_block(
+        &self,
+        mut each: impl FnMut(&Labels, &SampleBuffer, &[Exemplar]) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        let mut series = self.read().series.clone();
+        series.sort_by(|a, b| sort_key(&a.labels).cmp(&sort_key(&b.labels)));
+        let mut samples = SampleBuffer::default();
+        for one in series {
+            let exemplars = one.for_block(&mut samples)?;
+            each(&one.labels, &samples, &exemplars)?;
+        }
+        Ok(())
     }
 
     fn add_metadata(&self, all: Vec<Metadata>) {

@@ -33,6 +33,8 @@ pub(crate) struct SeriesData {
     late: Option<Arc<SampleBuffer>>,
     /// By time.
     exemplars: VecDeque<Exemplar>,
+    /// Samples that a block holds already, repeated here so that the series is known.
+    carried: Box<[Sample]>,
     size_bytes: usize,
 }
 
@@ -116,6 +118,49 @@ impl Series {
         let late = data.late.as_ref().filter(in_range).cloned();
         let empty = chunks.is_empty() && open.is_none() && late.is_none();
         (!empty).then_some(Snapshot { chunks, open, late })
+    }
+
+    /// Notes which of the samples a block holds already.
+    pub(crate) fn set_carried(&self, samples: Vec<Sample>) -> Change {
+        let mut data = self.lock();
+        data.carried = samples.into();
+        Change { bytes: data.measure(), ..Change::default() }
+    }
+
+    /// What the next head must know of the series: its newest sample, and when that is a stale
+    /// marker the newest that is not: sums of deltas go on from there.
+    pub(crate) fn to_carry(&self) -> Vec<Sample> {
+        let newest = {
+            let data = self.lock();
+            data.open.len().checked_sub(1).map(|at| sample_at(&data.open, at))
+        };
+        let Some(newest) = newest else { return Vec::new() };
+        let mut samples = Vec::new();
+        if newest.value.is_stale() {
+            samples.extend(self.last_value());
+        }
+        samples.push(newest);
+        samples
+    }
+
+    /// All samples and exemplars that no block holds yet.
+    pub(crate) fn for_block(
+        &self,
+        samples: &mut SampleBuffer,
+    ) -> Result<Vec<Exemplar>, StorageError> {
+        samples.clear();
+        if let Some(snapshot) = self.snapshot(i64::MIN, i64::MAX) {
+            snapshot.decode(i64::MIN, i64::MAX, samples)?;
+        }
+        let data = self.lock();
+        for carried in &data.carried {
+            if let Ok(at) = samples.timestamps.binary_search(&carried.timestamp_ms)
+                && same_value(&sample_at(samples, at).value, &carried.value)
+            {
+                remove(samples, at);
+            }
+        }
+        Ok(data.exemplars.iter().cloned().collect())
     }
 
     /// The newest sample that is not a stale marker, if one is near at hand (not sealed away).
@@ -246,6 +291,7 @@ impl SeriesData {
             + self.sealed.capacity() * 8
             + buffer(&self.open)
             + self.late.as_deref().map_or(0, buffer)
+            + self.carried.len() * size_of::<Sample>()
             + self
                 .exemplars
                 .iter()
@@ -349,7 +395,26 @@ fn put(buffer: &mut SampleBuffer, sample: &Sample) -> bool {
     new
 }
 
-fn append_range(from: &SampleBuffer, range: std::ops::Range<usize>, out: &mut SampleBuffer) {
+fn same_value(a: &SampleValue, b: &SampleValue) -> bool {
+    match (a, b) {
+        (SampleValue::Float(a), SampleValue::Float(b)) => a.to_bits() == b.to_bits(),
+        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => Arc::ptr_eq(a, b) || a == b,
+        _ => false,
+    }
+}
+
+fn remove(samples: &mut SampleBuffer, at: usize) {
+    samples.timestamps.remove(at);
+    samples.values.remove(at);
+    samples.histograms.retain(|(i, _)| *i != at);
+    samples.histograms.iter_mut().filter(|(i, _)| *i > at).for_each(|(i, _)| *i -= 1);
+}
+
+pub(crate) fn append_range(
+    from: &SampleBuffer,
+    range: std::ops::Range<usize>,
+    out: &mut SampleBuffer,
+) {
     let base = out.timestamps.len();
     let (start, end) = (range.start, range.end);
     out.timestamps.extend_from_slice(&from.timestamps[range.clone()]);

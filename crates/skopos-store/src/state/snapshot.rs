@@ -22,8 +22,8 @@ const RECORDS_PER_FRAME: usize = 1024;
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 1 << 20;
 
-/// Writes snapshot `number` from the map and from the samples in `older` files, those whose newest
-/// sample is before `samples_from_ms` left out. Yields its length.
+/// Writes snapshot `number` from the map and from the samples in `older` files, those
+/// before `samples_from_ms` left out. Yields its length.
 pub(crate) fn write(
     fs: &dyn Fs,
     dir: &Path,
@@ -86,17 +86,18 @@ fn copy_samples(
     samples_from_ms: i64,
     out: &mut SnapshotFile<'_>,
 ) -> Result<(), StoreError> {
-    let wanted = |samples: &[SeriesSamples]| {
-        let mut all = samples.iter().flat_map(|series| &series.samples);
-        all.any(|sample| sample.timestamp_ms >= samples_from_ms)
-    };
     read_frames(fs, file, format, |kind, body| {
-        let samples = match kind {
+        let mut samples = match kind {
             COMMIT => record::decode_commit(body)?.samples,
             SAMPLES => record::decode_samples(body)?,
             _ => return Ok(()),
         };
-        if wanted(&samples) {
+        // Sample by sample: of two that overwrite each other, the first must not stay alone.
+        for series in &mut samples {
+            series.samples.retain(|sample| sample.timestamp_ms >= samples_from_ms);
+        }
+        samples.retain(|series| !series.samples.is_empty());
+        if !samples.is_empty() {
             out.push(SAMPLES, &record::encode_samples(&samples))?;
         }
         Ok(())

@@ -245,8 +245,8 @@ impl Writer {
             .inspect_err(|error| self.setup.poison.set(error))?;
         self.older_log_bytes += full_log_bytes;
         let older = find_files(&*fs, &dir)?;
-        // All samples: the head has nowhere else to get them from until there are blocks.
-        let samples_from_ms = i64::MIN;
+        // This thread is the one that applies samples, so none is on its way now.
+        let samples_from_ms = self.setup.sink.needed_from_ms();
         let len = snapshot::write(&*fs, &dir, number, &self.read_map(), &older, samples_from_ms)?;
         self.snapshot_bytes = len;
         self.older_log_bytes = 0;

@@ -61,6 +61,21 @@ pub(crate) fn list_files(
     Ok(files)
 }
 
+/// Removes the files numbered below `number`, from the front; bytes freed.
+pub(crate) fn remove_before(
+    fs: &dyn Fs,
+    dir: &Path,
+    format: &LogFormat,
+    number: u64,
+) -> Result<u64, StoreError> {
+    let mut freed = 0;
+    for file in list_files(fs, dir, format)?.iter().filter(|file| file.number < number) {
+        fs.remove(&file.path).map_err(StoreError::io("remove", &file.path))?;
+        freed += file.len;
+    }
+    Ok(freed)
+}
+
 /// Reads `files` (ascending) and hands every frame but `closed` to `apply`, which is also told the
 /// file; then repairs the end of the last one.
 pub(crate) fn replay(

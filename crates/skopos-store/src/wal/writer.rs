@@ -45,6 +45,38 @@ pub(crate) struct Write {
     pub(crate) done: Done,
 }
 
+/// The end of a segment, asked for: what comes after it goes into the next one.
+pub(crate) struct Rotate {
+    /// First frames of the next segment.
+    pub(crate) frames: Vec<(u8, Vec<u8>)>,
+    /// Told the number of the next segment once it and the frames are durable, or why not.
+    pub(crate) done: Box<dyn FnOnce(Result<u64, StoreError>) + Send>,
+}
+
+/// What the thread is asked to do.
+pub(crate) enum Job {
+    /// Make a frame durable.
+    Write(Write),
+    /// Begin a new segment.
+    Rotate(Rotate),
+}
+
+/// Frames that share an fsync, and what is to be done after them.
+#[derive(Default)]
+struct Group {
+    writes: Vec<Write>,
+    rotate: Option<Rotate>,
+}
+
+impl Group {
+    fn push(&mut self, job: Job) {
+        match job {
+            Job::Write(write) => self.writes.push(write),
+            Job::Rotate(rotate) => self.rotate = Some(rotate),
+        }
+    }
+}
+
 /// Counts of a log's writer.
 #[derive(Debug, Default)]
 pub(crate) struct LogCounters {
@@ -75,7 +107,7 @@ pub(crate) fn spawn(
     setup: WriterSetup,
     number: u64,
     alive: watch::Receiver<()>,
-) -> Result<(SyncSender<Write>, JoinHandle<()>), StoreError> {
+) -> Result<(SyncSender<Job>, JoinHandle<()>), StoreError> {
     let format = WAL;
     let segment = SegmentWriter::create(&*setup.fs, &setup.dir, &format, number)?;
     setup.counters.bytes.fetch_add(segment.len(), Ordering::Relaxed);
@@ -102,10 +134,13 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(&mut self, queue: &Receiver<Write>) {
-        while let Some(group) = self.next_group(queue) {
-            if !group.is_empty() {
-                self.commit(group);
+    fn run(&mut self, queue: &Receiver<Job>) {
+        while let Some(Group { writes, rotate }) = self.next_group(queue) {
+            if !writes.is_empty() {
+                self.commit(writes);
+            }
+            if let Some(Rotate { frames, done }) = rotate {
+                done(self.begin_segment(frames));
             }
         }
         if self.setup.poison.check().is_ok() {
@@ -117,27 +152,28 @@ impl Writer {
     }
 
     /// What is to be written together; empty after an interval's fsync; `None` at the end.
-    fn next_group(&mut self, queue: &Receiver<Write>) -> Option<Vec<Write>> {
+    fn next_group(&mut self, queue: &Receiver<Job>) -> Option<Group> {
         let first = match self.sync_due {
             None => queue.recv().ok()?,
             Some(due) => {
                 let left = due.saturating_sub(self.setup.clock.monotonic());
                 match queue.recv_timeout(left) {
-                    Ok(write) => write,
+                    Ok(job) => job,
                     Err(RecvTimeoutError::Timeout) => {
                         self.sync_or_poison();
-                        return Some(Vec::new());
+                        return Some(Group::default());
                     }
                     Err(RecvTimeoutError::Disconnected) => return None,
                 }
             }
         };
-        let mut bytes = first.body.len();
-        let mut group = vec![first];
-        while bytes < GROUP_BYTES && group.len() < QUEUE_LEN {
-            let Ok(write) = queue.try_recv() else { break };
-            bytes += write.body.len();
-            group.push(write);
+        let mut group = Group::default();
+        group.push(first);
+        let mut bytes: usize = group.writes.iter().map(|write| write.body.len()).sum();
+        while group.rotate.is_none() && bytes < GROUP_BYTES && group.writes.len() < QUEUE_LEN {
+            let Ok(job) = queue.try_recv() else { break };
+            group.push(job);
+            bytes += group.writes.last().map_or(0, |write| write.body.len());
         }
         Some(group)
     }
@@ -178,6 +214,24 @@ impl Writer {
                 if now < due { Ok(()) } else { self.sync() }
             }
         }
+    }
+
+    /// Begins a segment with these frames, durably whatever the sync policy.
+    fn begin_segment(&mut self, frames: Vec<(u8, Vec<u8>)>) -> Result<u64, StoreError> {
+        self.setup.poison.check()?;
+        let begun = self.rotate().and_then(|()| {
+            for (kind, body) in frames {
+                self.segment.push(kind, &body);
+            }
+            self.segment.write()?;
+            self.sync()
+        });
+        if let Err(error) = begun {
+            self.setup.poison.set(&error);
+            return Err(error);
+        }
+        self.setup.counters.bytes.fetch_add(self.segment.len(), Ordering::Relaxed);
+        Ok(self.segment.number())
     }
 
     /// Ends this segment and begins the next. Nothing goes into the next before this one is

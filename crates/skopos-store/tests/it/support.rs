@@ -17,7 +17,7 @@ use skopos_model::{
     Timestamp, TraceBatch, TraceId,
 };
 use skopos_store::scan::ScanEvents;
-use skopos_store::{ReplayProgress, Store, StoreConfig, StoreError, event};
+use skopos_store::{BlockConfig, ReplayProgress, Store, StoreConfig, StoreError, event};
 use skopos_testkit::fault_fs::FaultFs;
 
 /// The time at which all tests take place, milliseconds.
@@ -55,7 +55,8 @@ pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
 }
 
 pub(crate) fn config() -> StoreConfig {
-    StoreConfig { segment_bytes: 700, ..StoreConfig::new(DATA) }
+    let blocks = BlockConfig { automatic: false, ..BlockConfig::default() };
+    StoreConfig { segment_bytes: 700, blocks, ..StoreConfig::new(DATA) }
 }
 
 pub(crate) fn open_with(fs: &FaultFs, config: StoreConfig) -> Result<Store, StoreError> {

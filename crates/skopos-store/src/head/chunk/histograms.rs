@@ -24,7 +24,7 @@ use super::bytes::{Reader, put_varint, unzigzag, zigzag};
 const EXACT: f64 = 9_007_199_254_740_992.0;
 const SAME_LAYOUT: u8 = 0b100;
 
-pub(super) fn encode(histograms: &[(usize, Arc<Histogram>)], base: usize, out: &mut Vec<u8>) {
+pub(crate) fn encode(histograms: &[(usize, Arc<Histogram>)], base: usize, out: &mut Vec<u8>) {
     put_varint(out, histograms.len() as u64);
     let mut last_index = base;
     let mut before: Option<&Histogram> = None;
@@ -44,7 +44,7 @@ pub(super) fn encode(histograms: &[(usize, Arc<Histogram>)], base: usize, out: &
     }
 }
 
-pub(super) fn decode(
+pub(crate) fn decode(
     reader: &mut Reader<'_>,
     base: usize,
     sums: &[f64],

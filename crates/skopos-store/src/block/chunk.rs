@@ -1,0 +1,246 @@
+//! Series chunks on disk: `docs/formats/block.md`, "Chunks".
+//!
+//! Constraints: bit-exact for every value, NaN payloads and −0 among them; what was encoded is
+//! decoded again before it is trusted; decoding damaged bytes is an error, never a panic, and takes
+//! no more memory than the chunk says it has samples.
+
+use std::ops::Range;
+
+use pco::ChunkConfig;
+use pco::data_types::Number;
+use pco::standalone::{simple_compress, simple_decompress_into};
+use skopos_model::storage::{SampleBuffer, StorageError};
+
+use super::damaged;
+use crate::head::chunk::bytes::{Reader, put_varint};
+use crate::head::chunk::{Damaged, histograms};
+
+/// Most samples of a chunk: a day at one every 15 s.
+pub(crate) const MOST_SAMPLES: usize = 5760;
+/// What decoding believes.
+const SANE_SAMPLES: u32 = 1 << 20;
+
+/// Numbers only.
+pub(crate) const FLOATS: u8 = 1;
+/// Native histograms, or histograms and numbers.
+pub(crate) const HISTOGRAMS: u8 = 2;
+
+/// Values are floats to `pco`.
+const AS_FLOATS: u8 = 0;
+/// Values are their bits to `pco`.
+const AS_BITS: u8 = 1;
+
+/// Encodes the samples `range` of a buffer: the chunk's kind and its bytes.
+pub(crate) fn encode(
+    samples: &SampleBuffer,
+    range: Range<usize>,
+) -> Result<(u8, Vec<u8>), StorageError> {
+    let of_range = |Damaged| damaged("(new)", "range lies outside of the samples");
+    let times = samples.timestamps.get(range.clone()).ok_or(Damaged).map_err(of_range)?;
+    let values = samples.values.get(range.clone()).ok_or(Damaged).map_err(of_range)?;
+    let mut out = Vec::new();
+    let encoded = compress(times)?;
+    put_varint(&mut out, encoded.len() as u64);
+    out.extend_from_slice(&encoded);
+    let values = encode_values(values)?;
+    let from = samples.histograms.partition_point(|(i, _)| *i < range.start);
+    let to = samples.histograms.partition_point(|(i, _)| *i < range.end);
+    let found = samples.histograms.get(from..to).unwrap_or_default();
+    if found.is_empty() {
+        out.extend_from_slice(&values);
+        return Ok((FLOATS, out));
+    }
+    put_varint(&mut out, values.len() as u64);
+    out.extend_from_slice(&values);
+    histograms::encode(found, range.start, &mut out);
+    Ok((HISTOGRAMS, out))
+}
+
+fn encode_values(values: &[f64]) -> Result<Vec<u8>, StorageError> {
+    let mut out = vec![AS_FLOATS];
+    out.extend(compress(values)?);
+    let mut back = vec![0.0; values.len()];
+    let decoded = decode_values(&out, &mut back);
+    let equal = values.iter().zip(&back).all(|(a, b)| a.to_bits() == b.to_bits());
+    if decoded.is_ok() && equal {
+        return Ok(out);
+    }
+    let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
+    let mut out = vec![AS_BITS];
+    out.extend(compress(&bits)?);
+    Ok(out)
+}
+
+fn compress<T: Number>(numbers: &[T]) -> Result<Vec<u8>, StorageError> {
+    simple_compress(numbers, &ChunkConfig::default())
+        .map_err(|error| damaged("(new)", format!("pco refuses the samples: {error}")))
+}
+
+/// Appends the samples of `[start_ms, end_ms]` of a chunk of `len` samples to `out`.
+pub(crate) fn decode(
+    (kind, len, data): (u8, u32, &[u8]),
+    start_ms: i64,
+    end_ms: i64,
+    out: &mut SampleBuffer,
+) -> Result<(), Damaged> {
+    if len == 0 || len > SANE_SAMPLES {
+        return Err(Damaged);
+    }
+    let mut reader = Reader::new(data);
+    let times_len = reader.count(data.len())?;
+    let mut times = vec![0_i64; len as usize];
+    decompress(reader.take(times_len)?, &mut times)?;
+    if !times.is_sorted_by(|a, b| a < b) {
+        return Err(Damaged);
+    }
+    let from = times.partition_point(|&t| t < start_ms);
+    let to = times.partition_point(|&t| t <= end_ms).max(from);
+    if from == to {
+        return Ok(());
+    }
+    let values_len = match kind {
+        FLOATS => reader.remaining(),
+        HISTOGRAMS => reader.count(data.len())?,
+        _ => return Err(Damaged),
+    };
+    let mut values = vec![0.0; len as usize];
+    decode_values(reader.take(values_len)?, &mut values)?;
+    let base = out.timestamps.len();
+    if kind == HISTOGRAMS {
+        let mut found = Vec::new();
+        histograms::decode(&mut reader, 0, &values, &mut found)?;
+        let wanted = found.into_iter().filter(|(i, _)| (from..to).contains(i));
+        out.histograms.extend(wanted.map(|(i, histogram)| (base + i - from, histogram)));
+    }
+    out.timestamps.extend_from_slice(times.get(from..to).unwrap_or_default());
+    out.values.extend_from_slice(values.get(from..to).unwrap_or_default());
+    Ok(())
+}
+
+fn decode_values(data: &[u8], into: &mut [f64]) -> Result<(), Damaged> {
+    match data.split_first() {
+        Some((&AS_FLOATS, data)) => decompress(data, into),
+        Some((&AS_BITS, data)) => {
+            let mut bits = vec![0_u64; into.len()];
+            decompress(data, &mut bits)?;
+            into.iter_mut().zip(bits).for_each(|(to, bits)| *to = f64::from_bits(bits));
+            Ok(())
+        }
+        _ => Err(Damaged),
+    }
+}
+
+fn decompress<T: Number>(data: &[u8], into: &mut [T]) -> Result<(), Damaged> {
+    let progress = simple_decompress_into(data, into).map_err(|_| Damaged)?;
+    if progress.n_processed == into.len() { Ok(()) } else { Err(Damaged) }
+}
+
+/// Fuzz entry: decodes arbitrary bytes as a chunk of either kind; what decodes must survive
+/// encoding and decoding again.
+pub fn fuzz_chunk(data: &[u8]) {
+    let Some((&len, data)) = data.split_first() else { return };
+    for kind in [FLOATS, HISTOGRAMS] {
+        let mut out = SampleBuffer::default();
+        if decode((kind, len.into(), data), i64::MIN, i64::MAX, &mut out).is_err() {
+            continue;
+        }
+        let (kind, again) = encode(&out, 0..out.len()).expect("decoded samples can be encoded");
+        let mut back = SampleBuffer::default();
+        decode((kind, out.len() as u32, &again), i64::MIN, i64::MAX, &mut back)
+            .expect("own encoding decodes");
+        let bits = |b: &SampleBuffer| b.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!((&out.timestamps, bits(&out)), (&back.timestamps, bits(&back)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use skopos_model::{BucketSpan, Histogram, STALE_NAN};
+
+    use super::*;
+
+    fn check(samples: &SampleBuffer) -> usize {
+        let (kind, data) = encode(samples, 0..samples.len()).unwrap();
+        let mut back = SampleBuffer::default();
+        decode((kind, samples.len() as u32, &data), i64::MIN, i64::MAX, &mut back).unwrap();
+        let bits = |b: &SampleBuffer| b.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(back.timestamps, samples.timestamps);
+        assert_eq!(bits(&back), bits(samples));
+        assert_eq!(format!("{:?}", back.histograms), format!("{:?}", samples.histograms));
+        data.len()
+    }
+
+    fn floats(values: impl IntoIterator<Item = f64>) -> SampleBuffer {
+        let values: Vec<f64> = values.into_iter().collect();
+        let timestamps = (0..values.len() as i64).map(|i| 1_700_000_000_000 + i * 15_000).collect();
+        SampleBuffer { timestamps, values, histograms: Vec::new() }
+    }
+
+    #[test]
+    fn every_bit_comes_back() {
+        let odd = [
+            f64::NAN,
+            STALE_NAN,
+            f64::from_bits(0xfff8_dead_beef_0001),
+            -0.0,
+            0.0,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            5e-324,
+            f64::MAX,
+            0.1,
+        ];
+        for n in [1, 2, 3, 10, 257, 6000] {
+            check(&floats((0..n).map(|i| odd[i % odd.len()])));
+            check(&floats(
+                (0..n).map(|i| if i % 50 == 49 { odd[i % 10] } else { i as f64 / 10.0 }),
+            ));
+            check(&floats((0..n).map(|_| 7.0)));
+        }
+        check(&SampleBuffer {
+            timestamps: vec![i64::MIN, -1, i64::MAX],
+            values: vec![1.0; 3],
+            histograms: Vec::new(),
+        });
+    }
+
+    #[test]
+    fn a_counter_takes_little_room() {
+        let mut level = 0.0;
+        let len = check(&floats((0..480).map(|i| {
+            level += f64::from(i * 7919 % 31);
+            level
+        })));
+        assert!(len < 480 * 3 / 2, "{len} bytes");
+    }
+
+    #[test]
+    fn histograms_lie_beside_and_ranges_are_cut() {
+        let mut samples = floats((0..10).map(f64::from));
+        for i in [2, 3, 9] {
+            let histogram = Histogram {
+                schema: 3,
+                count: i as f64,
+                sum: i as f64,
+                positive_spans: vec![BucketSpan { offset: 1, length: 1 }],
+                positive_buckets: vec![i as f64],
+                ..Histogram::default()
+            };
+            samples.histograms.push((i, Arc::new(histogram)));
+        }
+        check(&samples);
+        let (kind, data) = encode(&samples, 1..10).unwrap();
+        assert_eq!(kind, HISTOGRAMS);
+        let mut out = floats([0.5]);
+        out.timestamps[0] = 0;
+        let (start, end) = (samples.timestamps[3], samples.timestamps[8]);
+        decode((kind, 9, &data), start, end, &mut out).unwrap();
+        assert_eq!(out.values, [0.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+        assert_eq!(out.histograms.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [1]);
+        assert!(decode((9, 9, &data), start, end, &mut out).is_err());
+        assert!(decode((kind, 10, &data), start, end, &mut out).is_err());
+        assert!(decode((kind, 9, &data[..data.len() / 2]), start, end, &mut out).is_err());
+    }
+}

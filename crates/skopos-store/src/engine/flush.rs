@@ -1,0 +1,293 @@
+//! The thread that moves data from the head to blocks and keeps blocks in order.
+//!
+//! A flush:
+//!
+//! 1. The appender freezes the head: a successor takes its place, and the WAL begins a new segment
+//!    whose first frames carry over what the successor must know. Nothing of the frozen head is in
+//!    that segment or later, everything after it is.
+//! 2. The frozen head's data is written as blocks, durably.
+//! 3. The catalog commits the blocks together with the number of that segment. This is the moment:
+//!    before it a restart replays the older segments, after it a restart does not look at them.
+//! 4. The view exchanges the frozen head for the blocks, the older segments are removed.
+//!
+//! A failure before 3 leaves the head frozen and readable; the next flush tries again. A second
+//! head is not frozen meanwhile, so memory is bounded by the head's bound.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use skopos_model::Clock;
+use skopos_model::event::EventSignal;
+use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
+
+use super::append::Request;
+use super::ingest::Ingest;
+use super::view::{Frozen, View};
+use crate::block::metrics::MetricWriter;
+use crate::block::{self, BlockKind, BlockMeta};
+use crate::catalog::{Catalog, Edit};
+use crate::config::BlockConfig;
+use crate::error::StoreError;
+use crate::fs::Fs;
+use crate::wal::WAL;
+use crate::wal::replay::remove_before;
+use crate::wal::writer::LogCounters;
+
+/// Commands that wait; whoever finds the queue full is told to come back.
+const QUEUE_LEN: usize = 16;
+/// How often the thread looks whether something is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long after a failure the next try is made by itself.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Where the answer goes; nobody may be waiting any more.
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the thread is asked to do.
+pub(super) enum Command {
+    /// Look whether something is due.
+    Look,
+    /// Move all data of the head to blocks.
+    Flush(Reply<FlushReport>),
+    /// Compact blocks and remove old ones.
+    Maintain(Reply<MaintenanceReport>),
+}
+
+/// What a flush did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlushReport {
+    /// Blocks written.
+    pub blocks: u64,
+    /// Samples and events in them.
+    pub rows: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
+}
+
+/// What compaction and retention did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MaintenanceReport {
+    /// Blocks merged into others.
+    pub merged: u64,
+    /// Blocks written for them.
+    pub written: u64,
+    /// Blocks removed because of their age or of the byte bound.
+    pub expired: u64,
+}
+
+/// Counts of the thread's work, for `/metrics`.
+#[derive(Debug, Default)]
+pub(super) struct FlushCounters {
+    pub(super) flushes: AtomicU64,
+    pub(super) flush_failures: AtomicU64,
+    pub(super) flushed_rows: AtomicU64,
+    pub(super) flushed_bytes: AtomicU64,
+    pub(super) merged: AtomicU64,
+    pub(super) expired: AtomicU64,
+    /// Why the last flush failed; `None` once one has succeeded.
+    pub(super) failure: Mutex<Option<String>>,
+}
+
+/// How the thread is set up.
+pub(super) struct FlushSetup {
+    pub(super) config: BlockConfig,
+    pub(super) fs: Arc<dyn Fs>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) wal_dir: PathBuf,
+    pub(super) wal_counters: Arc<LogCounters>,
+    pub(super) ingest: Arc<Ingest>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) counters: Arc<FlushCounters>,
+    /// Weak, so that the appender can end.
+    pub(super) appends: async_mpsc::WeakSender<Request>,
+}
+
+/// The way to the thread.
+pub(super) fn channel() -> (SyncSender<Command>, Receiver<Command>) {
+    mpsc::sync_channel(QUEUE_LEN)
+}
+
+/// Starts the thread. It ends when all senders are gone, after the work it is at.
+pub(super) fn spawn(
+    setup: FlushSetup,
+    queue: Receiver<Command>,
+    alive: watch::Receiver<()>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("skopos-flush".into()).spawn(move || {
+        let mut flusher = Flusher { setup, retry_at: Duration::ZERO };
+        flusher.run(&queue);
+        drop(alive);
+    })
+}
+
+pub(super) struct Flusher {
+    pub(super) setup: FlushSetup,
+    /// Nothing is tried by itself before this, on the monotonic clock.
+    retry_at: Duration,
+}
+
+impl Flusher {
+    fn run(&mut self, queue: &Receiver<Command>) {
+        loop {
+            let command = match queue.recv_timeout(LOOK_EVERY) {
+                Ok(command) => command,
+                Err(RecvTimeoutError::Timeout) => Command::Look,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            match command {
+                Command::Flush(reply) => drop(reply.send(self.flush())),
+                Command::Maintain(reply) => drop(reply.send(self.maintain())),
+                Command::Look if self.setup.config.automatic => self.look(),
+                Command::Look => {}
+            }
+            self.setup.catalog.sweep();
+        }
+    }
+
+    fn look(&mut self) {
+        let now = self.setup.clock.monotonic();
+        if now < self.retry_at {
+            return;
+        }
+        let mut done = Ok(());
+        if self.is_flush_due(now) {
+            done = self.flush().map(drop);
+        }
+        if done.and_then(|()| self.maintain().map(drop)).is_err() {
+            self.retry_at = now.saturating_add(RETRY_AFTER);
+        }
+    }
+
+    fn is_flush_due(&self, now: Duration) -> bool {
+        let view = self.setup.ingest.views().current();
+        let aged = |since: Duration| now.saturating_sub(since) >= self.setup.config.flush_age;
+        view.frozen.is_some()
+            || self.setup.ingest.is_full_enough(&view)
+            || view.active.since().is_some_and(aged)
+    }
+
+    /// Moves all data of the head to blocks.
+    fn flush(&mut self) -> Result<FlushReport, StoreError> {
+        let counters = Arc::clone(&self.setup.counters);
+        let flushed = self.try_flush();
+        let mut failure = counters.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        match &flushed {
+            Ok(report) => {
+                counters.flushes.fetch_add(u64::from(report.blocks > 0), Ordering::Relaxed);
+                counters.flushed_rows.fetch_add(report.rows, Ordering::Relaxed);
+                counters.flushed_bytes.fetch_add(report.bytes, Ordering::Relaxed);
+                *failure = None;
+            }
+            Err(error) => {
+                counters.flush_failures.fetch_add(1, Ordering::Relaxed);
+                *failure = Some(error.to_string());
+            }
+        }
+        flushed
+    }
+
+    fn try_flush(&mut self) -> Result<FlushReport, StoreError> {
+        let mut report = FlushReport::default();
+        // One that an earlier try has left behind, then the data since.
+        while let Some(frozen) = self.freeze()? {
+            let of_this = self.write(&frozen)?;
+            report.blocks += of_this.blocks;
+            report.rows += of_this.rows;
+            report.bytes += of_this.bytes;
+        }
+        Ok(report)
+    }
+
+    /// The frozen head; `None` when there is nothing to flush.
+    fn freeze(&self) -> Result<Option<Arc<Frozen>>, StoreError> {
+        let view = self.setup.ingest.views().current();
+        if let Some(frozen) = &view.frozen {
+            return Ok(Some(Arc::clone(frozen)));
+        }
+        if view.active.since().is_none() {
+            return Ok(None);
+        }
+        drop(view);
+        let appends = self.setup.appends.upgrade().ok_or(StoreError::Closed)?;
+        let (reply, frozen) = mpsc::sync_channel(1);
+        appends.blocking_send(Request::Freeze(reply)).map_err(|_| StoreError::Closed)?;
+        drop(appends);
+        frozen.recv().map_err(|_| StoreError::Closed)??;
+        Ok(self.setup.ingest.views().current().frozen.clone())
+    }
+
+    fn write(&self, frozen: &Arc<Frozen>) -> Result<FlushReport, StoreError> {
+        let catalog = &self.setup.catalog;
+        // Not set when the WAL could not begin its segment: it is poisoned then.
+        let wal_from = *frozen.wal_from.get().ok_or(StoreError::Poisoned {
+            log: "write-ahead log",
+            cause: "it could not begin a segment".into(),
+        })?;
+        let added = self.write_blocks(frozen)?;
+        let report = FlushReport {
+            blocks: added.len() as u64,
+            rows: added.iter().map(|block| block.rows).sum(),
+            bytes: added.iter().map(BlockMeta::size_bytes).sum(),
+        };
+        let edit = Edit {
+            added,
+            removed: Vec::new(),
+            wal_from: Some(wal_from),
+            next_sequence: Some(frozen.head.next_sequence()),
+        };
+        let version = catalog.commit(catalog.snapshot().number, edit)?;
+        self.setup.ingest.views().change(|view| {
+            view.frozen = None;
+            view.blocks = version;
+        });
+        // The next start removes what cannot be removed now.
+        if let Ok(freed) = remove_before(&*self.setup.fs, &self.setup.wal_dir, &WAL, wal_from) {
+            self.setup.wal_counters.bytes.fetch_sub(freed, Ordering::Relaxed);
+        }
+        Ok(report)
+    }
+
+    fn write_blocks(&self, frozen: &Frozen) -> Result<Vec<BlockMeta>, StoreError> {
+        let catalog = &self.setup.catalog;
+        let failed = || StoreError::block("write a block");
+        let mut writer = MetricWriter::default();
+        frozen
+            .head
+            .each_series_for_block(|labels, samples, exemplars| {
+                writer.push(labels, samples, exemplars)
+            })
+            .map_err(failed())?;
+        writer.add_metadata(frozen.head.metadata(None));
+        let files = catalog.files();
+        let number = catalog.take_block_number();
+        let mut added = Vec::new();
+        added.extend(writer.finish(files, number, 0).map_err(failed())?);
+        for signal in [EventSignal::Logs, EventSignal::Spans] {
+            let number = catalog.take_block_number();
+            let batches = frozen.head.batches(signal);
+            let written = block::events::write(files, number, 0, signal, &batches);
+            added.extend(written.map_err(failed())?);
+        }
+        if !added.is_empty() {
+            files.sync()?;
+        }
+        Ok(added)
+    }
+
+    /// Makes an edit of the blocks as they are in `view` durable and visible.
+    pub(super) fn exchange(&self, view: &View, edit: Edit) -> Result<(), StoreError> {
+        let version = self.setup.catalog.commit(view.blocks.number, edit)?;
+        self.setup.ingest.views().change(|view| view.blocks = version);
+        Ok(())
+    }
+
+    /// Blocks of a kind in their order.
+    pub(super) fn blocks_of(view: &View, kind: BlockKind) -> Vec<Arc<block::Block>> {
+        let of_kind = view.blocks.blocks.iter().filter(|block| block.meta.kind == kind);
+        of_kind.cloned().collect()
+    }
+}
