@@ -11,8 +11,8 @@ use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Int32Array, RecordBatch, StringArray,
-    TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array, new_null_array,
+    ArrayRef, BooleanArray, DictionaryArray, FixedSizeBinaryArray, Int32Array, RecordBatch,
+    StringArray, TimestampNanosecondArray, UInt8Array, UInt32Array, UInt64Array, new_null_array,
 };
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
@@ -285,7 +285,7 @@ impl EventFile {
     fn typed(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, StorageError> {
         let column = |field: &Arc<arrow_schema::Field>| {
             let column = batch.column_by_name(field.name()).map(Arc::clone);
-            column.unwrap_or_else(|| stand_in(field.data_type(), batch.num_rows()))
+            column.unwrap_or_else(|| stand_in(field, batch.num_rows()))
         };
         let columns: Vec<ArrayRef> = schema.fields().iter().map(column).collect();
         RecordBatch::try_new(Arc::clone(schema), columns)
@@ -440,8 +440,13 @@ fn columns_of(signal: EventSignal, field: &Field) -> &'static [&'static str] {
 }
 
 /// A column that nobody looks at.
-fn stand_in(of: &DataType, len: usize) -> ArrayRef {
-    match of {
+fn stand_in(of: &arrow_schema::Field, len: usize) -> ArrayRef {
+    match of.data_type() {
+        of_null if of.is_nullable() => new_null_array(of_null, len),
+        DataType::FixedSizeBinary(width) => {
+            let zeros = vec![0_u8; len * usize::try_from(*width).unwrap_or(0)];
+            Arc::new(FixedSizeBinaryArray::new(*width, zeros.into(), None))
+        }
         DataType::Dictionary(..) => {
             let mut empty = StringBuilder::new();
             empty.append_value("");

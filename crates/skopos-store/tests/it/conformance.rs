@@ -2,18 +2,21 @@
 //! across restarts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use skopos_model::event::{EventOrder, EventScan, EventSignal, Predicate};
 use skopos_model::storage::{
-    Append, CommitId, QueryBudget, SelectSeries, StateCommit, StateKind, StateLog, StateRecord,
+    Append, CommitId, Committed, MetricMetadata, QueryBudget, SelectSeries, SeriesExemplars,
+    SeriesSelect, SeriesSet, StateCommit, StateKind, StateLog, StateRecord, StorageError,
 };
 use skopos_model::{
-    Appended, Clock, Labels, MatchOp, SeriesSamples, SignalBatch, TimeRange, Timestamp,
+    Appended, Clock, Labels, MatchOp, SeriesSamples, SignalBatch, TimeRange, Timestamp, TraceId,
 };
 use skopos_store::head::HeadConfig;
-use skopos_store::scan::ScanEvents;
-use skopos_store::{ReplayProgress, Store, StoreConfig, event};
+use skopos_store::scan::{Follower, ScanEvents};
+use skopos_store::{BlockConfig, ReplayProgress, Store, StoreConfig, event};
 use skopos_testkit::conformance::compare::{matcher, rows, scan, select, series_select};
 use skopos_testkit::conformance::{self, conditions};
 use skopos_testkit::fault_fs::{FaultFs, Survival};
@@ -26,6 +29,7 @@ use super::support::DATA;
 fn config(chunk_samples: usize, segment_rows: usize) -> StoreConfig {
     StoreConfig {
         segment_bytes: 64 << 10,
+        blocks: BlockConfig { automatic: false, compact_count: 3, ..BlockConfig::default() },
         head: HeadConfig { chunk_samples, segment_rows, ..HeadConfig::default() },
         ..StoreConfig::new(DATA)
     }
@@ -42,6 +46,176 @@ fn fresh(clock: Arc<VirtualClock>) -> Store {
 
 fn fresh_and_small(clock: Arc<VirtualClock>) -> Store {
     open(&FaultFs::new(), config(5, 16), clock)
+}
+
+/// A store that flushes after every so many appends and commits, and compacts now and then: what
+/// is read comes from blocks, from the head and from both.
+struct Flushing {
+    store: Store,
+    every: u64,
+    maintain_every: u64,
+    calls: AtomicU64,
+}
+
+impl Flushing {
+    fn new(clock: Arc<VirtualClock>, every: u64, maintain_every: u64) -> Self {
+        let store = open(&FaultFs::new(), config(5, 16), clock);
+        Self { store, every, maintain_every, calls: AtomicU64::new(0) }
+    }
+
+    async fn flush_now_and_then(&self) {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+        if call.is_multiple_of(self.every) {
+            self.store.flush().await.expect("flush");
+            let stats = self.store.stats();
+            assert_eq!((stats.head.logs, stats.head.spans), (0, 0), "the head is empty");
+        }
+        if call.is_multiple_of(self.maintain_every) {
+            self.store.maintain().await.expect("maintain");
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Append for Flushing {
+    async fn append(&self, batch: SignalBatch) -> Result<Appended, StorageError> {
+        let appended = self.store.append(batch).await;
+        self.flush_now_and_then().await;
+        appended
+    }
+}
+
+#[async_trait::async_trait]
+impl StateLog for Flushing {
+    async fn commit(&self, commit: StateCommit) -> Result<Committed, StorageError> {
+        let committed = self.store.commit(commit).await;
+        self.flush_now_and_then().await;
+        committed
+    }
+
+    async fn load(&self, kind: StateKind) -> Result<Vec<StateRecord>, StorageError> {
+        self.store.load(kind).await
+    }
+
+    async fn last_slot(&self, source: &str) -> Result<Option<i64>, StorageError> {
+        self.store.last_slot(source).await
+    }
+
+    async fn compact(&self) -> Result<(), StorageError> {
+        self.store.compact().await
+    }
+}
+
+#[async_trait::async_trait]
+impl SelectSeries for Flushing {
+    async fn select(
+        &self,
+        select: &SeriesSelect,
+        budget: &QueryBudget,
+    ) -> Result<SeriesSet, StorageError> {
+        self.store.select(select, budget).await
+    }
+
+    async fn label_names(
+        &self,
+        selects: &[SeriesSelect],
+        budget: &QueryBudget,
+    ) -> Result<Vec<String>, StorageError> {
+        self.store.label_names(selects, budget).await
+    }
+
+    async fn label_values(
+        &self,
+        name: &str,
+        selects: &[SeriesSelect],
+        budget: &QueryBudget,
+    ) -> Result<Vec<String>, StorageError> {
+        self.store.label_values(name, selects, budget).await
+    }
+
+    async fn metadata(&self, metric: Option<&str>) -> Result<MetricMetadata, StorageError> {
+        self.store.metadata(metric).await
+    }
+
+    async fn exemplars(
+        &self,
+        select: &SeriesSelect,
+        budget: &QueryBudget,
+    ) -> Result<Vec<SeriesExemplars>, StorageError> {
+        self.store.exemplars(select, budget).await
+    }
+}
+
+#[async_trait::async_trait]
+impl ScanEvents for Flushing {
+    async fn scan(
+        &self,
+        scan: &EventScan,
+        budget: &QueryBudget,
+    ) -> Result<Vec<RecordBatch>, StorageError> {
+        self.store.scan(scan, budget).await
+    }
+
+    async fn trace(
+        &self,
+        id: TraceId,
+        budget: &QueryBudget,
+    ) -> Result<Vec<RecordBatch>, StorageError> {
+        self.store.trace(id, budget).await
+    }
+
+    async fn follow(
+        &self,
+        scan: &EventScan,
+        budget: &QueryBudget,
+    ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
+        self.store.follow(scan, budget).await
+    }
+
+    async fn services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
+        self.store.services(range).await
+    }
+
+    async fn operations(
+        &self,
+        service: &str,
+        range: TimeRange,
+    ) -> Result<Vec<(String, String)>, StorageError> {
+        self.store.operations(service, range).await
+    }
+}
+
+/// Everything is in blocks when it is read.
+fn blocks_only(clock: Arc<VirtualClock>) -> Flushing {
+    Flushing::new(clock, 1, 4)
+}
+
+/// Some is in small blocks, some in compacted ones, some in the head.
+fn mixed(clock: Arc<VirtualClock>) -> Flushing {
+    Flushing::new(clock, 7, 50)
+}
+
+#[tokio::test]
+async fn append_contract_with_blocks() {
+    conformance::append_suite(async |clock| blocks_only(clock)).await;
+    conformance::append_suite(async |clock| mixed(clock)).await;
+}
+
+#[tokio::test]
+async fn select_contract_with_blocks() {
+    conformance::select_suite(async |clock| blocks_only(clock)).await;
+    conformance::select_suite(async |clock| mixed(clock)).await;
+}
+
+#[tokio::test]
+async fn scan_contract_with_blocks() {
+    conformance::scan_suite(async |clock| blocks_only(clock)).await;
+    conformance::scan_suite(async |clock| mixed(clock)).await;
+}
+
+#[tokio::test]
+async fn state_contract_with_blocks() {
+    conformance::state_suite(async |clock| blocks_only(clock)).await;
 }
 
 #[tokio::test]
@@ -127,6 +301,12 @@ impl Workload {
                     self.append(SignalBatch::Traces(batch)).await;
                 }
                 _ => self.commit().await,
+            }
+            match self.random.below(12) {
+                0 => drop(self.store().flush().await.expect("flush")),
+                1 => drop(self.store().maintain().await.expect("maintain")),
+                2 if self.random.one_in(3) => self.store().compact().await.expect("compact"),
+                _ => {}
             }
             if step % 40 == 39 {
                 self.reopen().await;
