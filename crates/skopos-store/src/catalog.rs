@@ -114,6 +114,9 @@ impl Catalog {
             None => (0, record::Stored::default()),
             Some(file) => (file.number, read(&*fs, &file.path, file.number, file.len)?),
         };
+        // An earlier process may have put it in place and then failed to make that durable: nothing
+        // may be removed for its sake before it is.
+        fs.sync_dir(&dir).map_err(StoreError::io("sync", &dir))?;
         for file in &versions {
             fs.remove(&file.path).map_err(StoreError::io("remove", &file.path))?;
         }

@@ -17,7 +17,41 @@ enum Step {
     Span(i64),
     Commit(i64),
     Compact,
+    Flush,
+    Maintain,
     Reopen,
+}
+
+/// Flushes of all signals, one after another and with data in between, merges of their blocks, a
+/// state log that leaves out what is in blocks.
+fn blocks_workload() -> Vec<Step> {
+    use Step::*;
+    vec![
+        Metric(1),
+        Commit(1),
+        Log(2),
+        Span(3),
+        Flush,
+        Metric(4),
+        Log(5),
+        Commit(2),
+        Flush,
+        Log(6),
+        Compact,
+        Commit(3),
+        Maintain,
+        Span(7),
+        Reopen,
+        Log(8),
+        Metric(9),
+        Flush,
+        Commit(4),
+        Maintain,
+        Log(10),
+        Span(11),
+        Commit(5),
+        Log(12),
+    ]
 }
 
 /// All signals, commits before and after a compaction, rotations, a restart in between.
@@ -89,6 +123,14 @@ async fn run(fs: &FaultFs, steps: &[Step], sent: &mut Sent) {
                 let _ = store.compact().await;
                 continue;
             }
+            Step::Flush => {
+                let _ = store.flush().await;
+                continue;
+            }
+            Step::Maintain => {
+                let _ = store.maintain().await;
+                continue;
+            }
             Step::Reopen => {
                 let _ = store.close().await;
                 drop(store);
@@ -154,6 +196,12 @@ async fn check(fs: &FaultFs, sent: &Sent, context: &str) {
         let again = store.commit(commit("rule", last)).await.unwrap();
         assert_eq!(again, Committed::AlreadyApplied, "{context}");
     }
+    // Half of the time what was found goes through a flush.
+    if found.len() % 2 == 0 {
+        store.flush().await.unwrap_or_else(|error| panic!("{context}: flush: {error}"));
+        store.maintain().await.unwrap_or_else(|error| panic!("{context}: maintain: {error}"));
+        assert_eq!(store.stats().head.logs + store.stats().head.spans, 0, "{context}");
+    }
     drop(store);
     for _ in 0..2 {
         let store = open(fs).unwrap_or_else(|error| panic!("{context}: again: {error}"));
@@ -164,10 +212,10 @@ async fn check(fs: &FaultFs, sent: &Sent, context: &str) {
     }
 }
 
-fn count_operations() -> skopos_testkit::fault_fs::OpCounts {
+fn count_operations(steps: &[Step]) -> skopos_testkit::fault_fs::OpCounts {
     let fs = FaultFs::new();
     let mut sent = Sent::default();
-    block_on(run(&fs, &workload(), &mut sent));
+    block_on(run(&fs, steps, &mut sent));
     assert_eq!(sent.acknowledged, sent.tried);
     assert_eq!(sent.tried.len(), 12 + 5 * 2);
     let counts = fs.counts();
@@ -175,18 +223,16 @@ fn count_operations() -> skopos_testkit::fault_fs::OpCounts {
     counts
 }
 
-#[test]
-fn a_crash_at_every_point_loses_nothing_and_doubles_nothing() {
-    let operations = count_operations().all;
-    assert!(operations > 80, "{operations} operations are too few to mean anything");
+fn crash_everywhere(steps: &[Step], torn: &[usize]) -> u64 {
+    let operations = count_operations(steps).all;
     let mut crashed = 0;
     for crash_at in 1..=operations {
-        for torn_bytes in [0, 5, 30, usize::MAX] {
+        for &torn_bytes in torn {
             let fs = FaultFs::new();
             fs.set_faults(Faults { crash_at: Some(crash_at), torn_bytes, ..Faults::default() });
             let mut sent = Sent::default();
-            block_on(run(&fs, &workload(), &mut sent));
-            crashed += u32::from(fs.has_crashed());
+            block_on(run(&fs, steps, &mut sent));
+            crashed += u64::from(fs.has_crashed());
             for survival in Survival::ALL {
                 let fs = fs.fork();
                 fs.restart(survival);
@@ -196,16 +242,39 @@ fn a_crash_at_every_point_loses_nothing_and_doubles_nothing() {
         }
     }
     // The two logs close side by side, so a last operation or two may fall away.
-    assert!(crashed >= 4 * (operations as u32 - 4), "{crashed} crashes");
+    assert!(crashed >= torn.len() as u64 * (operations - 4), "{crashed} crashes");
+    operations
+}
+
+#[test]
+fn a_crash_at_every_point_loses_nothing_and_doubles_nothing() {
+    let operations = crash_everywhere(&workload(), &[0, 5, 30, usize::MAX]);
+    assert!(operations > 80, "{operations} operations are too few to mean anything");
+}
+
+/// Within a flush: between freezing the head, writing blocks, the catalog's commit and the removal
+/// of segments; within a compaction likewise.
+#[test]
+fn a_crash_at_every_point_of_flush_and_compaction_loses_nothing_and_doubles_nothing() {
+    let operations = crash_everywhere(&blocks_workload(), &[0, 30]);
+    assert!(operations > 200, "{operations} operations are too few to mean anything");
 }
 
 /// A crash while recovering from a crash.
 #[test]
 fn a_crash_during_recovery_changes_nothing() {
+    crash_recovery(&workload(), 60);
+    // In the middle of things that a start cleans up: blocks without a commit, old segments.
+    for crash_at in [70, 90, 120, 150, 180] {
+        crash_recovery(&blocks_workload(), crash_at);
+    }
+}
+
+fn crash_recovery(steps: &[Step], crash_at: u64) {
     let fs = FaultFs::new();
-    fs.set_faults(Faults { crash_at: Some(60), torn_bytes: 20, ..Faults::default() });
+    fs.set_faults(Faults { crash_at: Some(crash_at), torn_bytes: 20, ..Faults::default() });
     let mut sent = Sent::default();
-    block_on(run(&fs, &workload(), &mut sent));
+    block_on(run(&fs, steps, &mut sent));
     assert!(fs.has_crashed());
     fs.restart(Survival::Everything);
     let healthy = fs.fork();
@@ -228,7 +297,16 @@ fn a_crash_during_recovery_changes_nothing() {
 
 #[test]
 fn every_failing_fsync_and_write_is_survived() {
-    let counts = count_operations();
+    fail_everywhere(&workload());
+}
+
+#[test]
+fn every_failing_fsync_and_write_of_flush_and_compaction_is_survived() {
+    fail_everywhere(&blocks_workload());
+}
+
+fn fail_everywhere(steps: &[Step]) {
+    let counts = count_operations(steps);
     let faults = (1..=counts.syncs)
         .map(|n| Faults { fail_sync: Some(n), ..Faults::default() })
         .chain((1..=counts.writes).map(|n| Faults { fail_write: Some(n), ..Faults::default() }));
@@ -236,7 +314,7 @@ fn every_failing_fsync_and_write_is_survived() {
         let fs = FaultFs::new();
         fs.set_faults(faults);
         let mut sent = Sent::default();
-        block_on(run(&fs, &workload(), &mut sent));
+        block_on(run(&fs, steps, &mut sent));
         for survival in Survival::ALL {
             let fs = fs.fork();
             fs.restart(survival);

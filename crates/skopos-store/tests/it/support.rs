@@ -55,7 +55,7 @@ pub(crate) async fn eventually(mut holds: impl FnMut() -> bool) {
 }
 
 pub(crate) fn config() -> StoreConfig {
-    let blocks = BlockConfig { automatic: false, ..BlockConfig::default() };
+    let blocks = BlockConfig { automatic: false, compact_count: 2, ..BlockConfig::default() };
     StoreConfig { segment_bytes: 700, blocks, ..StoreConfig::new(DATA) }
 }
 
