@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub use file::ConfigFile;
 pub use keys::{KEYS, Key, Kind};
 pub use secret::Secret;
-pub use settings::{LogFormat, Settings, SyncSetting, TokenEntry};
+pub use settings::{LogFormat, RetentionSetting, Settings, SyncSetting, TokenEntry};
 pub use units::{format_duration, parse_bytes, parse_duration};
 
 /// A mistake in the configuration.

@@ -18,14 +18,16 @@ use skopos::metrics::Format;
 use skopos_ingest::Limits;
 use skopos_model::Clock;
 use skopos_store::fs::{Fs, StdFs};
-use skopos_store::{ReplayProgress, Store, StoreConfig, StoreError, SyncPolicy};
+use skopos_store::{
+    BlockConfig, ReplayProgress, Retention, Store, StoreConfig, StoreError, SyncPolicy,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Tokens;
-use crate::config::{ConfigError, Settings, SyncSetting};
+use crate::config::{ConfigError, RetentionSetting, Settings, SyncSetting};
 use crate::http;
 use crate::ingest::Ingest;
 use crate::listen::Addresses;
@@ -361,6 +363,18 @@ async fn open_store(
 ) -> Result<Store, ServerError> {
     let mut config = StoreConfig::new(&settings.data_dir);
     config.max_head_bytes = settings.max_head_bytes;
+    let keep = |setting: RetentionSetting| Retention {
+        age: setting.age,
+        bytes: (setting.bytes > 0).then_some(setting.bytes),
+    };
+    config.blocks = BlockConfig {
+        flush_bytes: settings.flush_bytes,
+        flush_age: settings.flush_age,
+        metrics: keep(settings.retention_metrics),
+        logs: keep(settings.retention_logs),
+        spans: keep(settings.retention_traces),
+        ..BlockConfig::default()
+    };
     config.sync = match settings.sync {
         SyncSetting::Commit => SyncPolicy::EachCommit,
         SyncSetting::Interval(interval) => SyncPolicy::Interval(interval),

@@ -65,9 +65,41 @@ pub(crate) fn register_store(registry: &Registry, store: &Arc<Store>) {
     gauge("skopos_store_state_log_poisoned", "1 once a failed write has stopped it.", |s| {
         u64::from(s.state_log.poisoned)
     });
+    type ReadStats = fn(&StoreStats) -> u64;
+    let per_signal: [(&str, ReadStats, ReadStats, ReadStats); 3] = [
+        ("metrics", |s| s.blocks.blocks[0], |s| s.blocks.bytes[0], |s| s.blocks.rows[0]),
+        ("logs", |s| s.blocks.blocks[1], |s| s.blocks.bytes[1], |s| s.blocks.rows[1]),
+        ("traces", |s| s.blocks.blocks[2], |s| s.blocks.bytes[2], |s| s.blocks.rows[2]),
+    ];
+    for (signal, blocks, bytes, rows) in per_signal {
+        for (name, help, field) in [
+            ("skopos_store_blocks", "Blocks on disk, by signal.", blocks),
+            ("skopos_store_block_bytes", "Size of the blocks, by signal.", bytes),
+            ("skopos_store_block_items", "Samples, records, spans in blocks.", rows),
+        ] {
+            let read = read(store, field);
+            registry.gauge_fn(name, help, &[("signal", signal)], move || read() as f64);
+        }
+    }
     let counter = |name: &str, help: &str, field: fn(&StoreStats) -> u64| {
         registry.counter_fn(name, help, &[], read(store, field));
     };
+    counter("skopos_store_flushes_total", "Flushes that wrote blocks.", |s| s.blocks.flushes);
+    counter("skopos_store_flush_failures_total", "Flushes that failed.", |s| {
+        s.blocks.flush_failures
+    });
+    counter("skopos_store_flushed_items_total", "Samples, records, spans flushed.", |s| {
+        s.blocks.flushed_rows
+    });
+    counter("skopos_store_flushed_bytes_total", "Bytes of blocks flushed.", |s| {
+        s.blocks.flushed_bytes
+    });
+    counter("skopos_store_blocks_merged_total", "Blocks merged by compaction.", |s| {
+        s.blocks.merged
+    });
+    counter("skopos_store_blocks_expired_total", "Blocks removed by retention.", |s| {
+        s.blocks.expired
+    });
     counter("skopos_store_wal_batches_total", "Batches written.", |s| s.wal.frames);
     counter("skopos_store_wal_fsyncs_total", "Fsyncs of the WAL.", |s| s.wal.fsyncs.count);
     counter("skopos_store_refused_head_full_total", "Batches refused: head full.", |s| {

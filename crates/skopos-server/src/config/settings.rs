@@ -30,6 +30,15 @@ pub enum LogFormat {
     Pretty,
 }
 
+/// How long a signal stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionSetting {
+    /// Age beyond which data goes.
+    pub age: Duration,
+    /// Bytes beyond which the oldest data goes; 0 for no bound.
+    pub bytes: u64,
+}
+
 /// A token from the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenEntry {
@@ -48,6 +57,11 @@ pub struct Settings {
     pub data_dir: PathBuf,
     pub sync: SyncSetting,
     pub max_head_bytes: u64,
+    pub flush_bytes: u64,
+    pub flush_age: Duration,
+    pub retention_metrics: RetentionSetting,
+    pub retention_logs: RetentionSetting,
+    pub retention_traces: RetentionSetting,
     pub http_listen: ListenAddr,
     pub allowed_hosts: Vec<String>,
     pub external_url: Option<String>,
@@ -97,6 +111,11 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
         data_dir: r.text("data.dir").unwrap_or_default().into(),
         sync: r.sync(),
         max_head_bytes: r.bytes("data.max_head_bytes", 1 << 20),
+        flush_bytes: r.bytes("data.flush_bytes", 1 << 20),
+        flush_age: r.duration("data.flush_age"),
+        retention_metrics: r.retention("retention.metrics_age", "retention.metrics_bytes"),
+        retention_logs: r.retention("retention.logs_age", "retention.logs_bytes"),
+        retention_traces: r.retention("retention.traces_age", "retention.traces_bytes"),
         http_listen: r.address("http.listen"),
         allowed_hosts: r.list("http.allowed_hosts"),
         external_url: r.url("http.external_url"),
@@ -182,6 +201,10 @@ impl Resolver<'_> {
         let positive = |text: &str| parse_duration(text).filter(|d| !d.is_zero());
         self.parsed(name, "a duration such as 15s or 1h30m", positive)
             .unwrap_or(Duration::from_secs(1))
+    }
+
+    fn retention(&mut self, age: &str, bytes: &str) -> RetentionSetting {
+        RetentionSetting { age: self.duration(age), bytes: self.bytes(bytes, 0) }
     }
 
     fn bytes(&mut self, name: &str, least: u64) -> u64 {

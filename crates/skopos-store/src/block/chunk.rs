@@ -206,6 +206,26 @@ mod tests {
         });
     }
 
+    /// Writes the fuzz corpus anew: `cargo test -p skopos-store -- --ignored write_chunk_corpus`.
+    #[test]
+    #[ignore = "writes files into the source tree"]
+    fn write_chunk_corpus() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/chunk");
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut mixed = floats((0..9).map(f64::from));
+        mixed.histograms.push((2, Arc::new(Histogram { sum: 2.0, ..Histogram::default() })));
+        for (name, samples) in [
+            ("counter", floats((0..100).map(|i| f64::from(i * i)))),
+            ("noise", floats((0..40).map(|i| f64::from(i).sin()))),
+            ("odd", floats([f64::NAN, -0.0, STALE_NAN])),
+            ("mixed", mixed),
+        ] {
+            let (_, data) = encode(&samples, 0..samples.len()).unwrap();
+            let seed = [&[samples.len() as u8], &*data].concat();
+            std::fs::write(folder.join(name), seed).unwrap();
+        }
+    }
+
     #[test]
     fn a_counter_takes_little_room() {
         let mut level = 0.0;

@@ -192,8 +192,10 @@ impl Flusher {
 
     fn try_flush(&mut self) -> Result<FlushReport, StoreError> {
         let mut report = FlushReport::default();
-        // One that an earlier try has left behind, then the data since.
-        while let Some(frozen) = self.freeze()? {
+        // One that an earlier try has left behind, then the data since; not what comes meanwhile.
+        let left_behind = self.setup.ingest.views().current().frozen.is_some();
+        for _ in 0..1 + usize::from(left_behind) {
+            let Some(frozen) = self.freeze()? else { break };
             let of_this = self.write(&frozen)?;
             report.blocks += of_this.blocks;
             report.rows += of_this.rows;

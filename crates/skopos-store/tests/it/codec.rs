@@ -337,7 +337,7 @@ proptest! {
 }
 
 /// Runs a fuzz target on its corpus and on seeded mutations of it for a while.
-fn fuzz(target: &str, run: fn(&[u8])) {
+pub(crate) fn fuzz(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let mut paths: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

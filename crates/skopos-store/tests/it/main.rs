@@ -1,5 +1,6 @@
 //! Tests of the store through its public interface, most of them on a disk that fails.
 
+mod blocks;
 mod codec;
 mod conformance;
 mod crash;
