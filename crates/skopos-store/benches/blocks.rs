@@ -90,7 +90,8 @@ fn main() {
                 end_ms: i64::MAX,
                 hints: Default::default(),
             };
-            let read = store.select(&select, &QueryBudget::unlimited());
+            let budget = QueryBudget::unlimited();
+            let read = store.select(&select, &budget);
             let mut out = SampleBuffer::default();
             for series in runtime.block_on(read).expect("select").series {
                 out.clear();

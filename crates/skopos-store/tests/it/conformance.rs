@@ -176,6 +176,10 @@ impl ScanEvents for Flushing {
         self.store.services(range).await
     }
 
+    async fn span_services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
+        self.store.span_services(range).await
+    }
+
     async fn operations(
         &self,
         service: &str,
