@@ -190,7 +190,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         package: "skopos-testkit",
         may: &["skopos-model", "skopos-store"],
-        never: &["parquet", "object_store", "datafusion*", "axum*"],
+        never: &["object_store", "datafusion*", "axum*"],
         never_itself: NOTHING,
         only: None,
         because: "it implements the model's seams and the store's (`ScanEvents`, `Fs`), nothing above",

@@ -92,6 +92,7 @@ mod tests {
 
     fn health(wal: Option<&str>, state: Option<&str>) -> StoreHealth {
         StoreHealth {
+            flush_failure: None,
             wal_writable: wal.is_none(),
             state_writable: state.is_none(),
             wal_failure: wal.map(str::to_owned),

@@ -175,7 +175,7 @@ mod tests {
     fn floats(values: impl IntoIterator<Item = f64>) -> SampleBuffer {
         let values: Vec<f64> = values.into_iter().collect();
         let timestamps = (0..values.len() as i64).map(|i| 1_700_000_000_000 + i * 15_000).collect();
-        SampleBuffer { timestamps, values, histograms: Vec::new() }
+        SampleBuffer { timestamps, values, ..SampleBuffer::default() }
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
         check(&SampleBuffer {
             timestamps: vec![i64::MIN, -1, i64::MAX],
             values: vec![1.0; 3],
-            histograms: Vec::new(),
+            ..SampleBuffer::default()
         });
     }
 
