@@ -60,6 +60,8 @@ pub struct Overrides {
     pub log_format: Option<String>,
     /// `--no-open`
     pub no_open: bool,
+    /// `--ui-dir`
+    pub ui_dir: Option<PathBuf>,
     /// `--ready-file`
     pub ready_file: Option<PathBuf>,
     /// `--allow-without-tokens`
@@ -91,6 +93,7 @@ impl Overrides {
             ("notify.webhooks", "--webhook", one(&self.webhook)),
             ("log.format", "--log-format", one(&self.log_format)),
             ("ui.open", "--no-open", switch(self.no_open, "false")),
+            ("ui.dir", "--ui-dir", path(&self.ui_dir)),
             ("http.ready_file", "--ready-file", path(&self.ready_file)),
             (
                 "auth.allow_without_tokens",

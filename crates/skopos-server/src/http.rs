@@ -4,7 +4,8 @@
 //! [`Scope`] that guards it; [`router`] wraps every one of them with the token check. That is how
 //! no route escapes authentication, and why tests can walk the table.
 //!
-//! Modules add their routes with a `routes()` function listed in [`routes`].
+//! Modules add their routes with a `routes()` function listed in [`routes`]. What is in no table is a page or a file of
+//! the UI ([`ui`]), public like the binary they come from; data reaches them through the table alone.
 
 mod admin;
 mod body;
@@ -17,10 +18,11 @@ pub mod otlp;
 mod params;
 mod prometheus;
 mod remote_write;
+mod ui;
 
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::handler::Handler;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -194,7 +196,13 @@ pub fn router(routes: Vec<Route>, state: SharedState) -> axum::Router {
         };
         router = router.route(route.path, route.handler.route_layer(from_fn(check)));
     }
-    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(state)
+    let guard = Guard::new(&state, Scope::Public, false);
+    let guarded = Guarded { guard, scope: Scope::Public, state: SharedState::clone(&state) };
+    let pages = move |State(state): State<SharedState>, request: Request| {
+        let guarded = guarded.clone();
+        async move { guarded.page(state, request).await }
+    };
+    router.fallback(pages).method_not_allowed_fallback(method_not_allowed).with_state(state)
 }
 
 /// The guard of one route and what it takes to answer and count a refusal.
@@ -235,8 +243,14 @@ impl Guarded {
     }
 }
 
-async fn not_found() -> Response {
-    ApiError::not_found("no such path").into_response()
+impl Guarded {
+    /// What no route answers: a file of the UI, or nothing.
+    async fn page(&self, state: SharedState, request: Request) -> Response {
+        match self.guard.check(request.method(), request.uri(), request.headers()) {
+            Ok(()) => ui::page(&state, request).await,
+            Err(error) => error.into_response(),
+        }
+    }
 }
 
 async fn method_not_allowed() -> Response {

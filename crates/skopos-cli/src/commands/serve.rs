@@ -69,6 +69,9 @@ pub(crate) struct ServeArgs {
     /// Do not open a browser. (There is nothing to open yet.)
     #[arg(long)]
     pub(crate) no_open: bool,
+    /// Serve the web UI from this folder (as `npm run build` writes it) instead of the one inside the binary.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) ui_dir: Option<PathBuf>,
     /// Where to write addresses and process id, as JSON, once the server is ready.
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
@@ -92,6 +95,7 @@ impl ServeArgs {
             webhook: self.webhook.clone(),
             log_format: self.log_format.clone(),
             no_open: self.no_open,
+            ui_dir: self.ui_dir.clone(),
             ready_file: self.ready_file.clone(),
             allow_without_tokens: self.allow_without_tokens,
             ..Overrides::default()

@@ -312,6 +312,13 @@ pub const KEYS: &[Key] = &[
         Kind::Switch,
         "Open the browser when started on a terminal.",
     ),
+    key(
+        "ui.dir",
+        Some("--ui-dir"),
+        &[],
+        Kind::Path,
+        "Folder with a built web UI to serve instead of the one inside the binary.",
+    ),
 ];
 
 impl Key {

@@ -94,6 +94,7 @@ pub struct Settings {
     pub alertmanager_config: Option<PathBuf>,
     pub log_format: LogFormat,
     pub open_browser: bool,
+    pub ui_dir: Option<PathBuf>,
 }
 
 impl Settings {
@@ -152,6 +153,7 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
             _ => LogFormat::Auto,
         },
         open_browser: r.switch("ui.open"),
+        ui_dir: r.text("ui.dir").map(PathBuf::from),
     };
     let sizes_are_known = !r.errors.iter().any(|e| {
         e.message.contains("limits.inflight_bytes") || e.message.contains("limits.request_bytes")

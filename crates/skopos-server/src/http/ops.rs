@@ -1,10 +1,10 @@
 //! Probes and the server's own metrics.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
-use serde_json::{Value, json};
+use serde_json::json;
 use skopos::health::ProbeAnswer;
 use skopos::metrics::Format;
 
@@ -19,7 +19,9 @@ pub(super) fn routes(settings: &Settings) -> Vec<Route> {
     let metrics_scope = if settings.protect_metrics { Scope::Read } else { Scope::Public };
     vec![
         Route::get("/", Scope::Public, index)
-            .summary("What is served here: the entry points of the APIs.")
+            .summary(
+                "What is served here: the entry points of the APIs; the web UI for who accepts text/html.",
+            )
             .tag(TAG),
         Route::get("/health/live", Scope::Public, live)
             .summary("Whether the process runs. Looks at nothing else.")
@@ -39,9 +41,13 @@ pub(super) fn routes(settings: &Settings) -> Vec<Route> {
     ]
 }
 
-/// Tells nothing that this program's documentation does not.
-async fn index() -> Json<Value> {
-    Json(json!({
+/// The UI's page for a browser. The list for programs tells nothing that this program's documentation does not.
+async fn index(State(state): State<SharedState>, request: Request) -> Response {
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("text/html")) {
+        return super::ui::page(&state, request).await;
+    }
+    let list = Json(json!({
         "name": "skopos",
         "apis": {
             "openapi": "/api/openapi.json",
@@ -54,7 +60,8 @@ async fn index() -> Json<Value> {
         },
         "otlp": "OTLP has ports of its own: otlp.grpc_listen (4317) and otlp.http_listen (4318).",
         "docs": "`skopos --help`; every operation stands in /api/openapi.json",
-    }))
+    }));
+    ([(header::VARY, "accept")], list).into_response()
 }
 
 async fn live(State(state): State<SharedState>) -> Response {

@@ -16,3 +16,4 @@ mod prometheus;
 mod remote_write;
 mod rules;
 mod scrape;
+mod ui;

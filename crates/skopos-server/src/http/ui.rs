@@ -1,0 +1,104 @@
+//! The web UI: files and pages, for whatever no route answers.
+//!
+//! They are public, because they hold nothing that the binary does not, and a page that asks for the token must come
+//! before the token. Everything they show comes from the read APIs, behind their scope. Paths below the prefixes of
+//! the APIs are never pages: a misspelt endpoint must be a 404, not a 200 with HTML.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use skopos_ui::{File, Files, POLICY};
+
+use crate::error::ApiError;
+use crate::state::SharedState;
+
+/// Below these nothing is a page.
+const API_PREFIXES: &[&str] = &["/api", "/health", "/metrics", "/loki", "/v1"];
+
+/// Answers with a file of the UI, or 404.
+pub(super) async fn page(state: &SharedState, request: Request) -> Response {
+    let (request, _) = request.into_parts();
+    let path = request.uri.path();
+    let readable = matches!(request.method, Method::GET | Method::HEAD);
+    if !readable || API_PREFIXES.iter().any(|prefix| is_below(path, prefix)) {
+        return ApiError::not_found("no such path").into_response();
+    }
+    let accepted = request.headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
+    let accepted = accepted.unwrap_or("").to_owned();
+    let found = match &state.settings.ui_dir {
+        None => Files::Embedded.page(path, &accepted),
+        Some(folder) => {
+            let (files, path) = (Files::Folder(folder.clone()), path.to_owned());
+            match tokio::task::spawn_blocking(move || files.page(&path, &accepted)).await {
+                Ok(found) => found,
+                Err(_) => return ApiError::internal("reading the UI panicked").into_response(),
+            }
+        }
+    };
+    match found {
+        Ok(Some(file)) => answer(file, &request.headers),
+        Ok(None) => ApiError::not_found("no such file").into_response(),
+        Err(error) => {
+            let message = format!("cannot read the folder of the UI: {error}");
+            ApiError::internal(message).into_response()
+        }
+    }
+}
+
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn answer(file: File, request: &HeaderMap) -> Response {
+    let known = request.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let fresh = known.is_some_and(|known| {
+        known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == file.etag)
+    });
+    let mut response = if fresh {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut response = Response::new(Body::from(match file.bytes {
+            std::borrow::Cow::Borrowed(bytes) => bytes::Bytes::from_static(bytes),
+            std::borrow::Cow::Owned(bytes) => bytes::Bytes::from(bytes),
+        }));
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.content_type));
+        if let Some(encoding) = file.content_encoding {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        response
+    };
+    let headers = response.headers_mut();
+    if let Ok(etag) = HeaderValue::from_str(&file.etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    for (name, value) in [
+        (header::CACHE_CONTROL, file.cache_control),
+        (header::VARY, "accept, accept-encoding"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_below;
+
+    #[test]
+    fn misspelt_endpoints_are_no_pages() {
+        let api = |path: &str| super::API_PREFIXES.iter().any(|prefix| is_below(path, prefix));
+        for path in ["/api", "/api/v1/logz", "/health/x", "/metrics", "/v1/traces", "/loki/api"] {
+            assert!(api(path), "{path}");
+        }
+        for path in ["/", "/logs", "/apis", "/metrics-explorer", "/alerts/api"] {
+            assert!(!api(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+// What the alert screens work out from rules and alerts: threshold, window, the filter for its logs, its address.
+
+import type { Alert, AlertingRule, Labels } from '../api/types';
+import { equals } from './filter';
+import { fingerprint } from './fingerprint';
+import type { Window } from './time';
+import { incidentText, type IncidentRef } from './view';
+
+/** What is shown before an alert became active, and after it ended. */
+export const PAD_MS = 5 * 60_000;
+
+export interface Threshold {
+  /** The expression without its comparison. */
+  expr: string;
+  operator: string;
+  value: number;
+}
+
+/** Splits `expr > 0.01` at its last comparison outside brackets; null where it does not end in one with a number. */
+export function threshold(expr: string): Threshold | null {
+  let depth = 0;
+  let quote = '';
+  let found: { at: number; operator: string } | null = null;
+  for (let i = 0; i < expr.length; i += 1) {
+    const c = expr[i]!;
+    if (quote) {
+      if (c === '\\') i += 1;
+      else if (c === quote) quote = '';
+      continue;
+    }
+    if (c === '"' || c === "'" || c === '`') quote = c;
+    else if ('([{'.includes(c)) depth += 1;
+    else if (')]}'.includes(c)) depth -= 1;
+    else if (depth === 0) {
+      // Joined by and, or, unless: no single line says when it fires.
+      if (/^(and|or|unless)\b/i.test(expr.slice(i)) && !/[\w:]/.test(expr[i - 1] ?? ' ')) return null;
+      const operator = /^(>=|<=|==|!=|>|<)/.exec(expr.slice(i))?.[1];
+      if (operator) {
+        found = { at: i, operator };
+        i += operator.length - 1;
+      }
+    }
+  }
+  if (!found) return null;
+  const right = expr.slice(found.at + found.operator.length).trim().replace(/^bool\b/, '').trim();
+  const value = constant(right);
+  return value === null ? null : { expr: expr.slice(0, found.at).trim(), operator: found.operator, value };
+}
+
+/** A number, or a product or quotient of numbers in parentheses: `(14.4 * 0.001)`. */
+function constant(text: string): number | null {
+  const bare = /^\(([^()]*)\)$/.exec(text)?.[1] ?? text;
+  const parts = bare.split(/\s*([*/])\s*/);
+  let value = number(parts[0] ?? '');
+  for (let i = 1; i < parts.length && value !== null; i += 2) {
+    const next = number(parts[i + 1] ?? '');
+    value = next === null ? null : parts[i] === '*' ? value * next : value / next;
+  }
+  return value;
+}
+
+function number(text: string): number | null {
+  return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text.trim()) ? Number(text) : null;
+}
+
+/** From five minutes before it became active to five minutes after its end, or until now. */
+export function incidentWindow(start: number, end: number | null, now: number): Window {
+  return { from: start - PAD_MS, to: end === null ? now : Math.min(now, end + PAD_MS) };
+}
+
+const SERVICE_LABELS = ['service_name', 'service', 'job'];
+
+export function serviceOf(labels: Labels): string {
+  return SERVICE_LABELS.map((name) => labels[name]).find((value) => value !== undefined && value !== '') ?? '';
+}
+
+/** The filter for the logs of an alert: its service, and only errors when the alert is about errors. */
+export function logsFilter(labels: Labels, expr: string): string {
+  const service = serviceOf(labels);
+  const aboutErrors = /error|5\.\.|fail|fatal/i.test(`${labels.alertname ?? ''} ${expr}`);
+  return [service === '' ? '' : equals('service.name', service), aboutErrors ? 'level>=error' : ''].filter(Boolean).join(' ');
+}
+
+/** The filter for its traces: failed ones when it is about errors. */
+export function tracesFilter(labels: Labels, expr: string): string {
+  return logsFilter(labels, expr).replace('level>=error', 'status=error');
+}
+
+export function incidentOf(alert: Alert): IncidentRef {
+  return { rule: alert.labels.alertname ?? '', fingerprint: fingerprint(alert.labels), start: Math.floor(Date.parse(alert.activeAt)) };
+}
+
+export function firingPath(inc: IncidentRef): string {
+  return `/alerts/${incidentText(inc)}`;
+}
+
+export function runbookOf(annotations: Labels): string {
+  return annotations.runbook_url ?? annotations.runbook ?? '';
+}
+
+/** A link only where it is one: anything but http and https stays text. */
+export function safeLink(text: string): string | null {
+  try {
+    const url = new URL(text);
+    return url.protocol === 'https:' || url.protocol === 'http:' ? url.href : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Labels worth reading: not the name, which stands elsewhere. */
+export function labelText(labels: Labels): string {
+  return Object.entries(labels).filter(([name]) => name !== 'alertname').map(([name, value]) => `${name}=${value}`).join(' · ');
+}
+
+export function severityTone(labels: Labels): 'bad' | 'warn' {
+  return /^(critical|page|p1|fatal|high|error|p2)$/i.test(labels.severity ?? '') ? 'bad' : 'warn';
+}
+
+export interface RuleOf {
+  rule: AlertingRule;
+  group: string;
+  interval: number;
+}

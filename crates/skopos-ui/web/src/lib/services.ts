@@ -1,0 +1,11 @@
+// The services that have sent anything, from the label that spans and logs derive, or from what was scraped.
+
+import { get } from '../api/client';
+import { seconds, type Window } from './time';
+
+export async function services(window: Window, signal?: AbortSignal): Promise<string[]> {
+  const query = { start: seconds(window.from), end: seconds(window.to) };
+  const parts = { name: 'service_name' };
+  const names = await get<string[]>('/api/v1/label/{name}/values', query, signal, parts);
+  return names.filter((name) => name !== '');
+}

@@ -1,0 +1,32 @@
+// Whether anything has arrived yet, and how much of what.
+
+import { get, Failure } from '../api/client';
+import { instant } from '../api/prometheus';
+import type { LogPage, TracePage } from '../api/types';
+
+export interface Arrived {
+  logs: boolean;
+  traces: boolean;
+  metrics: boolean;
+}
+
+/** Metrics of the server about itself do not count. */
+export async function arrived(signal: AbortSignal): Promise<Arrived> {
+  const [logs, traces, metrics] = await Promise.all([
+    get<LogPage>('/api/v1/logs', { limit: 1, start: 'now-15d' }, signal).then((page) => page.logs.length > 0),
+    get<TracePage>('/api/v1/traces', { limit: 1, start: 'now-15d' }, signal).then((page) => page.traces.length > 0, absent),
+    instant('count({__name__!~"skopos_.*|ALERTS.*|traces_spanmetrics_.*|log_records_total|up|scrape_.*"})', Date.now(), signal)
+      .then((found) => found.length > 0),
+  ]);
+  return { logs, traces, metrics };
+}
+
+function absent(error: unknown): boolean {
+  if (error instanceof Failure && error.status === 404) return false;
+  throw error;
+}
+
+export async function hasData(signal: AbortSignal): Promise<boolean> {
+  const { logs, traces, metrics } = await arrived(signal);
+  return logs || traces || metrics;
+}
