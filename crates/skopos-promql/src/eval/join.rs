@@ -116,11 +116,12 @@ impl Evaluator<'_> {
             one_any: any_present(&one, grid.steps),
             fill_many,
             fill_one,
-            many,
-            one,
             out: Vec::new(),
             index: HashMap::new(),
+            latest: vec![None; many.len()],
             delayed: self.params.delayed_name_removal,
+            many,
+            one,
             drops: drops_name(node.op, node.return_bool),
             steps: grid.steps,
         };
@@ -153,6 +154,9 @@ struct Join<'a> {
     out: Vec<Block>,
     /// Results by labels and whether the name is to go.
     index: HashMap<(Labels, bool), usize>,
+    /// By series of the many side: its latest partner and where their results go. Partners change
+    /// seldom, and labels cost more than all else of a step.
+    latest: Vec<Option<(Option<usize>, usize)>>,
     delayed: bool,
     drops: bool,
     steps: usize,
@@ -253,9 +257,16 @@ impl Join<'_> {
             let outcome =
                 evaluator.operate(self.node.op, self.node.return_bool, lhs, rhs, self.span);
             let Outcome::Value(value) = outcome else { continue };
-            let (labels, drop_name) =
-                self.result_labels(&self.many[i], partner.map(|p| &self.one[p]));
-            let at = self.slot(labels, drop_name);
+            let at = match self.latest[i] {
+                Some((latest, at)) if latest == partner => at,
+                _ => {
+                    let (labels, drop_name) =
+                        self.result_labels(&self.many[i], partner.map(|p| &self.one[p]));
+                    let at = self.slot(labels, drop_name);
+                    self.latest[i] = Some((partner, at));
+                    at
+                }
+            };
             if self.out[at].column.present.get(step) {
                 return Err(self.not_unique());
             }

@@ -33,14 +33,20 @@ impl Samples {
         self.starts.clear();
     }
 
-    /// Takes over a decoded buffer, leaving out stale markers.
-    pub(super) fn fill(&mut self, buffer: &SampleBuffer, with_starts: bool) {
+    /// Takes over a decoded buffer, leaving out stale markers; the buffer's content is then gone.
+    pub(super) fn fill(&mut self, buffer: &mut SampleBuffer, with_starts: bool) {
         self.clear();
         if with_starts {
             let all = buffer.starts.iter().zip(&buffer.values);
             self.starts.extend(all.filter(|(_, v)| !is_stale(**v)).map(|(start, _)| *start));
         }
         if buffer.histograms.is_empty() {
+            if !buffer.values.iter().any(|v| is_stale(*v)) {
+                // The common case: nothing to leave out, nothing to copy.
+                std::mem::swap(&mut self.times, &mut buffer.timestamps);
+                std::mem::swap(&mut self.values, &mut buffer.values);
+                return;
+            }
             for (time, value) in buffer.timestamps.iter().zip(&buffer.values) {
                 if !is_stale(*value) {
                     self.times.push(*time);

@@ -146,10 +146,12 @@ fn decode_times(reader: &mut Reader<'_>, n: usize, out: &mut Vec<i64>) -> Result
     time = time.wrapping_add(delta);
     out.push(time);
     out.reserve(n - 2);
-    pack::unpack(reader, n - 2, |change| {
-        delta = delta.wrapping_add(bytes::unzigzag(change));
-        time = time.wrapping_add(delta);
-        out.push(time);
+    pack::unpack(reader, n - 2, |changes| {
+        out.extend(changes.iter().map(|&change| {
+            delta = delta.wrapping_add(bytes::unzigzag(change));
+            time = time.wrapping_add(delta);
+            time
+        }));
     })
 }
 

@@ -61,11 +61,15 @@ pub(super) fn pack(values: &[u64], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads `n` packed values in order.
+/// Values handed over at once. Small enough for the stack and the first-level cache.
+const BLOCK: usize = 128;
+
+/// Reads `n` packed values in order, block by block: the loop over a block has nothing to decide,
+/// and who takes a block knows how many values to make room for.
 pub(super) fn unpack(
     reader: &mut Reader<'_>,
     n: usize,
-    mut each: impl FnMut(u64),
+    mut each_block: impl FnMut(&[u64]),
 ) -> Result<(), Damaged> {
     let width = u32::from(reader.byte()?);
     if width > 64 {
@@ -84,22 +88,32 @@ pub(super) fn unpack(
     }
     let packed = reader.take((n * width as usize).div_ceil(8))?;
     let mut exceptions = exceptions.into_iter().peekable();
-    let mut with_exception = |i: usize, low: u64| match exceptions.next_if(|(at, _)| *at == i) {
-        Some((_, high)) => low | high,
-        None => low,
-    };
+    let mut block = [0; BLOCK];
+    for start in (0..n).step_by(BLOCK) {
+        let len = BLOCK.min(n - start);
+        let block = block.get_mut(..len).ok_or(Damaged)?;
+        unpack_low(packed, width as usize, start, block)?;
+        while let Some((at, high)) = exceptions.next_if(|(at, _)| *at < start + len) {
+            *block.get_mut(at - start).ok_or(Damaged)? |= high;
+        }
+        each_block(block);
+    }
+    Ok(())
+}
+
+/// The low bits of the values from `start` on.
+fn unpack_low(packed: &[u8], width: usize, start: usize, out: &mut [u64]) -> Result<(), Damaged> {
     if width == 0 {
-        (0..n).for_each(|i| each(with_exception(i, 0)));
+        out.fill(0);
         return Ok(());
     }
     let mask = u64::MAX >> (64 - width);
-    let width = width as usize;
-    for i in 0..n {
-        let bit = i * width;
+    for (i, out) in out.iter_mut().enumerate() {
+        let bit = (start + i) * width;
         let (byte, shift) = (bit / 8, bit % 8);
         let low = match packed.get(byte..byte + 8) {
             // One load covers the value: the common case.
-            Some(word) if shift + width <= 64 => {
+            Some(word) if width <= 57 => {
                 u64::from_le_bytes(word.try_into().map_err(|_| Damaged)?) >> shift
             }
             _ => {
@@ -110,7 +124,7 @@ pub(super) fn unpack(
                 (u128::from_le_bytes(word) >> shift) as u64
             }
         };
-        each(with_exception(i, low & mask));
+        *out = low & mask;
     }
     Ok(())
 }

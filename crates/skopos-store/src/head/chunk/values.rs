@@ -60,9 +60,11 @@ pub(super) fn decode(reader: &mut Reader<'_>, n: usize, out: &mut Vec<f64>) -> R
                 return Err(Damaged);
             }
             out.push(f64::from_bits(bits));
-            pack::unpack(reader, n - 1, |xor| {
-                bits ^= xor << zeros;
-                out.push(f64::from_bits(bits));
+            pack::unpack(reader, n - 1, |xors| {
+                out.extend(xors.iter().map(|xor| {
+                    bits ^= xor << zeros;
+                    f64::from_bits(bits)
+                }));
             })
         }
         mode @ (DELTA | DELTA_OF_DELTA | GROWTH) => {
@@ -78,14 +80,18 @@ pub(super) fn decode(reader: &mut Reader<'_>, n: usize, out: &mut Vec<f64>) -> R
             let mut integer = unzigzag(reader.varint()?);
             let mut delta = 0_i64;
             out.push(integer as f64 / scale);
-            pack::unpack(reader, n - 1, |change| {
-                delta = match mode {
-                    GROWTH => change as i64,
-                    DELTA => unzigzag(change),
-                    _ => delta.wrapping_add(unzigzag(change)),
-                };
+            let mut value_after = |delta: i64| {
                 integer = integer.wrapping_add(delta);
-                out.push(integer as f64 / scale);
+                // Dividing takes as long as all the rest; most values are whole numbers.
+                if scale == 1.0 { integer as f64 } else { integer as f64 / scale }
+            };
+            pack::unpack(reader, n - 1, |changes| match mode {
+                GROWTH => out.extend(changes.iter().map(|&c| value_after(c as i64))),
+                DELTA => out.extend(changes.iter().map(|&c| value_after(unzigzag(c)))),
+                _ => out.extend(changes.iter().map(|&c| {
+                    delta = delta.wrapping_add(unzigzag(c));
+                    value_after(delta)
+                })),
             })?;
             for (at, value) in exceptions {
                 *out.get_mut(base + at).ok_or(Damaged)? = value;
