@@ -4,6 +4,7 @@
 //! Usage: `skopos-compare SKOPOS_BINARY REPORT.md CIRCUMSTANCES`, the last a file that names machine
 //! and commit; `cargo xtask bench promql` does that. `SKOPOS_COMPARE=1k` or `100k` runs one data set only and
 //! writes no report; `SKOPOS_COMPARE_QUERY=TEXT` only the queries whose names contain the text.
+//! `SKOPOS_COMPARE_HOLD=1` waits for Enter once all is loaded, for profilers and for asking by hand.
 
 mod answers;
 mod data;
@@ -91,6 +92,11 @@ fn measure(set: &DataSet, skopos: &std::path::Path) -> Result<Table> {
     // A full minute some minutes ago.
     let end = (now - 300) / 60 * 60;
     let loaded = load(set, end, &systems)?;
+    if std::env::var_os("SKOPOS_COMPARE_HOLD").is_some() {
+        systems.iter().for_each(|system| println!("{}: {}", system.name, system.base()));
+        println!("end: {end}; Enter goes on");
+        std::io::stdin().read_line(&mut String::new())?;
+    }
     let mut rows = Vec::new();
     for query in queries()?.into_iter().filter(|query| query.set == set.name) {
         let row = run(set, &query, end, &systems)?;

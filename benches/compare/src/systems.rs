@@ -101,6 +101,11 @@ impl System {
         bail!("{name} does not become ready:\n{log}")
     }
 
+    /// Where it answers.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     pub fn write(&self, body: &[u8]) -> Result<()> {
         let request = self.agent.post(format!("{}/api/v1/write", self.base));
         let request = request

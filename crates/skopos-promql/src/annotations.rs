@@ -104,6 +104,7 @@ pub(crate) enum Remark<'a> {
     NotACounter { metric: &'a str },
     NotAGauge { metric: &'a str },
     MixedExponentialCustom { metric: &'a str },
+    StartsOverlap { metric: &'a str },
     IncompatibleBucketLayout { op: &'a str },
     CounterResetCollision { operation: &'a str },
     SortInRangeQuery,
@@ -169,6 +170,12 @@ impl Remark<'_> {
             Self::MixedExponentialCustom { metric } => {
                 let text = format!(
                     "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {metric:?}"
+                );
+                (Warning, text)
+            }
+            Self::StartsOverlap { metric } => {
+                let text = format!(
+                    "start timestamps of samples overlap with samples before them for metric name {metric:?}"
                 );
                 (Warning, text)
             }

@@ -31,6 +31,7 @@ use std::collections::HashMap;
 use skopos_model::storage::{QueryBudget, SeriesSet};
 use skopos_model::{Clock, LabelMatcher, Labels, METRIC_NAME, Sample, SampleValue};
 
+use self::select::Reads;
 use crate::annotations::{Annotations, Remark};
 use crate::ast::ValueType;
 use crate::error::EvalError;
@@ -304,9 +305,13 @@ impl Evaluator<'_> {
         self.budget.check()?;
         match &node.kind {
             NodeKind::Shared { slot, filter } => self.shared_part(*slot, filter, grid),
-            NodeKind::Instant(leaf) => self.instant(leaf, grid, false),
+            NodeKind::Instant(leaf) => self.instant(leaf, grid, Reads::Value),
             NodeKind::SampleTime(leaf) => {
-                let blocks = self.instant(leaf, grid, true)?;
+                let blocks = self.instant(leaf, grid, Reads::Time)?;
+                self.drop_names(blocks, node.span)
+            }
+            NodeKind::SampleStart(leaf) => {
+                let blocks = self.instant(leaf, grid, Reads::Start)?;
                 self.drop_names(blocks, node.span)
             }
             NodeKind::Call { func, args } => self.vector_call(node.span, func, args, grid),

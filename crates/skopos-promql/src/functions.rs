@@ -124,6 +124,7 @@ pub(crate) enum FunctionKind {
     Pi,
     Round,
     ScalarOf,
+    StartTimestamp,
     Sort {
         descending: bool,
     },
@@ -336,6 +337,7 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
     add("sort_desc", &[Vector], 1, Vector, K::Sort { descending: true });
     add("sort_by_label", &[Vector, Text], 1, Vector, K::SortByLabel { descending: false });
     add("sort_by_label_desc", &[Vector, Text], 1, Vector, K::SortByLabel { descending: true });
+    add("start_timestamp", &[Vector], 1, Vector, K::StartTimestamp);
     add("time", &[], 0, Scalar, K::Time);
     add("timestamp", &[Vector], 1, Vector, K::Timestamp);
     add("vector", &[Scalar], 1, Vector, K::VectorOf);
@@ -345,7 +347,6 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
     const EXPERIMENTAL: [&str; 17] = [
         "double_exponential_smoothing",
         "end",
-        "first_over_time",
         "histogram_quantiles",
         "info",
         "mad_over_time",
@@ -355,6 +356,7 @@ static FUNCTIONS: LazyLock<Vec<Function>> = LazyLock::new(|| {
         "sort_by_label",
         "sort_by_label_desc",
         "start",
+        "start_timestamp",
         "step",
         "ts_of_first_over_time",
         "ts_of_last_over_time",

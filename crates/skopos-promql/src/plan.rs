@@ -266,6 +266,7 @@ impl Node {
             | NodeKind::Text { .. }
             | NodeKind::Instant(_)
             | NodeKind::SampleTime(_)
+            | NodeKind::SampleStart(_)
             | NodeKind::Shared { .. } => Vec::new(),
             NodeKind::Range(range) => match &range.source {
                 RangeSource::Series(_) => Vec::new(),
@@ -287,6 +288,7 @@ impl Node {
             | NodeKind::Text { .. }
             | NodeKind::Instant(_)
             | NodeKind::SampleTime(_)
+            | NodeKind::SampleStart(_)
             | NodeKind::Shared { .. } => Vec::new(),
             NodeKind::Range(range) => match &mut range.source {
                 RangeSource::Series(_) => Vec::new(),
@@ -310,7 +312,9 @@ impl Node {
     /// Where it reads series itself, not through operators below.
     pub(crate) fn source_mut(&mut self) -> Option<&mut Source> {
         match &mut self.kind {
-            NodeKind::Instant(leaf) | NodeKind::SampleTime(leaf) => Some(&mut leaf.source),
+            NodeKind::Instant(leaf) | NodeKind::SampleTime(leaf) | NodeKind::SampleStart(leaf) => {
+                Some(&mut leaf.source)
+            }
             NodeKind::Info(info) => Some(&mut info.info.source),
             NodeKind::Range(range) => match &mut range.source {
                 RangeSource::Series(source) => Some(source),
@@ -323,7 +327,9 @@ impl Node {
     /// See [`Node::source_mut`].
     pub(crate) fn source(&self) -> Option<&Source> {
         match &self.kind {
-            NodeKind::Instant(leaf) | NodeKind::SampleTime(leaf) => Some(&leaf.source),
+            NodeKind::Instant(leaf) | NodeKind::SampleTime(leaf) | NodeKind::SampleStart(leaf) => {
+                Some(&leaf.source)
+            }
             NodeKind::Info(info) => Some(&info.info.source),
             NodeKind::Range(range) => match &range.source {
                 RangeSource::Series(source) => Some(source),
@@ -350,6 +356,8 @@ pub(crate) enum NodeKind {
     Instant(Leaf),
     /// `timestamp(selector)`: the times of the samples selected.
     SampleTime(Leaf),
+    /// `start_timestamp(selector)`: since when the samples selected have been counted.
+    SampleStart(Leaf),
     Range(Box<RangeNode>),
     Call {
         func: &'static Function,

@@ -146,6 +146,11 @@ impl Evaluator<'_> {
                 }
                 self.drop_names(blocks, span)
             }
+            (FunctionKind::StartTimestamp, [arg]) => {
+                // Only samples as they were stored have a start; see `NodeKind::SampleStart`.
+                self.vector(arg, grid)?;
+                Ok(Vec::new())
+            }
             (FunctionKind::VectorOf, [arg]) => {
                 let column = Column::full(self.scalar(arg, grid)?);
                 Ok(vec![Block { labels: Labels::empty(), drop_name: false, column }])

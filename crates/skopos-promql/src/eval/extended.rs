@@ -2,12 +2,17 @@
 //!
 //! Anchored: the newest sample at or before the window's start (within the lookback) stands at the
 //! start, so that changes are exact and nothing is extrapolated. Smoothed: values at both ends are
-//! interpolated between the neighbouring samples.
+//! interpolated between the neighbouring samples. A counter that fell between two neighbours is
+//! taken to have started from zero.
 
-use skopos_model::is_stale;
+mod natives;
+
+use std::sync::Arc;
+
 use skopos_model::storage::SampleBuffer;
+use skopos_model::{SampleValue, is_stale};
 
-use super::kernels::Kernel;
+use super::kernels::{Kernel, Notes, changes, resets};
 use super::range::{Samples, Windows};
 use crate::ast::RangeMode;
 use crate::functions::RangeFn;
@@ -25,109 +30,138 @@ pub(super) fn margins(mode: Option<RangeMode>, lookback_ms: i64) -> (i64, i64) {
 
 type Point = (i64, f64);
 
-/// On which end of the window a value is interpolated; it decides how a counter reset between the
-/// two neighbours is taken.
-#[derive(Clone, Copy, PartialEq)]
-enum Edge {
-    Left,
-    Right,
+/// Linear interpolation of floats; `at` lies between the two, or on one of them.
+fn interpolate(before: Point, after: Point, at: i64, is_counter: bool) -> f64 {
+    let from = if is_counter && after.1 < before.1 { 0.0 } else { before.1 };
+    from + (after.1 - from) * (at - before.0) as f64 / (after.0 - before.0) as f64
 }
 
-/// Linear interpolation. Counters that fall are taken to start from zero on the left edge, and to
-/// go on from the value before on the right.
-fn interpolate(before: Point, after: Point, at: i64, is_counter: bool, edge: Edge) -> f64 {
-    let (mut from, mut to) = (before.1, after.1);
-    if is_counter && to < from {
-        match edge {
-            Edge::Left => from = 0.0,
-            Edge::Right => to += from,
+/// A window with what defines its ends.
+#[derive(Clone, Copy)]
+struct Extent {
+    start: i64,
+    end: i64,
+    /// All samples that may be looked at: `[low, high)`.
+    low: usize,
+    high: usize,
+    /// The samples at which the left and the right end hang.
+    first: usize,
+    last: usize,
+    smoothed: bool,
+}
+
+impl Extent {
+    /// `None` when no sample is later than the window's start, or all are later than its end.
+    fn new(
+        times: &[i64],
+        (start, end): (i64, i64),
+        mode: RangeMode,
+        lookback_ms: i64,
+    ) -> Option<Self> {
+        let smoothed = mode == RangeMode::Smoothed;
+        let last_time = if smoothed { end + lookback_ms } else { end };
+        let low = times.partition_point(|t| *t <= start - lookback_ms);
+        let high = times.partition_point(|t| *t <= last_time);
+        let within = times.get(low..high)?;
+        let mut last = within.len().checked_sub(1)?;
+        let first = within[..last].partition_point(|t| *t <= start).saturating_sub(1);
+        if smoothed {
+            last = within[..last].partition_point(|t| *t < end);
+        }
+        if within[last] <= start || (smoothed && within[first] > end) {
+            return None;
+        }
+        let (first, last) = (low + first, low + last);
+        Some(Self { start, end, low, high, first, last, smoothed })
+    }
+
+    /// The samples between the ends: those on an end or beyond it are represented by the end.
+    fn inner(&self, times: &[i64]) -> std::ops::Range<usize> {
+        let from = self.first + usize::from(times[self.first] <= self.start);
+        let to = self.last + usize::from(times[self.last] < self.end);
+        from..to.max(from)
+    }
+
+    /// The float at the left end.
+    fn left(&self, samples: &Samples, is_counter: bool) -> f64 {
+        let point = |i: usize| (samples.times[i], samples.values[i]);
+        if self.smoothed && samples.times[self.first] < self.start {
+            interpolate(point(self.first), point(self.first + 1), self.start, is_counter)
+        } else {
+            samples.values[self.first]
         }
     }
-    from + (to - from) * (at - before.0) as f64 / (after.0 - before.0) as f64
-}
 
-/// The window's content from edge to edge: the values at both ends and the samples between them.
-/// `None` when no sample is later than the window's start.
-struct Extended<'a> {
-    left: f64,
-    right: f64,
-    times: &'a [i64],
-    inner: &'a [f64],
-}
-
-fn extend<'a>(
-    samples: &'a Samples,
-    (start, end): (i64, i64),
-    mode: RangeMode,
-    lookback_ms: i64,
-    is_counter: bool,
-) -> Option<Extended<'a>> {
-    let smoothed = mode == RangeMode::Smoothed;
-    let last_time = if smoothed { end + lookback_ms } else { end };
-    let low = samples.times.partition_point(|t| *t <= start - lookback_ms);
-    let high = samples.times.partition_point(|t| *t <= last_time);
-    let (times, values) = (samples.times.get(low..high)?, samples.values.get(low..high)?);
-    let point = |i: usize| (times[i], values[i]);
-    let mut last = times.len().checked_sub(1)?;
-    let mut first = times[..last].partition_point(|t| *t <= start).saturating_sub(1);
-    if smoothed {
-        last = times[..last].partition_point(|t| *t < end);
+    /// The float at the right end.
+    fn right(&self, samples: &Samples, is_counter: bool) -> f64 {
+        let point = |i: usize| (samples.times[i], samples.values[i]);
+        if self.smoothed && self.last > self.low && samples.times[self.last] > self.end {
+            interpolate(point(self.last - 1), point(self.last), self.end, is_counter)
+        } else {
+            samples.values[self.last]
+        }
     }
-    if times[last] <= start {
-        return None;
-    }
-    let left = if smoothed && times[first] < start {
-        interpolate(point(first), point(first + 1), start, is_counter, Edge::Left)
-    } else {
-        values[first]
-    };
-    let right = if smoothed && last > 0 && times[last] > end {
-        interpolate(point(last - 1), point(last), end, is_counter, Edge::Right)
-    } else {
-        values[last]
-    };
-    // What lies on or beyond an edge is represented by the edge.
-    first += usize::from(times[first] <= start);
-    let until = last + usize::from(times[last] < end);
-    let inner = if first < until { first..until } else { 0..0 };
-    Some(Extended { left, right, times: &times[inner.clone()], inner: &values[inner] })
 }
 
-/// Evaluates a range function with extended windows over one series of floats.
+/// Evaluates a range function with extended windows over one series.
 pub(super) fn run(
     kernel: &Kernel<'_>,
     mode: RangeMode,
     windows: Windows<'_>,
     samples: &Samples,
     lookback_ms: i64,
+    notes: &mut Notes<'_>,
 ) -> Column {
     let mut column = Column::empty(windows.steps());
-    let is_counter = matches!(kernel.func, RangeFn::Rate | RangeFn::Increase);
+    let is_native = |i: usize| samples.histograms.get(i).is_some_and(Option::is_some);
     for placed in windows {
         let bounds = (placed.window.start_ms, placed.window.end_ms);
-        let Some(extended) = extend(samples, bounds, mode, lookback_ms, is_counter) else {
+        if matches!(kernel.func, RangeFn::Changes | RangeFn::Resets) {
+            let Some(extent) = Extent::new(&samples.times, bounds, mode, lookback_ms) else {
+                continue;
+            };
+            let window = samples.window(extent.first..extent.high, &placed.window);
+            let is_changes = kernel.func == RangeFn::Changes;
+            let value = if is_changes { changes(&window) } else { resets(&window) };
+            column.set(placed.step, value);
+            continue;
+        }
+        let after = if mode == RangeMode::Smoothed { lookback_ms } else { 0 };
+        let low = samples.times.partition_point(|t| *t <= bounds.0 - lookback_ms);
+        let high = samples.times.partition_point(|t| *t <= bounds.1 + after);
+        let natives = (low..high).filter(|i| is_native(*i)).count();
+        if natives > 0 && natives < high - low {
+            notes.mixed = true;
+            continue;
+        }
+        let Some(extent) = Extent::new(&samples.times, bounds, mode, lookback_ms) else {
             continue;
         };
-        let Extended { left, right, inner, .. } = extended;
-        let path = || std::iter::once(left).chain(inner.iter().copied()).chain([right]);
-        let pairs = || path().zip(path().skip(1));
-        let value = match kernel.func {
-            RangeFn::Delta => right - left,
-            RangeFn::Rate | RangeFn::Increase => {
-                let lost: f64 = pairs().filter(|(a, b)| b < a).map(|(a, _)| a).sum();
-                let change = right - left + lost;
-                let is_rate = kernel.func == RangeFn::Rate;
-                if is_rate { change / (kernel.range_ms as f64 / 1000.0) } else { change }
-            }
-            RangeFn::Changes => {
-                pairs().filter(|(a, b)| a != b && !(a.is_nan() && b.is_nan())).count() as f64
-            }
-            RangeFn::Resets => pairs().filter(|(a, b)| b < a).count() as f64,
-            _ => continue,
-        };
-        column.set(placed.step, value);
+        if natives == 0 {
+            column.set(placed.step, float_change(kernel, &extent, samples));
+        } else if let Some(change) = natives::change(kernel, &extent, samples, notes) {
+            column.set_histogram(placed.step, Arc::new(change));
+        }
     }
     column
+}
+
+/// `rate`, `increase` and `delta` of floats.
+fn float_change(kernel: &Kernel<'_>, extent: &Extent, samples: &Samples) -> f64 {
+    let is_counter = kernel.func != RangeFn::Delta;
+    let (left, right) = (extent.left(samples, is_counter), extent.right(samples, is_counter));
+    let mut change = right - left;
+    if is_counter {
+        let mut before = left;
+        let inner = &samples.values[extent.inner(&samples.times)];
+        for value in inner.iter().copied().chain([right]) {
+            if value < before {
+                change += before;
+            }
+            before = value;
+        }
+    }
+    if kernel.func == RangeFn::Rate { change / (kernel.range_ms as f64 / 1000.0) } else { change }
 }
 
 /// An extended window as the raw result of an instant query: its edges and what is between.
@@ -136,15 +170,23 @@ pub(super) fn points(
     bounds: (i64, i64),
     mode: RangeMode,
     lookback_ms: i64,
-) -> Vec<Point> {
-    let Some(extended) = extend(samples, bounds, mode, lookback_ms, false) else {
+) -> Vec<(i64, SampleValue)> {
+    let Some(extent) = Extent::new(&samples.times, bounds, mode, lookback_ms) else {
         return Vec::new();
     };
-    let inner = extended.times.iter().copied().zip(extended.inner.iter().copied());
-    std::iter::once((bounds.0, extended.left))
-        .chain(inner)
-        .chain([(bounds.1, extended.right)])
-        .collect()
+    let value = |i: usize| match samples.histograms.get(i).and_then(Option::as_ref) {
+        Some(histogram) => SampleValue::Histogram(Arc::clone(histogram)),
+        None => SampleValue::Float(samples.values[i]),
+    };
+    let natives = samples.histograms.get(extent.low..extent.high).unwrap_or(&[]);
+    let (left, right) = if natives.iter().any(Option::is_some) {
+        natives::edges(&extent, samples).unwrap_or((value(extent.first), value(extent.last)))
+    } else {
+        let float = SampleValue::Float;
+        (float(extent.left(samples, false)), float(extent.right(samples, false)))
+    };
+    let inner = extent.inner(&samples.times).map(|i| (samples.times[i], value(i)));
+    std::iter::once((bounds.0, left)).chain(inner).chain([(bounds.1, right)]).collect()
 }
 
 /// A `smoothed` instant selector: the value interpolated at each step, or the one before while
@@ -155,23 +197,39 @@ pub(super) fn smoothed_instant(
     grid: Grid,
     lookback_ms: i64,
 ) -> Column {
-    let floats: Vec<Point> = (0..samples.len())
-        .filter(|i| !is_stale(samples.values[*i]) && samples.histogram(*i).is_none())
-        .map(|i| (samples.timestamps[i], samples.values[i]))
-        .collect();
+    let known: Vec<usize> =
+        (0..samples.len()).filter(|i| !is_stale(samples.values[*i])).collect();
+    let time = |at: usize| samples.timestamps[known[at]];
     let mut column = Column::empty(grid.steps);
     for step in 0..grid.steps {
         let now = shift.apply(grid.time(step));
-        let next = floats.partition_point(|(t, _)| *t < now);
-        let before = next.checked_sub(1).map(|i| floats[i]).filter(|p| p.0 > now - lookback_ms);
-        let after = floats.get(next).copied().filter(|p| p.0 <= now + lookback_ms);
-        let value = match (before, after) {
-            (_, Some(after)) if after.0 == now => after.1,
-            (Some(before), Some(after)) => interpolate(before, after, now, false, Edge::Left),
-            (Some(before), None) => before.1,
+        let next = known.partition_point(|i| samples.timestamps[*i] < now);
+        let before = next.checked_sub(1).filter(|at| time(*at) > now - lookback_ms);
+        let after = (next < known.len() && time(next) <= now + lookback_ms).then_some(next);
+        let (from, to) = match (before, after) {
+            (_, Some(after)) if time(after) == now => (after, after),
+            (Some(before), Some(after)) => (before, after),
+            (Some(before), None) => (before, before),
             (None, _) => continue,
         };
-        column.set(step, value);
+        let (from, to) = (known[from], known[to]);
+        match (samples.histogram(from), samples.histogram(to)) {
+            (None, None) if from == to => column.set(step, samples.values[from]),
+            (None, None) => {
+                let point = |i: usize| (samples.timestamps[i], samples.values[i]);
+                column.set(step, interpolate(point(from), point(to), now, false));
+            }
+            (Some(h), _) if from == to => column.set_histogram(step, Arc::clone(h)),
+            (Some(a), Some(b)) => {
+                let (a, b) = ((samples.timestamps[from], &**a), (samples.timestamps[to], &**b));
+                if let Ok((between, _)) = natives::interpolate(a, b, now, false) {
+                    column.set_histogram(step, Arc::new(between));
+                }
+            }
+            // Nothing lies between a float and a histogram: the one before holds.
+            (Some(h), None) => column.set_histogram(step, Arc::clone(h)),
+            (None, Some(_)) => column.set(step, samples.values[from]),
+        }
     }
     column
 }

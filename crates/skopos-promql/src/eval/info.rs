@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use skopos_model::{Labels, METRIC_NAME};
 
+use super::select::Reads;
 use super::{Evaluator, merge_duplicates};
 use crate::error::EvalError;
 use crate::plan::{Grid, InfoNode};
@@ -32,12 +33,12 @@ impl Evaluator<'_> {
         grid: Grid,
     ) -> Result<Vec<Block>, EvalError> {
         let base = self.vector(&node.base, grid)?;
-        let values = self.instant(&node.info, grid, false)?;
+        let values = self.instant(&node.info, grid, Reads::Value)?;
         if values.iter().any(|b| b.column.has_histograms()) {
             let message = "this should be an info metric, with float samples";
             return Err(EvalError::execution(span, message));
         }
-        let times = self.instant(&node.info, grid, true)?;
+        let times = self.instant(&node.info, grid, Reads::Time)?;
         let mut by_identity: HashMap<[String; 2], Vec<InfoSeries>> = HashMap::new();
         for block in times {
             if let Some(identity) = identity(&block.labels) {

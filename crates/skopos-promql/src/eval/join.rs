@@ -2,6 +2,7 @@
 //! only presence is left to ask. Duplicates are an error only where both are present.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use skopos_model::Labels;
 
@@ -163,49 +164,67 @@ struct Join<'a> {
 }
 
 impl Join<'_> {
-    /// The common case, one float series on each side, whole columns at a time.
+    /// The common case, one float series on the "one" side, whole columns at a time. Whether it was
+    /// one.
     fn plain_pair(&mut self, pairing: &Pairing) -> Result<bool, EvalError> {
-        let (&[many], &[one]) = (pairing.left.as_slice(), pairing.right.as_slice()) else {
-            let one_sided = pairing.left.is_empty() || pairing.right.is_empty();
-            let no_fill = self.fill_many.is_none() && self.fill_one.is_none();
-            // Without a partner and without filling, duplicates are all that could matter.
-            return Ok(one_sided && no_fill && pairing.right.len() < 2);
+        let no_fill = self.fill_many.is_none() && self.fill_one.is_none();
+        let &[one] = pairing.right.as_slice() else {
+            // Without a partner and without filling there is nothing to do.
+            return Ok(pairing.right.is_empty() && no_fill);
         };
-        let (a, b) = (&self.many[many].column, &self.one[one].column);
-        let op = self.node.op;
-        if a.has_histograms()
-            || b.has_histograms()
-            || self.fill_many.is_some()
-            || self.fill_one.is_some()
-            || matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
+        let is_plain = |block: &Block| !block.column.has_histograms();
+        let is_single = self.matching.cardinality == Cardinality::OneToOne;
+        if !no_fill
+            || (is_single && pairing.left.len() > 1)
+            || !is_plain(&self.one[one])
+            || !pairing.left.iter().all(|i| is_plain(&self.many[*i]))
+            || matches!(self.node.op, BinaryOp::TrimLower | BinaryOp::TrimUpper)
         {
             return Ok(false);
         }
-        let mut column = Column::empty(self.steps);
-        column.present = a.present.clone();
-        column.present.intersect(&b.present);
-        let filters = op.is_comparison() && !self.node.return_bool;
-        for i in 0..self.steps {
-            let (x, y) = (a.values[i], b.values[i]);
-            let (lhs, rhs) = if self.swapped { (y, x) } else { (x, y) };
-            if !filters {
-                column.values[i] = op.arithmetic(lhs, rhs);
-            } else if op.compare(lhs, rhs) {
-                column.values[i] = lhs;
-            } else {
-                column.present.clear(i);
+        for &many in &pairing.left {
+            let column = self.plain_column(many, one);
+            if !column.any() {
+                continue;
+            }
+            let (labels, drop_name) = self.result_labels(&self.many[many], Some(&self.one[one]));
+            match self.index.entry((labels.clone(), drop_name)) {
+                Entry::Vacant(entry) => {
+                    entry.insert(self.out.len());
+                    self.out.push(Block { labels, drop_name, column });
+                }
+                Entry::Occupied(entry) => {
+                    let earlier = &mut self.out[*entry.get()].column;
+                    if earlier.present.overlaps(&column.present) {
+                        return Err(self.not_unique());
+                    }
+                    earlier.absorb(column);
+                }
             }
         }
-        if !column.any() {
-            return Ok(true);
-        }
-        let (labels, drop_name) = self.result_labels(&self.many[many], Some(&self.one[one]));
-        let at = self.slot(labels, drop_name);
-        if self.out[at].column.present.overlaps(&column.present) {
-            return Err(self.not_unique());
-        }
-        self.out[at].column.absorb(column);
         Ok(true)
+    }
+
+    /// What two series of floats come to.
+    fn plain_column(&self, many: usize, one: usize) -> Column {
+        let (a, b) = (&self.many[many].column, &self.one[one].column);
+        let mut present = a.present.clone();
+        present.intersect(&b.present);
+        let op = self.node.op;
+        let sides = |(x, y): (&f64, &f64)| if self.swapped { (*y, *x) } else { (*x, *y) };
+        let pairs = a.values.iter().zip(&b.values).map(sides);
+        if !op.is_comparison() || self.node.return_bool {
+            let values = pairs.map(|(lhs, rhs)| op.arithmetic(lhs, rhs)).collect();
+            return Column { values, present, histograms: Vec::new() };
+        }
+        let mut values = Vec::with_capacity(self.steps);
+        for (i, (lhs, rhs)) in pairs.enumerate() {
+            if !op.compare(lhs, rhs) {
+                present.clear(i);
+            }
+            values.push(lhs);
+        }
+        Column { values, present, histograms: Vec::new() }
     }
 
     fn not_unique(&self) -> EvalError {
@@ -243,7 +262,8 @@ impl Join<'_> {
         if let (Some(first), Some(second)) = (partner, partners.next()) {
             return Err(self.duplicates(first, second));
         }
-        let mut matched = false;
+        let is_single = self.matching.cardinality == Cardinality::OneToOne;
+        let (mut matched, mut produced) = (false, false);
         for &i in &pairing.left {
             if !self.many[i].column.present.get(step) {
                 continue;
@@ -257,6 +277,10 @@ impl Join<'_> {
             let outcome =
                 evaluator.operate(self.node.op, self.node.return_bool, lhs, rhs, self.span);
             let Outcome::Value(value) = outcome else { continue };
+            // One to one, whatever labels the results would have.
+            if is_single && std::mem::replace(&mut produced, true) {
+                return Err(self.not_unique());
+            }
             let at = match self.latest[i] {
                 Some((latest, at)) if latest == partner => at,
                 _ => {

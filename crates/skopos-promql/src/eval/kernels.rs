@@ -3,6 +3,8 @@
 mod floats;
 mod natives;
 
+pub(super) use natives::{changes, resets};
+
 use skopos_model::SampleValue;
 
 use super::Evaluator;
@@ -38,6 +40,7 @@ pub(super) struct Notes<'a> {
     pub(super) not_a_counter: bool,
     pub(super) not_a_gauge: bool,
     pub(super) mixed_schemas: bool,
+    pub(super) starts_overlap: bool,
     pub(super) ignored_histograms: bool,
     pub(super) reconciled: Option<&'static str>,
     pub(super) collision: Option<&'static str>,
@@ -59,6 +62,7 @@ impl<'a> Notes<'a> {
             not_a_counter: false,
             not_a_gauge: false,
             mixed_schemas: false,
+            starts_overlap: false,
             ignored_histograms: false,
             reconciled: None,
             collision: None,
@@ -85,6 +89,9 @@ impl<'a> Notes<'a> {
         }
         if std::mem::take(&mut self.mixed_schemas) {
             evaluator.note(Remark::MixedExponentialCustom { metric }, span);
+        }
+        if std::mem::take(&mut self.starts_overlap) {
+            evaluator.note(Remark::StartsOverlap { metric }, span);
         }
         if std::mem::take(&mut self.ignored_histograms) {
             evaluator.note(Remark::HistogramIgnoredInMixedRange { metric }, span);
@@ -159,7 +166,7 @@ pub(super) fn run(
     if samples.histograms.is_empty() {
         match kernel.func {
             RangeFn::Rate | RangeFn::Increase | RangeFn::Delta => {
-                floats::extrapolated(kernel, windows, samples, &mut column);
+                floats::extrapolated(kernel, windows, samples, &mut column, notes);
             }
             func if super::sliding::pays_off(func, samples, kernel.range_ms, grid) => {
                 super::sliding::run(kernel, windows, samples, &mut column);

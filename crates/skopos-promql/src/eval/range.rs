@@ -1,13 +1,13 @@
 //! Range functions: a window of samples per step, moved along by two indices that only grow.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use skopos_model::storage::SampleBuffer;
-use skopos_model::{Histogram, Labels, Sample, SampleValue, is_stale};
+use skopos_model::{CounterResetHint, Histogram, Labels, Sample, SampleValue, is_stale};
 
 use super::kernels::{self, Kernel};
 use super::{Evaluator, merge_duplicates};
-use crate::ast::RangeMode;
 use crate::error::EvalError;
 use crate::functions::RangeFn;
 use crate::plan::{Grid, Node, NodeKind, RangeNode, RangeSource, Shift};
@@ -66,16 +66,40 @@ impl Samples {
         }
     }
 
-    /// Takes over what a subquery computed.
+    /// Takes over what a subquery computed. What histograms say of resets held between samples of
+    /// the series, not between steps of a subquery, so it is forgotten; gauges stay gauges.
     fn fill_column(&mut self, column: &Column, grid: Grid) {
         self.clear();
         for i in column.present.ones() {
             self.times.push(grid.time(i));
             self.values.push(column.values[i]);
             if column.has_histograms() {
-                self.histograms.push(column.histogram(i).cloned());
+                self.histograms.push(column.histogram(i).map(without_reset_hint));
             }
         }
+    }
+
+    /// Some of the samples as a window with the ends and the time of another.
+    pub(super) fn window<'a>(&'a self, range: Range<usize>, like: &Window<'_>) -> Window<'a> {
+        Window {
+            times: &self.times[range.clone()],
+            values: &self.values[range.clone()],
+            histograms: self.histograms.get(range.clone()).unwrap_or(&[]),
+            starts: self.starts.get(range).unwrap_or(&[]),
+            start_ms: like.start_ms,
+            end_ms: like.end_ms,
+            now_ms: like.now_ms,
+        }
+    }
+}
+
+fn without_reset_hint(histogram: &Arc<Histogram>) -> Arc<Histogram> {
+    use CounterResetHint::{CounterReset, NotCounterReset, Unknown};
+    match histogram.counter_reset_hint {
+        CounterReset | NotCounterReset => {
+            Arc::new(Histogram { counter_reset_hint: Unknown, ..Histogram::clone(histogram) })
+        }
+        _ => Arc::clone(histogram),
     }
 }
 
@@ -175,8 +199,8 @@ impl<'a> Evaluator<'a> {
             let column = match range.mode {
                 None => kernels::run(&kernel, windows, samples, grid, &mut notes),
                 Some(mode) => {
-                    no_histograms(samples, mode, arg.span)?;
-                    super::extended::run(&kernel, mode, windows, samples, this.params.lookback_ms)
+                    let lookback = this.params.lookback_ms;
+                    super::extended::run(&kernel, mode, windows, samples, lookback, &mut notes)
                 }
             };
             notes.report(this, labels, &column);
@@ -247,12 +271,13 @@ impl<'a> Evaluator<'a> {
             for placed in windows {
                 let window = placed.window;
                 if let Some(mode) = range.mode {
-                    no_histograms(samples, mode, node.span)?;
                     let bounds = (window.start_ms, window.end_ms);
                     let points = super::extended::points(samples, bounds, mode, lookback);
                     if !points.is_empty() {
-                        let samples =
-                            points.into_iter().map(|(t, v)| Sample::float(t, v)).collect();
+                        let samples = points
+                            .into_iter()
+                            .map(|(timestamp_ms, value)| Sample { timestamp_ms, value })
+                            .collect();
                         blocks.push((labels.clone(), drop_name, samples));
                     }
                     continue;
@@ -318,28 +343,17 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-fn no_histograms(samples: &Samples, mode: RangeMode, span: Span) -> Result<(), EvalError> {
-    if samples.histograms.iter().all(Option::is_none) {
-        return Ok(());
-    }
-    let word = match mode {
-        RangeMode::Anchored => "anchored",
-        RangeMode::Smoothed => "smoothed",
-    };
-    let message = format!("{word} modifier does not work with native histograms");
-    Err(EvalError::execution(span, message))
-}
-
 impl Window<'_> {
     /// Whether sample `i` says that it was counted anew since the sample before it.
     pub(super) fn starts_anew(&self, i: usize) -> bool {
         super::starts::starts_anew(self.times, self.starts, i)
     }
 
-    /// When the first sample began to be counted, if that lies within the window.
+    /// When the first sample began to be counted, if that lies within the window (whose left end
+    /// is not part of it).
     pub(super) fn counted_since(&self) -> Option<i64> {
         let (start, time) = (*self.starts.first()?, *self.times.first()?);
-        (start != 0 && start >= self.start_ms && start < time).then_some(start)
+        (start != 0 && start > self.start_ms && start < time).then_some(start)
     }
 
     pub(super) fn histogram(&self, i: usize) -> Option<&Arc<Histogram>> {

@@ -10,6 +10,16 @@ use crate::error::EvalError;
 use crate::plan::{Grid, Leaf, Source};
 use crate::value::{Block, Column};
 
+/// What a selector yields of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reads {
+    Value,
+    /// When it was taken, in seconds.
+    Time,
+    /// Since when it has been counted, in seconds; 0 when that is not known.
+    Start,
+}
+
 impl<'a> Evaluator<'a> {
     /// Decodes `[start_ms, end_ms]` of a series, charged.
     pub(super) fn decode(
@@ -34,13 +44,12 @@ impl<'a> Evaluator<'a> {
         all.iter().filter(wanted).collect()
     }
 
-    /// The series of a selector over the grid; their sample times in seconds instead of values
-    /// when `times`.
+    /// What is wanted of the series of a selector over the grid.
     pub(super) fn instant(
         &mut self,
         leaf: &Leaf,
         grid: Grid,
-        times: bool,
+        reads: Reads,
     ) -> Result<Vec<Block>, EvalError> {
         let (first, last) = leaf.shift.bounds(&grid);
         let lookback = self.params.lookback_ms;
@@ -50,10 +59,13 @@ impl<'a> Evaluator<'a> {
         let work = work(&all, grid);
         self.map_parallel(&all, work, SampleBuffer::default, |this, samples, series| {
             this.decode(series, bounds, samples)?;
+            if reads == Reads::Start && !this.params.start_timestamps {
+                return Ok(None);
+            }
             let column = if leaf.smoothed {
                 super::extended::smoothed_instant(samples, leaf.shift, grid, lookback)
             } else {
-                this.newest(samples, leaf, grid, times)
+                this.newest(samples, leaf, grid, reads)
             };
             if !column.any() {
                 return Ok(None);
@@ -63,7 +75,7 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    fn newest(&self, samples: &SampleBuffer, leaf: &Leaf, grid: Grid, times: bool) -> Column {
+    fn newest(&self, samples: &SampleBuffer, leaf: &Leaf, grid: Grid, reads: Reads) -> Column {
         let mut column = Column::empty(grid.steps);
         let mut next = 0;
         for step in 0..grid.steps {
@@ -76,12 +88,16 @@ impl<'a> Evaluator<'a> {
             if time <= now - self.params.lookback_ms || is_stale(value) {
                 continue;
             }
-            if times {
-                column.set(step, time as f64 / 1000.0);
-            } else if let Some(histogram) = samples.histogram(at) {
-                column.set_histogram(step, Arc::clone(histogram));
-            } else {
-                column.set(step, value);
+            match (reads, samples.histogram(at)) {
+                (Reads::Time, _) => column.set(step, time as f64 / 1000.0),
+                (Reads::Start, _) => {
+                    let start = samples.starts.get(at).copied().unwrap_or(0);
+                    column.set(step, start as f64 / 1000.0);
+                }
+                (Reads::Value, Some(histogram)) => {
+                    column.set_histogram(step, Arc::clone(histogram));
+                }
+                (Reads::Value, None) => column.set(step, value),
             }
         }
         column

@@ -153,7 +153,11 @@ pub(crate) fn variance(h: &Histogram) -> f64 {
     let mean = h.sum / h.count;
     let mut total = crate::eval::KahanSum::default();
     for bucket in buckets(h) {
-        let middle = middle(h.has_custom_buckets(), bucket);
+        // Unlike where buckets are cut, an infinitely wide bucket makes the variance infinite.
+        let middle = match h.has_custom_buckets() {
+            true => (bucket.lower + bucket.upper) / 2.0,
+            false => middle(false, bucket),
+        };
         let delta = middle - mean;
         total.add(bucket.count * delta * delta);
     }

@@ -164,6 +164,7 @@ fn name(node: &Node) -> String {
         NodeKind::Text { value, .. } => format!("text {value:?}"),
         NodeKind::Instant(instant) => format!("newest of {}", leaf(instant)),
         NodeKind::SampleTime(instant) => format!("time of newest of {}", leaf(instant)),
+        NodeKind::SampleStart(instant) => format!("start of newest of {}", leaf(instant)),
         NodeKind::Range(window) => range(window),
         NodeKind::Call { func, .. } => func.name.to_owned(),
         NodeKind::Absent { labels, .. } => format!("absent, else {labels}"),

@@ -220,7 +220,9 @@ impl Lowering {
         }
         let projection = if keeps_labels(func.kind) { self.projection.clone() } else { None };
         let lower = |this: &mut Self| match func.kind {
-            FunctionKind::Timestamp => this.timestamp(span, call, grid),
+            FunctionKind::Timestamp | FunctionKind::StartTimestamp => {
+                this.timestamp(span, call, grid)
+            }
             FunctionKind::Absent | FunctionKind::AbsentOverTime => {
                 let arg = this.lower(&call.args[0], grid)?;
                 let labels = absent_labels(&call.args[0]);
@@ -249,7 +251,11 @@ impl Lowering {
         if let ExprKind::Vector(selector) = &arg.unparenthesised().kind {
             let leaf = self.leaf(selector, grid)?;
             let invariant = leaf.shift.at_ms.is_some();
-            return Ok(Node::new(span, invariant, NodeKind::SampleTime(leaf)));
+            let kind = match call.func.kind {
+                FunctionKind::StartTimestamp => NodeKind::SampleStart(leaf),
+                _ => NodeKind::SampleTime(leaf),
+            };
+            return Ok(Node::new(span, invariant, kind));
         }
         let args = vec![self.lower(arg, grid)?];
         Ok(Node::new(span, false, NodeKind::Call { func: call.func, args }))
@@ -390,6 +396,7 @@ fn keeps_labels(kind: FunctionKind) -> bool {
             | FunctionKind::ClampMin
             | FunctionKind::Round
             | FunctionKind::Timestamp
+            | FunctionKind::StartTimestamp
     )
 }
 

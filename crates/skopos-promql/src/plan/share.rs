@@ -107,7 +107,10 @@ impl Sharing {
         let own = hash(source.map_or(&[], |s| &s.filter), |child| child.own);
         let reads = source.is_some() || children.iter().any(|child| child.reads);
         let whole = match &node.kind {
-            NodeKind::Instant(_) | NodeKind::SampleTime(_) | NodeKind::Range(_) => {
+            NodeKind::Instant(_)
+            | NodeKind::SampleTime(_)
+            | NodeKind::SampleStart(_)
+            | NodeKind::Range(_) => {
                 source.is_some_and(can_filter_later).then(|| hash(&[], |child| child.own))
             }
             NodeKind::Call { func, .. } if matches!(func.kind, FunctionKind::Range(_)) => {
@@ -192,6 +195,7 @@ fn is_vector(node: &Node) -> bool {
     match &node.kind {
         NodeKind::Instant(_)
         | NodeKind::SampleTime(_)
+        | NodeKind::SampleStart(_)
         | NodeKind::Absent { .. }
         | NodeKind::Info(_)
         | NodeKind::Aggregate(_) => true,
@@ -234,6 +238,9 @@ fn description(node: &Node) -> String {
         NodeKind::Text { value, invalid } => format!("text {value:?} {invalid:?}"),
         NodeKind::Instant(leaf) => {
             format!("instant {} {:?} {}", leaf.source.select, leaf.shift, leaf.smoothed)
+        }
+        NodeKind::SampleStart(leaf) => {
+            format!("start {} {:?} {}", leaf.source.select, leaf.shift, leaf.smoothed)
         }
         NodeKind::SampleTime(leaf) => {
             format!("time {} {:?} {}", leaf.source.select, leaf.shift, leaf.smoothed)

@@ -2,8 +2,8 @@
 
 use super::super::math::{Deviation, KahanSum, Mean, linear_regression, quantile};
 use super::super::range::{Samples, Window, Windows};
-use super::super::starts::starts_anew;
-use super::Kernel;
+use super::super::starts::{self, starts_anew};
+use super::{Kernel, Notes};
 use crate::functions::RangeFn;
 use crate::value::Column;
 
@@ -134,7 +134,11 @@ fn smoothing(values: &[f64], smoothing: f64, trend: f64) -> f64 {
 pub(crate) struct Extrapolation {
     pub(crate) first_ms: i64,
     pub(crate) last_ms: i64,
+    /// Samples; one is enough when `since` is known.
     pub(crate) count: usize,
+    /// When the counter began, within the window: it was zero then, so that there is nothing to
+    /// guess before the first sample.
+    pub(crate) since_ms: Option<i64>,
     pub(crate) start_ms: i64,
     pub(crate) end_ms: i64,
     /// First value and change, for counters that cannot have been below zero.
@@ -144,8 +148,9 @@ pub(crate) struct Extrapolation {
 /// The factor by which the change between first and last sample grows to cover the window.
 pub(crate) fn extrapolate(e: Extrapolation) -> f64 {
     let seconds = |ms: i64| ms as f64 / 1000.0;
-    let sampled = seconds(e.last_ms - e.first_ms);
-    let spacing = sampled / (e.count - 1) as f64;
+    let mut sampled = seconds(e.last_ms - e.first_ms);
+    // Of a single sample no spacing is known, so nothing is added after it.
+    let spacing = if e.count > 1 { sampled / (e.count - 1) as f64 } else { 0.0 };
     // A series that begins or ends further from the window's edge than this began or ended
     // within it; then half a spacing is added instead.
     let threshold = spacing * 1.1;
@@ -163,20 +168,23 @@ pub(crate) fn extrapolate(e: Extrapolation) -> f64 {
     if to_end >= threshold {
         to_end = spacing / 2.0;
     }
+    if let Some(since_ms) = e.since_ms {
+        to_start = 0.0;
+        sampled = seconds(e.last_ms - since_ms);
+    }
     (sampled + to_start + to_end) / sampled
 }
 
 fn extrapolated_value(kernel: &Kernel<'_>, window: &Window<'_>, resets: f64) -> Option<f64> {
     let is_counter = kernel.func != RangeFn::Delta;
-    let mut count = window.times.len();
-    let (mut first_ms, mut first) = (*window.times.first()?, *window.values.first()?);
+    let count = window.times.len();
+    let (first_ms, mut first) = (*window.times.first()?, *window.values.first()?);
     let last = window.values[count - 1];
-    if is_counter && let Some(since) = window.counted_since() {
-        // A counter is zero when it begins to count: one more sample.
-        (first_ms, first) = (since, 0.0);
-        count += 1;
-    }
-    if count < 2 {
+    let since_ms = if is_counter { window.counted_since() } else { None };
+    if since_ms.is_some() {
+        // A counter is zero when it begins to count.
+        first = 0.0;
+    } else if count < 2 {
         return None;
     }
     let change = last - first + resets;
@@ -184,6 +192,7 @@ fn extrapolated_value(kernel: &Kernel<'_>, window: &Window<'_>, resets: f64) -> 
         first_ms,
         last_ms: *window.times.last()?,
         count,
+        since_ms,
         start_ms: window.start_ms,
         end_ms: window.end_ms,
         counter: is_counter.then_some((first, change)),
@@ -201,6 +210,7 @@ pub(super) fn extrapolated(
     windows: Windows<'_>,
     samples: &Samples,
     column: &mut Column,
+    notes: &mut Notes<'_>,
 ) {
     let resets: Vec<usize> = if kernel.func == RangeFn::Delta {
         Vec::new()
@@ -223,5 +233,9 @@ pub(super) fn extrapolated(
         if let Some(value) = extrapolated_value(kernel, &placed.window, lost) {
             column.set(placed.step, value);
         }
+    }
+    if kernel.func != RangeFn::Delta && !samples.starts.is_empty() && column.any() {
+        let overlap = |i| starts::overlap(&samples.times, &samples.starts, i);
+        notes.starts_overlap |= (1..samples.times.len()).any(overlap);
     }
 }

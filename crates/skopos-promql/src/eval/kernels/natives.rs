@@ -5,13 +5,14 @@ use std::sync::Arc;
 use skopos_model::{CounterResetHint, Histogram, SampleValue};
 
 use super::super::range::Window;
+use super::super::starts;
 use super::floats::{Extrapolation, extrapolate, is_change};
 use super::{Kernel, Notes};
 use crate::functions::RangeFn;
 use crate::histogram::{self, CombineNotes, HistogramSum};
 
 /// How often the value changes; a change between float and histogram counts.
-pub(super) fn changes(window: &Window<'_>) -> f64 {
+pub(in crate::eval) fn changes(window: &Window<'_>) -> f64 {
     let changed = |i: &usize| match (window.histogram(*i - 1), window.histogram(*i)) {
         (None, None) => is_change(window.values[*i - 1], window.values[*i]),
         (Some(before), Some(after)) => !histogram::equals(before, after),
@@ -21,7 +22,7 @@ pub(super) fn changes(window: &Window<'_>) -> f64 {
 }
 
 /// How often the counter is reset; a change between float and histogram counts.
-pub(super) fn resets(window: &Window<'_>) -> f64 {
+pub(in crate::eval) fn resets(window: &Window<'_>) -> f64 {
     let reset = |i: &usize| match (window.histogram(*i - 1), window.histogram(*i)) {
         (None, None) => window.values[*i] < window.values[*i - 1] || window.starts_anew(*i),
         (Some(before), Some(after)) => {
@@ -76,6 +77,8 @@ pub(super) fn instant_delta(
     } else {
         match histogram::sub(after, before) {
             Ok((change, combined)) => {
+                // Hints may differ: resets have been dealt with.
+                let combined = CombineNotes { reset_collision: false, ..combined };
                 note_combined(notes, combined, "subtraction");
                 change
             }
@@ -156,10 +159,15 @@ pub(super) fn extrapolated(
             }
         }
     }
+    if is_counter {
+        let overlap = |i| starts::overlap(window.times, window.starts, i);
+        notes.starts_overlap |= (1..window.times.len()).any(overlap);
+    }
     let mut factor = extrapolate(Extrapolation {
-        first_ms: since.unwrap_or(*window.times.first()?),
+        first_ms: *window.times.first()?,
         last_ms: *window.times.last()?,
-        count: window.times.len() + usize::from(since.is_some()),
+        count: window.times.len(),
+        since_ms: since,
         start_ms: window.start_ms,
         end_ms: window.end_ms,
         counter: is_counter
