@@ -197,8 +197,7 @@ pub(super) fn smoothed_instant(
     grid: Grid,
     lookback_ms: i64,
 ) -> Column {
-    let known: Vec<usize> =
-        (0..samples.len()).filter(|i| !is_stale(samples.values[*i])).collect();
+    let known: Vec<usize> = (0..samples.len()).filter(|i| !is_stale(samples.values[*i])).collect();
     let time = |at: usize| samples.timestamps[known[at]];
     let mut column = Column::empty(grid.steps);
     for step in 0..grid.steps {
