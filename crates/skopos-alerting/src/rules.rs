@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use expression::Expression;
-pub use load::{fuzz_rule_file, load};
+pub use load::{fuzz_rule_file, load, load_with};
 pub use report::{CheckReport, RuleError};
 pub use suggest::nearest;
 

@@ -7,6 +7,7 @@
 mod display;
 mod duration;
 mod operators;
+mod pretty;
 
 pub(crate) use display::quote_bytes;
 pub(crate) use duration::pick;

@@ -16,7 +16,9 @@ use skopos_model::storage::{
     BudgetLimit, QueryBudget, SampleBuffer, SelectHints, SeriesSelect, SeriesSet,
 };
 use skopos_model::{Clock, Timestamp};
+use skopos_promql::Execution;
 use skopos_promql::parser::{ParseOptions, parse};
+use skopos_promql::plan::explain::Explanation;
 use skopos_promql::plan::{DEFAULT_LOOKBACK_MS, EvalParams, MAX_POINTS_PER_SERIES, Plan};
 use skopos_promql::value::QueryResult;
 
@@ -52,6 +54,17 @@ pub struct QueryOptions {
 pub struct Answer {
     /// Value, remarks, cost.
     pub result: QueryResult,
+    /// Time spent.
+    pub timings: Timings,
+}
+
+/// A query's plan, with what it cost when it was evaluated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explained {
+    /// The plan.
+    pub explanation: Explanation,
+    /// What the evaluation read; `None` when there was none.
+    pub stats: Option<skopos_promql::QueryStats>,
     /// Time spent.
     pub timings: Timings,
 }
@@ -166,31 +179,72 @@ impl QueryEngine {
     async fn evaluate(
         &self,
         query: &str,
-        mut params: EvalParams,
+        params: EvalParams,
         options: &QueryOptions,
     ) -> Result<Answer, QueryError> {
+        let run = |plan: &Plan, data: Vec<SeriesSet>, budget: &QueryBudget| {
+            Ok(skopos_promql::evaluate(plan, data, budget)?)
+        };
+        let (_, result, timings) = self.planned(query, params, options, Some(run)).await?;
+        let result = result.ok_or(QueryError::Failed { reason: "no result".into() })?;
+        Ok(Answer { result, timings })
+    }
+
+    /// Plans a query and, with `analyze`, evaluates it, measuring each operator.
+    pub async fn explain(
+        &self,
+        query: &str,
+        params: EvalParams,
+        options: &QueryOptions,
+        analyze: bool,
+    ) -> Result<Explained, QueryError> {
+        let clock = Arc::clone(&self.clock);
+        let run = move |plan: &Plan, data: Vec<SeriesSet>, budget: &QueryBudget| {
+            let execution = Execution { clock: Some(&*clock), ..Execution::default() };
+            let (result, profile) = skopos_promql::evaluate_with(plan, &data, budget, execution)?;
+            Ok((result.stats, profile))
+        };
+        let run = analyze.then_some(run);
+        let (plan, measured, timings) = self.planned(query, params, options, run).await?;
+        let (stats, profile) = measured.unzip();
+        Ok(Explained { explanation: plan.explain(profile.as_ref()), stats, timings })
+    }
+
+    /// Admits and plans a query, and does with plan and data what `run` says, on the blocking pool.
+    async fn planned<T, F>(
+        &self,
+        query: &str,
+        mut params: EvalParams,
+        options: &QueryOptions,
+        run: Option<F>,
+    ) -> Result<(Arc<Plan>, Option<T>, Timings), QueryError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Plan, Vec<SeriesSet>, &QueryBudget) -> Result<T, QueryError> + Send + 'static,
+    {
         params.lookback_ms = options.lookback.map_or(DEFAULT_LOOKBACK_MS, millis);
         params.subquery_step_ms = millis(self.limits.subquery_step).max(1);
         let mut watch = Stopwatch::new(&*self.clock);
         let read = self.begin(query, options.timeout, options.class).await?;
         let mut timings = Timings { queued: watch.lap(), ..Timings::default() };
         let (text, language) = (query.to_owned(), self.limits.language);
-        let result = read.run(async {
+        let work = read.run(async {
             let plan = move || -> Result<Plan, QueryError> {
                 Ok(Plan::new(&parse(&text, &language)?, params)?)
             };
-            let plan = read.on_blocking_pool(plan).await??;
+            let plan = Arc::new(read.on_blocking_pool(plan).await??);
             timings.prepare = watch.lap();
+            let Some(run) = run else { return Ok((plan, None)) };
             let data = self.fetch(plan.selects(), read.budget()).await?;
             timings.fetch = watch.lap();
-            let budget = read.budget().clone();
-            let work = move || skopos_promql::evaluate(&plan, data, &budget);
+            let (budget, planned) = (read.budget().clone(), Arc::clone(&plan));
+            let work = move || run(&planned, data, &budget);
             let result = read.on_blocking_pool(work).await??;
             timings.evaluate = watch.lap();
-            Ok(result)
+            Ok((plan, Some(result)))
         });
-        let result = result.await?;
-        Ok(Answer { result, timings })
+        let (plan, result) = work.await?;
+        Ok((plan, result, timings))
     }
 
     /// Whether anything that a rule's query selects has a sample within these times, whatever its
@@ -202,11 +256,11 @@ impl QueryEngine {
         to_ms: i64,
     ) -> Result<bool, QueryError> {
         let read = self.begin(query, None, QueryClass::Rule).await?;
-        let text = query.to_owned();
+        let (text, language) = (query.to_owned(), self.limits.language);
         read.run(async {
             let plan = move || -> Result<Plan, QueryError> {
                 let params = EvalParams::instant(to_ms);
-                Ok(Plan::new(&parse(&text, &ParseOptions::default())?, params)?)
+                Ok(Plan::new(&parse(&text, &language)?, params)?)
             };
             let plan = read.on_blocking_pool(plan).await??;
             for select in plan.selects() {

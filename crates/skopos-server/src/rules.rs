@@ -24,12 +24,13 @@ use skopos_alerting::{
 };
 use skopos_model::storage::StateCommit;
 use skopos_model::{Clock, Timestamp};
+use skopos_promql::ParseOptions;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::ServerError;
 use crate::config::{Secret, Settings};
-use crate::query::QueryEngine;
+use crate::query::{QueryEngine, QueryLimits};
 use crate::state::Storage;
 use delivery::Delivering;
 
@@ -51,6 +52,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     queries: Arc<QueryEngine>,
     files: Vec<String>,
+    /// What of PromQL they may use.
+    language: ParseOptions,
     external_labels: BTreeMap<String, String>,
     external_url: String,
     engine: Mutex<Engine>,
@@ -161,6 +164,7 @@ impl RulesView {
             clock,
             queries,
             files: settings.rule_files.clone(),
+            language: QueryLimits::from(settings).language,
             external_labels: BTreeMap::new(),
             external_url,
             engine: Mutex::new(engine),
@@ -197,7 +201,7 @@ impl RulesView {
     /// rules that are still there keep their state.
     pub async fn reload(&self) -> Result<usize, ServerError> {
         let inner = &self.inner;
-        let set = load(&inner.files)?;
+        let set = load(&inner.files, &inner.language)?;
         let mut groups = inner.groups.lock().await;
         groups.stop.cancel();
         while groups.tasks.join_next().await.is_some() {}

@@ -35,14 +35,14 @@ impl From<ParseError> for ExpressionError {
 
 impl Expression {
     /// Checks a text. Surrounding white space (block scalars end in a line break) is dropped.
-    pub(crate) fn parse(text: &str) -> Result<Self, ExpressionError> {
+    pub(crate) fn parse(text: &str, language: &ParseOptions) -> Result<Self, ExpressionError> {
         let whole = |message: String| ExpressionError {
             offset: text.len() - text.trim_start().len(),
             length: text.trim().chars().count().max(1),
             message,
             hint: None,
         };
-        let expr = skopos_promql::parse(text, &ParseOptions::default())?;
+        let expr = skopos_promql::parse(text, language)?;
         if !matches!(expr.value_type(), ValueType::Vector | ValueType::Scalar) {
             let found = expr.value_type().describe();
             return Err(whole(format!(
@@ -78,6 +78,17 @@ impl std::fmt::Display for Expression {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Expression, ExpressionError> {
+        Expression::parse(text, &ParseOptions::default())
+    }
+
+    #[test]
+    fn experimental_parts_are_for_who_asks() {
+        let text = "mad_over_time(a[5m]) > 1";
+        assert!(parse(text).is_err());
+        assert!(Expression::parse(text, &ParseOptions::all()).is_ok());
+    }
+
     #[test]
     fn the_range_is_the_longest_window() {
         for (text, seconds) in [
@@ -88,11 +99,11 @@ mod tests {
             ("max_over_time(rate(a[5m])[1h:1m]) > 0", 3900),
             ("vector(1)", 0),
         ] {
-            let found = Expression::parse(text).map_or(0, |e| e.range().as_secs());
+            let found = parse(text).map_or(0, |e| e.range().as_secs());
             // A subquery's grid may differ by a step.
             assert!(found.abs_diff(seconds) <= 60, "{text}: {found}");
         }
-        assert!(Expression::parse("\"text\"").unwrap_err().message.contains("found a string"));
-        assert!(Expression::parse("up[5m]").unwrap_err().message.contains("found a range vector"));
+        assert!(parse("\"text\"").unwrap_err().message.contains("found a string"));
+        assert!(parse("up[5m]").unwrap_err().message.contains("found a range vector"));
     }
 }

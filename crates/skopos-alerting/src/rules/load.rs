@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skopos_model::METRIC_NAME;
+use skopos_promql::ParseOptions;
 
 use super::expression::ExpressionError;
 use super::yaml::{self, Node, NodeKind};
@@ -27,11 +28,20 @@ const MAX_ERRORS_PER_FILE: usize = 100;
 /// Reads rule files given as (path, text). Either every rule of every file is valid, or all
 /// errors of all files are returned.
 pub fn load(files: &[(&str, &str)]) -> Result<RuleSet, Vec<RuleError>> {
+    load_with(files, &ParseOptions::default())
+}
+
+/// Like [`load`], with a say in which parts of PromQL the rules may use.
+pub fn load_with(
+    files: &[(&str, &str)],
+    language: &ParseOptions,
+) -> Result<RuleSet, Vec<RuleError>> {
     let mut set = RuleSet::default();
     let mut errors = Vec::new();
     let mut group_ids = HashMap::new();
     for (path, text) in files {
-        let mut reader = Reader { path, text, errors: Vec::new(), group_ids: &mut group_ids };
+        let mut reader =
+            Reader { path, text, language, errors: Vec::new(), group_ids: &mut group_ids };
         let groups = reader.file();
         set.groups.extend(groups.into_iter().map(Arc::new));
         reader.errors.sort_by_key(|e| (e.line, e.column));
@@ -57,6 +67,7 @@ pub fn fuzz_rule_file(data: &[u8]) {
 struct Reader<'a> {
     path: &'a str,
     text: &'a str,
+    language: &'a ParseOptions,
     errors: Vec<RuleError>,
     /// How often a group's identity was seen: equal names in equal base names are told apart.
     group_ids: &'a mut HashMap<u64, usize>,
@@ -254,7 +265,7 @@ impl Reader<'_> {
 
     fn expression(&mut self, node: &Node) -> Option<Expression> {
         let text = self.string(node, "expr")?;
-        match Expression::parse(&text) {
+        match Expression::parse(&text, self.language) {
             Ok(expression) => Some(expression),
             Err(ExpressionError { offset, length, message, hint }) => {
                 let start = node.source_offset(self.text, offset);

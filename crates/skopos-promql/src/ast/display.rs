@@ -22,12 +22,8 @@ impl Display for Expr {
                 write_modifiers(f, &selector.at, &selector.offset, selector.mode)
             }
             ExprKind::Subquery(subquery) => {
-                write!(f, "{}[{}:", subquery.expr, subquery.range)?;
-                if let Some(step) = &subquery.step {
-                    write!(f, "{step}")?;
-                }
-                f.write_char(']')?;
-                write_modifiers(f, &subquery.at, &subquery.offset, None)
+                write!(f, "{}", subquery.expr)?;
+                subquery.write_tail(f)
             }
             ExprKind::Call(call) => {
                 write!(f, "{}(", call.func.name)?;
@@ -192,14 +188,43 @@ fn is_bare_metric(name: &str) -> bool {
         && !RESERVED.iter().chain(&OPERATORS).any(|w| w.eq_ignore_ascii_case(name))
 }
 
+impl Subquery {
+    /// What stands behind the expression: `[1h:5m] offset 1d`.
+    pub(super) fn tail(&self) -> String {
+        struct Tail<'a>(&'a Subquery);
+        impl Display for Tail<'_> {
+            fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                self.0.write_tail(f)
+            }
+        }
+        Tail(self).to_string()
+    }
+
+    fn write_tail(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}:", self.range)?;
+        if let Some(step) = &self.step {
+            write!(f, "{step}")?;
+        }
+        f.write_char(']')?;
+        write_modifiers(f, &self.at, &self.offset, None)
+    }
+}
+
+impl Aggregate {
+    /// What stands before the parentheses: `sum by (job) `.
+    pub(super) fn head(&self) -> String {
+        let op = self.op.as_str();
+        match (self.without, self.grouping.is_empty()) {
+            (true, _) => format!("{op} without {} ", Names(&self.grouping)),
+            (false, true) => op.to_owned(),
+            (false, false) => format!("{op} by {} ", Names(&self.grouping)),
+        }
+    }
+}
+
 impl Display for Aggregate {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.as_str())?;
-        if self.without {
-            write!(f, " without {} ", Names(&self.grouping))?;
-        } else if !self.grouping.is_empty() {
-            write!(f, " by {} ", Names(&self.grouping))?;
-        }
+        f.write_str(&self.head())?;
         f.write_char('(')?;
         if let Some(param) = &self.param {
             write!(f, "{param}, ")?;
@@ -208,16 +233,18 @@ impl Display for Aggregate {
     }
 }
 
+impl Binary {
+    /// The operator with what belongs to it: `== bool on (job)`.
+    pub(super) fn operator(&self) -> String {
+        let bool = if self.return_bool { " bool" } else { "" };
+        let matching = self.matching.as_ref().map(ToString::to_string).unwrap_or_default();
+        format!("{}{bool}{matching}", self.op.as_str())
+    }
+}
+
 impl Display for Binary {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.lhs, self.op.as_str())?;
-        if self.return_bool {
-            f.write_str(" bool")?;
-        }
-        if let Some(matching) = &self.matching {
-            write!(f, "{matching}")?;
-        }
-        write!(f, " {}", self.rhs)
+        write!(f, "{} {} {}", self.lhs, self.operator(), self.rhs)
     }
 }
 

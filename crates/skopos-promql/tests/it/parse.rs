@@ -30,8 +30,28 @@ fn printing_and_parsing_again_gives_the_same_tree() {
         };
         let printed = expr.to_string();
         assert_eq!(shape(&expr), shape(&all(&printed)), "{query}\nprinted as\n{printed}");
+        let pretty = expr.pretty();
+        assert_eq!(shape(&expr), shape(&all(&pretty)), "{query}\nprinted as\n{pretty}");
+        assert_eq!(pretty.contains('\n'), printed.chars().count() > 100, "{pretty}");
     }
     assert!(refused < 1_000, "{refused} of 3000 random queries refused");
+}
+
+#[test]
+fn long_expressions_take_several_lines() {
+    let query = r#"histogram_quantile(0.95, sum by (job, le) (rate(http_request_duration_seconds_bucket{env="prod"}[5m]))) > bool on (job) group_left (team) max by (job, team) (-objectives{kind="latency"} or vector(0.25))"#;
+    let want = r#"  histogram_quantile(
+    0.95,
+    sum by (job, le) (rate(http_request_duration_seconds_bucket{env="prod"}[5m]))
+  )
+> bool on (job) group_left (team)
+  max by (job, team) (-objectives{kind="latency"} or vector(0.25))"#;
+    assert_eq!(all(query).pretty(), want);
+    assert_eq!(all("a   +  b").pretty(), "a + b");
+    let subquery = format!("max_over_time(({query})[1h:5m] offset 1d)");
+    let pretty = all(&subquery).pretty();
+    assert!(pretty.starts_with("max_over_time(\n  (\n      histogram_quantile("), "{pretty}");
+    assert!(pretty.ends_with("\n  )[1h:5m] offset 1d\n)"), "{pretty}");
 }
 
 #[test]

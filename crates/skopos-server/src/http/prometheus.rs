@@ -5,7 +5,9 @@
 //! parameters are ignored, as Prometheus does.
 
 mod answer;
+mod ast;
 mod exemplars;
+mod explain;
 mod histogram;
 mod metadata;
 mod params;
@@ -52,7 +54,26 @@ pub(super) fn routes() -> Vec<Route> {
             .schema("PrometheusQuery")
     }));
     routes.extend(get_and_post("/api/v1/format_query", query::format, |route| {
-        route.summary("Writes an expression in one canonical form.").required("query", "PromQL.")
+        route
+            .summary(
+                "Writes an expression in one canonical form, over several lines when it is long.",
+            )
+            .required("query", "PromQL.")
+    }));
+    routes.extend(get_and_post("/api/v1/parse_query", query::parse_tree, |route| {
+        route.summary("The syntax tree of an expression.").required("query", "PromQL.")
+    }));
+    routes.extend(get_and_post("/api/v1/skopos/explain", explain::explain, |route| {
+        route
+            .summary("The plan of a query, and what each of its operators costs.")
+            .required("query", "The expression.")
+            .param("time", "Of an instant query: RFC 3339 or Unix seconds; now by default.")
+            .param("start", "Of a range query: its first time.")
+            .param("end", "Of a range query: its last time.")
+            .param("step", "Of a range query: the distance of points.")
+            .param("analyze", "`false`: only plan, do not evaluate.")
+            .param("timeout", "A duration; can only shorten limits.query_timeout.")
+            .param("lookback_delta", "How long a sample counts as current; 5m by default.")
     }));
     routes.extend(get_and_post("/api/v1/query_exemplars", exemplars::exemplars, |route| {
         route

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use skopos_alerting::rules::{self, RuleSet};
+use skopos_promql::ParseOptions;
 
 use crate::ServerError;
 
 /// Reads the files and folders given with `--rules`. A folder stands for its `.yml` and `.yaml`
-/// files in name order.
-pub(crate) fn load(sources: &[String]) -> Result<RuleSet, ServerError> {
+/// files in name order. `language` says which parts of PromQL rules may use.
+pub(crate) fn load(sources: &[String], language: &ParseOptions) -> Result<RuleSet, ServerError> {
     let mut texts = Vec::new();
     for source in sources {
         if source == "builtin" {
@@ -20,7 +21,7 @@ pub(crate) fn load(sources: &[String]) -> Result<RuleSet, ServerError> {
         }
     }
     let files: Vec<(&str, &str)> = texts.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    let set = rules::load(&files).map_err(ServerError::Rules)?;
+    let set = rules::load_with(&files, language).map_err(ServerError::Rules)?;
     for file in without_rules(&set, &texts) {
         tracing::warn!(file, "the rule file holds no rules");
     }
@@ -57,6 +58,17 @@ fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> ServerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn experimental_promql_is_for_who_switched_it_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.yml");
+        let rule = "groups: [{name: g, rules: [{record: a, expr: 'mad_over_time(b[5m])'}]}]";
+        std::fs::write(&path, rule).unwrap();
+        let sources = [path.display().to_string()];
+        assert!(load(&sources, &ParseOptions::default()).is_err());
+        assert_eq!(load(&sources, &ParseOptions::all()).unwrap().groups.len(), 1);
+    }
 
     #[test]
     fn files_without_rules_are_noticed() {

@@ -13,6 +13,7 @@ mod logs;
 mod openapi;
 mod otlp;
 mod prometheus;
+mod promql_api;
 mod remote_write;
 mod rules;
 mod scrape;

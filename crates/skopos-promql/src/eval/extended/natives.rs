@@ -145,7 +145,8 @@ fn exact_change(
     let (right, right_reconciled) = natives.right(extent, is_counter)?;
     notes.reconciled = left_reconciled.or(right_reconciled).or(notes.reconciled);
     let is_gauge = |h: &Histogram| h.counter_reset_hint == CounterResetHint::Gauge;
-    notes.not_a_gauge |= !is_counter && !(is_gauge(&left) && is_gauge(&right));
+    let are_gauges = is_gauge(&left) && is_gauge(&right);
+    notes.not_a_gauge |= !is_counter && !are_gauges;
     let (mut change, combined) = histogram::sub(&right, &left)?;
     if combined.reconciled {
         notes.reconciled = Some("subtraction");

@@ -79,6 +79,28 @@ pub(super) fn limit(params: &Params, name: &str) -> Result<usize, ApiError> {
     })
 }
 
+/// Start, end and step of a range query, milliseconds.
+pub(super) fn range(params: &Params) -> Result<(i64, i64, i64), ApiError> {
+    let start_ms = required_time_ms(params, "start")?;
+    let end_ms = required_time_ms(params, "end")?;
+    if end_ms < start_ms {
+        return Err(ApiError::bad_request(
+            "invalid parameter \"end\": end timestamp must not be before start time",
+        ));
+    }
+    Ok((start_ms, end_ms, step_ms(params)?))
+}
+
+/// `true` or `false`.
+pub(super) fn switch(params: &Params, name: &str, default: bool) -> Result<bool, ApiError> {
+    match params.get(name) {
+        None => Ok(default),
+        Some("true" | "1") => Ok(true),
+        Some("false" | "0") => Ok(false),
+        Some(text) => Err(invalid(name, text, "switch, true or false")),
+    }
+}
+
 /// How an expression is to be evaluated.
 pub(super) fn options(params: &Params) -> Result<QueryOptions, ApiError> {
     let timeout = duration(params, "timeout")?;

@@ -1,4 +1,4 @@
-//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`.
+//! `/api/v1/query`, `/api/v1/query_range`, `/api/v1/format_query`, `/api/v1/parse_query`.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -8,7 +8,6 @@ use skopos_promql::value::Value;
 
 use super::answer::{PrometheusError, Remarks, TRUNCATED, success, truncate};
 use super::{params, print};
-use crate::error::ApiError;
 use crate::http::json::push_string;
 use crate::http::params::Params;
 use crate::query::{Answer, QueryError};
@@ -37,15 +36,7 @@ pub(super) async fn range(
 ) -> Result<Response, PrometheusError> {
     let headers = request.headers().clone();
     let params = Params::read(request).await?;
-    let start_ms = params::required_time_ms(&params, "start")?;
-    let end_ms = params::required_time_ms(&params, "end")?;
-    if end_ms < start_ms {
-        return Err(ApiError::bad_request(
-            "invalid parameter \"end\": end timestamp must not be before start time",
-        )
-        .into());
-    }
-    let step_ms = params::step_ms(&params)?;
+    let (start_ms, end_ms, step_ms) = params::range(&params)?;
     let query = params::query(&params)?;
     let options = params::options(&params)?;
     let limit = params::limit(&params, "limit")?;
@@ -62,8 +53,20 @@ pub(super) async fn format(
     let query = params::query(&params)?;
     let expr = parse(query, &state.queries.limits().language).map_err(QueryError::from)?;
     let mut out = String::new();
-    push_string(&mut out, &expr.to_string());
+    push_string(&mut out, &expr.pretty());
     Ok(success(&headers, std::iter::once(out), Remarks::default()))
+}
+
+pub(super) async fn parse_tree(
+    State(state): State<SharedState>,
+    request: Request,
+) -> Result<Response, PrometheusError> {
+    let headers = request.headers().clone();
+    let params = Params::read(request).await?;
+    let query = params::query(&params)?;
+    let expr = parse(query, &state.queries.limits().language).map_err(QueryError::from)?;
+    let tree = super::ast::tree(&expr).to_string();
+    Ok(success(&headers, std::iter::once(tree), Remarks::default()))
 }
 
 fn respond(
