@@ -5,10 +5,12 @@
 //! but must return exactly what this function accepts.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use regex::Regex;
 
-use crate::attributes::AnyValue;
+use crate::attributes::{AnyValue, Attributes};
+use crate::id::EventId;
 use crate::log::LogRecord;
 use crate::resource::{Resource, Scope};
 use crate::time::TimeRange;
@@ -38,6 +40,9 @@ pub struct EventScan {
     pub order: EventOrder,
     /// At most so many events, the first in `order`.
     pub limit: Option<usize>,
+    /// Only events that come after this one in `order`: how a reader pages through events without
+    /// seeing one twice, whatever is stored meanwhile.
+    pub after: Option<EventId>,
 }
 
 impl EventScan {
@@ -50,6 +55,16 @@ impl EventScan {
             projection: None,
             order: EventOrder::OldestFirst,
             limit: None,
+            after: None,
+        }
+    }
+
+    /// Whether an event of this id comes after [`after`](Self::after).
+    pub fn is_after(&self, id: EventId) -> bool {
+        match (self.after, self.order) {
+            (None, _) => true,
+            (Some(after), EventOrder::OldestFirst) => id > after,
+            (Some(after), EventOrder::NewestFirst) => id < after,
         }
     }
 }
@@ -93,6 +108,15 @@ pub enum Field {
     Scope,
     /// An attribute of the event, else of its resource, in its string form or as a number.
     Attribute(String),
+    /// An attribute of the event itself.
+    EventAttribute(String),
+    /// An attribute of the resource.
+    ResourceAttribute(String),
+    /// An attribute of the instrumentation scope.
+    ScopeAttribute(String),
+    /// Everything a person would read in it: of a log record the body; of a span its name, status
+    /// message, attribute values, and the names and attribute values of its events, a line each.
+    Text,
 }
 
 /// What a field holds in one event.
@@ -238,7 +262,7 @@ impl EventFields for LogEvent<'_> {
             Field::Service => text(self.resource.service_name()),
             Field::Name => text(&record.event_name),
             Field::Severity => Some(FieldValue::Number(record.severity.0.into())),
-            Field::Body => Some(FieldValue::Text(match &record.body {
+            Field::Body | Field::Text => Some(FieldValue::Text(match &record.body {
                 AnyValue::String(body) => Cow::Borrowed(body),
                 other => Cow::Owned(other.to_string()),
             })),
@@ -250,6 +274,11 @@ impl EventFields for LogEvent<'_> {
                 .get(key)
                 .or_else(|| self.resource.attributes.get(key))
                 .map(FieldValue::from),
+            Field::EventAttribute(key) => record.attributes.get(key).map(FieldValue::from),
+            Field::ResourceAttribute(key) => {
+                self.resource.attributes.get(key).map(FieldValue::from)
+            }
+            Field::ScopeAttribute(key) => self.scope.attributes.get(key).map(FieldValue::from),
             Field::ParentSpanId
             | Field::Kind
             | Field::Status
@@ -292,8 +321,38 @@ impl EventFields for SpanRecord<'_> {
                 .get(key)
                 .or_else(|| self.resource.attributes.get(key))
                 .map(FieldValue::from),
+            Field::EventAttribute(key) => span.attributes.get(key).map(FieldValue::from),
+            Field::ResourceAttribute(key) => {
+                self.resource.attributes.get(key).map(FieldValue::from)
+            }
+            Field::ScopeAttribute(key) => self.scope.attributes.get(key).map(FieldValue::from),
+            Field::Text => Some(FieldValue::Text(Cow::Owned(span_text(span)))),
             Field::Severity | Field::Body => None,
         }
+    }
+}
+
+/// What [`Field::Text`] is of a span.
+pub fn span_text(span: &Span) -> String {
+    let mut text = String::new();
+    push_line(&mut text, &span.name);
+    push_line(&mut text, &span.status.message);
+    push_values(&mut text, &span.attributes);
+    for event in &span.events {
+        push_line(&mut text, &event.name);
+        push_values(&mut text, &event.attributes);
+    }
+    text
+}
+
+fn push_line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+fn push_values(text: &mut String, attributes: &Attributes) {
+    for (_, value) in attributes.iter() {
+        let _ = writeln!(text, "{value}");
     }
 }
 
