@@ -61,6 +61,14 @@ const LAYERS: &[Layer] = &[
         because: "redaction knows nothing but regular expressions",
     },
     Layer {
+        package: "skopos-filter",
+        may: &["skopos-model"],
+        never: &["tokio*", "mio", "futures*", "arrow*", "parquet", "serde*", "hyper*", "axum*"],
+        never_itself: NOTHING,
+        only: None,
+        because: "the filter language is pure: text to predicate",
+    },
+    Layer {
         package: "skopos-ingest",
         may: &["skopos-model", "skopos-redact"],
         never: &[
@@ -149,6 +157,7 @@ const LAYERS: &[Layer] = &[
         may: &[
             "skopos",
             "skopos-alerting",
+            "skopos-filter",
             "skopos-ingest",
             "skopos-lint",
             "skopos-model",
@@ -209,6 +218,7 @@ const LAYERS: &[Layer] = &[
             "skopos",
             "skopos-alerting",
             "skopos-audit",
+            "skopos-filter",
             "skopos-lint",
             "skopos-model",
             "skopos-promql",
