@@ -10,7 +10,9 @@
 
 mod build;
 mod columns;
+mod count;
 mod exact;
+mod facet;
 pub(crate) mod filter;
 mod json;
 mod read;
@@ -18,6 +20,8 @@ pub(crate) mod scan;
 mod schema;
 
 pub use build::{LogBuilder, SpanBuilder, log_batches, span_batches};
+pub use count::SeverityCounts;
+pub use facet::{Facet, FacetCounter, KeyCounter};
 pub use read::{logs, spans};
 pub use schema::{event_schema, log_schema, span_schema};
 

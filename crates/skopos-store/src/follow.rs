@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
-use skopos_model::event::EventScan;
+use skopos_model::TimeRange;
+use skopos_model::event::{EventScan, EventSignal};
 use tokio::sync::watch;
 
 use crate::event::filter::matching_rows;
 use crate::scan::{FollowSource, Followed};
 
-/// The ring of one signal.
+/// The ring of both signals: one order of arrival.
 pub(crate) struct Ring {
     shared: Arc<Mutex<Buffer>>,
     /// How many events went by so far; its closing tells followers that the store closes.
@@ -23,12 +24,36 @@ pub(crate) struct Ring {
     max_bytes: usize,
 }
 
+/// Events of each signal.
+type Counts = [u64; 2];
+
+fn place(signal: EventSignal) -> usize {
+    match signal {
+        EventSignal::Logs => 0,
+        EventSignal::Spans => 1,
+    }
+}
+
 #[derive(Default)]
 struct Buffer {
-    /// Batches with the number of events that went by before them.
-    batches: VecDeque<(u64, RecordBatch)>,
+    entries: VecDeque<Entry>,
     bytes: usize,
-    passed: u64,
+    passed: Counts,
+}
+
+struct Entry {
+    /// How many events went by before it.
+    before: Counts,
+    signal: EventSignal,
+    batch: RecordBatch,
+}
+
+impl Entry {
+    fn after(&self) -> Counts {
+        let mut after = self.before;
+        after[place(self.signal)] += self.batch.num_rows() as u64;
+        after
+    }
 }
 
 impl Ring {
@@ -37,24 +62,24 @@ impl Ring {
     }
 
     /// Passes a batch on. Order of calls is order of arrival.
-    pub(crate) fn push(&self, batch: &RecordBatch) {
+    pub(crate) fn push(&self, signal: EventSignal, batch: &RecordBatch) {
         let passed = {
             let mut buffer = lock(&self.shared);
             let before = buffer.passed;
-            buffer.passed += batch.num_rows() as u64;
+            buffer.passed[place(signal)] += batch.num_rows() as u64;
             if self.passed.receiver_count() > 0 {
                 buffer.bytes += batch.get_array_memory_size();
-                buffer.batches.push_back((before, batch.clone()));
-                while buffer.bytes > self.max_bytes && buffer.batches.len() > 1 {
-                    if let Some((_, oldest)) = buffer.batches.pop_front() {
-                        buffer.bytes -= oldest.get_array_memory_size();
+                buffer.entries.push_back(Entry { before, signal, batch: batch.clone() });
+                while buffer.bytes > self.max_bytes && buffer.entries.len() > 1 {
+                    if let Some(oldest) = buffer.entries.pop_front() {
+                        buffer.bytes -= oldest.batch.get_array_memory_size();
                     }
                 }
             } else {
-                buffer.batches.clear();
+                buffer.entries.clear();
                 buffer.bytes = 0;
             }
-            buffer.passed
+            buffer.passed.iter().sum()
         };
         self.passed.send_replace(passed);
     }
@@ -62,8 +87,8 @@ impl Ring {
     /// Starts following with the next batch.
     pub(crate) fn subscribe(&self) -> Subscription {
         let passed = self.passed.subscribe();
-        let next = lock(&self.shared).passed;
-        Subscription { shared: Arc::clone(&self.shared), passed, next }
+        let seen = lock(&self.shared).passed;
+        Subscription { shared: Arc::clone(&self.shared), passed, seen }
     }
 }
 
@@ -76,44 +101,55 @@ pub(crate) struct Subscription {
     shared: Arc<Mutex<Buffer>>,
     passed: watch::Receiver<u64>,
     /// How many events this follower has seen or missed, those before it included.
-    next: u64,
+    seen: Counts,
+}
+
+/// What comes next in the ring.
+enum Next {
+    Batch(EventSignal, RecordBatch),
+    /// So many of each signal are gone.
+    Missed(Counts),
 }
 
 impl Subscription {
-    async fn next(&mut self) -> Option<Followed> {
+    async fn next(&mut self) -> Option<Next> {
         loop {
             // Marked as seen before looking, so that a push in between wakes us again.
             self.passed.borrow_and_update();
-            if let Some(followed) = self.take() {
-                return Some(followed);
+            if let Some(next) = self.take() {
+                return Some(next);
             }
             self.passed.changed().await.ok()?;
         }
     }
 
-    fn take(&mut self) -> Option<Followed> {
+    fn take(&mut self) -> Option<Next> {
         let buffer = lock(&self.shared);
-        let at = buffer.batches.partition_point(|(before, _)| *before < self.next);
-        let (before, batch) = buffer.batches.get(at)?;
-        if *before > self.next {
-            let missed = before - self.next;
-            self.next = *before;
-            return Some(Followed::Missed(missed));
+        // Of each signal or of none: counts grow together.
+        let seen: u64 = self.seen.iter().sum();
+        let at = buffer.entries.partition_point(|e| e.before.iter().sum::<u64>() < seen);
+        let entry = buffer.entries.get(at)?;
+        if entry.before != self.seen {
+            let missed = std::array::from_fn(|i| entry.before[i] - self.seen[i]);
+            self.seen = entry.before;
+            return Some(Next::Missed(missed));
         }
-        self.next = before + batch.num_rows() as u64;
-        Some(Followed::Batch(batch.clone()))
+        self.seen = entry.after();
+        Some(Next::Batch(entry.signal, entry.batch.clone()))
     }
 }
 
-/// Yields what a scan wants of what goes by; the scan's order and limit do not apply.
+/// Yields what scans want of what goes by, whatever its time: what arrives is news, however long
+/// ago it began. Order, limit and range of the scans do not apply.
 pub(crate) struct FilteredFollower {
-    scan: EventScan,
+    scans: Vec<EventScan>,
     subscription: Subscription,
 }
 
 impl FilteredFollower {
-    pub(crate) fn new(scan: &EventScan, subscription: Subscription) -> Self {
-        Self { scan: scan.clone(), subscription }
+    /// At most one scan per signal counts.
+    pub(crate) fn new(scans: &[EventScan], subscription: Subscription) -> Self {
+        Self { scans: scans.to_vec(), subscription }
     }
 }
 
@@ -121,21 +157,30 @@ impl FilteredFollower {
 impl FollowSource for FilteredFollower {
     async fn next(&mut self) -> Option<Followed> {
         loop {
-            let batch = match self.subscription.next().await? {
-                Followed::Batch(batch) => batch,
-                missed => return Some(missed),
+            let (signal, batch) = match self.subscription.next().await? {
+                Next::Batch(signal, batch) => (signal, batch),
+                Next::Missed(counts) => {
+                    let missed = self.scans.iter().map(|scan| counts[place(scan.signal)]).sum();
+                    if missed == 0 {
+                        continue;
+                    }
+                    return Some(Followed::Missed(missed));
+                }
             };
-            let EventScan { signal, range, predicates, projection, .. } = &self.scan;
+            let Some(scan) = self.scans.iter().find(|scan| scan.signal == signal) else { continue };
             // Batches come from the head itself, so their columns are there.
-            let rows = matching_rows(*signal, &batch, *range, predicates).ok()?;
+            let rows = matching_rows(signal, &batch, TimeRange::ALL, &scan.predicates).ok()?;
             if rows.is_empty() {
                 continue;
             }
-            let rows = arrow_array::UInt32Array::from(rows);
-            let batch = arrow_select::take::take_record_batch(&batch, &rows).ok()?;
-            return Some(Followed::Batch(
-                crate::event::scan::project(batch, projection.as_deref()).ok()?,
-            ));
+            let batch = if rows.len() == batch.num_rows() {
+                batch
+            } else {
+                let rows = arrow_array::UInt32Array::from(rows);
+                arrow_select::take::take_record_batch(&batch, &rows).ok()?
+            };
+            let batch = crate::event::scan::project(batch, scan.projection.as_deref()).ok()?;
+            return Some(Followed::Batch(signal, batch));
         }
     }
 }

@@ -40,7 +40,7 @@ use crate::event;
 use crate::event::scan::{self, Source};
 use crate::follow::{FilteredFollower, Ring, Subscription};
 use crate::scan::Follower;
-use events::EventTable;
+use events::{EventTable, Segment};
 use metrics::MetricHead;
 pub use prepared::{Prepared, PreparedBatch};
 
@@ -119,24 +119,33 @@ pub struct Head {
     commits_from_ms: AtomicI64,
 }
 
+/// Events of both signals at one moment.
+pub(crate) struct BothSignals {
+    logs: Vec<Source>,
+    spans: Vec<Source>,
+}
+
+impl BothSignals {
+    pub(crate) fn of(&mut self, signal: EventSignal) -> &mut Vec<Source> {
+        match signal {
+            EventSignal::Logs => &mut self.logs,
+            EventSignal::Spans => &mut self.spans,
+        }
+    }
+}
+
 impl Head {
     /// An empty head.
     pub fn new(config: HeadConfig, clock: Arc<dyn Clock>) -> Self {
-        let ring = || Arc::new(Ring::new(config.follow_ring_bytes));
-        let (logs, spans) = (ring(), ring());
-        Self::with_rings(config, clock, logs, spans)
+        let ring = Arc::new(Ring::new(config.follow_ring_bytes));
+        Self::with_ring(config, clock, ring)
     }
 
-    fn with_rings(
-        config: HeadConfig,
-        clock: Arc<dyn Clock>,
-        logs: Arc<Ring>,
-        spans: Arc<Ring>,
-    ) -> Self {
+    fn with_ring(config: HeadConfig, clock: Arc<dyn Clock>, ring: Arc<Ring>) -> Self {
         Self {
             metrics: MetricHead::new(&config),
-            logs: EventTable::new(EventSignal::Logs, &config, logs),
-            spans: EventTable::new(EventSignal::Spans, &config, spans),
+            logs: EventTable::new(EventSignal::Logs, &config, Arc::clone(&ring)),
+            spans: EventTable::new(EventSignal::Spans, &config, ring),
             sequence: AtomicU64::new(0),
             since: AtomicU64::new(0),
             commits_from_ms: AtomicI64::new(i64::MAX),
@@ -148,8 +157,8 @@ impl Head {
     /// An empty head that goes on where this one stops: event numbers, followers. What `prepare`
     /// needs to know of series goes over with [`carry_over`](Self::carry_over).
     pub(crate) fn successor(&self) -> Self {
-        let (logs, spans) = (Arc::clone(self.logs.ring()), Arc::clone(self.spans.ring()));
-        let new = Self::with_rings(self.config.clone(), Arc::clone(&self.clock), logs, spans);
+        let ring = Arc::clone(self.logs.ring());
+        let new = Self::with_ring(self.config.clone(), Arc::clone(&self.clock), ring);
         new.sequence.store(self.next_sequence(), Ordering::Relaxed);
         new
     }
@@ -219,13 +228,13 @@ impl Head {
         self.spans.snapshot_of_trace(id).into_iter().map(Source::Memory)
     }
 
-    /// Events of a signal as they are now, and everything that comes after them.
-    pub(crate) fn sources_and_subscription(
-        &self,
-        signal: EventSignal,
-    ) -> (Vec<Source>, Subscription) {
-        let (segments, subscription) = self.table(signal).snapshot_and_subscribe();
-        (segments.into_iter().map(Source::Memory).collect(), subscription)
+    /// Events as they are now, and everything that comes after them.
+    pub(crate) fn sources_and_subscription(&self) -> (BothSignals, Subscription) {
+        let (logs, spans, subscription) = self.logs.snapshot_and_subscribe(&self.spans);
+        let sources = |segments: Vec<Arc<Segment>>| {
+            segments.into_iter().map(Source::Memory).collect::<Vec<_>>()
+        };
+        (BothSignals { logs: sources(logs), spans: sources(spans) }, subscription)
     }
 
     /// Checks a batch and makes it ready to be stored: refuses what may not be stored, numbers
@@ -339,16 +348,20 @@ impl Head {
         scan::trace(self.trace_sources(id).collect(), id, budget)
     }
 
-    /// See [`ScanEvents::follow`](crate::scan::ScanEvents::follow).
+    /// See [`ScanEvents::follow_all`](crate::scan::ScanEvents::follow_all).
     pub fn follow(
         &self,
-        scan: &EventScan,
+        scans: &[EventScan],
         budget: &QueryBudget,
-    ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
-        scan::check_projection(scan)?;
-        let (sources, subscription) = self.sources_and_subscription(scan.signal);
-        let batches = scan::scan(sources, scan, budget)?;
-        Ok((batches, Follower::new(FilteredFollower::new(scan, subscription))))
+    ) -> Result<(Vec<Vec<RecordBatch>>, Follower), StorageError> {
+        scan::check_scans(scans)?;
+        let (mut events, subscription) = self.sources_and_subscription();
+        let mut stored = Vec::with_capacity(scans.len());
+        for wanted in scans {
+            let sources = std::mem::take(events.of(wanted.signal));
+            stored.push(scan::scan(sources, wanted, budget)?);
+        }
+        Ok((stored, Follower::new(FilteredFollower::new(scans, subscription))))
     }
 
     /// See [`ScanEvents::services`](crate::scan::ScanEvents::services).

@@ -338,6 +338,12 @@ impl RowGroup {
                         service < min.as_slice() || max.as_slice() < service
                     })
                 }
+                // Any of some traces.
+                Predicate::Any(inner) if is_trace_ids(inner) => {
+                    let ids: Vec<TraceId> = trace_ids(inner).collect();
+                    let ids: Vec<&[u8]> = ids.iter().map(|id| id.0.as_slice()).collect();
+                    self.file.file.rules_out_all(self.index, "trace_id", &ids)?
+                }
                 Predicate::Equals(Field::TraceId, text) => match text.parse::<TraceId>() {
                     Ok(id) => self.file.file.rules_out(self.index, "trace_id", &id.0)?,
                     Err(_) => true,
@@ -349,6 +355,36 @@ impl RowGroup {
             }
         }
         Ok(false)
+    }
+
+    /// The places of the rows that satisfy a scan, in a batch that has the columns the scan asks
+    /// for; its other columns hold nothing.
+    pub(crate) fn visit(&self, scan: &EventScan) -> Result<(RecordBatch, Vec<u32>), StorageError> {
+        let mut looked_at = vec!["id", "time"];
+        add_columns(self.file.signal, &scan.predicates, &mut looked_at);
+        let all = event_schema(self.file.signal);
+        let wanted: Vec<&str> = match &scan.projection {
+            Some(names) => names.iter().map(String::as_str).collect(),
+            None => all.fields().iter().map(|field| field.name().as_str()).collect(),
+        };
+        if scan.predicates.is_empty() && scan.after.is_none() {
+            looked_at.extend(&wanted);
+        }
+        let batch = self.padded(&looked_at)?;
+        let rows = matching_rows(self.file.signal, &batch, scan.range, &scan.predicates)?;
+        if rows.is_empty() || wanted.iter().all(|name| looked_at.contains(name)) {
+            return Ok((batch, rows));
+        }
+        let mut columns = wanted;
+        columns.extend(["id", "time"]);
+        if rows.len().saturating_mul(4) > self.rows {
+            return Ok((self.padded(&columns)?, rows));
+        }
+        let places: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
+        let names: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+        let batch = self.some_rows(&places, Some(&names))?;
+        let rows = (0..batch.num_rows() as u32).collect();
+        Ok((self.file.typed(&batch, &all)?, rows))
     }
 
     /// Ids and places of the rows that satisfy a scan.
@@ -404,8 +440,24 @@ impl RowGroup {
     }
 }
 
+/// Whether each condition wants one trace.
+pub(crate) fn is_trace_ids(predicates: &[Predicate]) -> bool {
+    predicates.iter().all(|p| matches!(p, Predicate::Equals(Field::TraceId, _)))
+}
+
+/// The traces that such conditions want.
+pub(crate) fn trace_ids(predicates: &[Predicate]) -> impl Iterator<Item = TraceId> {
+    predicates.iter().filter_map(|predicate| match predicate {
+        // Text of another form than the one ids print in equals no id.
+        Predicate::Equals(Field::TraceId, text) => {
+            text.parse::<TraceId>().ok().filter(|id| id.to_string() == *text)
+        }
+        _ => None,
+    })
+}
+
 /// The columns that conditions look at.
-fn add_columns(signal: EventSignal, predicates: &[Predicate], columns: &mut Vec<&'static str>) {
+fn add_columns<'c>(signal: EventSignal, predicates: &[Predicate], columns: &mut Vec<&'c str>) {
     for predicate in predicates {
         match predicate {
             Predicate::All(inner) | Predicate::Any(inner) => add_columns(signal, inner, columns),
@@ -419,7 +471,8 @@ fn add_columns(signal: EventSignal, predicates: &[Predicate], columns: &mut Vec<
     }
 }
 
-fn columns_of(signal: EventSignal, field: &Field) -> &'static [&'static str] {
+/// The columns behind a field.
+pub(crate) fn columns_of(signal: EventSignal, field: &Field) -> &'static [&'static str] {
     match (field, signal) {
         (Field::Service, _) => &["service"],
         (Field::Name, EventSignal::Logs) => &["event_name"],
@@ -428,8 +481,14 @@ fn columns_of(signal: EventSignal, field: &Field) -> &'static [&'static str] {
         (Field::SpanId, _) => &["span_id"],
         (Field::Scope, _) => &["scope_name"],
         (Field::Attribute(_), _) => &["attributes", "resource", "exact"],
+        (Field::EventAttribute(_), _) => &["attributes", "exact"],
+        (Field::ResourceAttribute(_), _) => &["resource", "exact"],
+        (Field::ScopeAttribute(_), _) => &["scope_attributes", "exact"],
+        (Field::Text, EventSignal::Spans) => {
+            &["name", "status_message", "attributes", "events", "exact"]
+        }
         (Field::Severity, EventSignal::Logs) => &["severity"],
-        (Field::Body, EventSignal::Logs) => &["body"],
+        (Field::Body | Field::Text, EventSignal::Logs) => &["body"],
         (Field::Kind, EventSignal::Spans) => &["kind"],
         (Field::Status, EventSignal::Spans) => &["status"],
         (Field::StatusMessage, EventSignal::Spans) => &["status_message"],

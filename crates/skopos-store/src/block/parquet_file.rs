@@ -128,6 +128,21 @@ impl ParquetFile {
         Ok(filter.is_some_and(|filter| !filter.check(value)))
     }
 
+    /// Whether a row group's Bloom filter rules all of these values of a column out.
+    pub(super) fn rules_out_all(
+        &self,
+        row_group: usize,
+        column: &str,
+        values: &[&[u8]],
+    ) -> Result<bool, StorageError> {
+        let Some(leaf) = self.leaf(column) else { return Ok(false) };
+        let filter = self
+            .builder()
+            .get_row_group_column_bloom_filter(row_group, leaf)
+            .map_err(|error| damaged(&self.name, error))?;
+        Ok(filter.is_some_and(|filter| !values.iter().any(|value| filter.check(*value))))
+    }
+
     /// Reads columns (`None`: all) of row groups (`None`: all), of them the selected rows, as one
     /// batch; no rows give an empty batch.
     pub(super) fn read(

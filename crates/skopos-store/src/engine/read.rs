@@ -16,7 +16,7 @@ use skopos_model::{TimeRange, TraceId};
 
 use super::Store;
 use super::view::View;
-use crate::scan::{Follower, ScanEvents};
+use crate::scan::{Follower, ScanEvents, Visitor};
 
 impl Store {
     /// Runs a read where it may take its time.
@@ -132,6 +132,16 @@ impl ScanEvents for Store {
         self.budgeted(budget, move |view, budget| view.scan(&scan, budget)).await
     }
 
+    async fn visit(
+        &self,
+        scan: &EventScan,
+        budget: &QueryBudget,
+        mut visitor: Visitor,
+    ) -> Result<(), StorageError> {
+        let scan = scan.clone();
+        self.budgeted(budget, move |view, budget| view.visit(&scan, budget, &mut visitor)).await
+    }
+
     async fn trace(
         &self,
         id: TraceId,
@@ -140,15 +150,15 @@ impl ScanEvents for Store {
         self.budgeted(budget, move |view, budget| view.trace(id, budget)).await
     }
 
-    async fn follow(
+    async fn follow_all(
         &self,
-        scan: &EventScan,
+        scans: &[EventScan],
         budget: &QueryBudget,
-    ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
-        let scan = scan.clone();
+    ) -> Result<(Vec<Vec<RecordBatch>>, Follower), StorageError> {
+        let scans = scans.to_vec();
         let guard = CancelOnDrop(Some(budget.clone()));
         let (budget, ingest) = (budget.clone(), Arc::clone(&self.ingest));
-        let answer = self.on_pool(move || ingest.views().follow(&scan, &budget)).await;
+        let answer = self.on_pool(move || ingest.views().follow(&scans, &budget)).await;
         guard.disarm();
         answer
     }

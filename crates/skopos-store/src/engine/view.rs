@@ -24,7 +24,7 @@ use crate::event::scan::{self, Source};
 use crate::follow::FilteredFollower;
 use crate::head::Head;
 use crate::merge;
-use crate::scan::Follower;
+use crate::scan::{Follower, Visitor};
 
 /// A head that takes nothing more.
 pub(super) struct Frozen {
@@ -61,23 +61,26 @@ impl Views {
         *current = Arc::new(view);
     }
 
-    /// See [`ScanEvents::follow`](crate::scan::ScanEvents::follow).
+    /// See [`ScanEvents::follow_all`](crate::scan::ScanEvents::follow_all).
     pub(super) fn follow(
         &self,
-        scan: &EventScan,
+        scans: &[EventScan],
         budget: &QueryBudget,
-    ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
-        scan::check_projection(scan)?;
+    ) -> Result<(Vec<Vec<RecordBatch>>, Follower), StorageError> {
+        scan::check_scans(scans)?;
         // Under the lock, so that no successor takes events in between the snapshot and the
         // subscription.
-        let (view, (events, subscription)) = {
+        let (view, (mut events, subscription)) = {
             let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
-            (Arc::clone(&current), current.active.sources_and_subscription(scan.signal))
+            (Arc::clone(&current), current.active.sources_and_subscription())
         };
-        let mut sources = view.stored_sources(scan.signal, scan.range)?;
-        sources.extend(events);
-        let batches = scan::scan(sources, scan, budget)?;
-        Ok((batches, Follower::new(FilteredFollower::new(scan, subscription))))
+        let mut stored = Vec::with_capacity(scans.len());
+        for wanted in scans {
+            let mut sources = view.stored_sources(wanted.signal, wanted.range)?;
+            sources.append(events.of(wanted.signal));
+            stored.push(scan::scan(sources, wanted, budget)?);
+        }
+        Ok((stored, Follower::new(FilteredFollower::new(scans, subscription))))
     }
 }
 
@@ -250,6 +253,15 @@ impl View {
     ) -> Result<Vec<RecordBatch>, StorageError> {
         scan::check_projection(scan)?;
         scan::scan(self.sources(scan.signal, scan.range)?, scan, budget)
+    }
+
+    pub(super) fn visit(
+        &self,
+        scan: &EventScan,
+        budget: &QueryBudget,
+        visitor: &mut Visitor,
+    ) -> Result<(), StorageError> {
+        scan::visit(self.sources(scan.signal, scan.range)?, scan, budget, visitor)
     }
 
     pub(super) fn trace(

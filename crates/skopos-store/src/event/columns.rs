@@ -1,6 +1,7 @@
 //! Typed access to the columns of a batch, and one row seen as an event.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, TimestampNanosecondType, UInt8Type, UInt32Type, UInt64Type};
@@ -10,7 +11,7 @@ use arrow_array::{
 };
 use skopos_model::event::{EventFields, EventSignal, Field, FieldValue};
 use skopos_model::storage::{ErrorKind, StorageError};
-use skopos_model::{AnyValue, EventId};
+use skopos_model::{AnyValue, Attributes, EventId};
 
 use super::{exact, json};
 
@@ -227,10 +228,16 @@ impl<'a> EventFields for Row<'a> {
             (Field::TraceId, _) => hex(columns.trace_id, row),
             (Field::SpanId, _) => hex(columns.span_id, row),
             (Field::Attribute(key), _) => self.attribute(key),
+            (Field::EventAttribute(key), _) => self.found_in("attributes", key),
+            (Field::ResourceAttribute(key), _) => self.found_in("resource", key),
+            (Field::ScopeAttribute(key), _) => self.found_in("scope_attributes", key),
+            (Field::Text, OwnColumns::Spans(spans)) => {
+                Some(FieldValue::Text(Cow::Owned(self.span_text(spans))))
+            }
             (Field::Severity, OwnColumns::Logs(logs)) => {
                 Some(FieldValue::Number(logs.severity.value(row).into()))
             }
-            (Field::Body, OwnColumns::Logs(logs)) => {
+            (Field::Body | Field::Text, OwnColumns::Logs(logs)) => {
                 Some(FieldValue::Text(Cow::Borrowed(logs.body.value(row))))
             }
             (Field::Kind, OwnColumns::Spans(spans)) => repeated(&spans.kind),
@@ -248,28 +255,120 @@ impl<'a> EventFields for Row<'a> {
 
 impl Row<'_> {
     fn attribute(&self, key: &str) -> Option<FieldValue<'_>> {
-        let (columns, row) = (self.columns, self.row);
-        if let Some(notes) = columns.notes(row)
-            && (notes.contains("attributes") || notes.contains("resource"))
-        {
-            return self.exact_attribute(key, notes);
-        }
-        json::find(columns.attributes.value(row), key)
-            .or_else(|| json::find(columns.resource.get(row), key))
+        self.found_in("attributes", key).or_else(|| self.found_in("resource", key))
     }
 
-    fn exact_attribute(&self, key: &str, notes: &str) -> Option<FieldValue<'_>> {
-        let of = |column: &str, text: &str| {
-            let mut value = json::parse(text)?;
-            exact::restore(column, notes, &mut value)?;
-            match value {
-                AnyValue::Map(map) => map.get(key).map(|v| owned(FieldValue::from(v))),
-                _ => None,
+    /// The text of a column that holds a JSON object.
+    fn object(&self, column: &str) -> &str {
+        match column {
+            "resource" => self.columns.resource.get(self.row),
+            "scope_attributes" => self.columns.scope_attributes.get(self.row),
+            _ => self.columns.attributes.value(self.row),
+        }
+    }
+
+    /// The value under a key of a column that holds a JSON object.
+    fn found_in(&self, column: &str, key: &str) -> Option<FieldValue<'_>> {
+        let text = self.object(column);
+        match self.notes_on(column) {
+            None => json::find(text, key),
+            Some(notes) => {
+                let mut value = json::parse(text)?;
+                exact::restore(column, notes, &mut value)?;
+                match value {
+                    AnyValue::Map(map) => map.get(key).map(|v| owned(FieldValue::from(v))),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// The row's notes, when one may be on this column.
+    fn notes_on(&self, column: &str) -> Option<&str> {
+        self.columns.notes(self.row).filter(|notes| notes.contains(column))
+    }
+
+    /// What [`Field::Text`] is of a span.
+    fn span_text(&self, spans: &SpanColumns<'_>) -> String {
+        let row = self.row;
+        let mut text = String::new();
+        let mut push = |line: &dyn std::fmt::Display| {
+            let _ = writeln!(text, "{line}");
+        };
+        push(&self.columns.name.get(row));
+        push(&spans.status_message.get(row));
+        let read = |column: &str, json: &str| {
+            let mut value = json::parse(json)?;
+            if let Some(notes) = self.notes_on(column) {
+                exact::restore(column, notes, &mut value)?;
+            }
+            Some(value)
+        };
+        let mut push_values = |value: Option<&AnyValue>| {
+            if let Some(AnyValue::Map(map)) = value {
+                map.iter().for_each(|(_, value)| push(value));
             }
         };
-        let (columns, row) = (self.columns, self.row);
-        of("attributes", columns.attributes.value(row))
-            .or_else(|| of("resource", columns.resource.get(row)))
+        push_values(read("attributes", self.columns.attributes.value(row)).as_ref());
+        if spans.events.is_valid(row)
+            && let Some(AnyValue::Array(events)) = read("events", spans.events.value(row))
+        {
+            for event in &events {
+                let AnyValue::Map(event) = event else { continue };
+                let name = Attributes::from_iter(event.get("name").map(|name| ("", name.clone())));
+                push_values(Some(&AnyValue::Map(name)));
+                push_values(event.get("attributes"));
+            }
+        }
+        text
+    }
+
+    /// Whether [`Field::Text`] of the row cannot contain this: what JSON writes as it is stands in
+    /// the columns as it is.
+    pub(crate) fn lacks_text(&self, finder: &TextFinder) -> bool {
+        let OwnColumns::Spans(spans) = &self.columns.own else { return false };
+        let row = self.row;
+        let texts = [
+            self.columns.name.get(row),
+            spans.status_message.get(row),
+            self.columns.attributes.value(row),
+            spans.events.value(row),
+        ];
+        finder.is_plain && !texts.iter().any(|text| finder.is_in(text))
+    }
+}
+
+/// Looks for text in any ASCII case.
+pub(crate) struct TextFinder {
+    needle: Vec<u8>,
+    /// Whether the text is the same within JSON.
+    is_plain: bool,
+}
+
+impl TextFinder {
+    pub(crate) fn new(needle: &str) -> Self {
+        let is_plain = !needle.contains(|c: char| c.is_control() || matches!(c, '"' | '\\'));
+        Self { needle: needle.to_ascii_lowercase().into_bytes(), is_plain }
+    }
+
+    /// Whether the text stands in `text`.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        let Some((&first, rest)) = self.needle.split_first() else { return true };
+        let text = text.as_bytes();
+        let Some(last_start) = text.len().checked_sub(self.needle.len()) else { return false };
+        let mut at = 0;
+        while at <= last_start {
+            let window = text.get(at..=last_start).unwrap_or_default();
+            let Some(found) = memchr::memchr2(first, first.to_ascii_uppercase(), window) else {
+                return false;
+            };
+            at += found + 1;
+            let tail = text.get(at..at + rest.len()).unwrap_or_default();
+            if tail.eq_ignore_ascii_case(rest) {
+                return true;
+            }
+        }
+        false
     }
 }
 

@@ -4,12 +4,15 @@
 //! answer. Conditions on a single repeated column (service, name, kind, severity, …) are put to
 //! each distinct value once; only what is left is put to rows, one by one, cheapest first.
 
+use std::collections::HashSet;
+
 use arrow_array::{Array, RecordBatch};
 use skopos_model::event::{EventFields, EventSignal, Field, FieldValue, Predicate};
 use skopos_model::storage::StorageError;
-use skopos_model::{TimeRange, Timestamp, TraceId};
+use skopos_model::{TimeRange, Timestamp};
 
-use super::columns::{Dictionary, EventColumns, OwnColumns, Row};
+use super::columns::{Dictionary, EventColumns, OwnColumns, Row, TextFinder};
+use crate::block::events::{is_trace_ids, trace_ids};
 
 /// Rows inside `range` that satisfy all `predicates`, ascending.
 pub(crate) fn matching_rows(
@@ -50,22 +53,29 @@ fn cost(columns: &EventColumns<'_>, predicate: &Predicate) -> u32 {
         Some(Field::Severity) => 0,
         Some(field) if dictionary(columns, field).is_some() => 0,
         Some(Field::TraceId | Field::SpanId | Field::ParentSpanId | Field::Duration) => 1,
+        Some(Field::ResourceAttribute(_) | Field::ScopeAttribute(_)) => 1,
         Some(Field::Body) => 2,
+        Some(Field::Text) if matches!(columns.own, OwnColumns::Logs(_)) => 2,
         Some(_) => 3,
         None => 4,
     }
 }
 
 fn keep(columns: &EventColumns<'_>, predicate: &Predicate, rows: &mut Vec<u32>) {
-    if let (Predicate::Equals(Field::TraceId, wanted), ids) = (predicate, columns.trace_id) {
-        // Text of another form than the one ids print in equals no id.
-        let id = wanted.parse::<TraceId>().ok().filter(|id| id.to_string() == *wanted);
-        return match id {
-            Some(id) => {
-                rows.retain(|&row| ids.is_valid(row as usize) && ids.value(row as usize) == id.0)
-            }
-            None => rows.clear(),
+    let one = std::slice::from_ref(predicate);
+    let traces = match predicate {
+        Predicate::Any(any) if is_trace_ids(any) => Some(any.as_slice()),
+        Predicate::Equals(Field::TraceId, _) => Some(one),
+        _ => None,
+    };
+    if let Some(traces) = traces {
+        let wanted: HashSet<[u8; 16]> = trace_ids(traces).map(|id| id.0).collect();
+        let ids = columns.trace_id;
+        let is_wanted = |row: usize| {
+            let id = ids.is_valid(row).then(|| <[u8; 16]>::try_from(ids.value(row)));
+            id.is_some_and(|id| id.is_ok_and(|id| wanted.contains(&id)))
         };
+        return rows.retain(|&row| is_wanted(row as usize));
     }
     if let Some(field) = sole_field(predicate) {
         if let Some(column) = dictionary(columns, field) {
@@ -78,6 +88,18 @@ fn keep(columns: &EventColumns<'_>, predicate: &Predicate, rows: &mut Vec<u32>) 
                 .collect();
             return rows.retain(|&row| fits[column.key(row as usize)]);
         }
+        if let Some((name, column)) = sender_object(columns, field) {
+            // Put to each distinct sender once; where notes change what its text says, to the row.
+            let mut fits: Vec<Option<bool>> = vec![None; column.values.len()];
+            return rows.retain(|&row| {
+                let row = row as usize;
+                let put = || predicate.matches(&Row { columns, row });
+                match columns.notes(row) {
+                    Some(notes) if notes.contains(name) => put(),
+                    _ => *fits[column.key(row)].get_or_insert_with(put),
+                }
+            });
+        }
         if let (Field::Severity, OwnColumns::Logs(logs)) = (field, &columns.own) {
             let fits: Vec<bool> = (0..=u8::MAX)
                 .map(|n| predicate.matches(&Single(Some(FieldValue::Number(n.into())))))
@@ -86,11 +108,36 @@ fn keep(columns: &EventColumns<'_>, predicate: &Predicate, rows: &mut Vec<u32>) 
             return rows.retain(|&row| fits[usize::from(severities[row as usize])]);
         }
     }
+    if let Predicate::Contains(field @ (Field::Body | Field::Text), needle) = predicate {
+        let finder = TextFinder::new(needle);
+        return match &columns.own {
+            OwnColumns::Logs(logs) => {
+                rows.retain(|&row| finder.is_in(logs.body.value(row as usize)));
+            }
+            OwnColumns::Spans(_) if *field == Field::Body => rows.clear(),
+            OwnColumns::Spans(_) => rows.retain(|&row| {
+                let row = Row { columns, row: row as usize };
+                !row.lacks_text(&finder) && predicate.matches(&row)
+            }),
+        };
+    }
     rows.retain(|&row| predicate.matches(&Row { columns, row: row as usize }));
 }
 
+/// The column of JSON objects behind a field of the sender, and its name in notes.
+fn sender_object<'a>(
+    columns: &EventColumns<'a>,
+    field: &Field,
+) -> Option<(&'static str, Dictionary<'a>)> {
+    match field {
+        Field::ResourceAttribute(_) => Some(("resource", columns.resource)),
+        Field::ScopeAttribute(_) => Some(("scope_attributes", columns.scope_attributes)),
+        _ => None,
+    }
+}
+
 /// The repeated column behind a field.
-fn dictionary<'a>(columns: &EventColumns<'a>, field: &Field) -> Option<Dictionary<'a>> {
+pub(super) fn dictionary<'a>(columns: &EventColumns<'a>, field: &Field) -> Option<Dictionary<'a>> {
     match (field, &columns.own) {
         (Field::Service, _) => Some(columns.service),
         (Field::Name, _) => Some(columns.name),

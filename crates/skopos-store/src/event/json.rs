@@ -54,6 +54,36 @@ pub(super) fn find<'a>(text: &'a str, key: &str) -> Option<FieldValue<'a>> {
     }
 }
 
+/// Shows each key of an object and its value as it is written; `None` when the text is damaged.
+pub(super) fn each<'a>(text: &'a str, mut show: impl FnMut(&str, &'a str)) -> Option<()> {
+    let mut parser = Parser { text, at: 0 };
+    parser.expect(b'{')?;
+    if parser.next_is(b'}') {
+        return Some(());
+    }
+    loop {
+        parser.skip_space();
+        let key = parser.string()?;
+        parser.expect(b':')?;
+        parser.skip_space();
+        let start = parser.at;
+        parser.skip_value()?;
+        show(&key, text.get(start..parser.at)?);
+        if !parser.next_is(b',') {
+            return Some(());
+        }
+    }
+}
+
+/// A written value as text: strings without their quotes, all else as it is written, null as none.
+pub(super) fn text_of(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.as_bytes().first()? {
+        b'"' => Parser { text: raw, at: 0 }.string(),
+        b'n' => None,
+        _ => Some(Cow::Borrowed(raw)),
+    }
+}
+
 /// A value as filters see it: what `FieldValue::from(&AnyValue)` would make of it.
 fn field(raw: &str) -> Option<FieldValue<'_>> {
     Some(match raw.as_bytes().first()? {

@@ -17,6 +17,7 @@ use super::filter::matching_rows;
 use super::{EventColumns, OwnColumns, event_schema, ids};
 use crate::block::events::RowGroup;
 use crate::head::events::Segment;
+use crate::scan::{EventRows, Visitor};
 
 /// Rows of a batch of an answer.
 const ANSWER_ROWS: usize = 8192;
@@ -104,6 +105,8 @@ pub(crate) fn scan(
 ) -> Result<Vec<RecordBatch>, StorageError> {
     check_projection(scan)?;
     budget.check()?;
+    let narrowed = narrow(scan);
+    let scan = narrowed.as_ref().unwrap_or(scan);
     let newest_first = scan.order == EventOrder::NewestFirst;
     if newest_first {
         sources.sort_by_key(|s| std::cmp::Reverse(s.last()));
@@ -129,7 +132,8 @@ pub(crate) fn scan(
         }
         budget.charge_samples(source.rows() as u64)?;
         let rows = source.matching(scan)?;
-        hits.extend(rows.into_iter().map(|(id, row)| (id, at, row)));
+        let rows = rows.into_iter().filter(|(id, _)| scan.is_after(*id));
+        hits.extend(rows.map(|(id, row)| (id, at, row)));
         if hits.len() >= limit {
             order(&mut hits, scan.order);
             hits.truncate(limit);
@@ -138,6 +142,64 @@ pub(crate) fn scan(
     order(&mut hits, scan.order);
     hits.truncate(limit);
     answer(&sources, &hits, scan, budget)
+}
+
+/// The scan with its range cut to what lies after its `after`.
+fn narrow(scan: &EventScan) -> Option<EventScan> {
+    let after = scan.after?.time();
+    let mut narrowed = scan.clone();
+    match scan.order {
+        EventOrder::OldestFirst => narrowed.range.start = scan.range.start.max(after),
+        EventOrder::NewestFirst => {
+            narrowed.range.end = scan.range.end.min(Timestamp(after.0.saturating_add(1)));
+        }
+    }
+    Some(narrowed)
+}
+
+/// See [`ScanEvents::visit`](crate::scan::ScanEvents::visit).
+pub(crate) fn visit(
+    sources: Vec<Source>,
+    scan: &EventScan,
+    budget: &QueryBudget,
+    visitor: &mut Visitor,
+) -> Result<(), StorageError> {
+    check_projection(scan)?;
+    budget.check()?;
+    let narrowed = narrow(scan);
+    let scan = narrowed.as_ref().unwrap_or(scan);
+    for source in sources {
+        budget.check()?;
+        if source.is_ruled_out(scan.range, &scan.predicates)? {
+            continue;
+        }
+        budget.charge_samples(source.rows() as u64)?;
+        let (batch, mut rows) = match &source {
+            Source::Memory(segment) => {
+                let batch = segment.batch.clone();
+                let rows = matching_rows(scan.signal, &batch, scan.range, &scan.predicates)?;
+                (batch, rows)
+            }
+            Source::Block(group) => group.visit(scan)?,
+        };
+        if scan.after.is_some() && !rows.is_empty() {
+            let ids = ids(&batch)?;
+            rows.retain(|&row| scan.is_after(ids[row as usize]));
+        }
+        if rows.is_empty() {
+            continue;
+        }
+        let rows = EventRows {
+            signal: scan.signal,
+            batch: &batch,
+            rows: &rows,
+            projection: scan.projection.as_deref(),
+        };
+        if visitor(&rows)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The last id of the answer so far, when there is no room for more.
@@ -215,6 +277,18 @@ pub(crate) fn check_projection(scan: &EventScan) -> Result<(), StorageError> {
     for name in scan.projection.iter().flatten() {
         if schema.index_of(name).is_err() {
             let message = format!("there is no column {name:?} of {:?}", scan.signal);
+            return Err(StorageError::new(ErrorKind::InvalidInput, message));
+        }
+    }
+    Ok(())
+}
+
+/// Whether scans can be followed together.
+pub(crate) fn check_scans(scans: &[EventScan]) -> Result<(), StorageError> {
+    for (i, scan) in scans.iter().enumerate() {
+        check_projection(scan)?;
+        if scans.iter().take(i).any(|earlier| earlier.signal == scan.signal) {
+            let message = "a signal is followed twice";
             return Err(StorageError::new(ErrorKind::InvalidInput, message));
         }
     }

@@ -29,7 +29,7 @@ pub(crate) struct EventTable {
     state: RwLock<State>,
     /// Held while batches are merged: one merge at a time.
     merging: Mutex<()>,
-    /// Shared with the head before and the head after.
+    /// Shared with the other signal's table, the head before and the head after.
     ring: Arc<Ring>,
     segment_rows: usize,
     len: AtomicU64,
@@ -59,6 +59,9 @@ pub(crate) struct Segment {
     /// How often merged; `None` when it is large enough.
     level: Option<u32>,
 }
+
+/// Segments of two tables, and where to go on.
+type Snapshot = (Vec<Arc<Segment>>, Vec<Arc<Segment>>, Subscription);
 
 impl EventTable {
     pub(crate) fn new(signal: EventSignal, config: &HeadConfig, ring: Arc<Ring>) -> Self {
@@ -95,7 +98,7 @@ impl EventTable {
             let added = note_traces(&batch, &mut state.traces);
             self.bytes.fetch_add(added as u64 * 64, Ordering::Relaxed);
         }
-        self.ring.push(&batch);
+        self.ring.push(self.signal, &batch);
         let segment = self.segment(batch, 0);
         self.len.fetch_add(segment.batch.num_rows() as u64, Ordering::Relaxed);
         self.bytes.fetch_add(segment.bytes as u64, Ordering::Relaxed);
@@ -166,11 +169,13 @@ impl EventTable {
         &self.ring
     }
 
-    /// The segments as they are now, and everything that comes after them.
-    pub(crate) fn snapshot_and_subscribe(&self) -> (Vec<Arc<Segment>>, Subscription) {
-        let state = self.read();
+    /// The segments of this table and of another on the same ring as they are now, and everything
+    /// that comes after them.
+    pub(crate) fn snapshot_and_subscribe(&self, other: &Self) -> Snapshot {
+        // Both are held, so that neither takes events before the subscription.
+        let (state, of_other) = (self.read(), other.read());
         let subscription = self.ring.subscribe();
-        (state.segments.clone(), subscription)
+        (state.segments.clone(), of_other.segments.clone(), subscription)
     }
 
     /// Events held.

@@ -15,7 +15,7 @@ use skopos_model::{
     Appended, Clock, Labels, MatchOp, SeriesSamples, SignalBatch, TimeRange, Timestamp, TraceId,
 };
 use skopos_store::head::HeadConfig;
-use skopos_store::scan::{Follower, ScanEvents};
+use skopos_store::scan::{Follower, ScanEvents, Visitor};
 use skopos_store::{BlockConfig, ReplayProgress, Store, StoreConfig, event};
 use skopos_testkit::conformance::compare::{matcher, rows, scan, select, series_select};
 use skopos_testkit::conformance::{self, conditions};
@@ -156,6 +156,15 @@ impl ScanEvents for Flushing {
         self.store.scan(scan, budget).await
     }
 
+    async fn visit(
+        &self,
+        scan: &EventScan,
+        budget: &QueryBudget,
+        visitor: Visitor,
+    ) -> Result<(), StorageError> {
+        self.store.visit(scan, budget, visitor).await
+    }
+
     async fn trace(
         &self,
         id: TraceId,
@@ -164,12 +173,12 @@ impl ScanEvents for Flushing {
         self.store.trace(id, budget).await
     }
 
-    async fn follow(
+    async fn follow_all(
         &self,
-        scan: &EventScan,
+        scans: &[EventScan],
         budget: &QueryBudget,
-    ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
-        self.store.follow(scan, budget).await
+    ) -> Result<(Vec<Vec<RecordBatch>>, Follower), StorageError> {
+        self.store.follow_all(scans, budget).await
     }
 
     async fn services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {

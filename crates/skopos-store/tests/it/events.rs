@@ -74,8 +74,8 @@ async fn a_slow_follower_is_told_how_many_it_missed() {
     let head = Head::new(config, Arc::new(VirtualClock::default()));
     let mut random = Random::new(2);
     append(&head, logs(&mut random, 10));
-    let (snapshot, mut follower) = head.follow(&all(), &QueryBudget::unlimited()).unwrap();
-    assert_eq!(rows(EventSignal::Logs, &snapshot).len(), 10);
+    let (snapshot, mut follower) = head.follow(&[all()], &QueryBudget::unlimited()).unwrap();
+    assert_eq!(rows(EventSignal::Logs, &snapshot[0]).len(), 10);
     for _ in 0..200 {
         append(&head, logs(&mut random, 20));
     }
@@ -86,7 +86,7 @@ async fn a_slow_follower_is_told_how_many_it_missed() {
     let mut seen = 0;
     while seen + missed < 4000 {
         match follower.next().await {
-            Some(Followed::Batch(batch)) => seen += batch.num_rows() as u64,
+            Some(Followed::Batch(_, batch)) => seen += batch.num_rows() as u64,
             other => panic!("nothing more is missed: {other:?}"),
         }
     }
@@ -94,7 +94,7 @@ async fn a_slow_follower_is_told_how_many_it_missed() {
 
     // Once caught up it misses nothing, and it ends with the store.
     append(&head, logs(&mut random, 3));
-    assert!(matches!(follower.next().await, Some(Followed::Batch(b)) if b.num_rows() == 3));
+    assert!(matches!(follower.next().await, Some(Followed::Batch(_, b)) if b.num_rows() == 3));
     drop(head);
     assert!(follower.next().await.is_none());
 }
@@ -107,13 +107,13 @@ async fn a_follower_gets_only_what_it_asked_for() {
         projection: Some(vec!["service".into(), "id".into()]),
         ..all()
     };
-    let (_, mut follower) = head.follow(&wanted, &QueryBudget::unlimited()).unwrap();
+    let (_, mut follower) = head.follow(&[wanted], &QueryBudget::unlimited()).unwrap();
     let mut random = Random::new(3);
     let batch = log_batch(&mut random, 100, VirtualClock::default().now());
     let of_payment = |g: &&skopos_model::ScopedLogs| g.resource.service_name() == "payment-service";
     let want: usize = batch.groups.iter().filter(of_payment).map(|g| g.records.len()).sum();
     append(&head, SignalBatch::Logs(batch));
-    let Some(Followed::Batch(batch)) = follower.next().await else { panic!("a batch comes") };
+    let Some(Followed::Batch(_, batch)) = follower.next().await else { panic!("a batch comes") };
     assert_eq!(batch.num_rows(), want);
     assert_eq!(batch.schema().field(0).name(), "service");
 }

@@ -1,26 +1,33 @@
 //! Reading events by putting predicates to every one.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use async_trait::async_trait;
 use skopos_model::event::{EventOrder, EventScan, EventSignal, LogEvent, SpanRecord};
 use skopos_model::storage::{ErrorKind, QueryBudget, StorageError};
-use skopos_model::{TimeRange, TraceId};
+use skopos_model::{EventId, TimeRange, TraceId};
 use skopos_store::event::{LogBuilder, SpanBuilder, event_schema};
-use skopos_store::scan::{FollowSource, Followed, Follower, ScanEvents, StoredLog, StoredSpan};
+use skopos_store::scan::{
+    EventRows, FollowSource, Followed, Follower, ScanEvents, StoredLog, StoredSpan, Visitor,
+};
 use tokio::sync::watch;
 
 use super::{Inner, MemStore};
 
 fn wants_log(scan: &EventScan, log: &StoredLog) -> bool {
     let event = LogEvent { resource: &log.resource, scope: &log.scope, record: &log.record };
-    scan.range.contains(log.record.time) && scan.predicates.iter().all(|p| p.matches(&event))
+    scan.is_after(log.id)
+        && scan.range.contains(log.record.time)
+        && scan.predicates.iter().all(|p| p.matches(&event))
 }
 
 fn wants_span(scan: &EventScan, span: &StoredSpan) -> bool {
     let event = SpanRecord { resource: &span.resource, scope: &span.scope, span: &span.span };
-    scan.range.contains(span.span.start_time) && scan.predicates.iter().all(|p| p.matches(&event))
+    scan.is_after(span.id)
+        && scan.range.contains(span.span.start_time)
+        && scan.predicates.iter().all(|p| p.matches(&event))
 }
 
 fn log_batch<'a>(logs: impl IntoIterator<Item = &'a StoredLog>) -> RecordBatch {
@@ -103,6 +110,29 @@ impl ScanEvents for MemStore {
         inner.scan(scan)
     }
 
+    async fn visit(
+        &self,
+        scan: &EventScan,
+        budget: &QueryBudget,
+        mut visitor: Visitor,
+    ) -> Result<(), StorageError> {
+        check_projection(scan)?;
+        let scan = EventScan { limit: None, ..scan.clone() };
+        let (batches, projection) = {
+            let inner = self.lock();
+            budget.charge_samples(inner.arrived(scan.signal) as u64)?;
+            (inner.scan(&EventScan { projection: None, ..scan.clone() })?, scan.projection)
+        };
+        for batch in &batches {
+            let rows: Vec<u32> = (0..batch.num_rows() as u32).collect();
+            let rows = EventRows::projected(scan.signal, batch, &rows, projection.as_deref());
+            if visitor(&rows)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     async fn trace(
         &self,
         id: TraceId,
@@ -115,21 +145,27 @@ impl ScanEvents for MemStore {
         Ok(if spans.is_empty() || !id.is_valid() { vec![] } else { vec![span_batch(spans)] })
     }
 
-    async fn follow(
+    async fn follow_all(
         &self,
-        scan: &EventScan,
+        scans: &[EventScan],
         budget: &QueryBudget,
-    ) -> Result<(Vec<RecordBatch>, Follower), StorageError> {
-        check_projection(scan)?;
+    ) -> Result<(Vec<Vec<RecordBatch>>, Follower), StorageError> {
+        scans.iter().try_for_each(check_projection)?;
         budget.check()?;
         let inner = self.lock();
         let follower = MemFollower {
             inner: Arc::clone(&self.inner),
             arrivals: self.arrivals.subscribe(),
-            scan: scan.clone(),
-            next: inner.arrived(scan.signal),
+            // The range is for what is stored.
+            scans: scans
+                .iter()
+                .map(|scan| EventScan { range: TimeRange::ALL, after: None, ..scan.clone() })
+                .collect(),
+            next: [inner.logs.len(), inner.spans.len()],
+            pending: VecDeque::new(),
         };
-        Ok((inner.scan(scan)?, Follower::new(follower)))
+        let stored = scans.iter().map(|scan| inner.scan(scan)).collect::<Result<_, _>>()?;
+        Ok((stored, Follower::new(follower)))
     }
 
     async fn services(&self, range: TimeRange) -> Result<Vec<String>, StorageError> {
@@ -181,8 +217,38 @@ impl ScanEvents for MemStore {
 struct MemFollower {
     inner: Arc<Mutex<Inner>>,
     arrivals: watch::Receiver<u64>,
-    scan: EventScan,
-    next: usize,
+    scans: Vec<EventScan>,
+    /// Log records and spans seen so far.
+    next: [usize; 2],
+    pending: VecDeque<Followed>,
+}
+
+impl MemFollower {
+    /// Takes what has come, an event at a time, in order of arrival.
+    fn look(&mut self) {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut come: Vec<(u64, EventSignal, RecordBatch)> = Vec::new();
+        for scan in &self.scans {
+            let arrived = |id: EventId| id.0 as u64;
+            let batch = |batch| project(batch, scan).unwrap_or_else(|e| panic!("{e}"));
+            match scan.signal {
+                EventSignal::Logs => {
+                    for log in inner.logs[self.next[0]..].iter().filter(|l| wants_log(scan, l)) {
+                        come.push((arrived(log.id), scan.signal, batch(log_batch([log]))));
+                    }
+                }
+                EventSignal::Spans => {
+                    for span in inner.spans[self.next[1]..].iter().filter(|s| wants_span(scan, s)) {
+                        come.push((arrived(span.id), scan.signal, batch(span_batch([span]))));
+                    }
+                }
+            }
+        }
+        self.next = [inner.logs.len(), inner.spans.len()];
+        come.sort_by_key(|(arrived, ..)| *arrived);
+        let followed = come.into_iter().map(|(_, signal, batch)| Followed::Batch(signal, batch));
+        self.pending.extend(followed);
+    }
 }
 
 #[async_trait]
@@ -190,20 +256,9 @@ impl FollowSource for MemFollower {
     async fn next(&mut self) -> Option<Followed> {
         loop {
             self.arrivals.borrow_and_update();
-            let batch = {
-                let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-                let from = std::mem::replace(&mut self.next, inner.arrived(self.scan.signal));
-                match self.scan.signal {
-                    EventSignal::Logs => {
-                        log_batch(inner.logs[from..].iter().filter(|l| wants_log(&self.scan, l)))
-                    }
-                    EventSignal::Spans => {
-                        span_batch(inner.spans[from..].iter().filter(|s| wants_span(&self.scan, s)))
-                    }
-                }
-            };
-            if batch.num_rows() > 0 {
-                return project(batch, &self.scan).ok().map(Followed::Batch);
+            self.look();
+            if let Some(followed) = self.pending.pop_front() {
+                return Some(followed);
             }
             self.arrivals.changed().await.ok()?;
         }
