@@ -9,6 +9,8 @@
 
 mod admin;
 mod body;
+mod events;
+mod filter;
 mod jaeger;
 mod json;
 mod logs;
@@ -18,6 +20,8 @@ pub mod otlp;
 mod params;
 mod prometheus;
 mod remote_write;
+mod tail;
+mod traces;
 mod ui;
 
 use std::panic::AssertUnwindSafe;
@@ -180,6 +184,9 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(remote_write::routes());
     routes.extend(jaeger::routes());
     routes.extend(logs::routes());
+    routes.extend(traces::routes());
+    routes.extend(tail::routes());
+    routes.extend(filter::routes());
     routes.extend(openapi::routes());
     routes
 }

@@ -161,6 +161,7 @@ fn responses(route: &Route) -> Value {
         "prometheus" => "PrometheusError",
         "jaeger" => "JaegerError",
         "otlp" => "RpcStatus",
+        "events" | "logs" | "traces" => "EventsError",
         _ => "Error",
     };
     let failure = |description: &str, schema: &str| {

@@ -61,7 +61,7 @@ pub struct FollowPermit {
 }
 
 impl Admission {
-    pub(super) fn new(places: usize) -> Self {
+    pub(crate) fn new(places: usize) -> Self {
         let places = places.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             interactive: Arc::new(Semaphore::new(places)),
@@ -94,7 +94,7 @@ impl Admission {
         }
     }
 
-    pub(super) fn follow(&self) -> Result<FollowPermit, QueryError> {
+    pub(crate) fn follow(&self) -> Result<FollowPermit, QueryError> {
         match Arc::clone(&self.followers).try_acquire_owned() {
             Ok(permit) => Ok(FollowPermit { _permit: permit }),
             Err(_) => {
@@ -113,7 +113,7 @@ impl Admission {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn stats(&self) -> QueryStats {
+    pub(crate) fn stats(&self) -> QueryStats {
         let used = |places: &Semaphore| self.places.saturating_sub(places.available_permits());
         QueryStats {
             running: used(&self.interactive) + used(&self.rules),

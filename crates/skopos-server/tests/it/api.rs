@@ -24,7 +24,7 @@ pub(crate) struct Api {
     pub(crate) server: Option<RunningServer>,
     pub(crate) client: reqwest::Client,
     pub(crate) base: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Api {
@@ -33,14 +33,18 @@ impl Api {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::reopen(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// Starts on an existing data folder.
+    pub(crate) async fn reopen(folder: TempDir, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = settings(folder.path());
         change(&mut settings);
         let clock: Arc<dyn Clock> = Arc::new(VirtualClock::new(Timestamp::from_secs(NOW)));
         let server = Server::start(settings, clock, telemetry::silent().unwrap()).await.unwrap();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let base = format!("http://{}", server.addresses().http);
-        Self { server: Some(server), client, base, _folder: folder }
+        Self { server: Some(server), client, base, folder }
     }
 
     async fn append(&self, batch: SignalBatch) {
@@ -98,8 +102,30 @@ impl Api {
         answer
     }
 
-    pub(crate) async fn stop(mut self) {
+    pub(crate) async fn stop(self) {
+        self.close().await;
+    }
+
+    /// Stops; the data folder stays.
+    pub(crate) async fn close(mut self) -> TempDir {
         self.server.take().unwrap().shutdown().await.unwrap();
+        self.folder
+    }
+
+    /// Waits until everything stored lies in blocks; the server must flush at once.
+    pub(crate) async fn flushed(&self) {
+        crate::harness::eventually("all is flushed", || async {
+            let request = self.client.get(format!("{}/metrics", self.base));
+            let text = request.send().await.unwrap().text().await.unwrap();
+            let value = |name: &str| {
+                let line = text.lines().find(|line| line.starts_with(name)).unwrap_or("0");
+                line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+            };
+            value("skopos_store_flushes_total") > 0.0
+                && value("skopos_store_head_logs ") == 0.0
+                && value("skopos_store_head_spans ") == 0.0
+        })
+        .await;
     }
 }
 

@@ -110,7 +110,8 @@ async fn mistakes_are_refused_by_name() {
     ] {
         let (status, answer) = api.get(path, &query).await;
         assert_eq!(status, 400, "{query:?} {answer}");
-        let message = answer["message"].as_str().unwrap();
+        assert_eq!(answer["errorType"], "bad_data");
+        let message = answer["error"].as_str().unwrap();
         assert!(message.contains(want), "{query:?}: {message}");
     }
     api.stop().await;

@@ -93,6 +93,11 @@ async fn real_answers_fit_their_schemas() {
     api.push_spans("s", vec![failed]).await;
 
     let trace = format!("/api/traces/{}", "01".repeat(16));
+    let columns = format!("/api/v1/traces/{}", "01".repeat(16));
+    let span = format!("{columns}/spans/{}", "02".repeat(8));
+    let logs = api.ok("/api/v1/logs", &[]).await;
+    let id = logs["data"]["logs"][0]["id"].as_str().unwrap();
+    let context = format!("/api/v1/logs/{id}/context");
     let query = "/api/v1/query";
     for (path, parameters, schema) in [
         (query, vec![("query", "up")], "PrometheusQuery"),
@@ -102,7 +107,16 @@ async fn real_answers_fit_their_schemas() {
         (query, vec![("query", "up"), ("limit", "1")], "PrometheusQuery"),
         (query, vec![("query", "(")], "PrometheusError"),
         ("/api/v1/logs", vec![], "LogsAnswer"),
-        ("/api/v1/logs", vec![("x", "y")], "Error"),
+        ("/api/v1/logs", vec![("x", "y")], "EventsError"),
+        ("/api/v1/logs", vec![("filter", "level>=eror")], "EventsError"),
+        ("/api/v1/logs/histogram", vec![], "LogsHistogram"),
+        ("/api/v1/logs/facets", vec![("field", "level")], "LogsFacets"),
+        (&context, vec![], "LogsContext"),
+        ("/api/v1/traces", vec![], "TraceSearch"),
+        (&columns, vec![], "TraceColumns"),
+        (&span, vec![], "SpanAnswer"),
+        ("/api/v1/filter/check", vec![("filter", "a b")], "FilterCheck"),
+        ("/api/v1/filter/complete", vec![("filter", "level=")], "FilterCompletion"),
         (&trace, vec![], "JaegerTraces"),
         ("/api/traces/ff", vec![], "JaegerError"),
     ] {

@@ -2,11 +2,12 @@
 
 use axum::extract::Request;
 use skopos_model::event::{Comparison, EventOrder, EventScan, EventSignal, Field, Predicate};
-use skopos_model::{SpanId, TimeRange, Timestamp, TraceId};
+use skopos_model::{EventId, SpanId, TimeRange, Timestamp, TraceId};
 
 use crate::config::parse_duration;
 use crate::error::ApiError;
 use crate::http::Route;
+use crate::http::events::{self, EventError, event_id};
 use crate::http::params::{Params, invalid, parse_severity, shown};
 
 /// Records answered unless asked otherwise.
@@ -17,18 +18,24 @@ pub(super) const MAX_LIMIT: usize = 5_000;
 const MAX_ATTRIBUTES: usize = 32;
 
 const COMMON: &[&str] =
-    &["service", "severity", "contains", "trace_id", "span_id", "attr", "start", "limit"];
+    &["filter", "service", "severity", "contains", "trace_id", "span_id", "attr", "start"];
 
 /// Parameters that only this endpoint knows.
-pub(super) const QUERY: &[&str] = &["end", "direction"];
+pub(super) const QUERY: &[&str] = &["end", "direction", "limit", "cursor"];
+/// Parameters that only these endpoints know.
+pub(super) const HISTOGRAM: &[&str] = &["end", "buckets"];
+/// Parameters that only these endpoints know.
+pub(super) const FACETS: &[&str] = &["end", "field", "limit"];
 /// Parameters that only this endpoint knows.
-pub(super) const FOLLOW: &[&str] = &["since"];
+pub(super) const FOLLOW: &[&str] = &["since", "limit"];
 
 /// A checked request.
 #[derive(Clone, Debug)]
 pub(super) struct Filter {
-    predicates: Vec<Predicate>,
-    range: TimeRange,
+    pub(super) predicates: Vec<Predicate>,
+    pub(super) range: TimeRange,
+    /// Where the page before this one ended.
+    after: Option<EventId>,
     pub(super) limit: usize,
     pub(super) order: EventOrder,
     /// Whether the request said where to begin.
@@ -38,6 +45,7 @@ pub(super) struct Filter {
 /// Describes the common parameters.
 pub(super) fn document(route: Route) -> Route {
     route
+        .param("filter", "Only records that pass this filter (docs/filter.md).")
         .param("service", "Only this service (`service.name`).")
         .param("severity", "At least this severe: trace, debug, info, warn, error, fatal, or 1–24.")
         .param("contains", "Only records whose text contains this, ignoring case.")
@@ -48,7 +56,6 @@ pub(super) fn document(route: Route) -> Route {
             "`key=value`: only records with this attribute, their own or the sender's.",
         )
         .param("start", "Only records from this time on: RFC 3339, Unix seconds, or now-15m.")
-        .param("limit", "At most so many stored records, 100 by default, 5000 at most.")
 }
 
 impl Filter {
@@ -57,19 +64,26 @@ impl Filter {
         request: Request,
         now: Timestamp,
         extra: &[&str],
-    ) -> Result<Self, ApiError> {
+    ) -> Result<Self, EventError> {
         let params = Params::read(request).await?;
+        Self::from_params(&params, now, extra)
+    }
+
+    /// Checks the parameters.
+    pub(super) fn from_params(
+        params: &Params,
+        now: Timestamp,
+        extra: &[&str],
+    ) -> Result<Self, EventError> {
         let known: Vec<&str> = COMMON.iter().chain(extra).copied().collect();
-        params.check_names(&known, &["attr"])?;
-        let limit = params.parsed("limit", "a whole number from 1 to 5000", |text| {
-            text.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n))
-        })?;
+        params.check_names(&known, &["attr", "field"])?;
+        let limit = events::number(params, "limit", (1, DEFAULT_LIMIT, MAX_LIMIT))?;
         let direction = params.parsed("direction", "`backward` or `forward`", super::order)?;
         let since = params.parsed("since", "a duration such as 10s", parse_duration)?;
         let mut start = params.time("start", now)?;
         if let Some(since) = since {
             if start.is_some() {
-                return Err(ApiError::bad_request("give `start` or `since`, not both"));
+                return Err(ApiError::bad_request("give `start` or `since`, not both").into());
             }
             start = Some(now.saturating_sub(since));
         }
@@ -79,12 +93,16 @@ impl Filter {
             end.unwrap_or(TimeRange::ALL.end),
         );
         if range.start > range.end {
-            return Err(ApiError::bad_request("`start` lies after `end`"));
+            return Err(ApiError::bad_request("`start` lies after `end`").into());
         }
+        let after = params.parsed("cursor", "the `next_cursor` of an answer", event_id)?;
+        let mut all = events::filter(params)?;
+        all.extend(predicates(params)?);
         Ok(Self {
-            predicates: predicates(&params)?,
+            predicates: all,
+            after,
             range,
-            limit: limit.unwrap_or(DEFAULT_LIMIT),
+            limit,
             order: direction.unwrap_or(EventOrder::NewestFirst),
             has_start: start.is_some(),
         })
@@ -96,6 +114,7 @@ impl Filter {
             predicates: self.predicates.clone(),
             order,
             limit: Some(self.limit),
+            after: self.after,
             ..EventScan::new(EventSignal::Logs, self.range)
         }
     }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::filter::{self, Filter};
 use super::print::push_log;
 use crate::error::ApiError;
+use crate::http::events::EventError;
 use crate::query::{FollowPermit, QueryClass};
 use crate::state::SharedState;
 
@@ -31,7 +32,7 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 pub(super) async fn follow(
     State(state): State<SharedState>,
     request: Request,
-) -> Result<Response, ApiError> {
+) -> Result<Response, EventError> {
     let now = state.clock.now();
     let filter = Filter::read(request, now, filter::FOLLOW).await?;
     let permit = state.queries.follow()?;
@@ -111,7 +112,7 @@ impl Feed {
                 }
             };
             match followed {
-                Some(Followed::Batch(batch)) => self.push(&batch),
+                Some(Followed::Batch(_, batch)) => self.push(&batch),
                 Some(Followed::Missed(count)) => {
                     self.lines.push_back(format!("{{\"missed\":{count}}}\n"));
                 }

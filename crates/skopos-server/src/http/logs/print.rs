@@ -8,7 +8,7 @@ use skopos_store::scan::StoredLog;
 use crate::http::json::push_string;
 
 /// Appends a record. Ids that are not there are empty texts; a structured body is JSON itself.
-pub(super) fn push_log(out: &mut String, log: &StoredLog) {
+pub(in crate::http) fn push_log(out: &mut String, log: &StoredLog) {
     let record = &log.record;
     let _ = write!(out, r#"{{"id":"{}","time":"{}""#, log.id, record.time);
     let _ = write!(out, r#","time_unix_nano":"{}""#, record.time.as_nanos());

@@ -1,5 +1,7 @@
 //! The schemas of answers, by hand; tests hold real answers against them.
 
+mod events;
+
 use http::Method;
 use serde_json::{Value, json};
 
@@ -32,7 +34,7 @@ pub(super) fn all() -> Value {
         },
     });
     let tags = json!({"type": "array", "items": reference("JaegerTag")});
-    json!({
+    let mut all = json!({
         "Error": object(&["error_code", "message"], json!({"error_code": text, "message": text})),
         "PrometheusError": object(
             &["status", "errorType", "error"],
@@ -118,7 +120,13 @@ pub(super) fn all() -> Value {
                 "status": {"const": "success"},
                 "data": object(
                     &["logs"],
-                    json!({"logs": {"type": "array", "items": reference("LogRecord")}}),
+                    json!({
+                        "logs": {"type": "array", "items": reference("LogRecord")},
+                        "next_cursor": {
+                            "description": "For the next page; null on the last. Of /api/v1/logs.",
+                            "type": ["string", "null"],
+                        },
+                    }),
                 ),
             }),
         ),
@@ -206,7 +214,11 @@ pub(super) fn all() -> Value {
             }),
         ),
         "JaegerTag": tag,
-    })
+    });
+    if let (Value::Object(all), Value::Object(events)) = (&mut all, events::all()) {
+        all.extend(events);
+    }
+    all
 }
 
 /// Request bodies that are no forms.
