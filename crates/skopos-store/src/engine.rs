@@ -20,6 +20,7 @@
 //! - Nothing that waits or works long runs on the caller's async thread.
 
 mod append;
+mod cardinality;
 mod compact;
 mod flush;
 mod ingest;

@@ -12,9 +12,11 @@
 //! - Everything here is synchronous and waits only on short locks; long scans belong on a blocking
 //!   pool.
 
+mod cardinality;
 pub(crate) mod chunk;
 mod delta;
 pub(crate) mod events;
+pub(crate) mod guard;
 mod metrics;
 mod order;
 pub(crate) mod postings;
@@ -33,20 +35,27 @@ use skopos_model::storage::{
     StorageError,
 };
 use skopos_model::{
-    Clock, Exemplar, Labels, MetricBatch, SeriesSamples, SignalBatch, TimeRange, TraceId,
+    Clock, Exemplar, Labels, MetricBatch, SeriesSamples, SignalBatch, TimeRange, Timestamp, TraceId,
 };
 
 use crate::event;
 use crate::event::scan::{self, Source};
 use crate::follow::{FilteredFollower, Ring, Subscription};
+use crate::limits::SeriesLimits;
 use crate::scan::Follower;
 use events::{EventTable, Segment};
-use metrics::MetricHead;
+use guard::Guard;
+use metrics::{CarriedFrom, MetricHead};
 pub use prepared::{Prepared, PreparedBatch};
 
-/// How long after its last sample a series is still carried over. Afterwards it is as if it were
-/// new: a late sample is judged by our clock alone, sums of deltas begin anew.
-const CARRIED_FOR: Duration = Duration::from_secs(6 * 3600);
+/// How long after its last sample a series whose sender counts in deltas is still carried over.
+/// Afterwards its sum begins anew. Others are carried over for the out-of-order window: afterwards
+/// they are as if they were new, and a late sample is judged by our clock alone.
+const DELTA_CARRIED_FOR: Duration = Duration::from_secs(6 * 3600);
+/// How long a series is carried over whose newest sample is a stale marker: its target may be about
+/// to come back. Series of pods, builds and the like that never do leave the memory with the flush
+/// after that.
+const STALE_CARRIED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// Limits of the head.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,6 +77,8 @@ pub struct HeadConfig {
     pub segment_rows: usize,
     /// Bytes of new events kept per signal for slow followers. Default 16 MiB.
     pub follow_ring_bytes: usize,
+    /// How many series there may be, and what they may look like.
+    pub limits: SeriesLimits,
 }
 
 impl Default for HeadConfig {
@@ -79,6 +90,7 @@ impl Default for HeadConfig {
             exemplars_per_series: 64,
             segment_rows: 8192,
             follow_ring_bytes: 16 << 20,
+            limits: SeriesLimits::default(),
         }
     }
 }
@@ -108,6 +120,7 @@ pub struct HeadStats {
 pub struct Head {
     config: HeadConfig,
     clock: Arc<dyn Clock>,
+    guard: Arc<Guard>,
     metrics: MetricHead,
     logs: EventTable,
     spans: EventTable,
@@ -138,12 +151,14 @@ impl Head {
     /// An empty head.
     pub fn new(config: HeadConfig, clock: Arc<dyn Clock>) -> Self {
         let ring = Arc::new(Ring::new(config.follow_ring_bytes));
-        Self::with_ring(config, clock, ring)
+        let guard = Arc::new(Guard::new(config.limits.clone(), Arc::clone(&clock)));
+        Self::with(config, clock, ring, guard)
     }
 
-    fn with_ring(config: HeadConfig, clock: Arc<dyn Clock>, ring: Arc<Ring>) -> Self {
+    fn with(config: HeadConfig, clock: Arc<dyn Clock>, ring: Arc<Ring>, guard: Arc<Guard>) -> Self {
         Self {
-            metrics: MetricHead::new(&config),
+            metrics: MetricHead::new(&config, Arc::clone(&guard)),
+            guard,
             logs: EventTable::new(EventSignal::Logs, &config, Arc::clone(&ring)),
             spans: EventTable::new(EventSignal::Spans, &config, ring),
             sequence: AtomicU64::new(0),
@@ -157,8 +172,8 @@ impl Head {
     /// An empty head that goes on where this one stops: event numbers, followers. What `prepare`
     /// needs to know of series goes over with [`carry_over`](Self::carry_over).
     pub(crate) fn successor(&self) -> Self {
-        let ring = Arc::clone(self.logs.ring());
-        let new = Self::with_ring(self.config.clone(), Arc::clone(&self.clock), ring);
+        let (ring, guard) = (Arc::clone(self.logs.ring()), Arc::clone(&self.guard));
+        let new = Self::with(self.config.clone(), Arc::clone(&self.clock), ring, guard);
         new.sequence.store(self.next_sequence(), Ordering::Relaxed);
         new
     }
@@ -167,9 +182,23 @@ impl Head {
     /// stale marker), and the metadata: stored once more, so that the successor judges late
     /// samples and adds deltas up as this head would.
     pub(crate) fn carry_over(&self) -> MetricBatch {
-        let lately = CARRIED_FOR.max(self.config.out_of_order_window * 2);
-        let oldest_ms = self.clock.now().saturating_sub(lately).as_millis();
-        self.metrics.carry_over(oldest_ms)
+        self.metrics.carry_over(&self.carried_from())
+    }
+
+    /// Whether there are series here that a successor would not know: they have ended, or had no
+    /// sample for long.
+    pub(crate) fn holds_ended_series(&self) -> bool {
+        self.metrics.holds_ended(&self.carried_from())
+    }
+
+    fn carried_from(&self) -> CarriedFrom {
+        let before = |lately: Duration| self.clock.now().saturating_sub(lately).as_millis();
+        let window = self.config.out_of_order_window;
+        CarriedFrom {
+            delta_ms: before(DELTA_CARRIED_FOR.max(window * 2)),
+            stale_ms: before(STALE_CARRIED_FOR),
+            other_ms: before(window.max(STALE_CARRIED_FOR)),
+        }
     }
 
     /// Takes what a predecessor has carried over. It does not count as something to flush.
@@ -213,6 +242,22 @@ impl Head {
         self.metrics.each_for_block(each)
     }
 
+    /// Hands out the labels of the series that satisfy a select and may have samples in its range.
+    pub(crate) fn each_with_samples(
+        &self,
+        select: &SeriesSelect,
+        budget: &QueryBudget,
+        mut each: impl FnMut(&Labels),
+    ) -> Result<(), StorageError> {
+        let selects = std::slice::from_ref(select);
+        self.metrics.each_with_samples(selects, budget, |series| each(&series.labels))
+    }
+
+    /// What the clock says.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// The batches of events of a signal.
     pub(crate) fn batches(&self, signal: EventSignal) -> Vec<RecordBatch> {
         self.table(signal).snapshot().iter().map(|segment| segment.batch.clone()).collect()
@@ -239,13 +284,24 @@ impl Head {
 
     /// Checks a batch and makes it ready to be stored: refuses what may not be stored, numbers
     /// events, adds deltas up. Reasons: `too_old`, `far_future`, `empty_labels`,
-    /// `malformed_histogram`, and `out_of_order` for a delta that is not newer than the sum it
-    /// should be added to.
+    /// `malformed_histogram`, `out_of_order` for a delta that is not newer than the sum it should
+    /// be added to, and for new series the names of [`SeriesLimits`]' fields.
     ///
     /// Event numbers and sums advance at once: a prepared batch that is then not stored leaves a
     /// gap in the numbers and its deltas in the sums of this run.
     pub fn prepare(&self, batch: SignalBatch) -> Prepared {
         prepare::prepare(self, batch)
+    }
+
+    /// Like [`prepare`](Self::prepare) for the samples of a state commit: rules and alerts go on
+    /// whatever the limits of series say.
+    pub(crate) fn prepare_commit(&self, batch: MetricBatch) -> Prepared {
+        prepare::prepare_commit(self, batch)
+    }
+
+    /// The guard of this head and its successors.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// Makes a prepared batch readable. Also used by replay: applying the same samples twice

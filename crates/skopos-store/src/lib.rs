@@ -7,8 +7,9 @@
 //! [`skopos_model::storage`] and [`scan`]. What each byte on disk means stands in `docs/formats/`.
 //!
 //! What it is not: it knows no query language, no protocol and no tenants; it does not decide what
-//! a sender may send, except that a sample may be too old or too far in the future. Appends are
-//! refused only when flushing cannot keep up ([`StoreConfig::max_head_bytes`]).
+//! a sender may send, except that a sample may be too old or too far in the future and that new
+//! series have [limits](SeriesLimits). Appends are refused as a whole only when flushing cannot keep
+//! up ([`StoreConfig::max_head_bytes`]).
 //!
 //! What it promises:
 //! - An acknowledged batch or commit is there after a crash, once, under [`SyncPolicy::EachCommit`].
@@ -55,6 +56,8 @@
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod block;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+pub mod cardinality;
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod catalog;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 pub mod codec;
@@ -66,6 +69,7 @@ pub mod event;
 mod follow;
 pub mod fs;
 pub mod head;
+mod limits;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod merge;
 mod recovery;
@@ -76,12 +80,14 @@ mod state;
 mod wal;
 
 pub use block::fuzz_chunk;
+pub use cardinality::SeriesRefusal;
 pub use catalog::fuzz_catalog;
 pub use config::{BlockConfig, Retention, StoreConfig, SyncPolicy};
 pub use engine::{
     BlockStats, FlushReport, LogStats, MaintenanceReport, Store, StoreHealth, StoreStats,
 };
 pub use error::StoreError;
+pub use limits::{OnLimit, SeriesLimits};
 pub use recovery::{RecoveryReport, ReplayProgress, TornTail};
 pub use state::record::fuzz_state;
 pub use wal::latency::LatencySnapshot;

@@ -41,6 +41,8 @@ use crate::wal::writer::LogCounters;
 const QUEUE_LEN: usize = 16;
 /// How often the thread looks whether something is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the head is searched for series that have ended, so that others find a place.
+const SWEEP_EVERY: Duration = Duration::from_secs(300);
 /// How long after a failure the next try is made by itself.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -118,7 +120,7 @@ pub(super) fn spawn(
     alive: watch::Receiver<()>,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("skopos-flush".into()).spawn(move || {
-        let mut flusher = Flusher { setup, retry_at: Duration::ZERO };
+        let mut flusher = Flusher { setup, retry_at: Duration::ZERO, swept_at: Duration::ZERO };
         flusher.run(&queue);
         drop(alive);
     })
@@ -128,6 +130,8 @@ pub(super) struct Flusher {
     pub(super) setup: FlushSetup,
     /// Nothing is tried by itself before this, on the monotonic clock.
     retry_at: Duration,
+    /// When the head was last searched for series that have ended.
+    swept_at: Duration,
 }
 
 impl Flusher {
@@ -162,12 +166,24 @@ impl Flusher {
         }
     }
 
-    fn is_flush_due(&self, now: Duration) -> bool {
+    fn is_flush_due(&mut self, now: Duration) -> bool {
         let view = self.setup.ingest.views().current();
         let aged = |since: Duration| now.saturating_sub(since) >= self.setup.config.flush_age;
         view.frozen.is_some()
             || self.setup.ingest.is_full_enough(&view)
             || view.active.since().is_some_and(aged)
+            || self.is_sweep_due(now, &view)
+    }
+
+    /// Whether series that have ended hold places that others want, or stay because nothing comes
+    /// any more.
+    fn is_sweep_due(&mut self, now: Duration, view: &View) -> bool {
+        if now.saturating_sub(self.swept_at) < SWEEP_EVERY {
+            return false;
+        }
+        self.swept_at = now;
+        let is_wanted = view.active.guard().take_wanted_places();
+        (is_wanted || view.active.since().is_none()) && view.active.holds_ended_series()
     }
 
     /// Moves all data of the head to blocks.
@@ -210,7 +226,7 @@ impl Flusher {
         if let Some(frozen) = &view.frozen {
             return Ok(Some(Arc::clone(frozen)));
         }
-        if view.active.since().is_none() {
+        if view.active.since().is_none() && !view.active.holds_ended_series() {
             return Ok(None);
         }
         drop(view);

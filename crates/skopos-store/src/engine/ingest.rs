@@ -85,6 +85,8 @@ impl Ingest {
         let carried = head.carry_over();
         let successor = head.successor();
         successor.adopt(carried.clone());
+        let removed = head.stats().series.saturating_sub(successor.stats().series);
+        head.guard().note_removed(removed);
         self.carried_bytes.store(successor.size_bytes(), Ordering::Relaxed);
         self.told.store(false, Ordering::Relaxed);
         let frozen = Arc::new(Frozen { head, wal_from: OnceLock::new() });
@@ -157,7 +159,7 @@ impl SampleSink for CommitSamples {
         let ingest = &self.0;
         let _order = ingest.lock_order();
         let batch = MetricBatch { series: samples, metadata: Vec::new() };
-        let prepared = ingest.head().prepare(SignalBatch::Metrics(batch));
+        let prepared = ingest.head().prepare_commit(batch);
         ingest.counters.count(Signal::Metrics, prepared.accepted, &prepared.rejected);
         match prepared.batch {
             PreparedBatch::Metrics(batch) => batch.series,

@@ -63,7 +63,7 @@ impl Drop for CancelOnDrop {
 }
 
 impl Store {
-    async fn budgeted<T: Send + 'static>(
+    pub(super) async fn budgeted<T: Send + 'static>(
         &self,
         budget: &QueryBudget,
         read: impl FnOnce(&View, &QueryBudget) -> Result<T, StorageError> + Send + 'static,

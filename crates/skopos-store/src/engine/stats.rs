@@ -37,6 +37,14 @@ pub struct StoreStats {
     pub rejected: Vec<(String, u64)>,
     /// Batches refused because the head was full.
     pub refused_head_full: u64,
+    /// Series that came into being, those found at the start among them.
+    pub series_created: u64,
+    /// Series that left the head.
+    pub series_removed: u64,
+    /// Samples of new series refused, by limit.
+    pub refused_series: Vec<(&'static str, u64)>,
+    /// Samples of new series added to series with the value `other`.
+    pub folded_samples: u64,
 }
 
 /// Counts of blocks and of the work on them.
@@ -114,7 +122,14 @@ pub(super) fn collect(store: &Store) -> StoreStats {
         head.metric_bytes += more.metric_bytes;
         head.event_bytes += more.event_bytes;
     }
+    let guard = view.active.guard();
+    let (series_created, series_removed) = guard.turnover();
+    let (refused_series, folded_samples) = guard.counts();
     StoreStats {
+        series_created,
+        series_removed,
+        refused_series,
+        folded_samples,
         head,
         blocks: block_stats(store, &view),
         head_bytes: view.head_bytes(),

@@ -15,10 +15,12 @@ use skopos_model::storage::{
     SeriesSet, StorageError,
 };
 use skopos_model::{
-    Exemplar, Labels, Metadata, MetricBatch, Sample, SeriesId, SeriesSamples, Temporality,
+    Exemplar, Labels, METRIC_NAME, Metadata, MetricBatch, MetricType, Sample, SeriesId,
+    SeriesSamples, Temporality,
 };
 
 use super::delta::DeltaSums;
+use super::guard::Guard;
 use super::order::{LabelOrder, Picked};
 use super::postings::{Postings, SeriesRef};
 use super::series::{Change, Series};
@@ -28,11 +30,14 @@ use crate::block::metrics::sort_key;
 /// Distinct declarations kept per metric: a sender that puts something unbounded into help texts
 /// must not fill the memory.
 const MOST_DECLARATIONS: usize = 16;
+/// Metrics whose declarations are kept.
+const MOST_DESCRIBED: usize = 100_000;
 /// How many series are looked at between two looks at the budget.
 const BUDGET_STEP: usize = 1024;
 
 /// All series of the head.
 pub(crate) struct MetricHead {
+    pub(super) guard: Arc<Guard>,
     index: RwLock<Index>,
     order: LabelOrder,
     deltas: DeltaSums,
@@ -40,6 +45,30 @@ pub(crate) struct MetricHead {
     totals: Totals,
     chunk_samples: usize,
     exemplars_per_series: usize,
+}
+
+/// Series with a newest sample before these times are not carried over, milliseconds.
+pub(crate) struct CarriedFrom {
+    /// For series whose senders count in deltas: their sums go on.
+    pub(crate) delta_ms: i64,
+    /// For those whose newest sample says that they have ended.
+    pub(crate) stale_ms: i64,
+    /// For all others.
+    pub(crate) other_ms: i64,
+}
+
+impl CarriedFrom {
+    fn carries(&self, series: &Series) -> bool {
+        let newest_ms = series.newest_ms();
+        if newest_ms == i64::MIN {
+            return false;
+        }
+        match series.is_delta() {
+            true => newest_ms >= self.delta_ms,
+            false if newest_ms >= self.stale_ms => newest_ms >= self.other_ms,
+            false => newest_ms >= self.other_ms && !series.has_ended(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -51,12 +80,26 @@ struct Index {
     postings: Postings,
 }
 
-#[derive(Default)]
 struct Totals {
     samples: AtomicI64,
     chunks: AtomicI64,
     chunk_bytes: AtomicI64,
     bytes: AtomicI64,
+    /// Time of the earliest sample applied, `i64::MAX` before the first.
+    first_ms: AtomicI64,
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        let zero = || AtomicI64::new(0);
+        Self {
+            samples: zero(),
+            chunks: zero(),
+            chunk_bytes: zero(),
+            bytes: zero(),
+            first_ms: AtomicI64::new(i64::MAX),
+        }
+    }
 }
 
 impl Totals {
@@ -75,8 +118,9 @@ impl Totals {
 }
 
 impl MetricHead {
-    pub(crate) fn new(config: &HeadConfig) -> Self {
+    pub(crate) fn new(config: &HeadConfig, guard: Arc<Guard>) -> Self {
         Self {
+            guard,
             index: RwLock::default(),
             order: LabelOrder::default(),
             deltas: DeltaSums::default(),
@@ -89,6 +133,14 @@ impl MetricHead {
 
     /// Stores a prepared batch.
     pub(crate) fn apply(&self, batch: MetricBatch) {
+        let created = self.store(batch);
+        if created > 0 {
+            self.guard.note_created(created);
+        }
+    }
+
+    /// Stores a prepared batch and returns how many series it brought into being.
+    fn store(&self, batch: MetricBatch) -> u64 {
         self.add_metadata(batch.metadata);
         let ids: Vec<SeriesId> = batch.series.iter().map(|s| s.labels.series_id()).collect();
         let unknown: Vec<usize> = {
@@ -98,47 +150,63 @@ impl MetricHead {
                 .collect()
         };
         let mut change = Change::default();
+        let mut created = 0;
         if !unknown.is_empty() {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+            let before = index.series.len();
             for i in unknown {
                 change += index.create(ids[i], &batch.series[i].labels);
             }
+            created = index.series.len() - before;
         }
         let index = self.read();
+        let mut first_ms = i64::MAX;
         for (id, samples) in ids.into_iter().zip(batch.series) {
+            first_ms = samples.samples.iter().map(|s| s.timestamp_ms).fold(first_ms, i64::min);
             let Some(series) = index.find(id, &samples.labels) else { continue };
             change += series.append(&samples.samples, self.chunk_samples);
+            if samples.temporality == Temporality::Delta {
+                series.set_delta();
+            }
             if !samples.exemplars.is_empty() {
                 change += series.add_exemplars(samples.exemplars, self.exemplars_per_series);
             }
         }
         drop(index);
         self.totals.add(change);
+        self.totals.first_ms.fetch_min(first_ms, Ordering::Relaxed);
+        created as u64
     }
 
     /// What the next head must know: see [`Head::carry_over`](super::Head::carry_over).
-    pub(crate) fn carry_over(&self, oldest_ms: i64) -> MetricBatch {
-        let series = self.read().series.clone();
-        let lately =
-            series.iter().filter(|s| s.newest_ms() != i64::MIN && s.newest_ms() >= oldest_ms);
-        let series = lately
-            .filter_map(|series| {
-                let samples = series.to_carry();
-                (!samples.is_empty()).then(|| SeriesSamples {
-                    labels: series.labels.clone(),
-                    samples,
-                    temporality: Temporality::Cumulative,
-                    start_timestamp_ms: None,
-                    exemplars: Vec::new(),
-                })
+    pub(crate) fn carry_over(&self, oldest: &CarriedFrom) -> MetricBatch {
+        let all = self.read().series.clone();
+        let carried = all.iter().filter(|series| oldest.carries(series));
+        let series = carried
+            .map(|series| SeriesSamples {
+                labels: series.labels.clone(),
+                samples: series.to_carry(),
+                temporality: match series.is_delta() {
+                    true => Temporality::Delta,
+                    false => Temporality::Cumulative,
+                },
+                start_timestamp_ms: None,
+                exemplars: Vec::new(),
             })
+            .filter(|series| !series.samples.is_empty())
             .collect();
         MetricBatch { series, metadata: self.metadata(None) }
     }
 
+    /// Whether there are series that would not be carried over.
+    pub(crate) fn holds_ended(&self, oldest: &CarriedFrom) -> bool {
+        let series = self.read().series.clone();
+        series.iter().any(|series| !oldest.carries(series))
+    }
+
     /// Stores what a predecessor has carried over, marked as such.
     pub(crate) fn adopt(&self, carried: MetricBatch) {
-        self.apply(carried.clone());
+        self.store(carried.clone());
         let index = self.read();
         let mut change = Change::default();
         for SeriesSamples { labels, samples, .. } in carried.series {
@@ -169,8 +237,10 @@ impl MetricHead {
         for metadata in all {
             let known = {
                 let map = self.metadata.read().unwrap_or_else(PoisonError::into_inner);
-                map.get(&metadata.metric)
-                    .is_some_and(|set| set.contains(&metadata) || set.len() >= MOST_DECLARATIONS)
+                match map.get(&metadata.metric) {
+                    Some(set) => set.contains(&metadata) || set.len() >= MOST_DECLARATIONS,
+                    None => map.len() >= MOST_DESCRIBED,
+                }
             };
             if known {
                 continue;
@@ -262,6 +332,33 @@ impl MetricHead {
         Ok(values.into_iter().collect())
     }
 
+    /// Whether a series of this name only ever grows: as declared, else as its name says.
+    pub(crate) fn is_counter(&self, name: &str) -> bool {
+        use MetricType::{Counter, Histogram, Summary, Unknown};
+        let map = self.metadata.read().unwrap_or_else(PoisonError::into_inner);
+        let declared = |name: &str| {
+            let known = map.get(name).into_iter().flatten().map(|m| m.metric_type);
+            known.filter(|t| *t != Unknown).collect::<Vec<_>>()
+        };
+        let of_name = declared(name);
+        if !of_name.is_empty() {
+            return of_name.iter().all(|t| *t == Counter);
+        }
+        let Some((base, suffix)) = name.rsplit_once('_') else { return false };
+        let of_base = declared(base);
+        match suffix {
+            "total" => of_base.iter().all(|t| *t == Counter),
+            "bucket" | "count" | "sum" => of_base.iter().all(|t| matches!(t, Histogram | Summary)),
+            _ => false,
+        }
+    }
+
+    /// Time of the earliest sample, also of those replaced since; `None` when there is none.
+    pub(crate) fn first_ms(&self) -> Option<i64> {
+        let first = self.totals.first_ms.load(Ordering::Relaxed);
+        (first != i64::MAX).then_some(first)
+    }
+
     pub(crate) fn metadata(&self, metric: Option<&str>) -> MetricMetadata {
         let map = self.metadata.read().unwrap_or_else(PoisonError::into_inner);
         match metric {
@@ -306,7 +403,8 @@ impl MetricHead {
         Ok(picked.into_iter().map(|(_, series)| series).collect())
     }
 
-    fn each_with_samples(
+    /// Hands out the series that satisfy one of the selects and may have samples in its range.
+    pub(crate) fn each_with_samples(
         &self,
         selects: &[SeriesSelect],
         budget: &QueryBudget,
@@ -333,9 +431,39 @@ impl MetricHead {
 pub(crate) struct Lookup<'a>(RwLockReadGuard<'a, Index>);
 
 impl Lookup<'_> {
-    /// Time of a series' newest sample; `i64::MIN` when it has none or is unknown.
-    pub(crate) fn newest_ms(&self, labels: &Labels) -> i64 {
-        self.0.find(labels.series_id(), labels).map_or(i64::MIN, |series| series.newest_ms())
+    /// The series of these labels.
+    pub(crate) fn find(&self, id: SeriesId, labels: &Labels) -> Option<&Series> {
+        self.0.find(id, labels).map(|series| &**series)
+    }
+
+    /// Series known.
+    pub(crate) fn series_count(&self) -> usize {
+        self.0.series.len()
+    }
+
+    /// The series of a metric, in the order in which they came into being.
+    pub(crate) fn metric_series(&self, metric: &str) -> &[SeriesRef] {
+        self.0.postings.of_value(METRIC_NAME, metric)
+    }
+
+    /// The labels of a series by its number.
+    pub(crate) fn labels(&self, at: SeriesRef) -> Option<&Labels> {
+        self.0.series.get(at as usize).map(|series| &series.labels)
+    }
+
+    /// The series of these numbers.
+    pub(crate) fn series(&self, refs: &[SeriesRef]) -> Vec<Arc<Series>> {
+        refs.iter().filter_map(|at| self.0.series.get(*at as usize).cloned()).collect()
+    }
+
+    /// All series.
+    pub(crate) fn all_series(&self) -> Vec<Arc<Series>> {
+        self.0.series.clone()
+    }
+
+    /// The label index.
+    pub(crate) fn postings(&self) -> &Postings {
+        &self.0.postings
     }
 
     /// The newest sample of a series that is not a stale marker.

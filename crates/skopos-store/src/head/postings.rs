@@ -56,6 +56,17 @@ impl Postings {
         self.names.get(name).into_iter().flat_map(|values| values.keys().map(|v| &**v))
     }
 
+    /// The series with a value of a label, ascending.
+    pub(crate) fn of_value(&self, name: &str, value: &str) -> &[SeriesRef] {
+        self.names.get(name).and_then(|values| values.get(value)).map_or(&[], |list| list)
+    }
+
+    /// Every value of a label with the number of its series.
+    pub(crate) fn counts(&self, name: &str) -> impl Iterator<Item = (&str, usize)> {
+        let values = self.names.get(name).into_iter().flatten();
+        values.map(|(value, list)| (&**value, list.len()))
+    }
+
     /// The series that satisfy all matchers, ascending. `count` is the number of series;
     /// `labels_of` yields the labels of one.
     pub(crate) fn select<'a>(

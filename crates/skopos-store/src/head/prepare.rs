@@ -7,23 +7,30 @@ use skopos_model::{
     Timestamp, TraceBatch,
 };
 
+use super::guard::Decision;
 use super::{Head, Prepared, PreparedBatch};
 
 pub(super) fn prepare(head: &Head, batch: SignalBatch) -> Prepared {
-    let latest = head.clock.now().saturating_add(head.config.future_tolerance);
+    let latest = latest(head);
     match batch {
-        SignalBatch::Metrics(batch) => prepare_metrics(head, batch, latest),
+        SignalBatch::Metrics(batch) => prepare_metrics(head, batch, latest, true),
         SignalBatch::Logs(batch) => prepare_logs(head, batch, latest),
         SignalBatch::Traces(batch) => prepare_traces(head, batch, latest),
     }
 }
 
-fn prepare_metrics(head: &Head, mut batch: MetricBatch, latest: Timestamp) -> Prepared {
+fn prepare_metrics(
+    head: &Head,
+    mut batch: MetricBatch,
+    latest: Timestamp,
+    limited: bool,
+) -> Prepared {
     let mut rejected = Vec::new();
     let window = i64::try_from(head.config.out_of_order_window.as_millis()).unwrap_or(i64::MAX);
     let latest_ms = latest.as_millis();
     // The newest stored sample of each series, asked for before any of this batch counts.
     let index = head.metrics.lookup();
+    let mut admission = head.guard.admission(&index, limited);
     batch.series.retain_mut(|series| {
         if series.labels.is_empty() {
             refuse(&mut rejected, "empty_labels", series.samples.len() as u64, "", || {
@@ -31,8 +38,10 @@ fn prepare_metrics(head: &Head, mut batch: MetricBatch, latest: Timestamp) -> Pr
             });
             return false;
         }
-        let SeriesSamples { labels, samples, .. } = series;
-        let newest = index.newest_ms(labels);
+        let SeriesSamples { labels, samples, .. } = &mut *series;
+        let id = labels.series_id();
+        let known = index.find(id, labels);
+        let newest = known.map_or(i64::MIN, |series| series.newest_ms());
         let oldest_ms = newest.saturating_sub(window);
         samples.retain(|sample| {
             let time = sample.timestamp_ms;
@@ -50,7 +59,24 @@ fn prepare_metrics(head: &Head, mut batch: MetricBatch, latest: Timestamp) -> Pr
             refuse(&mut rejected, reason, 1, labels.value("job"), message);
             false
         });
-        if series.temporality == Temporality::Delta && !samples.is_empty() {
+        if series.samples.is_empty() && series.exemplars.is_empty() {
+            return false;
+        }
+        match known {
+            Some(_) if admission.folds_known(id, series) => return false,
+            Some(_) => {}
+            None => match admission.decide(id, series, |metric| head.metrics.is_counter(metric)) {
+                Decision::Admit => {}
+                Decision::Folded => return false,
+                Decision::Refuse(reason, message) => {
+                    let (count, sender) = (series.samples.len() as u64, series.labels.value("job"));
+                    refuse(&mut rejected, reason, count, sender, || message.clone());
+                    return false;
+                }
+            },
+        }
+        let SeriesSamples { labels, samples, temporality, .. } = &mut *series;
+        if *temporality == Temporality::Delta && !samples.is_empty() {
             let stored = || index.last_value(labels);
             let refused = head.metrics.deltas().accumulate(labels, samples, stored);
             refuse(&mut rejected, "out_of_order", refused, labels.value("job"), || {
@@ -62,9 +88,20 @@ fn prepare_metrics(head: &Head, mut batch: MetricBatch, latest: Timestamp) -> Pr
         }
         !samples.is_empty() || !series.exemplars.is_empty()
     });
-    drop(index);
     let accepted = batch.sample_count() as u64;
-    Prepared { batch: PreparedBatch::Metrics(batch), accepted, rejected }
+    let (sums, folded) = admission.finish();
+    drop(index);
+    batch.series.extend(sums);
+    Prepared { batch: PreparedBatch::Metrics(batch), accepted: accepted + folded, rejected }
+}
+
+/// Makes the samples of a state commit ready, for which the limits of series do not count.
+pub(super) fn prepare_commit(head: &Head, batch: MetricBatch) -> Prepared {
+    prepare_metrics(head, batch, latest(head), false)
+}
+
+fn latest(head: &Head) -> Timestamp {
+    head.clock.now().saturating_add(head.config.future_tolerance)
 }
 
 fn prepare_logs(head: &Head, mut batch: LogBatch, latest: Timestamp) -> Prepared {

@@ -9,7 +9,7 @@
 //! reader still holds it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skopos_model::storage::{SampleBuffer, SampleSource, StorageError};
@@ -22,6 +22,8 @@ pub(crate) struct Series {
     pub(crate) labels: Labels,
     /// Time of the newest sample, `i64::MIN` before the first; readable without the lock.
     newest_ms: AtomicI64,
+    /// Whether the sender counts in deltas: the newest value is the sum so far.
+    is_delta: AtomicBool,
     data: Mutex<SeriesData>,
 }
 
@@ -58,7 +60,12 @@ impl std::ops::AddAssign for Change {
 
 impl Series {
     pub(crate) fn new(labels: Labels) -> Self {
-        Self { labels, newest_ms: AtomicI64::new(i64::MIN), data: Mutex::default() }
+        Self {
+            labels,
+            newest_ms: AtomicI64::new(i64::MIN),
+            is_delta: AtomicBool::new(false),
+            data: Mutex::default(),
+        }
     }
 
     /// Bytes of an empty series, its labels included.
@@ -69,6 +76,16 @@ impl Series {
     /// Time of the newest sample, `i64::MIN` when there is none.
     pub(crate) fn newest_ms(&self) -> i64 {
         self.newest_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether the sender counts in deltas.
+    pub(crate) fn is_delta(&self) -> bool {
+        self.is_delta.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the sender counts in deltas.
+    pub(crate) fn set_delta(&self) {
+        self.is_delta.store(true, Ordering::Relaxed);
     }
 
     /// Stores samples in any order. Of equal times the last wins.
@@ -125,6 +142,13 @@ impl Series {
         let mut data = self.lock();
         data.carried = samples.into();
         Change { bytes: data.measure(), ..Change::default() }
+    }
+
+    /// Whether the newest sample says that the series has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        let data = self.lock();
+        let newest = data.open.len().checked_sub(1);
+        newest.is_some_and(|at| sample_at(&data.open, at).value.is_stale())
     }
 
     /// What the next head must know of the series: its newest sample, and when that is a stale

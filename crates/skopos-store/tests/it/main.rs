@@ -6,6 +6,7 @@ mod conformance;
 mod crash;
 mod events;
 mod format;
+mod guard;
 mod head;
 mod state;
 mod support;
