@@ -9,6 +9,7 @@
 
 mod admin;
 mod body;
+mod cardinality;
 mod events;
 mod filter;
 mod jaeger;
@@ -181,6 +182,7 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(ops::routes(settings));
     routes.extend(admin::routes());
     routes.extend(prometheus::routes());
+    routes.extend(cardinality::routes());
     routes.extend(remote_write::routes());
     routes.extend(jaeger::routes());
     routes.extend(logs::routes());

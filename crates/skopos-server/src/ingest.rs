@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skopos_ingest::otlp::{self, DecodeError, OtlpEncoding, OtlpOptions};
 use skopos_ingest::remote_write::{self, WriteError};
-use skopos_ingest::{ContentEncoding, DecompressError, Ingested, decompress};
+use skopos_ingest::{ContentEncoding, DecompressError, Ingested, Limits, decompress};
 use skopos_model::storage::StorageError;
 use skopos_model::{Clock, Rejection, SignalBatch};
 use tokio::sync::Semaphore;
@@ -60,9 +60,7 @@ impl Ingest {
         settings: &Settings,
     ) -> Self {
         let mut options = OtlpOptions::default();
-        options.limits.request_bytes = settings.max_request_bytes;
-        options.limits.decoded_bytes =
-            settings.max_request_bytes.saturating_mul(DECODED_PER_REQUEST_BYTE);
+        options.limits = decoder_limits(settings);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             store,
@@ -136,12 +134,16 @@ impl Ingest {
                 self.refuse(export, error.1);
                 error.0
             })?;
-            for rejection in &appended.rejected {
+            for mut rejection in appended.rejected {
+                // The store names the job, which for pushed metrics is `namespace/service`.
+                if let Some((_, service)) = rejection.sender.rsplit_once('/') {
+                    rejection.sender = service.to_owned();
+                }
                 if let Some(count) = sent.get_mut(&rejection.sender) {
                     *count = count.saturating_sub(rejection.count);
                 }
+                rejected.push(rejection);
             }
-            rejected.extend(appended.rejected);
         }
         self.account(export, &sent, &rejected);
         let (rejected, message) = otlp::partial_message(&rejected, &adjusted);
@@ -257,6 +259,20 @@ fn too_large(max_bytes: usize) -> ApiError {
 fn storage_error(error: StorageError) -> (ApiError, &'static str) {
     let reason = error.kind.as_str();
     (ApiError::from(error), reason)
+}
+
+/// What the decoders let through. What a series may look like is decided by the store, which knows
+/// whether it is new; the decoders' own bounds only ever lie above that.
+pub(crate) fn decoder_limits(settings: &Settings) -> Limits {
+    let (own, series) = (Limits::default(), &settings.series_limits);
+    Limits {
+        request_bytes: settings.max_request_bytes,
+        decoded_bytes: settings.max_request_bytes.saturating_mul(DECODED_PER_REQUEST_BYTE),
+        labels_per_series: own.labels_per_series.max(series.labels_per_series),
+        label_name_bytes: own.label_name_bytes.max(series.label_name_bytes),
+        label_value_bytes: own.label_value_bytes.max(series.label_value_bytes),
+        ..own
+    }
 }
 
 /// How many items each sender has in a batch.

@@ -15,7 +15,6 @@ use std::time::Duration;
 use skopos::Telemetry;
 use skopos::health::Health;
 use skopos::metrics::Format;
-use skopos_ingest::Limits;
 use skopos_model::Clock;
 use skopos_store::fs::{Fs, StdFs};
 use skopos_store::{
@@ -29,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Tokens;
 use crate::config::{ConfigError, RetentionSetting, Settings, SyncSetting};
 use crate::http;
-use crate::ingest::Ingest;
+use crate::ingest::{Ingest, decoder_limits};
 use crate::listen::Addresses;
 use crate::query::{QueryEngine, QueryLimits};
 use crate::receipts::Receipts;
@@ -177,6 +176,7 @@ impl Server {
             targets: Arc::new(TargetsView::default()),
             shutdown: tasks.shutdown.clone(),
             store: dyn_store,
+            cardinality: Arc::clone(&store) as _,
             clock,
             settings: Arc::clone(&settings),
             tokens,
@@ -375,6 +375,7 @@ async fn open_store(
         spans: keep(settings.retention_traces),
         ..BlockConfig::default()
     };
+    config.head.limits = settings.series_limits.clone();
     config.sync = match settings.sync {
         SyncSetting::Commit => SyncPolicy::EachCommit,
         SyncSetting::Interval(interval) => SyncPolicy::Interval(interval),
@@ -447,7 +448,7 @@ fn start_scraping(
             render: Arc::new(move || registry.encode(Format::Prometheus).into()),
         }
     });
-    let limits = Limits { request_bytes: state.settings.max_request_bytes, ..Limits::default() };
+    let limits = decoder_limits(&state.settings);
     let context = ScrapeContext {
         store: Arc::clone(&state.store),
         clock: Arc::clone(&state.clock),

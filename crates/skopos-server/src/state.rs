@@ -6,6 +6,7 @@ use skopos::Telemetry;
 use skopos::health::Health;
 use skopos_model::storage::{Append, SelectSeries, StateLog};
 use skopos_model::{Clock, Timestamp};
+use skopos_store::cardinality::Cardinality;
 use skopos_store::scan::ScanEvents;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ impl<T: Append + SelectSeries + ScanEvents + StateLog + 'static> Storage for T {
 pub struct AppState {
     /// Storage.
     pub store: Arc<dyn Storage>,
+    /// What the store knows about its series.
+    pub cardinality: Arc<dyn Cardinality>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Effective configuration.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use skopos::metrics::Registry;
 use skopos::{InitError, Service, Telemetry};
-use skopos_store::{Store, StoreStats};
+use skopos_store::{SeriesLimits, Store, StoreStats};
 
 use crate::config::{LogFormat, Settings};
 use crate::query::QueryStats;
@@ -50,6 +50,7 @@ pub(crate) fn register_store(registry: &Registry, store: &Arc<Store>) {
         registry.gauge_fn(name, help, &[], move || read() as f64);
     };
     gauge("prometheus_tsdb_head_series", "Series in the head.", |s| s.head.series);
+    gauge("skopos_store_head_series", "Series in the head.", |s| s.head.series);
     gauge("skopos_store_head_samples", "Samples in the head.", |s| s.head.samples);
     gauge("skopos_store_head_chunks", "Sealed chunks in the head.", |s| s.head.chunks);
     gauge("skopos_store_head_logs", "Log records in the head.", |s| s.head.logs);
@@ -105,6 +106,25 @@ pub(crate) fn register_store(registry: &Registry, store: &Arc<Store>) {
     counter("skopos_store_refused_head_full_total", "Batches refused: head full.", |s| {
         s.refused_head_full
     });
+    counter("skopos_store_series_created_total", "Series that came into being.", |s| {
+        s.series_created
+    });
+    counter("skopos_store_series_removed_total", "Series that left the head.", |s| {
+        s.series_removed
+    });
+    counter("skopos_store_folded_samples_total", "Samples added to series with `other`.", |s| {
+        s.folded_samples
+    });
+    for reason in SeriesLimits::REASONS {
+        let store: Weak<Store> = Arc::downgrade(store);
+        let name = "skopos_store_refused_series_samples_total";
+        let help = "Samples of new series refused, by limit.";
+        registry.counter_fn(name, help, &[("reason", reason)], move || {
+            let refused = store.upgrade().map(|store| store.stats().refused_series);
+            let of_reason = refused.into_iter().flatten().find(|(name, _)| *name == reason);
+            of_reason.map_or(0, |(_, count)| count)
+        });
+    }
     let accepted = |signal: &str, field: fn(&StoreStats) -> u64| {
         let help = "Items accepted by the store, by signal.";
         let name = "skopos_store_accepted_items_total";

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use skopos_store::{OnLimit, SeriesLimits};
+
 use super::keys::{Key, Kind};
 use super::units::{parse_bytes, parse_duration};
 use super::{ConfigError, Effective, Origin, Secret};
@@ -79,6 +81,7 @@ pub struct Settings {
     pub max_query_samples: u64,
     pub max_query_bytes: u64,
     pub max_concurrent_queries: usize,
+    pub series_limits: SeriesLimits,
     pub experimental_queries: bool,
     pub scrape_targets: Vec<String>,
     pub prometheus_config: Option<PathBuf>,
@@ -134,6 +137,7 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
         max_query_samples: r.count("limits.query_samples"),
         max_query_bytes: r.bytes("limits.query_bytes", 1),
         max_concurrent_queries: r.count("limits.concurrent_queries") as usize,
+        series_limits: r.series_limits(),
         experimental_queries: r.switch("query.experimental"),
         scrape_targets: r.list("scrape.targets"),
         prometheus_config: r.text("scrape.prometheus_config").map(PathBuf::from),
@@ -207,6 +211,21 @@ impl Resolver<'_> {
 
     fn retention(&mut self, age: &str, bytes: &str) -> RetentionSetting {
         RetentionSetting { age: self.duration(age), bytes: self.bytes(bytes, 0) }
+    }
+
+    fn series_limits(&mut self) -> SeriesLimits {
+        let mut count = |name| usize::try_from(self.count(name)).unwrap_or(usize::MAX);
+        SeriesLimits {
+            head_series: count("limits.head_series"),
+            metric_series: count("limits.metric_series"),
+            labels_per_series: count("limits.labels_per_series"),
+            label_name_bytes: self.size("limits.label_name_bytes"),
+            label_value_bytes: self.size("limits.label_value_bytes"),
+            on_limit: match self.choice("limits.on_limit").as_str() {
+                "fold" => OnLimit::Fold,
+                _ => OnLimit::Refuse,
+            },
+        }
     }
 
     fn bytes(&mut self, name: &str, least: u64) -> u64 {

@@ -158,7 +158,7 @@ fn responses(route: &Route) -> Value {
         (name, _) => reference(name),
     };
     let error = match doc.tag {
-        "prometheus" => "PrometheusError",
+        "prometheus" | "cardinality" => "PrometheusError",
         "jaeger" => "JaegerError",
         "otlp" => "RpcStatus",
         "events" | "logs" | "traces" => "EventsError",

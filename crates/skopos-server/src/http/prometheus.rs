@@ -17,6 +17,7 @@ mod rules;
 mod series;
 mod status;
 
+pub(super) use answer::PrometheusError;
 use axum::handler::Handler;
 use http::Method;
 

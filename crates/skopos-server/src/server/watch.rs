@@ -1,10 +1,12 @@
-//! Says aloud, once, that a log can no longer be written: from then on every ingest request is
-//! refused, which senders see but nobody may read.
+//! Says aloud what the store cannot say itself: once, that a log can no longer be written, so that
+//! from then on every ingest request is refused, which senders see but nobody may read; and once in
+//! ten minutes per metric and sender, that new series went beyond a limit.
 
 use std::sync::Weak;
 use std::time::Duration;
 
-use skopos_store::{Store, StoreHealth};
+use skopos_store::cardinality::SeriesSender;
+use skopos_store::{SeriesRefusal, Store, StoreHealth};
 use tokio_util::sync::CancellationToken;
 
 /// From one look to the next.
@@ -14,13 +16,38 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn watch(store: Weak<Store>, stop: CancellationToken) {
     let mut told = Told::default();
     loop {
-        let Some(health) = store.upgrade().map(|store| store.health()) else { return };
+        // In one step, so that nothing holds the store while this waits.
+        let Some((health, notices)) =
+            store.upgrade().map(|store| (store.health(), store.take_series_notices()))
+        else {
+            return;
+        };
         told.tell(&health);
+        notices.iter().for_each(tell_of_limit);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
+}
+
+/// One line with all that it takes to find who added which label.
+fn tell_of_limit(refusal: &SeriesRefusal) {
+    let SeriesSender { job, service, scope } = &refusal.sender;
+    let (metric, label, first_value) = (&refusal.metric, &refusal.label, &refusal.first_value);
+    tracing::warn!(
+        reason = refusal.reason,
+        limit = refusal.limit,
+        action = refusal.action.as_str(),
+        metric,
+        label,
+        first_value,
+        job,
+        service,
+        scope,
+        samples = refusal.samples,
+        "new series went beyond a limit; known series go on, see `skopos cardinality`"
+    );
 }
 
 /// What was said already.

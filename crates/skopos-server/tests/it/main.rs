@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod bad_input;
+mod cardinality;
 mod differential;
 mod events;
 mod failures;

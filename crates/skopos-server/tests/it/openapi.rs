@@ -117,6 +117,11 @@ async fn real_answers_fit_their_schemas() {
         (&span, vec![], "SpanAnswer"),
         ("/api/v1/filter/check", vec![("filter", "a b")], "FilterCheck"),
         ("/api/v1/filter/complete", vec![("filter", "level=")], "FilterCompletion"),
+        ("/api/v1/cardinality", vec![], "CardinalityAnswer"),
+        ("/api/v1/cardinality", vec![("metric", "up")], "CardinalityAnswer"),
+        ("/api/v1/cardinality", vec![("label", "job")], "CardinalityAnswer"),
+        ("/api/v1/cardinality", vec![("limit", "0")], "PrometheusError"),
+        ("/api/v1/status/tsdb", vec![], "TsdbStatus"),
         (&trace, vec![], "JaegerTraces"),
         ("/api/traces/ff", vec![], "JaegerError"),
     ] {

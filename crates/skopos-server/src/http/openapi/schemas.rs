@@ -114,6 +114,15 @@ pub(super) fn all() -> Value {
                 },
             }),
         ),
+        "CardinalityAnswer": object(
+            &["status", "data"],
+            json!({"status": {"const": "success"}, "data": reference("Cardinality")}),
+        ),
+        "Cardinality": cardinality(),
+        "TsdbStatus": object(
+            &["status", "data"],
+            json!({"status": {"const": "success"}, "data": tsdb_status()}),
+        ),
         "LogsAnswer": object(
             &["status", "data"],
             json!({
@@ -251,4 +260,143 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+/// A number of series, or null where it was not counted.
+fn maybe_count(description: &str) -> Value {
+    json!({"type": ["integer", "null"], "description": description})
+}
+
+fn cardinality() -> Value {
+    let (text, count) = (json!({"type": "string"}), json!({"type": "integer", "minimum": 0}));
+    let active = maybe_count("Series with a sample in the last hour.");
+    let day_ago = maybe_count(
+        "Series with a sample in the hour that ended 24 hours ago; null where nothing is as old. \
+         Growth is `active` less this.",
+    );
+    let counts = json!({"series": count, "active": active, "day_ago": day_ago});
+    let row = |more: Value| {
+        let mut properties = counts.clone();
+        if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), more) {
+            all.extend(more);
+        }
+        let names: Vec<String> =
+            properties.as_object().into_iter().flat_map(|all| all.keys().cloned()).collect();
+        object(&names.iter().map(String::as_str).collect::<Vec<_>>(), properties)
+    };
+    let rows = |row: Value| json!({"type": "array", "items": row});
+    let limits = [
+        "head_series",
+        "metric_series",
+        "labels_per_series",
+        "label_name_bytes",
+        "label_value_bytes",
+        "on_limit",
+    ];
+    let refusal = [
+        "reason",
+        "limit",
+        "action",
+        "metric",
+        "label",
+        "first_value",
+        "job",
+        "service",
+        "scope",
+        "samples",
+        "first_at",
+        "last_at",
+    ];
+    let data = [
+        "at",
+        "total",
+        "created",
+        "removed",
+        "metrics",
+        "metrics_total",
+        "labels",
+        "labels_total",
+        "values",
+        "values_total",
+        "limits",
+        "refusals",
+    ];
+    let time = json!({"type": "string", "format": "date-time"});
+    object(
+        &data,
+        json!({
+            "at": time,
+            "total": row(json!({})),
+            "created": count,
+            "removed": count,
+            "metrics": rows(row(json!({
+                "metric": text,
+                "label": {"type": "string", "description": "The label with the most values."},
+                "label_values": count,
+            }))),
+            "metrics_total": count,
+            "labels": rows(row(json!({
+                "label": text,
+                "values": count,
+                "values_day_ago": maybe_count("Distinct values 24 hours ago."),
+                "id_like": {"type": "boolean", "description": "Its values look like ids."},
+                "examples": {"type": "array", "items": text},
+            }))),
+            "labels_total": count,
+            "values": rows(row(json!({"value": text}))),
+            "values_total": count,
+            "limits": object(&limits, json!({
+                "head_series": count,
+                "metric_series": count,
+                "labels_per_series": count,
+                "label_name_bytes": count,
+                "label_value_bytes": count,
+                "on_limit": {"enum": ["refuse", "fold"]},
+            })),
+            "refusals": {"type": "array", "items": object(&refusal, json!({
+                "reason": {"type": "string", "description": "The limit: a key of `limits`."},
+                "limit": count,
+                "action": {"enum": ["refused", "folded"]},
+                "metric": text,
+                "label": {"type": "string", "description": "The label that grew."},
+                "first_value": text,
+                "job": text,
+                "service": text,
+                "scope": text,
+                "samples": count,
+                "first_at": time,
+                "last_at": time,
+            }))},
+        }),
+    )
+}
+
+fn tsdb_status() -> Value {
+    let count = json!({"type": "integer"});
+    let row = object(&["name", "value"], json!({"name": {"type": "string"}, "value": count}));
+    let rows = json!({"type": "array", "items": row});
+    let head = ["numSeries", "numLabelPairs", "chunkCount", "minTime", "maxTime"];
+    let lists = [
+        "headStats",
+        "seriesCountByMetricName",
+        "labelValueCountByLabelName",
+        "memoryInBytesByLabelName",
+        "seriesCountByLabelValuePair",
+    ];
+    object(
+        &lists,
+        json!({
+            "headStats": object(&head, json!({
+                "numSeries": count,
+                "numLabelPairs": count,
+                "chunkCount": count,
+                "minTime": count,
+                "maxTime": count,
+            })),
+            "seriesCountByMetricName": rows,
+            "labelValueCountByLabelName": rows,
+            "memoryInBytesByLabelName": rows,
+            "seriesCountByLabelValuePair": rows,
+        }),
+    )
 }

@@ -14,7 +14,7 @@ use crate::query::QueryError;
 pub(super) const TRUNCATED: &str = "results truncated due to limit";
 
 /// A failure in Prometheus' shape.
-pub(super) struct PrometheusError(ApiError);
+pub(in crate::http) struct PrometheusError(ApiError);
 
 impl From<ApiError> for PrometheusError {
     fn from(error: ApiError) -> Self {
