@@ -73,6 +73,8 @@ enum Command {
     Tail(commands::tail::TailArgs),
     /// Show one trace as a tree, or find traces.
     Trace(commands::trace::TraceArgs),
+    /// Show how many series there are, of what, and who went beyond limits.
+    Cardinality(commands::cardinality::CardinalityArgs),
     /// Check rule files.
     #[command(subcommand)]
     Rules(commands::rules::RulesCommand),
@@ -84,10 +86,23 @@ enum Command {
     Token(commands::token::TokenCommand),
 }
 
+impl Command {
+    /// Whether the answer can be written as comma-separated values.
+    fn is_table(&self) -> bool {
+        matches!(self, Self::Cardinality(_))
+    }
+}
+
 impl Cli {
     pub(crate) fn run(self) -> Result<Outcome> {
         let global = self.global;
         crate::output::set_color(global.color);
+        if global.format == Format::Csv && !self.command.is_table() {
+            let message = "--format csv: the answer of this command is no table; use json";
+            <Self as clap::CommandFactory>::command()
+                .error(clap::error::ErrorKind::ArgumentConflict, message)
+                .exit();
+        }
         match self.command {
             Command::Serve(args) => commands::serve::run(*args, &global),
             #[cfg(feature = "demo")]
@@ -97,6 +112,7 @@ impl Cli {
             Command::Logs(args) => commands::logs::run(args, &global),
             Command::Tail(args) => commands::tail::run(args, &global),
             Command::Trace(args) => commands::trace::run(args, &global),
+            Command::Cardinality(args) => commands::cardinality::run(args, &global),
             Command::Rules(command) => commands::rules::run(command, &global),
             Command::Config(command) => commands::config::run(command, &global),
             Command::Token(command) => commands::token::run(command, &global),

@@ -1,5 +1,6 @@
 //! The commands, one per file.
 
+pub(crate) mod cardinality;
 pub(crate) mod config;
 pub(crate) mod logs;
 pub(crate) mod promqltest;

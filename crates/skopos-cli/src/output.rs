@@ -13,6 +13,8 @@ pub(crate) enum Format {
     Json,
     /// One JSON document per line.
     Ndjson,
+    /// Comma-separated values with a line of names, where the answer is a table.
+    Csv,
 }
 
 /// Whether to colour.
@@ -139,6 +141,23 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     eprint!("{text}");
 }
 
+/// One line of comma-separated values, as RFC 4180 has them.
+pub(crate) fn csv_row(cells: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let mut out = String::new();
+    for (i, cell) in cells.enumerate() {
+        let cell = cell.as_ref();
+        if i > 0 {
+            out.push(',');
+        }
+        if cell.contains(['"', ',', '\n', '\r']) {
+            let _ = write!(out, "\"{}\"", cell.replace('"', "\"\""));
+        } else {
+            out.push_str(cell);
+        }
+    }
+    out + "\n"
+}
+
 /// Lays rows out in columns, the last one unpadded.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
@@ -166,6 +185,11 @@ mod tests {
     fn escape_sequences_are_shown_not_obeyed() {
         assert_eq!(printable("a\x1b[31mb\nc\u{7}"), "a\\u{1b}[31mb⏎c\\u{7}");
         assert_eq!(printable("\u{202e}exe"), "\\u{202e}exe");
+    }
+
+    #[test]
+    fn csv_quotes_what_needs_it() {
+        assert_eq!(csv_row(["a", "b,c", "d\"e", ""].iter()), "a,\"b,c\",\"d\"\"e\",\n");
     }
 
     #[test]

@@ -27,6 +27,18 @@ async fn what_was_sent_is_shown() {
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["data"]["result"][0]["value"][1], "1");
         ask(&["query", "no_such_metric"], 3);
+        ask(&["query", "vector(1)", "--format", "csv"], 2);
+
+        let text = ask(&["cardinality"], 0);
+        assert!(text.contains("active_users_current") && text.contains("█"), "{text}");
+        let text = ask(&["cardinality", "active_users_current"], 0);
+        assert!(text.contains("of 100,000 allowed") && text.contains("client-test"), "{text}");
+        let text = ask(&["cardinality", "active_users_current", "job", "--format", "csv"], 0);
+        assert_eq!(text, "value,series,active,day_ago\nclient-test,1,1,\n");
+        let text = ask(&["cardinality", "--format", "json", "--limit", "1"], 0);
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["data"]["metrics"].as_array().unwrap().len(), 1);
+        ask(&["cardinality", "no_such_metric"], 3);
         ask(&["query", "sum("], 1);
 
         let text = ask(&["logs", "--severity", "error", "--service", "client-test"], 0);
