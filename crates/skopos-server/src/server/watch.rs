@@ -43,7 +43,7 @@ fn tell_of_limit(refusal: &SeriesRefusal) {
         label,
         first_value,
         job,
-        service,
+        service_name = service,
         scope,
         samples = refusal.samples,
         "new series went beyond a limit; known series go on, see `skopos cardinality`"
