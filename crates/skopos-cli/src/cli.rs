@@ -69,9 +69,9 @@ enum Command {
     PromqlTest(commands::promqltest::PromqlTestArgs),
     /// Show log records.
     Logs(commands::logs::LogsArgs),
-    /// Follow log records as they arrive.
+    /// Follow spans and log records as they arrive.
     Tail(commands::tail::TailArgs),
-    /// Show one trace as a tree, or find traces.
+    /// Show one trace as a tree with its logs, or find traces.
     Trace(commands::trace::TraceArgs),
     /// Show how many series there are, of what, and who went beyond limits.
     Cardinality(commands::cardinality::CardinalityArgs),

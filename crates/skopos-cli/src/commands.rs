@@ -2,6 +2,7 @@
 
 pub(crate) mod cardinality;
 pub(crate) mod config;
+pub(crate) mod filter;
 pub(crate) mod logs;
 pub(crate) mod promqltest;
 pub(crate) mod query;

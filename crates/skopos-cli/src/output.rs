@@ -71,6 +71,11 @@ pub(crate) fn bold<T>(text: T) -> Styled<T> {
     Styled(text, "1")
 }
 
+/// Marks what was looked for.
+pub(crate) fn reversed<T>(text: T) -> Styled<T> {
+    Styled(text, "7")
+}
+
 /// Gives a service one colour, the same in every run, out of a colour-blind-safe set.
 pub(crate) fn service_color(service: &str) -> Styled<&str> {
     const CODES: [&str; 6] = ["38;5;75", "38;5;214", "38;5;79", "38;5;227", "38;5;140", "38;5;180"];

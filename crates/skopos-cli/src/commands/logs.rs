@@ -2,8 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::filter::{FilterArgs, quoted};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
@@ -12,54 +13,20 @@ use crate::output::{
 };
 use crate::timespec::WindowArgs;
 
-/// Which records are wanted; the same for `logs` and `tail`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct LogFilter {
-    /// Only this service.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) service: Option<String>,
-    /// At least this severe: trace, debug, info, warn, error, fatal.
-    #[arg(long, value_name = "LEVEL")]
-    pub(crate) severity: Option<String>,
-    /// Only records whose text contains this, in any case.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) contains: Option<String>,
-    /// Only records of this trace.
-    #[arg(long, value_name = "ID")]
-    pub(crate) trace: Option<String>,
-    /// Only records with this attribute; may be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) attr: Vec<String>,
-}
-
-impl LogFilter {
-    /// As parameters of the logs API.
-    pub(crate) fn parameters(&self) -> Vec<(&'static str, String)> {
-        let mut parameters = Vec::new();
-        let optional = [
-            ("service", &self.service),
-            ("severity", &self.severity),
-            ("contains", &self.contains),
-            ("trace_id", &self.trace),
-        ];
-        for (name, value) in optional {
-            parameters.extend(value.clone().map(|v| (name, v)));
-        }
-        parameters.extend(self.attr.iter().map(|a| ("attr", a.clone())));
-        parameters
-    }
-}
+/// Records of one request to the server.
+const PAGE: u32 = 5_000;
 
 /// Show log records, newest last.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  skopos logs --severity error --since 1h
-  skopos logs --service payment-service --contains declined
+  skopos logs --level error --since 1h
+  skopos logs 'service=payment level>=warn -\"card declined\"'
+  skopos logs 'http.response.status_code>=500 http.route=/pay/*' --since 1d --limit 20000
   skopos logs --trace 4bf92f3577b34da6a3ce929d0e0e4736 --format ndjson")]
 pub(crate) struct LogsArgs {
     #[command(flatten)]
-    filter: LogFilter,
+    filter: FilterArgs,
     #[command(flatten)]
     window: WindowArgs,
     /// At most so many records, the newest.
@@ -70,21 +37,42 @@ pub(crate) struct LogsArgs {
 }
 
 pub(crate) fn run(args: LogsArgs, global: &GlobalArgs) -> Result<Outcome> {
+    let mut conditions = args.filter.conditions();
+    if let Some(level) = &args.filter.level {
+        conditions.add(format!("level>={}", quoted(level)));
+    }
+    let filter = conditions.filter();
     let client = Client::new(&args.server)?;
     let (start, end) = args.window.resolve()?;
-    let mut query = args.filter.parameters();
-    query.push(("start", start.to_string()));
-    query.push(("end", end.to_string()));
-    query.push(("limit", args.limit.to_string()));
-    query.push(("direction", "backward".into()));
-    let mut answer = block_on(client.get("/api/v1/logs", &query))?;
-    let Some(logs) = answer["data"]["logs"].as_array_mut() else {
-        anyhow::bail!("the server's answer has no logs");
-    };
+    let mut logs = block_on(async {
+        let mut logs: Vec<Value> = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let wanted = args.limit.saturating_sub(logs.len() as u32).clamp(1, PAGE);
+            let query = [
+                ("filter", filter.clone()),
+                ("start", start.to_string()),
+                ("end", end.to_string()),
+                ("limit", wanted.to_string()),
+                ("cursor", cursor),
+            ];
+            let mut answer = client.get("/api/v1/logs", &query).await?;
+            let Value::Array(page) = answer["data"]["logs"].take() else {
+                anyhow::bail!("the server's answer has no logs");
+            };
+            logs.extend(page);
+            match answer["data"]["next_cursor"].as_str() {
+                Some(next) if logs.len() < args.limit as usize => cursor = next.to_owned(),
+                _ => return Ok(logs),
+            }
+        }
+    })?;
     logs.reverse();
     let outcome = if logs.is_empty() { Outcome::NothingFound } else { Outcome::Done };
     match global.format {
-        Format::Json | Format::Csv => print_json(&answer, Format::Json),
+        Format::Json | Format::Csv => {
+            print_json(&json!({"status": "success", "data": {"logs": logs}}), Format::Json);
+        }
         Format::Ndjson => logs.iter().for_each(|log| print_json(log, Format::Ndjson)),
         Format::Text if logs.is_empty() => eprintln!("no log record matches"),
         Format::Text => write_stdout(&logs.iter().map(line).collect::<String>()),

@@ -10,3 +10,4 @@ mod kill;
 mod promqltest;
 mod python;
 mod shop;
+mod tail;

@@ -8,12 +8,14 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, RecordBatch};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use skopos_filter::{Filter, FilterError};
 use skopos_model::event::{EventScan, Predicate};
-use skopos_model::storage::StorageError;
+use skopos_model::storage::{ErrorKind, StorageError};
 use skopos_model::{EventId, TimeRange, Timestamp};
 use skopos_store::scan::EventRows;
 
@@ -80,7 +82,7 @@ pub(super) fn window(
     now: Timestamp,
     default: std::time::Duration,
 ) -> Result<TimeRange, EventError> {
-    let end = params.time("end", now)?.unwrap_or(Timestamp(now.0.saturating_add(1)));
+    let end = params.time("end", now)?.unwrap_or(now);
     let start = params.time("start", now)?.unwrap_or(end.saturating_sub(default));
     if start > end {
         return Err(ApiError::bad_request("`start` lies after `end`").into());
@@ -132,4 +134,14 @@ pub(super) async fn fold<T: Send + 'static>(
 /// Column names as scans take them.
 pub(super) fn columns<'a>(names: impl IntoIterator<Item = &'a str>) -> Option<Vec<String>> {
     Some(names.into_iter().map(str::to_owned).collect())
+}
+
+/// The id in the last row of a batch.
+pub(super) fn last_id(batch: &RecordBatch) -> Result<Option<EventId>, StorageError> {
+    let column = batch.column_by_name("id").and_then(|c| c.as_fixed_size_binary_opt());
+    let column = column.ok_or_else(|| {
+        StorageError::new(ErrorKind::Internal, "events have no column id of its type")
+    })?;
+    let last = column.len().checked_sub(1).map(|row| column.value(row));
+    Ok(last.and_then(|bytes| bytes.try_into().ok()).map(|b| EventId(u128::from_be_bytes(b))))
 }

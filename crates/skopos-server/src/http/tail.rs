@@ -12,8 +12,10 @@
 mod feed;
 
 use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -34,7 +36,7 @@ use super::params::Params;
 use crate::auth::Scope;
 use crate::config::parse_duration;
 use crate::error::ApiError;
-use crate::query::{FollowPermit, QueryClass};
+use crate::query::{FollowPermit, QueryClass, QueryError, Read};
 use crate::state::SharedState;
 
 /// Distance of heartbeats, which tell the rate.
@@ -61,6 +63,7 @@ pub(super) fn routes() -> Vec<Route> {
             .param("signals", "`logs,spans` (default), `logs` or `spans`.")
             .param("rate", "At most so many events a second, 500 by default, 10000 at most.")
             .param("since", "Begin with the events of this last while, such as 10s.")
+            .param("follow", "`false`: end after what is stored.")
             .produces("application/x-ndjson")
             .schema("TailLine"),
     ]
@@ -83,7 +86,8 @@ fn signals(text: &str) -> Option<Vec<EventSignal>> {
 
 async fn tail(State(state): State<SharedState>, request: Request) -> Result<Response, EventError> {
     let params = Params::read(request).await?;
-    params.check_names(&["filter", "signals", "rate", "since"], &[])?;
+    params.check_names(&["filter", "signals", "rate", "since", "follow"], &[])?;
+    let follow = params.parsed("follow", "`true` or `false`", |text| text.parse::<bool>().ok())?;
     let wanted = params.parsed("signals", "`logs,spans`, `logs` or `spans`", signals)?;
     let wanted = wanted.unwrap_or_else(|| vec![EventSignal::Logs, EventSignal::Spans]);
     let rate = events::number(&params, "rate", (1, 500, 10_000))?;
@@ -104,8 +108,15 @@ async fn tail(State(state): State<SharedState>, request: Request) -> Result<Resp
     let opened = read.run(async {
         let (batches, follower) = state.store.follow_all(&scans, read.budget()).await?;
         let signals = wanted.clone();
+        let mut left_out = 0;
+        for (scan, batches) in scans.iter().zip(&batches) {
+            let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+            if since.is_some() && rows == MAX_STORED {
+                left_out += left_out_of(&state, &read, scan, batches).await?;
+            }
+        }
         let decode = move || {
-            let mut stored = Stored::default();
+            let mut stored = Stored::new(left_out);
             for (signal, batches) in signals.into_iter().zip(&batches) {
                 stored.add(signal, batches)?;
             }
@@ -119,7 +130,12 @@ async fn tail(State(state): State<SharedState>, request: Request) -> Result<Resp
     feed.begin_with(stored);
     let (send, receive) = mpsc::channel(QUEUE);
     let shutdown = state.shutdown.clone();
-    tokio::spawn(run(feed, follower, send, shutdown, permit));
+    if follow == Some(false) {
+        // All that will ever come fits the queue.
+        let _ = feed.take().map(|lines| send.try_send(lines));
+    } else {
+        tokio::spawn(run(feed, follower, send, shutdown, permit));
+    }
     let body = Body::from_stream(stream::unfold(receive, async |mut receive| {
         let chunk: Bytes = receive.recv().await?;
         Some((Ok::<_, Infallible>(chunk), receive))
@@ -129,6 +145,25 @@ async fn tail(State(state): State<SharedState>, request: Request) -> Result<Resp
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// How many stored events come before those that a tail begins with.
+async fn left_out_of(
+    state: &SharedState,
+    read: &Read,
+    scan: &EventScan,
+    shown: &[RecordBatch],
+) -> Result<u64, QueryError> {
+    let after = match shown.last() {
+        Some(batch) => events::last_id(batch)?,
+        None => None,
+    };
+    let scan = EventScan { after, projection: events::columns(["id"]), ..scan.clone() };
+    events::fold(state, read, &scan, 0_u64, |count, events| {
+        *count += events.len() as u64;
+        Ok(ControlFlow::Continue(()))
+    })
+    .await
 }
 
 /// Why a tail ended.

@@ -453,13 +453,13 @@ async fn signals_are_followed_in_one_order_of_arrival<S: FullStore>(store: &S) {
 }
 
 async fn a_visit_shows_every_event_once<S: FullStore>(store: &S) {
-    fill(store, &batches(10, 60)).await;
+    fill(store, &batches(10, 20)).await;
     let budget = QueryBudget::unlimited();
     let start = Timestamp(NOW.0 - 20_000_000_000);
     let conditions = conditions();
     for signal in SIGNALS {
         for range in [TimeRange::ALL, TimeRange::new(start, NOW)] {
-            for i in (0..conditions.len()).step_by(3) {
+            for i in (0..conditions.len()).step_by(5) {
                 let predicates = conditions[i..(i + 1 + i % 2).min(conditions.len())].to_vec();
                 let wanted = EventScan {
                     predicates,

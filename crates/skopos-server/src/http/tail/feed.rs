@@ -22,9 +22,15 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Stored {
     lines: Vec<(EventId, String)>,
+    left_out: u64,
 }
 
 impl Stored {
+    /// Nothing yet; so many older ones are left out.
+    pub(super) fn new(left_out: u64) -> Self {
+        Self { left_out, ..Self::default() }
+    }
+
     pub(super) fn add(
         &mut self,
         signal: EventSignal,
@@ -72,6 +78,8 @@ impl Feed {
 
     /// Begins with what is stored, in the order it happened; the rate does not apply to it.
     pub(super) fn begin_with(&mut self, mut stored: Stored) {
+        self.skipped += stored.left_out;
+        self.tell_skipped();
         stored.lines.sort_unstable_by_key(|(id, _)| *id);
         self.sent += stored.lines.len() as u64;
         self.lines.extend(stored.lines.iter().map(|(_, line)| line.as_str()));
