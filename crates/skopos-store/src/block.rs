@@ -15,6 +15,7 @@ mod file;
 pub(crate) mod metrics;
 mod parquet_file;
 pub(crate) mod series;
+mod times;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

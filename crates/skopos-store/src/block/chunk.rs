@@ -5,6 +5,7 @@
 //! no more memory than the chunk says it has samples.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use pco::ChunkConfig;
 use pco::data_types::Number;
@@ -20,43 +21,64 @@ pub(crate) const MOST_SAMPLES: usize = 5760;
 /// What decoding believes.
 const SANE_SAMPLES: u32 = 1 << 20;
 
-/// Numbers only.
-pub(crate) const FLOATS: u8 = 1;
-/// Native histograms, or histograms and numbers.
-pub(crate) const HISTOGRAMS: u8 = 2;
+/// Numbers only, with their times; up to version 1.
+const FLOATS: u8 = 1;
+/// Native histograms, or histograms and numbers, with their times; up to version 1.
+const HISTOGRAMS: u8 = 2;
+/// Numbers only; their times are a row of the table of times.
+pub(crate) const TIMELESS_FLOATS: u8 = 3;
+/// Native histograms, or histograms and numbers; their times are a row of the table of times.
+pub(crate) const TIMELESS_HISTOGRAMS: u8 = 4;
 
 /// Values are floats to `pco`.
 const AS_FLOATS: u8 = 0;
 /// Values are their bits to `pco`.
 const AS_BITS: u8 = 1;
+/// All values are the same.
+const CONSTANT: u8 = 2;
 
-/// Encodes the samples `range` of a buffer: the chunk's kind and its bytes.
+/// Encodes the samples `range` of a buffer, whose times are `run` of the table of times: the
+/// chunk's kind and its bytes.
 pub(crate) fn encode(
     samples: &SampleBuffer,
     range: Range<usize>,
+    run: u32,
 ) -> Result<(u8, Vec<u8>), StorageError> {
-    let of_range = |Damaged| damaged("(new)", "range lies outside of the samples");
-    let times = samples.timestamps.get(range.clone()).ok_or(Damaged).map_err(of_range)?;
-    let values = samples.values.get(range.clone()).ok_or(Damaged).map_err(of_range)?;
+    let values = samples.values.get(range.clone());
+    let values = values.ok_or_else(|| damaged("(new)", "range lies outside of the samples"))?;
     let mut out = Vec::new();
-    let encoded = compress(times)?;
-    put_varint(&mut out, encoded.len() as u64);
-    out.extend_from_slice(&encoded);
+    put_varint(&mut out, run.into());
     let values = encode_values(values)?;
     let from = samples.histograms.partition_point(|(i, _)| *i < range.start);
     let to = samples.histograms.partition_point(|(i, _)| *i < range.end);
     let found = samples.histograms.get(from..to).unwrap_or_default();
     if found.is_empty() {
         out.extend_from_slice(&values);
-        return Ok((FLOATS, out));
+        return Ok((TIMELESS_FLOATS, out));
     }
     put_varint(&mut out, values.len() as u64);
     out.extend_from_slice(&values);
     histograms::encode(found, range.start, &mut out);
-    Ok((HISTOGRAMS, out))
+    Ok((TIMELESS_HISTOGRAMS, out))
+}
+
+/// The row of the table of times that a chunk names; `None` for one with its own times.
+pub(super) fn run_of(kind: u8, data: &[u8]) -> Result<Option<u32>, Damaged> {
+    match kind {
+        TIMELESS_FLOATS | TIMELESS_HISTOGRAMS => {
+            let run = Reader::new(data).varint()?;
+            Ok(Some(u32::try_from(run).map_err(|_| Damaged)?))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn encode_values(values: &[f64]) -> Result<Vec<u8>, StorageError> {
+    if let Some((first, rest)) = values.split_first()
+        && rest.iter().all(|value| value.to_bits() == first.to_bits())
+    {
+        return Ok([&[CONSTANT][..], &first.to_bits().to_le_bytes()].concat());
+    }
     let mut out = vec![AS_FLOATS];
     out.extend(compress(values)?);
     let mut back = vec![0.0; values.len()];
@@ -71,14 +93,26 @@ fn encode_values(values: &[f64]) -> Result<Vec<u8>, StorageError> {
     Ok(out)
 }
 
-fn compress<T: Number>(numbers: &[T]) -> Result<Vec<u8>, StorageError> {
+pub(super) fn compress<T: Number>(numbers: &[T]) -> Result<Vec<u8>, StorageError> {
     simple_compress(numbers, &ChunkConfig::default())
         .map_err(|error| damaged("(new)", format!("pco refuses the samples: {error}")))
 }
 
-/// Appends the samples of `[start_ms, end_ms]` of a chunk of `len` samples to `out`.
+/// The times that [`compress`] has encoded.
+pub(super) fn decode_times(data: &[u8], len: u32) -> Result<Arc<[i64]>, Damaged> {
+    if len == 0 || len > SANE_SAMPLES {
+        return Err(Damaged);
+    }
+    let mut times = vec![0_i64; len as usize];
+    decompress(data, &mut times)?;
+    if times.is_sorted_by(|a, b| a < b) { Ok(times.into()) } else { Err(Damaged) }
+}
+
+/// Appends the samples of `[start_ms, end_ms]` of a chunk of `len` samples to `out`; `times_of`
+/// yields a row of the table of times.
 pub(crate) fn decode(
     (kind, len, data): (u8, u32, &[u8]),
+    times_of: impl FnOnce(u32) -> Result<Arc<[i64]>, Damaged>,
     start_ms: i64,
     end_ms: i64,
     out: &mut SampleBuffer,
@@ -87,10 +121,17 @@ pub(crate) fn decode(
         return Err(Damaged);
     }
     let mut reader = Reader::new(data);
-    let times_len = reader.count(data.len())?;
-    let mut times = vec![0_i64; len as usize];
-    decompress(reader.take(times_len)?, &mut times)?;
-    if !times.is_sorted_by(|a, b| a < b) {
+    let times = match run_of(kind, data)? {
+        Some(run) => {
+            reader.varint()?;
+            times_of(run)?
+        }
+        None => {
+            let times_len = reader.count(data.len())?;
+            decode_times(reader.take(times_len)?, len)?
+        }
+    };
+    if times.len() != len as usize {
         return Err(Damaged);
     }
     let from = times.partition_point(|&t| t < start_ms);
@@ -99,14 +140,14 @@ pub(crate) fn decode(
         return Ok(());
     }
     let values_len = match kind {
-        FLOATS => reader.remaining(),
-        HISTOGRAMS => reader.count(data.len())?,
+        FLOATS | TIMELESS_FLOATS => reader.remaining(),
+        HISTOGRAMS | TIMELESS_HISTOGRAMS => reader.count(data.len())?,
         _ => return Err(Damaged),
     };
     let mut values = vec![0.0; len as usize];
     decode_values(reader.take(values_len)?, &mut values)?;
     let base = out.timestamps.len();
-    if kind == HISTOGRAMS {
+    if matches!(kind, HISTOGRAMS | TIMELESS_HISTOGRAMS) {
         let mut found = Vec::new();
         histograms::decode(&mut reader, 0, &values, &mut found)?;
         let wanted = found.into_iter().filter(|(i, _)| (from..to).contains(i));
@@ -126,6 +167,11 @@ fn decode_values(data: &[u8], into: &mut [f64]) -> Result<(), Damaged> {
             into.iter_mut().zip(bits).for_each(|(to, bits)| *to = f64::from_bits(bits));
             Ok(())
         }
+        Some((&CONSTANT, bits)) => {
+            let bits = <[u8; 8]>::try_from(bits).map_err(|_| Damaged)?;
+            into.fill(f64::from_bits(u64::from_le_bytes(bits)));
+            Ok(())
+        }
         _ => Err(Damaged),
     }
 }
@@ -135,18 +181,20 @@ fn decompress<T: Number>(data: &[u8], into: &mut [T]) -> Result<(), Damaged> {
     if progress.n_processed == into.len() { Ok(()) } else { Err(Damaged) }
 }
 
-/// Fuzz entry: decodes arbitrary bytes as a chunk of either kind; what decodes must survive
-/// encoding and decoding again.
+/// Fuzz entry: decodes arbitrary bytes as a chunk of any kind; what decodes must survive encoding
+/// and decoding again.
 pub fn fuzz_chunk(data: &[u8]) {
     let Some((&len, data)) = data.split_first() else { return };
-    for kind in [FLOATS, HISTOGRAMS] {
+    for kind in [FLOATS, HISTOGRAMS, TIMELESS_FLOATS, TIMELESS_HISTOGRAMS] {
         let mut out = SampleBuffer::default();
-        if decode((kind, len.into(), data), i64::MIN, i64::MAX, &mut out).is_err() {
+        let any = |_| Ok((0..i64::from(len)).collect());
+        if decode((kind, len.into(), data), any, i64::MIN, i64::MAX, &mut out).is_err() {
             continue;
         }
-        let (kind, again) = encode(&out, 0..out.len()).expect("decoded samples can be encoded");
+        let (kind, again) = encode(&out, 0..out.len(), 7).expect("decoded samples can be encoded");
         let mut back = SampleBuffer::default();
-        decode((kind, out.len() as u32, &again), i64::MIN, i64::MAX, &mut back)
+        let times = |_| Ok(out.timestamps.as_slice().into());
+        decode((kind, out.len() as u32, &again), times, i64::MIN, i64::MAX, &mut back)
             .expect("own encoding decodes");
         let bits = |b: &SampleBuffer| b.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!((&out.timestamps, bits(&out)), (&back.timestamps, bits(&back)));
@@ -155,16 +203,18 @@ pub fn fuzz_chunk(data: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use skopos_model::{BucketSpan, Histogram, STALE_NAN};
 
     use super::*;
 
     fn check(samples: &SampleBuffer) -> usize {
-        let (kind, data) = encode(samples, 0..samples.len()).unwrap();
+        let (kind, data) = encode(samples, 0..samples.len(), 300).unwrap();
+        assert_eq!(run_of(kind, &data), Ok(Some(300)));
+        let times = compress(&samples.timestamps).unwrap();
+        let times_of = |_| decode_times(&times, samples.len() as u32);
         let mut back = SampleBuffer::default();
-        decode((kind, samples.len() as u32, &data), i64::MIN, i64::MAX, &mut back).unwrap();
+        let chunk = (kind, samples.len() as u32, &*data);
+        decode(chunk, times_of, i64::MIN, i64::MAX, &mut back).unwrap();
         let bits = |b: &SampleBuffer| b.values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(back.timestamps, samples.timestamps);
         assert_eq!(bits(&back), bits(samples));
@@ -220,7 +270,7 @@ mod tests {
             ("odd", floats([f64::NAN, -0.0, STALE_NAN])),
             ("mixed", mixed),
         ] {
-            let (_, data) = encode(&samples, 0..samples.len()).unwrap();
+            let (_, data) = encode(&samples, 0..samples.len(), 0).unwrap();
             let seed = [&[samples.len() as u8], &*data].concat();
             std::fs::write(folder.join(name), seed).unwrap();
         }
@@ -233,7 +283,15 @@ mod tests {
             level += f64::from(i * 7919 % 31);
             level
         })));
-        assert!(len < 480 * 3 / 2, "{len} bytes");
+        assert!(len < 480 * 3 / 4, "{len} bytes");
+    }
+
+    #[test]
+    fn a_constant_takes_next_to_nothing() {
+        for value in [0.0, -0.0, 1.5, STALE_NAN] {
+            assert_eq!(check(&floats([value; 5760])), 2 + 1 + 8);
+        }
+        assert!(check(&floats([0.0, -0.0])) > 11, "these are two");
     }
 
     #[test]
@@ -251,16 +309,17 @@ mod tests {
             samples.histograms.push((i, Arc::new(histogram)));
         }
         check(&samples);
-        let (kind, data) = encode(&samples, 1..10).unwrap();
-        assert_eq!(kind, HISTOGRAMS);
+        let (kind, data) = encode(&samples, 1..10, 0).unwrap();
+        assert_eq!(kind, TIMELESS_HISTOGRAMS);
+        let times = |_| Ok(samples.timestamps[1..].into());
         let mut out = floats([0.5]);
         out.timestamps[0] = 0;
         let (start, end) = (samples.timestamps[3], samples.timestamps[8]);
-        decode((kind, 9, &data), start, end, &mut out).unwrap();
+        decode((kind, 9, &data), times, start, end, &mut out).unwrap();
         assert_eq!(out.values, [0.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
         assert_eq!(out.histograms.iter().map(|(i, _)| *i).collect::<Vec<_>>(), [1]);
-        assert!(decode((9, 9, &data), start, end, &mut out).is_err());
-        assert!(decode((kind, 10, &data), start, end, &mut out).is_err());
-        assert!(decode((kind, 9, &data[..data.len() / 2]), start, end, &mut out).is_err());
+        assert!(decode((9, 9, &data), times, start, end, &mut out).is_err());
+        assert!(decode((kind, 10, &data), times, start, end, &mut out).is_err());
+        assert!(decode((kind, 9, &data[..data.len() / 2]), times, start, end, &mut out).is_err());
     }
 }

@@ -1,4 +1,5 @@
-//! Writing a metric block: a table of series, a table of chunks, exemplars and metadata beside.
+//! Writing a metric block: a table of series, a table of chunks, their times, exemplars and
+//! metadata beside.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use parquet::schema::types::ColumnPath;
 use skopos_model::storage::{ErrorKind, SampleBuffer, StorageError};
 use skopos_model::{Exemplar, Labels, Metadata, SeriesId, Timestamp};
 
+use super::times::TimesTable;
 use super::{BlockFiles, BlockKind, BlockMeta, chunk, parquet_file};
 
 /// Rows handed to the Parquet writer at once.
@@ -26,6 +28,7 @@ const DATA_PAGE_BYTES: usize = 64 << 10;
 /// Names of the files of a block.
 pub(super) const SERIES: &str = "series.parquet";
 pub(super) const CHUNKS: &str = "chunks.parquet";
+pub(super) const TIMES: &str = "times.parquet";
 pub(super) const EXEMPLARS: &str = "exemplars.parquet";
 pub(super) const METADATA: &str = "metadata.parquet";
 
@@ -88,6 +91,7 @@ pub(crate) fn sort_key(labels: &Labels) -> SortKey<'_> {
 pub(crate) struct MetricWriter {
     series: SeriesTable,
     chunks: ChunkTable,
+    times: TimesTable,
     exemplars: ExemplarTable,
     metadata: BTreeSet<Metadata>,
     count: u32,
@@ -101,6 +105,7 @@ impl Default for MetricWriter {
         Self {
             series: SeriesTable::default(),
             chunks: ChunkTable::default(),
+            times: TimesTable::default(),
             exemplars: ExemplarTable::default(),
             metadata: BTreeSet::new(),
             count: 0,
@@ -130,7 +135,8 @@ impl MetricWriter {
             let times = samples.timestamps.get(range.clone()).unwrap_or_default();
             let (Some(&first), Some(&last)) = (times.first(), times.last()) else { continue };
             let len = range.len() as u32;
-            let (kind, data) = chunk::encode(samples, range)?;
+            let run = self.times.put(times)?;
+            let (kind, data) = chunk::encode(samples, range, run)?;
             let row = ChunkRow { name: labels.metric_name(), id, first, last, len, kind, data };
             self.chunks.push(self.count, &row)?;
             self.first_ms = self.first_ms.min(first);
@@ -172,6 +178,7 @@ impl MetricWriter {
         };
         put(SERIES, self.series.finish()?)?;
         put(CHUNKS, self.chunks.finish()?)?;
+        put(TIMES, self.times.finish()?)?;
         if let Some(bytes) = self.exemplars.finish()? {
             put(EXEMPLARS, bytes)?;
         }

@@ -20,7 +20,7 @@ use super::file::{BlockFiles, OpenFile};
 use super::{FileMeta, damaged};
 
 /// Version of the layout of all files of a block.
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 /// Where a file says its version.
 const VERSION_KEY: &str = "skopos.block.version";
 

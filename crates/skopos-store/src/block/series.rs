@@ -17,8 +17,9 @@ use skopos_model::storage::{
 };
 use skopos_model::{Exemplar, LabelMatcher, Labels, Metadata, MetricType};
 
-use super::metrics::{CHUNKS, EXEMPLARS, METADATA, SERIES};
+use super::metrics::{CHUNKS, EXEMPLARS, METADATA, SERIES, TIMES};
 use super::parquet_file::ParquetFile;
+use super::times::Runs;
 use super::{BlockFiles, BlockMeta, chunk, damaged};
 use crate::head::postings::{Postings, SeriesRef};
 
@@ -35,6 +36,8 @@ pub(crate) struct MetricIndex {
     postings: Postings,
     places: Arc<[Place]>,
     chunks: Arc<ParquetFile>,
+    /// Absent up to version 1, whose chunks have their own times.
+    times: Option<ParquetFile>,
     exemplars: Option<ParquetFile>,
     metadata: Vec<Metadata>,
 }
@@ -88,6 +91,7 @@ impl MetricIndex {
             postings,
             places: places.into(),
             chunks: Arc::new(chunks),
+            times: find(TIMES)?,
             exemplars: find(EXEMPLARS)?,
             metadata,
         })
@@ -279,10 +283,13 @@ impl MetricIndex {
         &self,
         rows: impl Iterator<Item = Range<u32>>,
         budget: &QueryBudget,
-    ) -> Result<Vec<BinaryArray>, StorageError> {
+    ) -> Result<Fetched, StorageError> {
         let mut selectors: Vec<RowSelector> = Vec::new();
         let mut at = 0;
+        let mut kinds = Vec::new();
         for rows in rows {
+            let places = self.places.get(rows.start as usize..rows.end as usize);
+            kinds.extend(places.unwrap_or_default().iter().map(|place| place.kind));
             if rows.start > at {
                 selectors.push(RowSelector::skip((rows.start - at) as usize));
             }
@@ -290,9 +297,9 @@ impl MetricIndex {
             at = rows.end;
         }
         if selectors.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Fetched::default());
         }
-        let mut arrays = Vec::new();
+        let mut arrays: Vec<BinaryArray> = Vec::new();
         let selection = Some(RowSelection::from(selectors));
         self.chunks.read_each(Some(&["data"]), None, selection, FETCH_ROWS, |batch| {
             let data = batch.column_by_name("data").and_then(|c| c.as_binary_opt::<i32>());
@@ -301,8 +308,25 @@ impl MetricIndex {
             arrays.push(data.clone());
             Ok(())
         })?;
-        Ok(arrays)
+        let mut wanted = BTreeSet::new();
+        for (kind, data) in kinds.into_iter().zip(arrays.iter().flat_map(|array| array.iter())) {
+            let run = chunk::run_of(kind, data.unwrap_or_default());
+            wanted.extend(run.map_err(|_| damaged(&self.chunks.name, "a chunk has no times"))?);
+        }
+        let runs = match &self.times {
+            Some(times) => Runs::fetch(times, &wanted, budget)?,
+            None => Runs::default(),
+        };
+        Ok(Fetched { arrays, runs })
     }
+}
+
+/// Chunks and the times they name.
+#[derive(Default)]
+struct Fetched {
+    /// All but the last have [`FETCH_ROWS`] rows at most.
+    arrays: Vec<BinaryArray>,
+    runs: Runs,
 }
 
 /// Fetched chunks of one series.
@@ -310,16 +334,16 @@ struct BlockSamples {
     places: Arc<[Place]>,
     /// Rows of the chunk table.
     rows: Range<u32>,
-    /// Everything fetched with it; all arrays but the last have [`FETCH_ROWS`] rows at most.
-    data: Arc<Vec<BinaryArray>>,
-    /// Where its chunks begin in `data`.
+    /// Everything fetched with it.
+    data: Arc<Fetched>,
+    /// Where its chunks begin there.
     from: usize,
     file: Arc<ParquetFile>,
 }
 
 impl BlockSamples {
     fn chunk(&self, mut at: usize) -> Option<&[u8]> {
-        for array in self.data.iter() {
+        for array in &self.data.arrays {
             if at < array.len() {
                 return Some(array.value(at));
             }
@@ -343,12 +367,12 @@ impl SampleSource for BlockSamples {
             }
             let data = self.chunk(self.from + i);
             let data = data.ok_or_else(|| damaged(&self.file.name, "rows are missing"))?;
-            chunk::decode((place.kind, place.samples, data), start_ms, end_ms, out).map_err(
-                |_| {
-                    let row = self.rows.start as usize + i;
-                    damaged(&self.file.name, format!("chunk in row {row} does not decode"))
-                },
-            )?;
+            let chunk = (place.kind, place.samples, data);
+            let times_of = |run| self.data.runs.get(run);
+            chunk::decode(chunk, times_of, start_ms, end_ms, out).map_err(|_| {
+                let row = self.rows.start as usize + i;
+                damaged(&self.file.name, format!("chunk in row {row} does not decode"))
+            })?;
         }
         Ok(())
     }
