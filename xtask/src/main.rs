@@ -11,6 +11,7 @@ mod prove;
 mod system;
 mod test;
 mod tidy;
+mod ui;
 
 use std::process::ExitCode;
 
@@ -20,12 +21,14 @@ The project's own commands.
 Usage: cargo xtask <command>
 
 Commands:
-  test [--fast]                  install what tests need, then fmt, clippy, tidy, all tests, doctests
+  test [--fast]                  install what tests need, then fmt, clippy, tidy, all tests, doctests,
+                                 and the web UI's: types, units, a walk in a browser
                                  --fast: fmt, tidy and the tests of the crates that build in seconds
   tidy [--pending ISSUE]         check the rules that no compiler knows (layers, docs, coverage, licences)
                                  --pending: list the coverage rows that wait for an issue
   bench [NAME]                   run a benchmark, or all of one crate; without NAME, list them
   prove [NAME]                   run an acceptance proof; without NAME, list them
+  shots                          photograph every screen of the web UI in both themes, into docs/screens/
   fuzz [TARGET] [--seconds N]    mutate inputs of one decoder for N seconds (default 30); without TARGET, list them
 
 Examples:
@@ -86,6 +89,7 @@ fn run(args: &[String]) -> anyhow::Result<bool> {
         }
         ["test"] => test::run(test::Extent::Full),
         ["test", "--fast"] => test::run(test::Extent::Fast),
+        ["shots"] => ui::shots(),
         ["tidy"] => tidy::run(),
         ["tidy", "--pending", issue] => tidy::pending(issue),
         ["bench"] => bench::list(),
@@ -100,7 +104,7 @@ fn run(args: &[String]) -> anyhow::Result<bool> {
                 .map_err(|_| Usage(format!("--seconds wants a whole number, not `{seconds}`")))?;
             fuzz::run(target, seconds)
         }
-        [command @ ("test" | "tidy" | "bench" | "prove" | "fuzz"), rest @ ..] => {
+        [command @ ("test" | "shots" | "tidy" | "bench" | "prove" | "fuzz"), rest @ ..] => {
             Err(Usage(format!("`{command}` does not understand `{}`", rest.join(" "))).into())
         }
         [other, ..] => Err(Usage(format!("there is no command `{other}`")).into()),

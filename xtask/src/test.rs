@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::system::{self, Cmd, Stopwatch, human};
-use crate::tidy;
+use crate::{tidy, ui};
 
 /// How much of the checking is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,9 @@ const NEEDS: &[Need] = &[
         package: "python3-venv",
         why: "runs the OpenTelemetry Python SDK against our server",
     },
+    Need { probe: "node --version", package: "nodejs", why: "builds and tests the web UI" },
+    Need { probe: "npm --version", package: "npm", why: "installs what builds the web UI" },
+    ui::CHROMIUM,
 ];
 
 /// What the test runners said, summed.
@@ -65,12 +68,17 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Adds what a closing line of libtest or nextest says; any other line adds nothing.
+    /// Adds what a closing line of libtest, nextest, vitest or Node's runner says; any other line adds nothing.
     pub(crate) fn read(&mut self, line: &str) {
         let line = line.trim();
+        if let Some(counted) = line.strip_prefix("ℹ ") {
+            self.read_node(counted);
+            return;
+        }
+        let vitest = line.starts_with("Tests  ") && line.ends_with(')');
         let libtest = line.starts_with("test result: ");
         let nextest = line.starts_with("Summary [") && line.contains(" run: ");
-        if !libtest && !nextest {
+        if !libtest && !nextest && !vitest {
             return;
         }
         let mut previous = "";
@@ -84,6 +92,20 @@ impl Counts {
                 _ => {}
             }
             previous = word;
+        }
+    }
+}
+
+impl Counts {
+    /// Node's runner tells one figure a line: `pass 6`.
+    fn read_node(&mut self, line: &str) {
+        let Some((what, number)) = line.split_once(' ') else { return };
+        let Ok(number) = number.parse::<u64>() else { return };
+        match what {
+            "pass" => self.passed += number,
+            "fail" | "cancelled" => self.failed += number,
+            "skipped" | "todo" => self.skipped += number,
+            _ => {}
         }
     }
 }
@@ -161,6 +183,11 @@ pub(crate) fn run(extent: Extent) -> Result<bool> {
         report.runner("tests", &with_python(libtest));
     }
     if extent == Extent::Full {
+        report.step("ui types", |_| ui::check().run());
+        report.runner("ui units", &ui::unit());
+        report.step("ui in a browser", |report| {
+            ui::browser(WHOLE)?.run_watched(|line| report.counts.read(line))
+        });
         report.runner("doctests", &Cmd::new("cargo test --no-fail-fast --doc").args(WHOLE));
     }
     // A lock file that cargo had to complete means that other people's builds resolve differently.
@@ -296,6 +323,15 @@ mod tests {
         assert_eq!(counts(&[nextest]), Counts { passed: 22, failed: 3, skipped: 4 });
         let one = "     Summary [   0.005s] 1 test run: 1 passed, 0 skipped";
         assert_eq!(counts(&[one, libtest]), Counts { passed: 13, failed: 0, skipped: 3 });
+    }
+
+    #[test]
+    fn closing_lines_of_the_web_uis_runners_are_summed() {
+        let vitest = "      Tests  1 failed | 31 passed | 2 skipped (34)";
+        assert_eq!(counts(&[vitest]), Counts { passed: 31, failed: 1, skipped: 2 });
+        let node =
+            ["ℹ tests 9", "ℹ suites 3", "ℹ pass 6", "ℹ fail 1", "ℹ cancelled 2", "ℹ skipped 0"];
+        assert_eq!(counts(&node), Counts { passed: 6, failed: 3, skipped: 0 });
     }
 
     #[test]

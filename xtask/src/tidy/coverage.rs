@@ -2,7 +2,7 @@
 //!
 //! A row is `| G2.07 | demand | where it is met | proved by |`. The last column names tests as `` `crate::path::test` ``;
 //! the path in between may be the integration binary (`it`), modules or file names. A test is named only if it exists
-//! and is a test. A row that is not met yet says `issue N` in its last column instead, or both while it is half met.
+//! and is a test; those of the web UI by their titles, `skopos-ui::e2e::walk::keys_alone_lead_as_far`. A row that is not met yet says `issue N` in its last column instead, or both while it is half met.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -147,7 +147,7 @@ fn find_test(name: &str, files: &[SourceFile]) -> Result<(), String> {
     };
     let mut candidates = files
         .iter()
-        .filter(|file| file.path.starts_with(&folder) && file.path.ends_with(".rs"))
+        .filter(|file| file.path.starts_with(&folder) && is_code(&file.path))
         .peekable();
     if candidates.peek().is_none() {
         return Err(format!("there is no crate `{package}`"));
@@ -172,7 +172,22 @@ fn find_test(name: &str, files: &[SourceFile]) -> Result<(), String> {
     Err(format!("there is no test `{function}` in `{package}`"))
 }
 
+/// Rust, and the web UI's tests.
+fn is_code(path: &str) -> bool {
+    [".rs", ".test.ts", ".test.mjs"].iter().any(|ending| path.ends_with(ending))
+}
+
+/// A title of the web UI's tests as a name: its ASCII words, joined by `_`.
+fn name_of_title(line: &str) -> Option<String> {
+    let title = line.strip_prefix("it('")?.split_once("',")?.0;
+    let words = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    Some(words.map(str::to_ascii_lowercase).collect::<Vec<_>>().join("_"))
+}
+
 fn defines_test(text: &str, function: &str) -> bool {
+    if text.lines().any(|line| name_of_title(line.trim()).is_some_and(|name| name == function)) {
+        return true;
+    }
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let start = format!("fn {function}(");
     for (index, line) in lines.iter().enumerate() {
@@ -233,6 +248,10 @@ mod tests {
                 "mod tests {\n    #[tokio::test]\n    async fn torn_tail() {}\n}\n",
             ),
             SourceFile::new("examples/guide/rules.yml", "groups: []\n"),
+            SourceFile::new(
+                "crates/skopos-ui/web/e2e/walk.test.mjs",
+                "  it('alert → logs, in 2 clicks', async () => {\n",
+            ),
         ]
     }
 
@@ -245,10 +264,11 @@ mod tests {
         let table = "| id | demand | where | proved by |\n|---|---|---|---|\n\
             | G6.01 | rules run | `examples/guide/rules.yml` | `skopos-promql::it::guide_rules` |\n\
             | G6.02 | a \\| b | PromQL | `skopos-promql::guide_rules`, `skopos-store::wal::tests::torn_tail` |\n\
-            | G6.03 | later | `crates/skopos-audit` | issue 8 |\n";
+            | G6.03 | later | `crates/skopos-audit` | issue 8 |\n\
+            | G6.04 | seen | the UI | `skopos-ui::e2e::walk::alert_logs_in_2_clicks` |\n";
         assert_eq!(found(table), Vec::<String>::new());
         assert_eq!(rows(table)[1].demand, "a | b");
-        assert_eq!(standing(&rows(table)), "3 demands, 2 proved, 1 wait for issue 8");
+        assert_eq!(standing(&rows(table)), "4 demands, 3 proved, 1 wait for issue 8");
     }
 
     #[test]
@@ -265,6 +285,7 @@ mod tests {
             ("| G1.01 | a | b | `skopos-promql::it::gone` |", "no test `gone`"),
             ("| G1.01 | a | b | `skopos-promql::it::helper` |", "no test `helper`"),
             ("| G1.01 | a | b | `skopos-promql::eval::guide_rules` |", "not under `eval`"),
+            ("| G1.01 | a | b | `skopos-ui::e2e::walk::alert` |", "no test `alert`"),
             ("| G1.01 | a | b | `skopos-none::x` |", "no crate `skopos-none`"),
             ("| G1.01 | a | `docs/none.md` | `skopos-promql::guide_rules` |", "no `docs/none.md`"),
         ];

@@ -13,6 +13,17 @@ function number(from: unknown, ...path: string[]): number | null {
   return typeof at === 'number' ? at : null;
 }
 
+export interface Problem {
+  severity: string;
+  what: string;
+  remedy: string;
+}
+
+/** What is wrong with the server, and what to do about it. */
+export function problems(status: Status): Problem[] {
+  return Array.isArray(status.problems) ? (status.problems as Problem[]) : [];
+}
+
 export function facts(status: Status): { ok: boolean; reason: string; items: string[] } {
   const state = status.ingest;
   const text = typeof state === 'string' ? state : String((state as { state?: string } | undefined)?.state ?? 'ok');

@@ -15,7 +15,7 @@ export async function arrived(signal: AbortSignal): Promise<Arrived> {
   const [logs, traces, metrics] = await Promise.all([
     get<LogPage>('/api/v1/logs', { limit: 1, start: 'now-15d' }, signal).then((page) => page.logs.length > 0),
     get<TracePage>('/api/v1/traces', { limit: 1, start: 'now-15d' }, signal).then((page) => page.traces.length > 0, absent),
-    instant('count({__name__!~"skopos_.*|ALERTS.*|traces_spanmetrics_.*|log_records_total|up|scrape_.*"})', Date.now(), signal)
+    instant('count({__name__=~".+",__name__!~"skopos_.*|ALERTS.*|traces_spanmetrics_.*|log_records_total|up|scrape_.*",job!="skopos"})', Date.now(), signal)
       .then((found) => found.length > 0),
   ]);
   return { logs, traces, metrics };

@@ -1,0 +1,84 @@
+// Every screen in both themes as a picture, for people who review how it looks: `cargo xtask shots`.
+// Usage: node shots.mjs FOLDER. The demo runs long enough that charts have something to show.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { browser, demo, eventually, open, serve, settled } from './harness.mjs';
+
+const folder = process.argv[2];
+if (!folder) {
+  console.error('usage: node shots.mjs FOLDER');
+  process.exit(2);
+}
+mkdirSync(folder, { recursive: true });
+
+const chrome = await browser();
+const server = await demo();
+const empty = await serve();
+try {
+  await eventually('orders are placed', async () => (await server.json('/api/v1/query', { query: 'sum(orders_placed_total) > 300' })).result.length > 0, 90_000);
+  await server.fault('payment-errors', true);
+  const alert = await server.firing('HighErrorRate');
+  // A while of firing, so that the chart has both sides of the threshold.
+  await new Promise((done) => setTimeout(done, 15_000));
+  const { logs } = await server.json('/api/v1/logs', { filter: 'level>=error service.name=payment-service', limit: '20' });
+  const log = logs.find((l) => l.trace_id);
+  const { traces } = await server.json('/api/v1/traces', { filter: 'status=error', limit: '20' });
+  const trace = traces.reduce((a, b) => (b.spans > a.spans ? b : a));
+  const columns = await server.json(`/api/v1/traces/${trace.trace_id}`);
+  const failed = columns.spans.id[columns.spans.status.lastIndexOf(2)];
+
+  const shots = [
+    ['overview', server, '/?t=5m', '[data-firing]'],
+    ['alerts', server, '/alerts?t=5m', '[data-firing]'],
+    ['logs', server, '/logs?t=5m', '[role=grid] [role=row]'],
+    ['logs-record', server, `/logs?t=5m&q=level%3E%3Derror&sel=${log.id}`, 'main aside'],
+    ['logs-wrong-filter', server, '/logs?t=5m&q=level%3E%3Derrror', '#filter-error'],
+    ['logs-empty', server, '/logs?t=5m&q=nosuchword', 'main strong'],
+    ['traces', server, '/traces?t=5m&sort=slowest', '[role=grid] [role=row]'],
+    ['trace', server, `/traces/${trace.trace_id}?t=5m`, '[role=treegrid]'],
+    ['trace-span', server, `/traces/${trace.trace_id}?t=5m&sel=${failed}`, 'main aside'],
+    ['welcome', empty, '/welcome', 'pre'],
+  ];
+  for (const theme of ['dark', 'light']) {
+    const shot = async (page, name) => {
+      await settled(page);
+      // Counts and completions that come a moment later.
+      await page.waitForTimeout(600);
+      await page.screenshot({ path: join(folder, `${name}-${theme}.png`), animations: 'disabled' });
+      console.log(`${name}-${theme}.png`);
+    };
+    for (const [name, from, path, sign] of shots) {
+      const { page, goto, close } = await open(chrome, from, { theme, expected: [/400/] });
+      await goto(path);
+      await page.locator(sign).first().waitFor();
+      await shot(page, name);
+      await close();
+    }
+    const { page, goto, close } = await open(chrome, server, { theme });
+    await goto('/alerts');
+    await page.locator('[data-firing]', { hasText: alert.labels.alertname }).first().click();
+    await page.locator('figure canvas').waitFor();
+    await shot(page, 'firing');
+    await page.locator('main [data-link=logs]').click();
+    await page.locator('[role=grid] [role=row]').first().waitFor();
+    await shot(page, 'incident-logs');
+    await page.keyboard.press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    await shot(page, 'keys');
+    await page.keyboard.press('Escape');
+    await goto('/live');
+    await page.getByText('● live').waitFor();
+    await page.waitForTimeout(2500);
+    await page.locator('[role=grid] [role=row]').first().waitFor();
+    await page.locator('.bar').click({ position: { x: 20, y: 4 } });
+    await page.keyboard.press(' ');
+    await page.waitForTimeout(900);
+    await shot(page, 'live');
+    await close();
+  }
+} finally {
+  await chrome.close();
+  await server.stop();
+  await empty.stop();
+}

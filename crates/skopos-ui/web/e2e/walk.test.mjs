@@ -1,0 +1,245 @@
+// The product as a person meets it: from the alert to the failing span without typing, by mouse and by keys, with axe
+// looking at every screen in both themes, and with stored data that would like to be code.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, describe, it } from 'node:test';
+import { browser, demo, eventually, open, serve, settled, token } from './harness.mjs';
+import { MARK, RULES, send, SPAN, TRACE } from './hostile.mjs';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+let chrome;
+before(async () => {
+  chrome = await browser();
+});
+after(() => chrome?.close());
+
+async function accessible(page, where) {
+  await settled(page);
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  const said = violations.map((v) => `${v.id}: ${v.help}\n      ${v.nodes.slice(0, 3).map((n) => `${n.target} ${n.any[0]?.message ?? ''}`).join('\n      ')}`);
+  assert.equal(said.length, 0, `${where}:\n    ${said.join('\n    ')}`);
+}
+
+describe('on the demo’s data', () => {
+  let server;
+  before(async () => {
+    server = await demo();
+    await eventually('orders are placed', async () => (await server.json('/api/v1/query', { query: 'sum(orders_placed_total) > 30' })).result.length > 0, 60_000);
+    await server.fault('payment-errors', true);
+    await server.firing('HighErrorRate');
+    await eventually('an error log with a trace', async () => (await server.json('/api/v1/logs', { filter: 'level>=error', limit: '5' })).logs.some((log) => log.trace_id));
+  });
+  after(() => server?.stop());
+
+  it('alert → logs → trace → failing span takes five clicks and no typing', async () => {
+    const { page, goto, close } = await open(chrome, server);
+    await goto('/');
+    let clicks = 0;
+    const click = async (locator) => {
+      clicks += 1;
+      await locator.click();
+    };
+    await click(page.locator('[data-firing]', { hasText: 'HighErrorRate' }).first());
+    await page.getByRole('heading', { name: 'HighErrorRate' }).waitFor();
+    await page.getByText('Expression and threshold').waitFor();
+    const logs = page.locator('main [data-link=logs]');
+    assert.match(await logs.innerText(), /all [\d,]+ of the window/);
+    await click(logs);
+    await page.waitForURL(/\/logs\?/);
+    const url = new URL(page.url());
+    assert.match(url.searchParams.get('t') ?? '', /^\d+\.\.\d+$/, 'the window goes along');
+    assert.equal(url.searchParams.get('q'), 'level>=error', 'the scope goes along');
+    assert.match(url.searchParams.get('inc') ?? '', /^HighErrorRate\//, 'the incident goes along');
+    const row = page.locator('[role=grid] [role=row]').filter({ has: page.locator('a.trace') }).first();
+    assert.match(await row.innerText(), /ERROR/);
+    await click(row.locator('.body'));
+    await click(page.locator('[data-trace]'));
+    await page.waitForURL(/\/traces\/[0-9a-f]{32}/);
+    // The span that wrote the record is selected; the failing one is a click away.
+    await page.locator('[role=row][aria-selected=true]').waitFor();
+    await click(page.getByRole('row').filter({ hasText: 'payment-service' }).filter({ hasText: '✖' }).first());
+    await page.getByText('✖ error').first().waitFor();
+    assert.ok(await page.getByLabel('Incident', { exact: true }).isVisible(), 'the incident bar is still there');
+    assert.ok(clicks <= 5, `${clicks} clicks`);
+    // And all the way back.
+    for (const pattern of [/\/traces\//, /\/logs\?.*sel=/, /\/logs\?/, /\/alerts\//, /\/$/]) {
+      await page.goBack();
+      await page.waitForURL(pattern);
+    }
+    await page.locator('[data-firing]').first().waitFor();
+    await close();
+  });
+
+  it('keys alone lead as far', async () => {
+    const { page, goto, close } = await open(chrome, server);
+    const press = async (...keys) => {
+      for (const key of keys) await page.keyboard.press(key);
+    };
+    await goto('/');
+    await page.locator('[data-firing]').first().waitFor();
+    await press('?');
+    await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+    await press('Escape');
+    await press('g', 'l');
+    await page.waitForURL(/\/logs/);
+    await page.locator('[role=grid] [role=row]').first().waitFor();
+    await press('/');
+    await page.keyboard.type('level>=error');
+    await press('Enter');
+    await page.waitForURL(/q=level/);
+    await press('Escape');
+    await page.getByRole('grid', { name: 'Log records' }).focus();
+    await press('j', 'j', 'Enter');
+    await page.waitForURL(/sel=/);
+    await page.getByRole('link', { name: 'Open trace' }).focus();
+    await press('Enter');
+    await page.waitForURL(/\/traces\//);
+    await page.getByRole('treegrid').focus();
+    await press('Home', 'w', 'w', 'd');
+    await page.waitForURL(/z=\d+\.\.\d+/);
+    await press('0', 'End', 'Enter');
+    await page.waitForURL(/sel=/);
+    const rows = Number(await page.getByRole('treegrid').getAttribute('aria-rowcount'));
+    await press('Home', 'ArrowLeft');
+    await page.waitForFunction((n) => Number(document.querySelector('[role=treegrid]').getAttribute('aria-rowcount')) < n, rows);
+    await press('g', 'a');
+    await page.waitForURL(/\/alerts/);
+    await press('Control+k');
+    await page.getByRole('combobox', { name: /Screen, rule/ }).waitFor();
+    await page.keyboard.type('live');
+    await press('Enter');
+    await page.waitForURL(/\/live/);
+    await page.getByText('● live').waitFor();
+    await page.locator('[role=grid] [role=row]').first().waitFor();
+    await press(' ');
+    await page.getByText('⏸ paused').waitFor();
+    await press(' ');
+    await page.getByText('⏸ paused').waitFor({ state: 'detached' });
+    await close();
+  });
+
+  it('a mistyped filter says where and what', async () => {
+    const { page, goto, close } = await open(chrome, server, { expected: [/400/] });
+    await goto('/logs?q=level%3E%3D');
+    await page.locator('#filter-error u').waitFor();
+    assert.equal(await page.getByRole('combobox', { name: 'Filter' }).getAttribute('aria-invalid'), 'true');
+    await close();
+  });
+
+  for (const theme of ['dark', 'light']) {
+    it(`every screen is accessible, ${theme}`, async () => {
+      const { page, goto, close } = await open(chrome, server, { theme });
+      const alert = await server.firing('HighErrorRate');
+      const { logs } = await server.json('/api/v1/logs', { filter: 'level>=error', limit: '20' });
+      const log = logs.find((l) => l.trace_id);
+      await goto('/alerts');
+      await accessible(page, 'alerts');
+      await page.locator('[data-firing]', { hasText: alert.labels.alertname }).first().click();
+      await page.locator('figure canvas').waitFor();
+      await accessible(page, 'firing');
+      for (const [path, sign] of [
+        ['/', '[data-firing]'], ['/welcome', 'pre'], ['/logs', '[role=grid] [role=row]'], [`/logs?sel=${log.id}`, 'main aside'],
+        ['/traces', '[role=grid] [role=row]'], [`/traces/${log.trace_id}?sel=${log.span_id}`, 'main aside'], ['/nowhere', 'strong'],
+      ]) {
+        await goto(path);
+        await page.locator(sign).first().waitFor();
+        await accessible(page, path);
+      }
+      await goto('/live');
+      await page.locator('[role=grid] [role=row]').first().waitFor();
+      await page.keyboard.press(' ');
+      await accessible(page, 'live, paused');
+      await close();
+    });
+  }
+});
+
+describe('hostile data', () => {
+  let server;
+  before(async () => {
+    server = await serve({ rules: RULES });
+    await send(server);
+    await server.json('/api/v1/alerts');
+    await eventually('the alert fires', async () => (await server.json('/api/v1/alerts')).alerts.some((alert) => alert.state === 'firing'));
+  });
+  after(() => server?.stop());
+
+  it('stays text wherever it is shown', async () => {
+    const { page, goto, close } = await open(chrome, server);
+    const inert = async (where) => {
+      await settled(page);
+      const found = await page.evaluate(() => ({
+        pwned: globalThis.pwned,
+        elements: [...document.querySelectorAll('img, script:not([src]), [onerror], [onload], iframe, a[href^="javascript" i]')].map((e) => e.outerHTML),
+      }));
+      assert.deepEqual(found, { pwned: undefined, elements: [] }, where);
+      // It is there, as text: the test would otherwise prove nothing.
+      assert.ok((await page.locator('body').innerText()).includes('<img src=x onerror='), `${where} shows the text`);
+    };
+    await goto('/');
+    await page.locator('[data-firing]').first().waitFor();
+    await inert('overview');
+    await page.locator('[data-firing]').first().click();
+    await page.getByRole('heading', { name: 'Hostile' }).waitFor();
+    await page.locator('main [data-link=logs]').waitFor();
+    await inert('firing');
+    await goto('/alerts');
+    await inert('alerts');
+    await goto('/logs');
+    await page.locator('[role=grid] [role=row]').first().click({ position: { x: 300, y: 10 } });
+    await page.getByText('Around it').waitFor();
+    await inert('logs');
+    await goto('/traces');
+    await page.locator('[role=grid] [role=row]').first().waitFor();
+    await inert('traces');
+    await goto(`/traces/${TRACE}?sel=${SPAN}`);
+    await page.getByText('Events').waitFor();
+    await inert('trace');
+    await goto('/live');
+    await page.getByText('● live').waitFor();
+    await send(server);
+    await page.locator('[role=grid] [role=row]').first().waitFor();
+    await inert('live');
+    await goto(`/logs?q=${encodeURIComponent(`user="${MARK.replaceAll('"', '\\"')}"`)}`);
+    await settled(page);
+    await inert('filter');
+    await close();
+  });
+});
+
+describe('the first visit', () => {
+  it('an empty server welcomes, and shows what arrives', async () => {
+    const server = await serve();
+    const { page, goto, close } = await open(chrome, server);
+    await goto('/');
+    await page.getByRole('heading', { name: 'Skopos is listening' }).waitFor();
+    assert.ok((await page.locator('pre').innerText()).includes('/v1/logs'));
+    await page.getByText('Logs: waiting for the first').waitFor();
+    await send(server);
+    await page.getByRole('link', { name: 'Logs have arrived' }).click();
+    await page.locator('[role=grid] [role=row]').first().waitFor();
+    await close();
+    await server.stop();
+  });
+
+  it('a server with tokens asks for one, and shows nothing before', async () => {
+    const { text, entry } = token('page', 'read');
+    const server = await serve({ env: { SKOPOS__AUTH__TOKENS: entry } });
+    const { page, goto, close } = await open(chrome, server, { expected: [/401/] });
+    await goto('/alerts');
+    const prompt = page.getByRole('dialog', { name: 'This server wants a token' });
+    await prompt.waitFor();
+    await prompt.getByLabel('Token').fill('wrong');
+    await page.keyboard.press('Enter');
+    await prompt.getByText('is not accepted').waitFor();
+    await prompt.getByLabel('Token').fill(text);
+    await page.keyboard.press('Enter');
+    await page.getByText('No alert rules are loaded').waitFor();
+    assert.ok(!page.url().includes(text));
+    await close();
+    await server.stop();
+  });
+});
