@@ -115,9 +115,9 @@ describe('on the demo’s data', () => {
     await page.getByText('● live').waitFor();
     await page.locator('[role=grid] [role=row]').first().waitFor();
     await press(' ');
-    await page.getByText('⏸ paused').waitFor();
+    await page.getByText('❚❚ paused').waitFor();
     await press(' ');
-    await page.getByText('⏸ paused').waitFor({ state: 'detached' });
+    await page.getByText('❚❚ paused').waitFor({ state: 'detached' });
     await close();
   });
 

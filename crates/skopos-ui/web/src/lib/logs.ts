@@ -6,10 +6,14 @@ export function valueText(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value) ?? '';
 }
 
+/** Attributes that tell records apart rather than say something: last in a line. */
+const NOISE = /(^|[._])id$|^target$|^otel\.|_key$/;
+
 export function bodyText(log: LogRecord): string {
   const body = log.body === null || log.body === '' ? log.event_name : valueText(log.body);
   const extra = Object.entries(log.attributes)
     .filter(([name]) => !name.startsWith('code.') && !name.startsWith('thread.') && !name.startsWith('log.'))
+    .sort(([a], [b]) => Number(NOISE.test(a)) - Number(NOISE.test(b)))
     .map(([name, value]) => `${name}=${valueText(value)}`)
     .join(' ');
   // Line breaks would tear the row; the drawer has the whole text.

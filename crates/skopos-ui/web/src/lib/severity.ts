@@ -29,9 +29,12 @@ export const LEVEL_WORD: Record<Level, string> = {
   fatal: 'FATAL', error: 'ERROR', warn: 'WARN', info: 'INFO', debug: 'DEBUG', trace: 'TRACE', unset: '–',
 };
 
-/** A stable place of a service in the palette of ten. */
+/** A stable place of a service in the palette of ten. The seed is one that keeps common names apart. */
 export function hueOf(service: string): number {
-  let hash = 2166136261;
+  let hash = 28;
   for (let i = 0; i < service.length; i += 1) hash = Math.imul(hash ^ service.charCodeAt(i), 16777619);
-  return (hash >>> 0) % 10;
+  // FNV's low bits are weak for names that share an ending, as services do: mix the high ones in.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return ((hash ^ (hash >>> 16)) >>> 0) % 10;
 }
