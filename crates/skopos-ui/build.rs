@@ -48,9 +48,32 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
+    let out = PathBuf::from(std::env::var("OUT_DIR")?).join("ui");
+    build(&out)?;
+    list(&out)
+}
+
+/// Writes `ui.rs`: every file of the folder with its path, sorted, as `src/lib.rs` includes it.
+fn list(out: &Path) -> Result<()> {
+    let mut files = Vec::new();
+    collect(out, &mut files)?;
+    let mut names = Vec::new();
+    for file in &files {
+        names.push(file.strip_prefix(out)?.to_string_lossy().replace('\\', "/"));
+    }
+    names.retain(|name| name != ".stamp");
+    names.sort();
+    let mut code = String::from("[\n");
+    for name in names {
+        writeln!(code, "    ({name:?}, include_bytes!({:?}) as &[u8]),", out.join(&name))?;
+    }
+    code.push_str("]\n");
+    Ok(fs::write(out.with_extension("rs"), code)?)
+}
+
+fn build(out: &Path) -> Result<()> {
     let manifest = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
     let web = manifest.join("web");
-    let out = PathBuf::from(std::env::var("OUT_DIR")?).join("ui");
     let release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");
     println!("cargo:rerun-if-env-changed=SKOPOS_UI");
     println!("cargo:rerun-if-changed={}", manifest.join("fallback").display());
@@ -61,7 +84,7 @@ fn run() -> Result<()> {
     let mode = std::env::var("SKOPOS_UI").unwrap_or_else(|_| "auto".into());
     let fallback = manifest.join("fallback");
     match mode.as_str() {
-        "skip" => replace(&fallback, &out),
+        "skip" => replace(&fallback, out),
         "prebuilt" => {
             let dist = web.join("dist");
             if !dist.join("index.html").is_file() {
@@ -72,15 +95,15 @@ fn run() -> Result<()> {
                 )
                 .into());
             }
-            replace(&dist, &out)
+            replace(&dist, out)
         }
-        "build" => vite(&web, &out),
+        "build" => vite(&web, out),
         "auto" => {
             let sources = web.join("src").is_dir();
             let stamp = if sources { stamp(&web)? } else { String::new() };
             let built = fs::read_to_string(web.join("dist/.stamp")).ok();
             if built.is_some_and(|built| !sources || built.trim() == stamp) {
-                return replace(&web.join("dist"), &out);
+                return replace(&web.join("dist"), out);
             }
             // Beside the folder, not in it: what is in it is embedded.
             let made = out.with_extension("stamp");
@@ -88,7 +111,7 @@ fn run() -> Result<()> {
                 return Ok(());
             }
             let _ = fs::remove_file(&made);
-            let tried = node_is_new_enough().and_then(|()| vite(&web, &out));
+            let tried = node_is_new_enough().and_then(|()| vite(&web, out));
             match tried {
                 Ok(()) => Ok(fs::write(made, stamp)?),
                 Err(error) if release => {
@@ -101,7 +124,7 @@ fn run() -> Result<()> {
                     println!(
                         "cargo:warning=web UI: a small page is embedded instead; the API is whole"
                     );
-                    replace(&fallback, &out)
+                    replace(&fallback, out)
                 }
             }
         }

@@ -29,9 +29,8 @@ pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self
     font-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types svelte-trusted-html";
 
-#[derive(rust_embed::Embed)]
-#[folder = "$OUT_DIR/ui"]
-struct Built;
+/// Paths and contents, sorted by path; the build script writes the list.
+static BUILT: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/ui.rs"));
 
 /// Where the files come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +93,10 @@ impl Files {
 
     fn read(&self, path: &str) -> io::Result<Option<Cow<'static, [u8]>>> {
         match self {
-            Self::Embedded => Ok(Built::get(path).map(|file| file.data)),
+            Self::Embedded => {
+                let found = BUILT.binary_search_by_key(&path, |(name, _)| name);
+                Ok(found.ok().and_then(|at| BUILT.get(at)).map(|(_, bytes)| Cow::Borrowed(*bytes)))
+            }
             Self::Folder(folder) => match std::fs::read(folder.join(path)) {
                 Ok(bytes) => Ok(Some(bytes.into())),
                 Err(error) if is_absence(&error) => Ok(None),
