@@ -10,7 +10,7 @@ mod error;
 mod series;
 mod state;
 
-pub use budget::{BudgetLimit, QueryBudget};
+pub use budget::{BudgetLimit, MemoryPool, QueryBudget};
 pub use error::{ErrorKind, StorageError};
 pub use series::{
     MetricMetadata, Projection, SampleBuffer, SampleSource, SelectHints, SelectSeries,

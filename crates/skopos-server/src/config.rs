@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub use file::ConfigFile;
 pub use keys::{KEYS, Key, Kind};
 pub use secret::Secret;
-pub use settings::{LogFormat, RetentionSetting, Settings, SyncSetting, TokenEntry};
+pub use settings::{FloorSetting, LogFormat, RetentionSetting, Settings, SyncSetting, TokenEntry};
 pub use units::{format_duration, parse_bytes, parse_duration};
 
 /// A mistake in the configuration.
@@ -56,6 +56,8 @@ pub struct Overrides {
     pub evaluation_interval: Option<String>,
     /// `--webhook`
     pub webhook: Option<String>,
+    /// `--memory`
+    pub memory: Option<String>,
     /// `--log-format`
     pub log_format: Option<String>,
     /// `--no-open`
@@ -91,6 +93,7 @@ impl Overrides {
             ("otlp.http_listen", "--otlp-http", one(&self.otlp_http)),
             ("rules.evaluation_interval", "--evaluation-interval", one(&self.evaluation_interval)),
             ("notify.webhooks", "--webhook", one(&self.webhook)),
+            ("memory.limit", "--memory", one(&self.memory)),
             ("log.format", "--log-format", one(&self.log_format)),
             ("ui.open", "--no-open", switch(self.no_open, "false")),
             ("ui.dir", "--ui-dir", path(&self.ui_dir)),
@@ -359,7 +362,7 @@ mod tests {
             check(Path::new("s.yaml"), text).iter().map(ToString::to_string).collect();
         let wants = [
             "s.yaml:2:18: limits.request_bytes: \"much\" is not a size of at least 1 byte, such as 64MiB",
-            "s.yaml:3:16: limits.query_bytes: \"0\" is not a size of at least 1 byte, such as 64MiB",
+            "s.yaml:3:16: limits.query_bytes: \"0\" is not `auto` or a size of at least 1 byte, such as 64MiB",
             "s.yaml:5:3: unknown key `lisen`, did you mean `listen`?",
             "s.yaml:6:15: log.format: \"xml\": expected one of auto, json, pretty",
         ];

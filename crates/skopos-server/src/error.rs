@@ -140,7 +140,9 @@ impl From<ErrorKind> for ErrorClass {
             ErrorKind::DeadlineExceeded => Self::DeadlineExceeded,
             ErrorKind::Cancelled => Self::Cancelled,
             // A poisoned writer needs a restart, but the sender should keep its data and try again.
-            ErrorKind::Unavailable | ErrorKind::Poisoned => Self::Unavailable,
+            ErrorKind::Unavailable | ErrorKind::StorageFull | ErrorKind::Poisoned => {
+                Self::Unavailable
+            }
             ErrorKind::UnsupportedVersion => Self::NotImplemented,
             _ => Self::Internal,
         }
@@ -152,6 +154,10 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a server that must be restarted before it can store anything asks clients to wait.
 pub const RETRY_AFTER_RESTART: Duration = Duration::from_secs(60);
+
+/// How long a server whose disk is full or nearly so asks clients to wait: somebody has to make
+/// space.
+pub const RETRY_AFTER_SPACE: Duration = Duration::from_secs(15);
 
 /// A failure of one request.
 #[derive(Debug)]
@@ -250,8 +256,10 @@ impl From<StorageError> for ApiError {
             ErrorClass::Internal => Self::internal(internal_message),
             _ => {
                 let mut answer = Self { internal_message, ..Self::new(class, error.message) };
-                if error.kind == ErrorKind::Poisoned {
-                    answer.retry_after = Some(RETRY_AFTER_RESTART);
+                match error.kind {
+                    ErrorKind::Poisoned => answer.retry_after = Some(RETRY_AFTER_RESTART),
+                    ErrorKind::StorageFull => answer.retry_after = Some(RETRY_AFTER_SPACE),
+                    _ => {}
                 }
                 answer
             }
@@ -295,5 +303,10 @@ mod tests {
         assert_eq!(response.headers()[header::RETRY_AFTER], "60");
         let full = ApiError::from(StorageError::new(ErrorKind::Unavailable, "head is full"));
         assert_eq!(full.into_response().headers()[header::RETRY_AFTER], "1");
+        let disk = ApiError::from(StorageError::new(ErrorKind::StorageFull, "disk floor"));
+        assert_eq!(disk.class.grpc_code(), tonic::Code::Unavailable);
+        let response = disk.into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "15");
     }
 }

@@ -45,6 +45,7 @@ pub mod grpc;
 pub mod http;
 mod ingest;
 pub mod listen;
+pub mod memory;
 pub mod query;
 mod ready;
 pub mod receipts;

@@ -1,7 +1,7 @@
 //! The query engine: one door for every read that costs something.
 //!
 //! A PromQL query goes parse → plan → fetch (async) → evaluate (on the blocking pool). All of it
-//! charges one [`QueryBudget`]; dropping the future cancels that budget, so that an abandoned
+//! charges one [`QueryBudget`], whose bytes come from a pool that all queries share; dropping the future cancels that budget, so that an abandoned
 //! dashboard stops working within milliseconds. Admission is bounded per [`QueryClass`]: neither
 //! dashboards nor followers can starve the rules.
 
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use skopos_model::storage::{
-    BudgetLimit, QueryBudget, SampleBuffer, SelectHints, SeriesSelect, SeriesSet,
+    BudgetLimit, MemoryPool, QueryBudget, SampleBuffer, SelectHints, SeriesSelect, SeriesSet,
 };
 use skopos_model::{Clock, Timestamp};
 use skopos_promql::Execution;
@@ -26,6 +26,7 @@ pub use admission::{Admission, FollowPermit, QueryStats};
 pub use error::QueryError;
 
 use crate::config::Settings;
+use crate::memory::MemoryPlan;
 use crate::state::Storage;
 
 /// Who asks.
@@ -98,6 +99,8 @@ pub struct QueryLimits {
     pub max_samples: u64,
     /// Most bytes held by one query.
     pub max_bytes: u64,
+    /// Most bytes held by all queries together.
+    pub pool_bytes: u64,
     /// Most queries at a time, per class.
     pub max_concurrent: usize,
     /// Resolution of subqueries that name none.
@@ -106,12 +109,14 @@ pub struct QueryLimits {
     pub language: ParseOptions,
 }
 
-impl From<&Settings> for QueryLimits {
-    fn from(settings: &Settings) -> Self {
+impl QueryLimits {
+    /// The limits of these settings and this division of memory.
+    pub fn new(settings: &Settings, memory: &MemoryPlan) -> Self {
         Self {
             timeout: settings.query_timeout,
             max_samples: settings.max_query_samples,
-            max_bytes: settings.max_query_bytes,
+            max_bytes: memory.query_bytes,
+            pool_bytes: memory.query_pool_bytes,
             max_concurrent: settings.max_concurrent_queries,
             subquery_step: settings.evaluation_interval,
             language: match settings.experimental_queries {
@@ -127,6 +132,7 @@ pub struct QueryEngine {
     store: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     limits: QueryLimits,
+    memory: MemoryPool,
     admission: Arc<Admission>,
 }
 
@@ -134,7 +140,13 @@ impl QueryEngine {
     /// An engine over a store.
     pub fn new(store: Arc<dyn Storage>, clock: Arc<dyn Clock>, limits: QueryLimits) -> Self {
         let admission = Arc::new(Admission::new(limits.max_concurrent));
-        Self { store, clock, limits, admission }
+        let memory = MemoryPool::new(limits.pool_bytes);
+        Self { store, clock, limits, memory, admission }
+    }
+
+    /// The memory that all queries share.
+    pub fn memory(&self) -> &MemoryPool {
+        &self.memory
     }
 
     /// The limits in force.
@@ -314,7 +326,8 @@ impl QueryEngine {
             max_samples: self.limits.max_samples,
             max_bytes: self.limits.max_bytes,
         };
-        let budget = CancelOnDrop(QueryBudget::new(limit, Arc::clone(&self.clock)));
+        let budget = QueryBudget::in_pool(limit, Arc::clone(&self.clock), self.memory.clone());
+        let budget = CancelOnDrop(budget);
         let deadline = tokio::time::Instant::now() + timeout;
         let permit = match tokio::time::timeout_at(deadline, self.admission.enter(class)).await {
             Ok(permit) if !timeout.is_zero() => permit,

@@ -18,7 +18,7 @@ use skopos::metrics::Format;
 use skopos_model::Clock;
 use skopos_store::fs::{Fs, StdFs};
 use skopos_store::{
-    BlockConfig, ReplayProgress, Retention, Store, StoreConfig, StoreError, SyncPolicy,
+    BlockConfig, DiskFloor, ReplayProgress, Retention, Store, StoreConfig, StoreError, SyncPolicy,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -26,10 +26,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Tokens;
-use crate::config::{ConfigError, RetentionSetting, Settings, SyncSetting};
+use crate::config::{ConfigError, FloorSetting, RetentionSetting, Settings, SyncSetting};
 use crate::http;
 use crate::ingest::{Ingest, decoder_limits};
 use crate::listen::Addresses;
+use crate::memory::MemoryPlan;
 use crate::query::{QueryEngine, QueryLimits};
 use crate::receipts::Receipts;
 use crate::rules::{self, RuleContext, RulesView};
@@ -140,14 +141,15 @@ impl Server {
         );
         tasks.servers.push(("http", http_task));
 
-        let store = Arc::new(open_store(&settings, fs, Arc::clone(&clock)).await?);
+        let memory = MemoryPlan::for_this_machine(&settings);
+        let store = Arc::new(open_store(&settings, &memory, fs, Arc::clone(&clock)).await?);
         let dyn_store: Arc<dyn Storage> = Arc::clone(&store) as _;
         let tokens = Arc::new(Tokens::load(&settings.tokens, &*store).await?);
         if tokens.is_empty() {
             refuse_exposed(&settings)?;
         }
         let receipts = Arc::new(Receipts::new(telemetry.registry()));
-        let limits = QueryLimits::from(&*settings);
+        let limits = QueryLimits::new(&settings, &memory);
         let queries =
             Arc::new(QueryEngine::new(Arc::clone(&dyn_store), Arc::clone(&clock), limits));
         let ingest = Ingest::new(
@@ -187,6 +189,7 @@ impl Server {
         });
         telemetry::register_store(state.telemetry.registry(), &store);
         telemetry::register_server(state.telemetry.registry(), &state);
+        telemetry::register_memory(state.telemetry.registry(), &memory, &store, &state.queries);
 
         let router = http::router(http::routes(&settings), Arc::clone(&state));
         // Set once, here: nobody else has the cell.
@@ -358,22 +361,30 @@ fn read_file(path: &Path) -> Result<String, ServerError> {
 
 async fn open_store(
     settings: &Settings,
+    memory: &MemoryPlan,
     fs: Arc<dyn Fs>,
     clock: Arc<dyn Clock>,
 ) -> Result<Store, ServerError> {
     let mut config = StoreConfig::new(&settings.data_dir);
-    config.max_head_bytes = settings.max_head_bytes;
+    config.max_head_bytes = memory.head_bytes;
+    config.cache_bytes = memory.cache_bytes;
     let keep = |setting: RetentionSetting| Retention {
         age: setting.age,
         bytes: (setting.bytes > 0).then_some(setting.bytes),
     };
+    let blocks = BlockConfig::default();
     config.blocks = BlockConfig {
+        compact_bytes: blocks.compact_bytes.min(memory.merge_bytes),
         flush_bytes: settings.flush_bytes,
         flush_age: settings.flush_age,
         metrics: keep(settings.retention_metrics),
         logs: keep(settings.retention_logs),
         spans: keep(settings.retention_traces),
-        ..BlockConfig::default()
+        ..blocks
+    };
+    config.disk_floor = match settings.disk_floor {
+        FloorSetting::Auto => DiskFloor::Auto,
+        FloorSetting::Bytes(bytes) => DiskFloor::Bytes(bytes),
     };
     config.head.limits = settings.series_limits.clone();
     config.sync = match settings.sync {
@@ -403,27 +414,27 @@ async fn open_store(
 fn health(store: &Arc<Store>, rules: &Arc<RulesView>) -> Health {
     let wal = Arc::downgrade(store);
     let state_log = Arc::downgrade(store);
+    let disk = Arc::downgrade(store);
     let rules = Arc::downgrade(rules);
+    // What passes by itself is the disk's matter: restarting for it would help nobody.
+    let stopped = |is_open: bool, failure: Option<String>| match (is_open, failure) {
+        (_, Some(failure)) => Err(failure),
+        (true, None) => Ok(()),
+        (false, None) => Err("closed".to_owned()),
+    };
     Health::builder()
         .critical("wal", move || {
             let health = wal.upgrade().map(|store| store.health());
-            async move {
-                match health {
-                    Some(health) if health.wal_writable => Ok(()),
-                    Some(health) => Err(health.wal_failure.unwrap_or_else(|| "closed".into())),
-                    None => Err("closed".to_owned()),
-                }
-            }
+            async move { health.map_or(Err("closed".into()), |h| stopped(h.open, h.wal_failure)) }
         })
         .critical("state_log", move || {
             let health = state_log.upgrade().map(|store| store.health());
-            async move {
-                match health {
-                    Some(health) if health.state_writable => Ok(()),
-                    Some(health) => Err(health.state_failure.unwrap_or_else(|| "closed".into())),
-                    None => Err("closed".to_owned()),
-                }
-            }
+            async move { health.map_or(Err("closed".into()), |h| stopped(h.open, h.state_failure)) }
+        })
+        .degraded("disk", move || {
+            let health = disk.upgrade().map(|store| store.health());
+            let failure = health.and_then(|health| health.disk_failure);
+            async move { failure.map_or(Ok(()), Err) }
         })
         .critical("rules", move || {
             let rules = rules.upgrade();

@@ -11,7 +11,8 @@ use skopos::{InitError, Service, Telemetry};
 use skopos_store::{SeriesLimits, Store, StoreStats};
 
 use crate::config::{LogFormat, Settings};
-use crate::query::QueryStats;
+use crate::memory::MemoryPlan;
+use crate::query::{QueryEngine, QueryStats};
 use crate::state::AppState;
 
 /// The server's name in its own telemetry.
@@ -60,6 +61,19 @@ pub(crate) fn register_store(registry: &Registry, store: &Arc<Store>) {
     gauge("skopos_store_wal_bytes", "Size of the write-ahead log.", |s| s.wal.bytes);
     gauge("skopos_store_state_log_bytes", "Size of the state log.", |s| s.state_log.bytes);
     gauge("skopos_store_state_records", "State records held.", |s| s.state_records);
+    gauge("skopos_store_disk_free_bytes", "Free space of the data disk.", |s| s.disk.free_bytes);
+    gauge("skopos_store_disk_floor_bytes", "Free space below which ingest is refused.", |s| {
+        s.disk.floor_bytes
+    });
+    gauge("skopos_store_disk_low", "1 while ingest is refused because of the disk floor.", |s| {
+        u64::from(s.disk.is_low())
+    });
+    gauge("skopos_store_wal_no_space", "1 while the WAL waits for space on the disk.", |s| {
+        u64::from(s.wal.no_space)
+    });
+    gauge("skopos_store_state_log_no_space", "1 while it waits for space on the disk.", |s| {
+        u64::from(s.state_log.no_space)
+    });
     gauge("skopos_store_wal_poisoned", "1 once a failed write has stopped the WAL.", |s| {
         u64::from(s.wal.poisoned)
     });
@@ -125,6 +139,9 @@ pub(crate) fn register_store(registry: &Registry, store: &Arc<Store>) {
             of_reason.map_or(0, |(_, count)| count)
         });
     }
+    counter("skopos_store_refused_disk_low_total", "Batches refused: disk below its floor.", |s| {
+        s.disk.refused
+    });
     let accepted = |signal: &str, field: fn(&StoreStats) -> u64| {
         let help = "Items accepted by the store, by signal.";
         let name = "skopos_store_accepted_items_total";
@@ -133,6 +150,45 @@ pub(crate) fn register_store(registry: &Registry, store: &Arc<Store>) {
     accepted("metrics", |s| s.accepted_samples);
     accepted("logs", |s| s.accepted_logs);
     accepted("traces", |s| s.accepted_spans);
+}
+
+/// Exposes how memory is divided and how much of each share is used.
+pub(crate) fn register_memory(
+    registry: &Registry,
+    plan: &MemoryPlan,
+    store: &Arc<Store>,
+    queries: &Arc<QueryEngine>,
+) {
+    let limit = "skopos_memory_limit_bytes";
+    let limit_help = "Memory for data: total (memory.limit), and the shares that divide it.";
+    let used = "skopos_memory_used_bytes";
+    let used_help = "Memory held, by share.";
+    for (share, bytes) in [
+        ("total", plan.total_bytes),
+        ("head", plan.head_bytes),
+        ("queries", plan.query_pool_bytes),
+        ("caches", plan.cache_bytes),
+    ] {
+        registry.gauge_fn(limit, limit_help, &[("share", share)], move || bytes as f64);
+    }
+    let of_store = |share: &str, read: fn(&StoreStats) -> u64| {
+        let store = Arc::downgrade(store);
+        registry.gauge_fn(used, used_help, &[("share", share)], move || {
+            store.upgrade().map_or(0.0, |store| read(&store.stats()) as f64)
+        });
+    };
+    of_store("head", |stats| stats.head_bytes);
+    of_store("caches", |stats| stats.cache.bytes);
+    let pool = queries.memory().clone();
+    registry.gauge_fn(used, used_help, &[("share", "queries")], move || pool.used_bytes() as f64);
+    let pool = queries.memory().clone();
+    let help = "Queries that ended because all queries together held too much.";
+    registry.counter_fn("skopos_memory_refused_queries_total", help, &[], move || pool.refused());
+    let of_cache = Arc::downgrade(store);
+    let help = "Times that something kept of a block went for want of room.";
+    registry.counter_fn("skopos_store_cache_evictions_total", help, &[], move || {
+        of_cache.upgrade().map_or(0, |store| store.stats().cache.evicted)
+    });
 }
 
 /// Exposes what the server's own parts count.

@@ -5,9 +5,10 @@
 //!   changed. A file that no version of the catalog names is not there.
 //! - Opening and reading are lazy and synchronous, for a blocking pool. What is kept in memory per
 //!   block once it has been read: the file's footer, and of metric blocks the series with the
-//!   places of their chunks.
+//!   places of their chunks; all of it in one bounded [`cache`].
 //! - Bytes on disk are not trusted: whatever they are, reading ends with an error, not a panic.
 
+pub(crate) mod cache;
 pub(crate) mod chunk;
 pub(crate) mod compact;
 pub(crate) mod events;
@@ -106,13 +107,13 @@ pub(crate) struct FileMeta {
 pub(crate) struct Block {
     pub(crate) meta: BlockMeta,
     files: Arc<BlockFiles>,
-    metrics: Mutex<Option<Arc<MetricIndex>>>,
-    events: Mutex<Option<Arc<EventFile>>>,
+    /// Held while it is opened: many that want it open it once.
+    opening: Mutex<()>,
 }
 
 impl Block {
     pub(crate) fn new(files: Arc<BlockFiles>, meta: BlockMeta) -> Self {
-        Self { meta, files, metrics: Mutex::default(), events: Mutex::default() }
+        Self { meta, files, opening: Mutex::default() }
     }
 
     /// Checks that all files are, byte for byte, what was written.
@@ -122,26 +123,29 @@ impl Block {
 
     /// The series of a metric block.
     pub(crate) fn metrics(&self) -> Result<Arc<MetricIndex>, StorageError> {
-        lazily(&self.metrics, || MetricIndex::open(&self.files, &self.meta))
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        self.files.cache().get(self.meta.number, || {
+            let index = MetricIndex::open(&self.files, &self.meta)?;
+            let bytes = index.size_bytes();
+            Ok((index, bytes))
+        })
     }
 
     /// The file of an event block.
     pub(crate) fn events(&self) -> Result<Arc<EventFile>, StorageError> {
-        lazily(&self.events, || EventFile::open(&self.files, &self.meta))
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        self.files.cache().get(self.meta.number, || {
+            let file = EventFile::open(&self.files, &self.meta)?;
+            let bytes = file.size_bytes();
+            Ok((file, bytes))
+        })
     }
 }
 
-fn lazily<T>(
-    place: &Mutex<Option<Arc<T>>>,
-    open: impl FnOnce() -> Result<T, StorageError>,
-) -> Result<Arc<T>, StorageError> {
-    let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(opened) = &*place {
-        return Ok(Arc::clone(opened));
+impl Drop for Block {
+    fn drop(&mut self) {
+        self.files.cache().forget(self.meta.number);
     }
-    let opened = Arc::new(open()?);
-    *place = Some(Arc::clone(&opened));
-    Ok(opened)
 }
 
 /// Damage in a block's file.

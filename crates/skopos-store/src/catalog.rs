@@ -77,6 +77,20 @@ pub(crate) enum CommitError {
     Store(#[from] StoreError),
 }
 
+impl CommitError {
+    /// Whether no restart will ever see the edit: its version was not put in place.
+    pub(crate) fn left_no_trace(&self) -> bool {
+        match self {
+            Self::Conflict { .. } => true,
+            Self::Store(StoreError::Io { action, path, .. }) => {
+                let unfinished = path.to_string_lossy().ends_with(TEMPORARY);
+                *action == "write" || unfinished && *action != "rename"
+            }
+            Self::Store(_) => false,
+        }
+    }
+}
+
 impl From<CommitError> for StoreError {
     fn from(error: CommitError) -> Self {
         match error {

@@ -10,14 +10,18 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// When an append is acknowledged.
     pub sync: SyncPolicy,
-    /// A WAL segment is closed once it has reached this many bytes. It may be exceeded by one
-    /// batch. At most 2 GiB.
+    /// A WAL segment is closed once it has reached this many bytes, or a quarter of what the head is
+    /// flushed at. It may be exceeded by one batch. At most 2 GiB.
     pub segment_bytes: u64,
     /// Appends are refused while the head holds more than this many bytes: flushing does not keep
     /// up, or fails.
     pub max_head_bytes: u64,
     /// When recent data goes to blocks, and what happens to blocks.
     pub blocks: BlockConfig,
+    /// Memory for what is kept of blocks that have been read: footers, series, places of chunks.
+    pub cache_bytes: u64,
+    /// Appends are refused while less than this is free on the disk.
+    pub disk_floor: DiskFloor,
     /// Most batches that wait for the appender. Further appends wait for a place: back-pressure
     /// reaches the sender, nothing is dropped.
     pub queue_len: usize,
@@ -38,6 +42,8 @@ impl StoreConfig {
             segment_bytes: 64 << 20,
             max_head_bytes: 1 << 30,
             blocks: BlockConfig::default(),
+            cache_bytes: 256 << 20,
+            disk_floor: DiskFloor::Auto,
             queue_len: 256,
             compact_state_bytes: 4 << 20,
             head: crate::head::HeadConfig::default(),
@@ -98,6 +104,17 @@ impl Retention {
     pub const fn days(days: u64) -> Self {
         Self { age: Duration::from_secs(days * 86_400), bytes: None }
     }
+}
+
+/// How much of the disk must stay free. Below it appends are refused; queries, the state log and
+/// retention go on in what is left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskFloor {
+    /// 1 GiB, or 5 % of the disk where that is less.
+    #[default]
+    Auto,
+    /// This many bytes; 0 for no floor.
+    Bytes(u64),
 }
 
 /// When an append is acknowledged. The state log always syncs before it acknowledges.

@@ -3,16 +3,16 @@
 //! How an append travels:
 //!
 //! ```text
-//! append() ─▶ queue ─▶ appender thread ─▶ queue ─▶ WAL thread ─▶ answer
-//!                      prepare, encode,            write group,
-//!                      apply to the head           one fsync
+//! append() ─▶ queue ─▶ appender ─▶ queue ─▶ WAL thread ─▶ queue ─▶ applier ─▶ answer
+//!                      prepare,             write group,          apply to
+//!                      encode               one fsync             the head
 //! ```
 //!
 //! Constraints:
-//! - One thread prepares and applies, so that the WAL's order is the head's order; it works on the
-//!   next batches while the WAL thread waits for the disk.
-//! - A batch is in the head before it is durable: a reader may see what a crash then takes back,
-//!   but never misses what was acknowledged.
+//! - One thread each prepares, writes and applies, so that the WAL's order is the head's order; each
+//!   works on other batches while the disk is busy.
+//! - A batch is durable before it is in the head ([`append`]): what is refused is never read, and
+//!   nobody sees what a crash could take back.
 //! - State commits go their own way ([`state`](crate::state)) and meet the head under the same
 //!   lock as the appender.
 //! - A flusher thread moves the head to blocks ([`flush`]); reads see one [`view`](view::View) of
@@ -22,6 +22,7 @@
 mod append;
 mod cardinality;
 mod compact;
+mod disk;
 mod flush;
 mod ingest;
 mod open;
@@ -40,6 +41,7 @@ use skopos_model::storage::{
 use skopos_model::{Appended, SignalBatch};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::catalog::Catalog;
 use crate::error::StoreError;
 use crate::fs::LockGuard;
 use crate::recovery::{RecoveryReport, ReplayProgress};
@@ -48,6 +50,7 @@ use crate::state::writer::Command;
 use crate::wal::poison::Poison;
 use crate::wal::writer::LogCounters;
 use append::Request;
+pub use disk::DiskStats;
 use flush::FlushCounters;
 pub use flush::{FlushReport, MaintenanceReport};
 use ingest::Ingest;
@@ -60,6 +63,7 @@ pub use stats::{BlockStats, LogStats, StoreHealth, StoreStats};
 pub struct Store {
     ingest: Arc<Ingest>,
     flush_counters: Arc<FlushCounters>,
+    catalog: Arc<Catalog>,
     max_head_bytes: u64,
     state: Arc<RwLock<StateMap>>,
     wal: LogHandle,
@@ -102,11 +106,19 @@ impl Store {
     /// What a readiness probe wants to know; cheap.
     pub fn health(&self) -> StoreHealth {
         let open = self.running(|running| running.is_some());
+        let for_good = |log: &LogHandle| log.poison.cause().filter(|_| log.poison.is_for_good());
+        let passing = |log: &LogHandle| {
+            let error = log.poison.check().err()?;
+            matches!(error, StoreError::NoSpace { .. }).then(|| error.to_string())
+        };
+        let floor = self.ingest.disk().low().map(|low| low.to_string());
         StoreHealth {
-            wal_writable: open && self.wal.poison.cause().is_none(),
-            state_writable: open && self.state_log.poison.cause().is_none(),
-            wal_failure: self.wal.poison.cause().map(str::to_owned),
-            state_failure: self.state_log.poison.cause().map(str::to_owned),
+            open,
+            wal_writable: open && self.wal.poison.check().is_ok(),
+            state_writable: open && self.state_log.poison.check().is_ok(),
+            wal_failure: for_good(&self.wal),
+            state_failure: for_good(&self.state_log),
+            disk_failure: floor.or_else(|| passing(&self.wal)).or_else(|| passing(&self.state_log)),
             flush_failure: lock(&self.flush_counters.failure).clone(),
             head_full: self.ingest.views().current().head_bytes() > self.max_head_bytes,
             replay_finished: self.progress.is_finished(),

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use skopos_model::storage::{ErrorKind, StorageError};
 
+use crate::wal::poison::is_no_space;
+
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -55,13 +57,35 @@ pub enum StoreError {
         /// The highest number understood.
         supported: u32,
     },
-    /// A write or fsync failed earlier; the writer has stopped for good.
+    /// A write or fsync failed earlier, not for want of space; the writer has stopped for good.
     #[error("{log} has stopped after a failure and needs a restart: {cause}")]
     Poisoned {
         /// Which log: `write-ahead log` or `state log`.
         log: &'static str,
         /// The first failure.
         cause: String,
+    },
+    /// A write or fsync found no space; the writer goes on by itself once there is some.
+    #[error("{log} has stopped for want of space and goes on by itself: {cause}")]
+    NoSpace {
+        /// Which log: `write-ahead log` or `state log`.
+        log: &'static str,
+        /// The first failure.
+        cause: String,
+    },
+    /// The disk has less free space than it must keep.
+    #[error(
+        "{} has {free_bytes} bytes free, less than the disk floor of {floor_bytes} bytes: free \
+         space, or shorten retention; until then nothing is taken in, and then it goes on by itself",
+        path.display()
+    )]
+    DiskFloor {
+        /// The data folder.
+        path: PathBuf,
+        /// What is free there.
+        free_bytes: u64,
+        /// What must stay free.
+        floor_bytes: u64,
     },
     /// The request cannot be stored as it is.
     #[error("invalid input: {reason}")]
@@ -117,9 +141,16 @@ impl StoreError {
         Self::Corrupt { path: path.to_path_buf(), offset, reason: reason.into() }
     }
 
+    /// Whether the system refused for want of space.
+    pub(crate) fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_no_space(source))
+    }
+
     /// The class a caller of the storage traits sees.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::NoSpace { .. } | Self::DiskFloor { .. } => ErrorKind::StorageFull,
+            Self::Io { .. } if self.is_no_space() => ErrorKind::StorageFull,
             Self::Io { .. } | Self::Conflict { .. } => ErrorKind::Internal,
             Self::Block { source, .. } => source.kind,
             Self::Locked { .. } | Self::HeadFull { .. } | Self::Closed => ErrorKind::Unavailable,

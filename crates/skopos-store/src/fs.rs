@@ -48,6 +48,9 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Makes the names in a folder durable: files created, renamed and removed before this.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// The space of the file system that a folder is on.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+
     /// Tries to lock a file (made when missing) for this process alone and writes the process id
     /// into it. The lock ends with the guard, or with the process.
     fn lock(&self, path: &Path) -> io::Result<LockAttempt>;
@@ -75,6 +78,15 @@ pub struct FsEntry {
     pub name: String,
     /// Its length in bytes.
     pub len: u64,
+}
+
+/// The space of a file system, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still write.
+    pub free_bytes: u64,
+    /// All there is, used or not.
+    pub total_bytes: u64,
 }
 
 /// What became of [`Fs::lock`].
@@ -196,6 +208,12 @@ impl Fs for StdFs {
         File::open(dir)?.sync_all()
     }
 
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(dir)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) })
+    }
+
     fn lock(&self, path: &Path) -> io::Result<LockAttempt> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -251,6 +269,14 @@ mod tests {
         }
         drop(guard);
         assert!(matches!(StdFs.lock(&path).unwrap(), LockAttempt::Acquired(_)));
+    }
+
+    #[test]
+    fn space_is_what_the_system_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let space = StdFs.space(dir.path()).unwrap();
+        assert!(space.free_bytes <= space.total_bytes && space.total_bytes > 0, "{space:?}");
+        assert!(StdFs.space(&dir.path().join("missing")).is_err());
     }
 
     #[test]

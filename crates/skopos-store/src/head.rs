@@ -7,8 +7,9 @@
 //! Constraints:
 //! - [`Head::prepare`] decides, [`Head::apply`] obeys: whatever stands in a prepared batch is
 //!   stored, so that replay cannot disagree with the first run.
-//! - Calls of `prepare` and `apply` for one series must come in the order of the WAL; the engine's
-//!   critical section sees to that. Readers need no lock of the caller's: they take snapshots.
+//! - Calls of `prepare` for one series must come in the order of the WAL, and so must calls of
+//!   `apply`; the engine's threads see to that. Between the two a batch may be on its way to the
+//!   disk, and others be prepared meanwhile. Readers need no lock of the caller's: they take snapshots.
 //! - Everything here is synchronous and waits only on short locks; long scans belong on a blocking
 //!   pool.
 
@@ -288,7 +289,7 @@ impl Head {
     /// be added to, and for new series the names of [`SeriesLimits`]' fields.
     ///
     /// Event numbers and sums advance at once: a prepared batch that is then not stored leaves a
-    /// gap in the numbers and its deltas in the sums of this run.
+    /// gap in the numbers, and its deltas in the sums until they are forgotten.
     pub fn prepare(&self, batch: SignalBatch) -> Prepared {
         prepare::prepare(self, batch)
     }
@@ -302,6 +303,12 @@ impl Head {
     /// The guard of this head and its successors.
     pub(crate) fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// Forgets how far deltas have been added up beyond what is stored: batches that were prepared
+    /// will not be applied. From now on sums go on from the newest stored samples.
+    pub(crate) fn forget_sums(&self) {
+        self.metrics.deltas().forget();
     }
 
     /// Makes a prepared batch readable. Also used by replay: applying the same samples twice

@@ -9,12 +9,14 @@
 //! What it is not: it knows no query language, no protocol and no tenants; it does not decide what
 //! a sender may send, except that a sample may be too old or too far in the future and that new
 //! series have [limits](SeriesLimits). Appends are refused as a whole only when flushing cannot keep
-//! up ([`StoreConfig::max_head_bytes`]).
+//! up ([`StoreConfig::max_head_bytes`]) and when the disk is low ([`StoreConfig::disk_floor`]).
 //!
 //! What it promises:
 //! - An acknowledged batch or commit is there after a crash, once, under [`SyncPolicy::EachCommit`].
+//! - A batch that was refused cannot be read, not even for a moment.
 //! - After a failed write or fsync a log takes nothing more until the store is opened anew; the
-//!   other log and all reads go on.
+//!   other log and all reads go on. When the disk was full, it goes on by itself once there is
+//!   space, in a new file.
 //! - Bytes on disk are never trusted: damage is reported with file and offset, a newer version by
 //!   its number; only the unacknowledged end of the last file is ever cut off.
 //!
@@ -79,12 +81,13 @@ mod state;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod wal;
 
+pub use block::cache::CacheStats;
 pub use block::fuzz_chunk;
 pub use cardinality::SeriesRefusal;
 pub use catalog::fuzz_catalog;
-pub use config::{BlockConfig, Retention, StoreConfig, SyncPolicy};
+pub use config::{BlockConfig, DiskFloor, Retention, StoreConfig, SyncPolicy};
 pub use engine::{
-    BlockStats, FlushReport, LogStats, MaintenanceReport, Store, StoreHealth, StoreStats,
+    BlockStats, DiskStats, FlushReport, LogStats, MaintenanceReport, Store, StoreHealth, StoreStats,
 };
 pub use error::StoreError;
 pub use limits::{OnLimit, SeriesLimits};

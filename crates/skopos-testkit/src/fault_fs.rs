@@ -10,13 +10,15 @@
 //!   disks do any of it.
 //! - After a failed fsync the bytes written before it stay visible and never become durable,
 //!   whatever later fsyncs say: what Linux does.
+//! - With a [capacity](FaultFs::set_capacity) writes beyond it fail for want of space, after the part
+//!   that still fits; removing files makes space.
 
 use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use skopos_store::fs::{Fs, FsEntry, FsFile, FsRead, LockAttempt, LockGuard};
+use skopos_store::fs::{Fs, FsEntry, FsFile, FsRead, LockAttempt, LockGuard, Space};
 
 /// What to break. Operations are numbered from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub struct Faults {
     pub fail_sync: Option<u64>,
     /// The write (numbered from 1 on their own) that fails after half of its bytes.
     pub fail_write: Option<u64>,
+    /// Injected failures say that there is no space on the disk, not that it is broken.
+    pub no_space: bool,
 }
 
 /// What a disk holds after a crash of what was not synced.
@@ -64,6 +68,9 @@ pub struct OpCounts {
     pub syncs: u64,
 }
 
+/// What a disk without a size says it has.
+const UNBOUNDED: u64 = 1 << 50;
+
 /// The file system. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub struct FaultFs(Arc<Shared>);
@@ -80,6 +87,8 @@ struct Disk {
     faults: Faults,
     counts: OpCounts,
     crashed: bool,
+    /// Bytes of all files together.
+    capacity: Option<u64>,
     /// Fsyncs of files wait.
     paused: bool,
     /// Counts restarts: files opened and locks taken before one are void after it.
@@ -118,6 +127,16 @@ impl FaultFs {
         let mut disk = self.disk();
         disk.faults = faults;
         disk.counts = OpCounts::default();
+    }
+
+    /// Gives the disk a size in bytes; none: it never fills up.
+    pub fn set_capacity(&self, bytes: Option<u64>) {
+        self.disk().capacity = bytes;
+    }
+
+    /// Bytes of all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.disk().used_bytes()
     }
 
     /// Operations since the faults were set.
@@ -163,6 +182,7 @@ impl FaultFs {
             faults: disk.faults,
             counts: disk.counts,
             crashed: disk.crashed,
+            capacity: disk.capacity,
             paused: false,
             epoch: disk.epoch + 1,
             inodes: disk.inodes.clone(),
@@ -281,6 +301,28 @@ impl Disk {
         Ok(self.faults.fail_sync == Some(self.counts.syncs))
     }
 
+    fn used_bytes(&self) -> u64 {
+        let len = |node: &Node| match node {
+            Node::File(inode) => {
+                self.inodes.get(*inode).map_or(0, |inode| inode.bytes.len() as u64)
+            }
+            Node::Folder => 0,
+        };
+        self.live.values().map(len).sum()
+    }
+
+    /// Bytes that still fit.
+    fn free_bytes(&self) -> u64 {
+        self.capacity.map_or(UNBOUNDED, |bytes| bytes.saturating_sub(self.used_bytes()))
+    }
+
+    fn injected(&self, what: &str) -> io::Error {
+        match self.faults.no_space {
+            true => no_space(),
+            false => io::Error::other(format!("injected failure of {what}")),
+        }
+    }
+
     fn file(&self, path: &Path) -> io::Result<usize> {
         match self.live.get(path) {
             Some(Node::File(inode)) => Ok(*inode),
@@ -302,8 +344,8 @@ fn gone() -> io::Error {
     io::Error::other("injected crash: the machine is gone")
 }
 
-fn injected(what: &str) -> io::Error {
-    io::Error::other(format!("injected failure of {what}"))
+fn no_space() -> io::Error {
+    io::Error::new(io::ErrorKind::StorageFull, "injected: no space left on device")
 }
 
 impl Fs for FaultFs {
@@ -394,7 +436,7 @@ impl Fs for FaultFs {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut disk = self.disk();
         if disk.step_sync()? {
-            return Err(injected("fsync"));
+            return Err(disk.injected("fsync"));
         }
         let within = |path: &Path| path.parent() == Some(dir);
         disk.durable.retain(|path, _| !within(path));
@@ -402,6 +444,15 @@ impl Fs for FaultFs {
         let now: Vec<_> = now.into_iter().map(|(path, node)| (path.clone(), *node)).collect();
         disk.durable.extend(now);
         Ok(())
+    }
+
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        let disk = self.disk();
+        if disk.crashed {
+            return Err(gone());
+        }
+        let total_bytes = disk.capacity.unwrap_or(UNBOUNDED);
+        Ok(Space { free_bytes: disk.free_bytes(), total_bytes })
     }
 
     fn lock(&self, path: &Path) -> io::Result<LockAttempt> {
@@ -453,14 +504,18 @@ impl FsFile for FaultFile {
             Err(_) if was_crashed => 0,
             Err(_) => disk.faults.torn_bytes.min(bytes.len()),
             Ok(()) if failing => bytes.len() / 2,
-            Ok(()) => bytes.len(),
+            Ok(()) => usize::try_from(disk.free_bytes()).unwrap_or(usize::MAX).min(bytes.len()),
         };
         if let Some(inode) = disk.inodes.get_mut(self.inode) {
             inode.bytes.extend(bytes.iter().take(len));
         }
         step?;
         disk.counts.writes += 1;
-        if failing { Err(injected("write")) } else { Ok(()) }
+        match failing {
+            true => Err(disk.injected("write")),
+            false if len < bytes.len() => Err(no_space()),
+            false => Ok(()),
+        }
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -471,7 +526,7 @@ impl FsFile for FaultFile {
         if let Some(inode) = disk.inodes.get_mut(self.inode) {
             inode.sync(fails);
         }
-        if fails { Err(injected("fsync")) } else { Ok(()) }
+        if fails { Err(disk.injected("fsync")) } else { Ok(()) }
     }
 }
 
@@ -542,6 +597,21 @@ mod tests {
         assert_eq!(fs.read(path).unwrap(), b"abc");
         fs.restart(Survival::Nothing);
         assert_eq!(fs.read(path).unwrap(), b"a");
+    }
+
+    #[test]
+    fn a_full_disk_takes_what_fits_and_removing_makes_space() {
+        let fs = FaultFs::new();
+        let (a, b) = (Path::new("/a"), Path::new("/b"));
+        fs.set_capacity(Some(5));
+        fs.create(a).unwrap().write_all(b"123").unwrap();
+        let error = fs.create(b).unwrap().write_all(b"456").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(fs.read(b).unwrap(), b"45");
+        assert_eq!(fs.space(a).unwrap(), Space { free_bytes: 0, total_bytes: 5 });
+        fs.remove(a).unwrap();
+        assert_eq!(fs.space(a).unwrap().free_bytes, 3);
+        assert_eq!(fs.used_bytes(), 2);
     }
 
     #[test]

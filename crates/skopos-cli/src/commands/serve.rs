@@ -63,6 +63,9 @@ pub(crate) struct ServeArgs {
     /// Receiver of notifications (Alertmanager's webhook format).
     #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,
+    /// Memory for data, such as 2GiB; half of the machine's or the cgroup's by default.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory: Option<String>,
     /// Format of the server's own log.
     #[arg(long, value_name = "FORMAT", value_parser = ["auto", "json", "pretty"])]
     pub(crate) log_format: Option<String>,
@@ -93,6 +96,7 @@ impl ServeArgs {
             otlp_http: self.otlp_http.clone(),
             evaluation_interval: self.evaluation_interval.clone(),
             webhook: self.webhook.clone(),
+            memory: self.memory.clone(),
             log_format: self.log_format.clone(),
             no_open: self.no_open,
             ui_dir: self.ui_dir.clone(),

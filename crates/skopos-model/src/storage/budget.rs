@@ -1,7 +1,9 @@
 //! What a query may use before it is stopped: time, samples, bytes.
 //!
 //! A budget is shared by clones: fetching, decoding and evaluating one query all charge the same
-//! account, and cancelling one clone cancels all.
+//! account, and cancelling one clone cancels all. Budgets of one [`MemoryPool`] share its bytes too:
+//! what many queries hold together is bounded, and what a query has charged is given back when the
+//! last clone of its budget goes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +26,82 @@ struct Inner {
     samples: AtomicU64,
     bytes: AtomicU64,
     cancelled: AtomicBool,
+    pool: Option<MemoryPool>,
+    /// Bytes taken from the pool.
+    pooled: AtomicU64,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.pool {
+            pool.give_back(self.pooled.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Memory that all queries share. Clones are the same pool.
+#[derive(Clone, Debug)]
+pub struct MemoryPool(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    max_bytes: u64,
+    used: AtomicU64,
+    peak: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl MemoryPool {
+    /// A pool of so many bytes, all free.
+    pub fn new(max_bytes: u64) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self(Arc::new(Pool { max_bytes, used: zero(), peak: zero(), refused: zero() }))
+    }
+
+    /// Bytes there are.
+    pub fn max_bytes(&self) -> u64 {
+        self.0.max_bytes
+    }
+
+    /// Bytes taken now.
+    pub fn used_bytes(&self) -> u64 {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// The most bytes that were taken at a time.
+    pub fn peak_bytes(&self) -> u64 {
+        self.0.peak.load(Ordering::Relaxed)
+    }
+
+    /// How often a query found too little left.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, n: u64) -> Result<(), StorageError> {
+        let fits = |used: u64| used.checked_add(n).filter(|sum| *sum <= self.0.max_bytes);
+        match self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits) {
+            Ok(before) => {
+                self.0.peak.fetch_max(before + n, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(used) => {
+                self.0.refused.fetch_add(1, Ordering::Relaxed);
+                Err(StorageError::new(
+                    ErrorKind::ResourceExhausted,
+                    format!(
+                        "query needs {n} bytes more, and all queries together hold {used} of \
+                         query_pool_bytes = {}",
+                        self.0.max_bytes
+                    ),
+                ))
+            }
+        }
+    }
+
+    fn give_back(&self, n: u64) {
+        self.0.used.fetch_sub(n, Ordering::Relaxed);
+    }
 }
 
 /// The limits of a [`QueryBudget`].
@@ -51,6 +129,15 @@ impl Default for BudgetLimit {
 impl QueryBudget {
     /// A budget that starts now.
     pub fn new(limit: BudgetLimit, clock: Arc<dyn Clock>) -> Self {
+        Self::start(limit, clock, None)
+    }
+
+    /// A budget that starts now and takes its bytes from a pool.
+    pub fn in_pool(limit: BudgetLimit, clock: Arc<dyn Clock>, pool: MemoryPool) -> Self {
+        Self::start(limit, clock, Some(pool))
+    }
+
+    fn start(limit: BudgetLimit, clock: Arc<dyn Clock>, pool: Option<MemoryPool>) -> Self {
         let deadline = limit.timeout.map(|timeout| clock.monotonic() + timeout);
         Self(Arc::new(Inner {
             clock,
@@ -60,6 +147,8 @@ impl QueryBudget {
             samples: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
+            pool,
+            pooled: AtomicU64::new(0),
         }))
     }
 
@@ -90,7 +179,21 @@ impl QueryBudget {
                 format!("query needs more than max_bytes = {}", self.0.max_bytes),
             ));
         }
+        if let Some(pool) = &self.0.pool {
+            pool.take(n)?;
+            self.0.pooled.fetch_add(n, Ordering::Relaxed);
+        }
         self.check()
+    }
+
+    /// Gives bytes back that were charged and are held no longer.
+    pub fn release_bytes(&self, n: u64) {
+        let less = |of: u64| Some(of.saturating_sub(n));
+        let _ = self.0.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        if let Some(pool) = &self.0.pool {
+            let before = self.0.pooled.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            pool.give_back(before.unwrap_or(0).min(n));
+        }
     }
 
     /// Whether the query may go on; to be asked at least every few milliseconds of work.
@@ -116,7 +219,7 @@ impl QueryBudget {
         self.0.samples.load(Ordering::Relaxed)
     }
 
-    /// Bytes charged so far.
+    /// Bytes charged and not released so far.
     pub fn bytes_used(&self) -> u64 {
         self.0.bytes.load(Ordering::Relaxed)
     }
@@ -126,6 +229,29 @@ impl QueryBudget {
 mod tests {
     use super::*;
     use crate::clock::SystemClock;
+
+    #[test]
+    fn queries_share_a_pool_and_give_back_what_they_took() {
+        let pool = MemoryPool::new(100);
+        let limit = BudgetLimit { timeout: None, max_samples: 10, max_bytes: 80 };
+        let query = || QueryBudget::in_pool(limit, Arc::new(SystemClock::new()), pool.clone());
+        let (a, b) = (query(), query());
+        a.charge_bytes(70).unwrap();
+        b.charge_bytes(30).unwrap();
+        let error = b.charge_bytes(1).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::ResourceExhausted);
+        assert!(error.message.contains("100 of query_pool_bytes = 100"), "{error}");
+        let clone = a.clone();
+        drop(a);
+        assert_eq!(pool.used_bytes(), 100, "a clone still holds it");
+        clone.release_bytes(40);
+        b.charge_bytes(40).unwrap();
+        drop((clone, b));
+        assert_eq!((pool.used_bytes(), pool.peak_bytes(), pool.refused()), (0, 100, 1));
+        // Its own limit is the first to be named, and takes nothing from the pool.
+        assert!(query().charge_bytes(81).unwrap_err().message.contains("max_bytes = 80"));
+        assert_eq!(pool.used_bytes(), 0);
+    }
 
     #[test]
     fn each_limit_is_named() {

@@ -16,8 +16,11 @@ pub enum ErrorKind {
     DeadlineExceeded,
     /// The caller gave up.
     Cancelled,
-    /// Temporarily not possible (head full, disk full); repeat later.
+    /// Temporarily not possible (head full); repeat later.
     Unavailable,
+    /// The disk is full, or has less free space than must stay free; repeat later, it goes on by
+    /// itself once there is space.
+    StorageFull,
     /// A failed write or fsync has stopped this writer for good; a restart is needed.
     Poisoned,
     /// Stored bytes are damaged.
@@ -38,6 +41,7 @@ impl ErrorKind {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Cancelled => "cancelled",
             Self::Unavailable => "unavailable",
+            Self::StorageFull => "storage_full",
             Self::Poisoned => "poisoned",
             Self::Corrupt => "corrupt",
             Self::UnsupportedVersion => "unsupported_version",
@@ -74,7 +78,7 @@ impl StorageError {
 
     /// Whether repeating the same request later may succeed without a restart or a change.
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::Poisoned)
+        matches!(self.kind, ErrorKind::Unavailable | ErrorKind::StorageFull | ErrorKind::Poisoned)
     }
 }
 

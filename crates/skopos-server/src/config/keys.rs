@@ -68,11 +68,25 @@ pub const KEYS: &[Key] = &[
         "`commit`: acknowledge after fsync. A duration such as `100ms`: acknowledge after writing and fsync that often.",
     ),
     key(
+        "data.disk_floor",
+        None,
+        &["auto"],
+        Kind::Text,
+        "Free space below which ingest is refused with 503 while queries, rules and notification go on; it goes on by itself once there is space. `auto`: 1GiB, or 5% of a smaller disk. `0`: no floor.",
+    ),
+    key(
+        "memory.limit",
+        Some("--memory"),
+        &["auto"],
+        Kind::Text,
+        "Memory for data: 1/2 for recent data, 1/4 for queries together, 1/8 for what is kept of blocks; 1/8 is left for requests under way and everything else. `auto`: half of the machine's memory or of the cgroup's limit, whichever is less.",
+    ),
+    key(
         "data.max_head_bytes",
         None,
-        &["1GiB"],
-        Kind::Bytes,
-        "Memory for recent data; beyond it ingest is refused with 503 while queries go on. Flushing begins long before.",
+        &["auto"],
+        Kind::Text,
+        "Memory for recent data; beyond it ingest is refused with 503 while queries go on. Flushing begins long before. `auto`: its share of memory.limit.",
     ),
     key(
         "data.flush_bytes",
@@ -259,7 +273,13 @@ pub const KEYS: &[Key] = &[
         Kind::Count,
         "Most samples or events one query may read.",
     ),
-    key("limits.query_bytes", None, &["1GiB"], Kind::Bytes, "Most bytes one query may hold."),
+    key(
+        "limits.query_bytes",
+        None,
+        &["auto"],
+        Kind::Text,
+        "Most bytes one query may hold. `auto`: half of what queries may hold together by memory.limit.",
+    ),
     key(
         "limits.concurrent_queries",
         None,

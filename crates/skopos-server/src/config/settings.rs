@@ -21,6 +21,15 @@ pub enum SyncSetting {
     Interval(Duration),
 }
 
+/// Free space below which ingest is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FloorSetting {
+    /// What fits the disk.
+    Auto,
+    /// So many bytes; 0 for none.
+    Bytes(u64),
+}
+
 /// Form of the server's own log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
@@ -52,13 +61,16 @@ pub struct TokenEntry {
     pub hash: Secret<String>,
 }
 
-/// Everything the server can be told. Field by field the keys of [`KEYS`](super::KEYS).
+/// Everything the server can be told. Field by field the keys of [`KEYS`](super::KEYS); sizes that
+/// are `None` follow from the machine ([`MemoryPlan`](crate::memory::MemoryPlan)).
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each field is a key of the table, which documents it")]
 pub struct Settings {
     pub data_dir: PathBuf,
     pub sync: SyncSetting,
-    pub max_head_bytes: u64,
+    pub disk_floor: FloorSetting,
+    pub memory_limit: Option<u64>,
+    pub max_head_bytes: Option<u64>,
     pub flush_bytes: u64,
     pub flush_age: Duration,
     pub retention_metrics: RetentionSetting,
@@ -79,7 +91,7 @@ pub struct Settings {
     pub request_timeout: Duration,
     pub query_timeout: Duration,
     pub max_query_samples: u64,
-    pub max_query_bytes: u64,
+    pub max_query_bytes: Option<u64>,
     pub max_concurrent_queries: usize,
     pub series_limits: SeriesLimits,
     pub experimental_queries: bool,
@@ -114,7 +126,9 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
     let settings = Settings {
         data_dir: r.text("data.dir").unwrap_or_default().into(),
         sync: r.sync(),
-        max_head_bytes: r.bytes("data.max_head_bytes", 1 << 20),
+        disk_floor: r.disk_floor(),
+        memory_limit: r.auto_bytes("memory.limit", 64 << 20),
+        max_head_bytes: r.auto_bytes("data.max_head_bytes", 1 << 20),
         flush_bytes: r.bytes("data.flush_bytes", 1 << 20),
         flush_age: r.duration("data.flush_age"),
         retention_metrics: r.retention("retention.metrics_age", "retention.metrics_bytes"),
@@ -135,7 +149,7 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
         request_timeout: r.duration("limits.request_timeout"),
         query_timeout: r.duration("limits.query_timeout"),
         max_query_samples: r.count("limits.query_samples"),
-        max_query_bytes: r.bytes("limits.query_bytes", 1),
+        max_query_bytes: r.auto_bytes("limits.query_bytes", 1),
         max_concurrent_queries: r.count("limits.concurrent_queries") as usize,
         series_limits: r.series_limits(),
         experimental_queries: r.switch("query.experimental"),
@@ -235,6 +249,17 @@ impl Resolver<'_> {
             .unwrap_or(least)
     }
 
+    /// A size; `None` for `auto`.
+    fn auto_bytes(&mut self, name: &str, least: u64) -> Option<u64> {
+        let unit = if least == 1 { "byte" } else { "bytes" };
+        let wanted = format!("`auto` or a size of at least {least} {unit}, such as 64MiB");
+        let size = self.parsed(name, &wanted, |text| match text {
+            "auto" => Some(None),
+            size => parse_bytes(size).filter(|n| *n >= least).map(Some),
+        });
+        size.flatten()
+    }
+
     /// A size that fits semaphores and buffers of this machine.
     fn size(&mut self, name: &str) -> usize {
         let bytes = self.bytes(name, 1);
@@ -287,6 +312,15 @@ impl Resolver<'_> {
                 other => parse_duration(other).filter(|d| !d.is_zero()).map(SyncSetting::Interval),
             });
         policy.unwrap_or(SyncSetting::Commit)
+    }
+
+    fn disk_floor(&mut self) -> FloorSetting {
+        let wanted = "`auto` or a size such as 1GiB";
+        let floor = self.parsed("data.disk_floor", wanted, |text| match text {
+            "auto" => Some(FloorSetting::Auto),
+            size => parse_bytes(size).map(FloorSetting::Bytes),
+        });
+        floor.unwrap_or(FloorSetting::Auto)
     }
 
     /// Webhook URLs are secrets: a mistake is reported without the value.

@@ -87,6 +87,7 @@ impl From<StorageError> for QueryError {
                 let limit = error
                     .message
                     .replace("max_samples", "limits.query_samples")
+                    .replace("query_pool_bytes", "the queries' share of memory.limit")
                     .replace("max_bytes", "limits.query_bytes");
                 Self::Limit { limit, query: String::new() }
             }

@@ -1,6 +1,7 @@
-//! Says aloud what the store cannot say itself: once, that a log can no longer be written, so that
-//! from then on every ingest request is refused, which senders see but nobody may read; and once in
-//! ten minutes per metric and sender, that new series went beyond a limit.
+//! Says aloud what the store cannot say itself: once, that a log can no longer be written or that the
+//! disk is full, so that from then on every ingest request is refused, which senders see but nobody
+//! may read; when a full disk is over; and once in ten minutes per metric and sender, that new series
+//! went beyond a limit.
 
 use std::sync::Weak;
 use std::time::Duration;
@@ -55,10 +56,21 @@ fn tell_of_limit(refusal: &SeriesRefusal) {
 struct Told {
     wal: bool,
     state_log: bool,
+    disk: bool,
 }
 
 impl Told {
     fn tell(&mut self, health: &StoreHealth) {
+        match (&health.disk_failure, self.disk) {
+            (Some(cause), false) => tracing::error!(
+                %cause,
+                "the disk is full or nearly so: no telemetry is stored until there is space; \
+                 queries, rules and notification go on"
+            ),
+            (None, true) => tracing::info!("there is space on the disk again: ingest goes on"),
+            _ => {}
+        }
+        self.disk = health.disk_failure.is_some();
         if let Some(cause) = health.wal_failure.as_deref().filter(|_| !self.wal) {
             self.wal = true;
             tracing::error!(
@@ -119,6 +131,8 @@ mod tests {
 
     fn health(wal: Option<&str>, state: Option<&str>) -> StoreHealth {
         StoreHealth {
+            open: true,
+            disk_failure: None,
             flush_failure: None,
             wal_writable: wal.is_none(),
             state_writable: state.is_none(),
@@ -128,6 +142,22 @@ mod tests {
             replay_finished: true,
             replay_fraction: 1.0,
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_reported_each_time_it_begins() {
+        let errors = Errors::default();
+        tracing::subscriber::with_default(errors.clone(), || {
+            let mut told = Told::default();
+            let full =
+                StoreHealth { disk_failure: Some("5 bytes free".into()), ..health(None, None) };
+            for health in [&full, &full, &health(None, None), &full] {
+                told.tell(health);
+            }
+        });
+        let errors = errors.0.lock().unwrap();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert!(errors[0].contains("5 bytes free") && errors[0].contains("until there is space"));
     }
 
     #[test]

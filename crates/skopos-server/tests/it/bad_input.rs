@@ -343,7 +343,7 @@ async fn a_client_that_never_finishes_its_header_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_head_refuses_ingest_and_goes_on_answering() {
-    let server = TestServer::with(|settings| settings.max_head_bytes = 1 << 20).await;
+    let server = TestServer::with(|settings| settings.max_head_bytes = Some(1 << 20)).await;
     // Blocks cannot be written, so the head cannot be flushed.
     std::fs::remove_dir(server.data().join("default/blocks")).unwrap();
     let url = server.otlp("/v1/logs");

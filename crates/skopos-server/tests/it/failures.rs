@@ -1,18 +1,23 @@
 //! A disk that fails, rules that are late, a clock that goes back, records that cannot be read:
 //! the probes and the metrics say so, and what can go on does.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use serde_json::{Value, json};
+use skopos_ingest::remote_write::encode;
 use skopos_model::storage::{CommitId, StateCommit, StateKind, StateLog, StateRecord};
 use skopos_model::{Clock, SystemClock, Timestamp};
+use skopos_server::config::FloorSetting;
 use skopos_store::{Store, StoreConfig};
 use skopos_testkit::VirtualClock;
 use skopos_testkit::fault_fs::{FaultFs, Faults, Survival};
 use tempfile::TempDir;
 
 use crate::harness::{TestServer, eventually};
+use crate::otlp::logs_request;
 
 const RULES: &str = "
 groups:
@@ -26,7 +31,7 @@ groups:
 /// An interval of the rules.
 const TICK: Duration = Duration::from_millis(20);
 const NEXT_FSYNC_FAILS: Faults =
-    Faults { fail_sync: Some(1), crash_at: None, torn_bytes: 0, fail_write: None };
+    Faults { fail_sync: Some(1), crash_at: None, torn_bytes: 0, fail_write: None, no_space: false };
 
 struct Setup {
     disk: FaultFs,
@@ -145,6 +150,93 @@ async fn a_poisoned_wal_stops_ingest_and_nothing_else() {
     setup.in_time("rules go on", || async { recorded(&server).await > before }).await;
     assert_eq!(failing(&server).await, ["wal"]);
     drop(server.kill());
+}
+
+/// Below the floor, and with no space at all: every door refuses, names folder and figures and asks
+/// for a repeat; the rest goes on; and space is all it needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_ingest_at_every_door_until_there_is_space() {
+    const BALLAST: &str = "/ballast";
+    let setup = Setup::new();
+    setup.disk.set_capacity(Some(32 << 20));
+    let server = TestServer::on(&setup.disk, &setup.clock, |settings| {
+        settings.rule_files = vec![setup.rules.path().join("rules.yml").display().to_string()];
+        settings.disk_floor = FloorSetting::Bytes(16 << 20);
+        settings.scrape_self = true;
+        settings.scrape_interval = Duration::from_millis(50);
+    })
+    .await;
+    assert_eq!(setup.push(&server, "shop", 9.0).await.status(), 200);
+
+    setup.disk.put(Path::new(BALLAST), vec![0; 20 << 20]);
+    let refused = setup.push(&server, "shop", 10.0).await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "15");
+    let says_why = |text: &str| {
+        for part in ["/data", "bytes free", "floor of 16777216 bytes"] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+    };
+    says_why(&refused.text().await.unwrap());
+    let write = server.client.post(server.http("/api/v1/write")).body({
+        let labels = skopos_model::Labels::from_pairs([("__name__", "written")]);
+        let at = setup.clock.now().as_millis();
+        let series = vec![skopos_model::SeriesSamples::single(labels, at, 1.0)];
+        encode(&skopos_model::MetricBatch { series, metadata: vec![] })
+    });
+    let write = write.header("content-type", "application/x-protobuf");
+    let write = write.header("content-encoding", "snappy").send().await.unwrap();
+    assert_eq!(
+        (write.status().as_u16(), &write.headers()["retry-after"]),
+        (503, &"15".parse().unwrap())
+    );
+    says_why(&write.text().await.unwrap());
+    let url = format!("http://{}", server.server.addresses().otlp_grpc);
+    let channel = tonic::transport::Channel::from_shared(url).unwrap().connect().await.unwrap();
+    let status = LogsServiceClient::new(channel).export(logs_request("shop")).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+    says_why(status.message());
+    setup
+        .in_time("a scrape is refused", || async {
+            let targets = server.get_json("/api/v1/targets").await;
+            targets.to_string().contains("floor of 16777216 bytes")
+        })
+        .await;
+
+    // Shown, but nothing that a restart or another instance would help.
+    let (code, ready) = probe(&server, "/health/ready").await;
+    assert_eq!(code, 200, "{ready}");
+    says_why(ready["checks"]["disk"]["error"].as_str().unwrap());
+    assert_eq!(metric(&server, "skopos_store_disk_low").await, 1.0);
+    assert!(metric(&server, "skopos_store_refused_disk_low_total").await >= 4.0);
+    let receipts = server.get_json("/api/v1/skopos/receipts").await.to_string();
+    assert!(receipts.contains("storage_full"), "{receipts}");
+    assert_eq!(server.series("queue_depth").await.len(), 1, "queries go on");
+    let before = recorded(&server).await;
+    setup.in_time("rules go on", || async { recorded(&server).await > before }).await;
+
+    // Not a byte is left.
+    let used = setup.disk.used_bytes();
+    setup.disk.set_capacity(Some(used));
+    setup
+        .in_time("the state log finds no space", || async {
+            metric(&server, "skopos_store_state_log_no_space").await == 1.0
+        })
+        .await;
+    assert_eq!(probe(&server, "/health/live").await.0, 200);
+
+    setup.disk.set_capacity(Some(64 << 20));
+    setup.disk.put(Path::new(BALLAST), vec![]);
+    setup
+        .in_time("ingest goes on", || async {
+            setup.push(&server, "shop", 11.0).await.status() == 200
+        })
+        .await;
+    let before = recorded(&server).await;
+    setup.in_time("rules go on", || async { recorded(&server).await > before }).await;
+    assert!(failing(&server).await.is_empty());
+    assert_eq!(metric(&server, "skopos_store_state_log_no_space").await, 0.0);
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

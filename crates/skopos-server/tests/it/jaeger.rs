@@ -234,7 +234,7 @@ async fn dependencies_count_calls_between_services() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn big_traces_are_stopped_by_the_budget() {
-    let api = Api::with(|settings| settings.max_query_bytes = 2_000).await;
+    let api = Api::with(|settings| settings.max_query_bytes = Some(2_000)).await;
     api.push_spans("s", vec![span(1, 1, 0, "a", 20, 1)]).await;
     let (status, answer) = api.get(&format!("/api/traces/{}", "01".repeat(16)), &[]).await;
     assert_eq!(status, 422, "{answer}");

@@ -265,6 +265,11 @@ impl EventFile {
         Ok(Self { file, signal, groups })
     }
 
+    /// Bytes in memory, about.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.file.size_bytes() + (self.groups.len() * size_of::<GroupFacts>()) as u64
+    }
+
     /// All row groups.
     pub(crate) fn row_groups(self: &Arc<Self>) -> impl Iterator<Item = RowGroup> {
         self.groups.iter().enumerate().map(|(index, facts)| RowGroup {

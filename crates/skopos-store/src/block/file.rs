@@ -11,6 +11,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use skopos_model::storage::StorageError;
 
 use super::FileMeta;
+use super::cache::BlockCache;
 use crate::error::StoreError;
 use crate::fs::{Fs, FsEntry, FsRead};
 
@@ -21,11 +22,18 @@ const WRITE_BYTES: usize = 4 << 20;
 pub(crate) struct BlockFiles {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
+    cache: BlockCache,
 }
 
 impl BlockFiles {
-    pub(crate) fn new(fs: Arc<dyn Fs>, dir: PathBuf) -> Self {
-        Self { fs, dir }
+    /// A folder, and how many bytes may be kept of what is read there.
+    pub(crate) fn new(fs: Arc<dyn Fs>, dir: PathBuf, cache_bytes: u64) -> Self {
+        Self { fs, dir, cache: BlockCache::new(cache_bytes) }
+    }
+
+    /// What is kept of blocks.
+    pub(crate) fn cache(&self) -> &BlockCache {
+        &self.cache
     }
 
     /// Where a file is, for messages.
@@ -38,15 +46,23 @@ impl BlockFiles {
         self.fs.list(&self.dir).map_err(StoreError::io("list", &self.dir))
     }
 
-    /// Writes a file whole; it is durable after [`sync`](Self::sync). On failure what was written
-    /// goes at the next start.
+    /// Writes a file whole; it is durable after [`sync`](Self::sync). After a failure it is not
+    /// there.
     pub(crate) fn put(&self, name: String, bytes: &[u8]) -> Result<FileMeta, StoreError> {
         let path = self.path(&name);
         let mut file = self.fs.create(&path).map_err(StoreError::io("create", &path))?;
-        for piece in bytes.chunks(WRITE_BYTES) {
-            file.write_all(piece).map_err(StoreError::io("write", &path))?;
+        let mut write = || {
+            for piece in bytes.chunks(WRITE_BYTES) {
+                file.write_all(piece).map_err(StoreError::io("write", &path))?;
+            }
+            file.sync().map_err(StoreError::io("sync", &path))
+        };
+        if let Err(error) = write() {
+            drop(file);
+            // On a full disk it would be in the way; the next start removes what stays.
+            let _ = self.fs.remove(&path);
+            return Err(error);
         }
-        file.sync().map_err(StoreError::io("sync", &path))?;
         Ok(FileMeta { name, len: bytes.len() as u64, checksum: crc32c::crc32c(bytes) })
     }
 

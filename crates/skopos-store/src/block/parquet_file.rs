@@ -103,6 +103,11 @@ impl ParquetFile {
         Ok(Self { name: meta.name.clone(), file, metadata })
     }
 
+    /// Bytes in memory, about: the footer.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.metadata.metadata().memory_size() as u64
+    }
+
     pub(super) fn row_groups(&self) -> &[RowGroupMetaData] {
         self.metadata.metadata().row_groups()
     }

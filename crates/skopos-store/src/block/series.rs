@@ -97,6 +97,19 @@ impl MetricIndex {
         })
     }
 
+    /// Bytes in memory, about.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let labels: usize = self.series.iter().map(|entry| entry.labels.size_bytes()).sum();
+        let series = self.series.len() * (size_of::<Entry>() + size_of::<u32>());
+        let places = self.places.len() * size_of::<Place>();
+        let text = |m: &Metadata| size_of::<Metadata>() + m.metric.len() + m.help.len();
+        let metadata: usize = self.metadata.iter().map(text).sum();
+        let memory = labels + series + places + metadata + self.postings.size_bytes();
+        let footers =
+            self.chunks.size_bytes() + self.exemplars.iter().map(|f| f.size_bytes()).sum::<u64>();
+        memory as u64 + footers
+    }
+
     /// The series that satisfy the matchers and may have samples in range, in label order.
     pub(crate) fn select(
         &self,

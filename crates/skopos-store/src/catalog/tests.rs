@@ -7,7 +7,7 @@ fn open(dir: &Path) -> Result<Catalog, StoreError> {
     for name in ["catalog", "blocks"] {
         fs.create_dir(&dir.join(name)).unwrap();
     }
-    let files = Arc::new(BlockFiles::new(Arc::clone(&fs), dir.join("blocks")));
+    let files = Arc::new(BlockFiles::new(Arc::clone(&fs), dir.join("blocks"), 1 << 20));
     Catalog::open(fs, dir.join("catalog"), files)
 }
 
@@ -133,7 +133,7 @@ fn names_cannot_lead_out_of_the_folder() {
         rows: 0,
         files,
     };
-    let files = Arc::new(BlockFiles::new(Arc::new(StdFs), "x".into()));
+    let files = Arc::new(BlockFiles::new(Arc::new(StdFs), "x".into(), 0));
     let block = Arc::new(Block::new(files, meta));
     let version = Version { number: 1, wal_from: 0, next_sequence: 0, blocks: vec![block] };
     assert!(record::decode(&record::encode(&version, 2)).is_err());

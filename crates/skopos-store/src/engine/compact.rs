@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use skopos_model::Timestamp;
 use skopos_model::event::EventSignal;
 
-use super::flush::{Flusher, MaintenanceReport};
+use super::flush::{Flusher, MaintenanceReport, remove_blocks};
 use crate::block::{Block, BlockKind, BlockMeta, compact};
 use crate::catalog::Edit;
 use crate::config::{BlockConfig, Retention};
@@ -21,9 +21,13 @@ use crate::error::StoreError;
 const MOST_LEVELS: u32 = 4;
 
 impl Flusher {
-    /// Removes what is too old, then merges while there is something to merge.
+    /// Removes what is too old, then merges while there is something to merge; merging waits while
+    /// the disk is low, because it needs space before it gives any back.
     pub(super) fn maintain(&mut self) -> Result<MaintenanceReport, StoreError> {
         let mut report = MaintenanceReport { expired: self.expire()?, ..Default::default() };
+        if self.setup.ingest.disk().low().is_some() {
+            return Ok(report);
+        }
         while let Some(run) = self.next_run() {
             let (merged, written) = (run.len() as u64, self.merge(run)?);
             report.merged += merged;
@@ -73,7 +77,7 @@ impl Flusher {
             BlockKind::Spans => compact::events(files, number, level, EventSignal::Spans, &run),
         };
         let merged = merged.map_err(StoreError::block("compact blocks"))?;
-        files.sync()?;
+        files.sync().inspect_err(|_| remove_blocks(files, merged.as_slice()))?;
         let written = u64::from(merged.is_some());
         let removed = run.iter().map(|block| block.meta.number).collect();
         let edit = Edit { removed, added: merged.into_iter().collect(), ..Edit::default() };

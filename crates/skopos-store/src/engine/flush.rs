@@ -2,9 +2,9 @@
 //!
 //! A flush:
 //!
-//! 1. The appender freezes the head: a successor takes its place, and the WAL begins a new segment
-//!    whose first frames carry over what the successor must know. Nothing of the frozen head is in
-//!    that segment or later, everything after it is.
+//! 1. The appender freezes the head: the WAL begins a new segment whose first frames carry over
+//!    what a successor must know, then the successor takes the head's place. Nothing of the frozen
+//!    head is in that segment or later, everything after it is.
 //! 2. The frozen head's data is written as blocks, durably.
 //! 3. The catalog commits the blocks together with the number of that segment. This is the moment:
 //!    before it a restart replays the older segments, after it a restart does not look at them.
@@ -28,11 +28,12 @@ use super::append::Request;
 use super::ingest::Ingest;
 use super::view::{Frozen, View};
 use crate::block::metrics::MetricWriter;
-use crate::block::{self, BlockKind, BlockMeta};
-use crate::catalog::{Catalog, Edit};
+use crate::block::{self, BlockFiles, BlockKind, BlockMeta};
+use crate::catalog::{Catalog, Edit, Version};
 use crate::config::BlockConfig;
 use crate::error::StoreError;
 use crate::fs::Fs;
+use crate::head::Head;
 use crate::wal::WAL;
 use crate::wal::replay::remove_before;
 use crate::wal::writer::LogCounters;
@@ -43,6 +44,8 @@ const QUEUE_LEN: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the head is searched for series that have ended, so that others find a place.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
+/// With a low disk, a WAL of this size is worth a flush.
+const WORTHWHILE_WAL_BYTES: u64 = 16 << 20;
 /// How long after a failure the next try is made by itself.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -157,11 +160,13 @@ impl Flusher {
         if now < self.retry_at {
             return;
         }
-        let mut done = Ok(());
-        if self.is_flush_due(now) {
-            done = self.flush().map(drop);
-        }
-        if done.and_then(|()| self.maintain().map(drop)).is_err() {
+        let flushed = match self.is_flush_due(now) {
+            true => self.flush().map(drop),
+            false => Ok(()),
+        };
+        // Also after a failure: when the disk is full, retention is what makes space.
+        let maintained = self.maintain().map(drop);
+        if flushed.and(maintained).is_err() {
             self.retry_at = now.saturating_add(RETRY_AFTER);
         }
     }
@@ -172,6 +177,7 @@ impl Flusher {
         view.frozen.is_some()
             || self.setup.ingest.is_full_enough(&view)
             || view.active.since().is_some_and(aged)
+            || self.would_make_space(&view)
             || self.is_sweep_due(now, &view)
     }
 
@@ -184,6 +190,14 @@ impl Flusher {
         self.swept_at = now;
         let is_wanted = view.active.guard().take_wanted_places();
         (is_wanted || view.active.since().is_none()) && view.active.holds_ended_series()
+    }
+
+    /// Whether the disk is low and a flush would give some of it back: blocks are smaller than the
+    /// segments that go for them.
+    fn would_make_space(&self, view: &View) -> bool {
+        self.setup.wal_counters.bytes.load(Ordering::Relaxed) >= WORTHWHILE_WAL_BYTES
+            && view.active.since().is_some()
+            && self.setup.ingest.disk().low().is_some()
     }
 
     /// Moves all data of the head to blocks.
@@ -240,11 +254,7 @@ impl Flusher {
 
     fn write(&self, frozen: &Arc<Frozen>) -> Result<FlushReport, StoreError> {
         let catalog = &self.setup.catalog;
-        // Not set when the WAL could not begin its segment: it is poisoned then.
-        let wal_from = *frozen.wal_from.get().ok_or(StoreError::Poisoned {
-            log: "write-ahead log",
-            cause: "it could not begin a segment".into(),
-        })?;
+        let wal_from = frozen.wal_from;
         let added = self.write_blocks(frozen)?;
         let report = FlushReport {
             blocks: added.len() as u64,
@@ -257,7 +267,7 @@ impl Flusher {
             wal_from: Some(wal_from),
             next_sequence: Some(frozen.head.next_sequence()),
         };
-        let version = catalog.commit(catalog.snapshot().number, edit)?;
+        let version = self.commit(catalog.snapshot().number, edit)?;
         self.setup.ingest.views().change(|view| {
             view.frozen = None;
             view.blocks = version;
@@ -270,35 +280,25 @@ impl Flusher {
     }
 
     fn write_blocks(&self, frozen: &Frozen) -> Result<Vec<BlockMeta>, StoreError> {
-        let catalog = &self.setup.catalog;
-        let failed = || StoreError::block("write a block");
-        let mut writer = MetricWriter::default();
-        frozen
-            .head
-            .each_series_for_block(|labels, samples, exemplars| {
-                writer.push(labels, samples, exemplars)
-            })
-            .map_err(failed())?;
-        writer.add_metadata(frozen.head.metadata(None));
-        let files = catalog.files();
-        let number = catalog.take_block_number();
-        let mut added = Vec::new();
-        added.extend(writer.finish(files, number, 0).map_err(failed())?);
-        for signal in [EventSignal::Logs, EventSignal::Spans] {
-            let number = catalog.take_block_number();
-            let batches = frozen.head.batches(signal);
-            let written = block::events::write(files, number, 0, signal, &batches);
-            added.extend(written.map_err(failed())?);
-        }
-        if !added.is_empty() {
-            files.sync()?;
-        }
-        Ok(added)
+        write_blocks(&frozen.head, &self.setup.catalog)
+    }
+
+    /// Commits an edit. When it certainly did not happen, the blocks that it would have added go:
+    /// tries that fail for want of space must not take more of it.
+    fn commit(&self, base: u64, edit: Edit) -> Result<Arc<Version>, StoreError> {
+        let files = self.setup.catalog.files();
+        let added: Vec<BlockMeta> = edit.added.clone();
+        self.setup.catalog.commit(base, edit).map_err(|error| {
+            if error.left_no_trace() {
+                remove_blocks(files, &added);
+            }
+            error.into()
+        })
     }
 
     /// Makes an edit of the blocks as they are in `view` durable and visible.
     pub(super) fn exchange(&self, view: &View, edit: Edit) -> Result<(), StoreError> {
-        let version = self.setup.catalog.commit(view.blocks.number, edit)?;
+        let version = self.commit(view.blocks.number, edit)?;
         self.setup.ingest.views().change(|view| view.blocks = version);
         Ok(())
     }
@@ -307,5 +307,54 @@ impl Flusher {
     pub(super) fn blocks_of(view: &View, kind: BlockKind) -> Vec<Arc<block::Block>> {
         let of_kind = view.blocks.blocks.iter().filter(|block| block.meta.kind == kind);
         of_kind.cloned().collect()
+    }
+}
+
+/// Writes what a head holds as blocks, durably; the catalog does not know them yet. After a failure
+/// none of them is there.
+pub(super) fn write_blocks(head: &Head, catalog: &Catalog) -> Result<Vec<BlockMeta>, StoreError> {
+    let mut added = Vec::new();
+    let files = catalog.files();
+    let written = write_each(head, catalog, &mut added).and_then(|()| match added.is_empty() {
+        true => Ok(()),
+        false => files.sync(),
+    });
+    match written {
+        Ok(()) => Ok(added),
+        Err(error) => {
+            remove_blocks(files, &added);
+            Err(error)
+        }
+    }
+}
+
+fn write_each(
+    head: &Head,
+    catalog: &Catalog,
+    added: &mut Vec<BlockMeta>,
+) -> Result<(), StoreError> {
+    let failed = || StoreError::block("write a block");
+    let mut writer = MetricWriter::default();
+    head.each_series_for_block(|labels, samples, exemplars| {
+        writer.push(labels, samples, exemplars)
+    })
+    .map_err(failed())?;
+    writer.add_metadata(head.metadata(None));
+    let files = catalog.files();
+    let number = catalog.take_block_number();
+    added.extend(writer.finish(files, number, 0).map_err(failed())?);
+    for signal in [EventSignal::Logs, EventSignal::Spans] {
+        let number = catalog.take_block_number();
+        let written = block::events::write(files, number, 0, signal, &head.batches(signal));
+        added.extend(written.map_err(failed())?);
+    }
+    Ok(())
+}
+
+/// Removes the files of blocks that the catalog never knew.
+pub(super) fn remove_blocks(files: &BlockFiles, blocks: &[BlockMeta]) {
+    for file in blocks.iter().flat_map(|block| &block.files) {
+        // The next start removes what cannot be removed now.
+        let _ = files.remove(&file.name);
     }
 }

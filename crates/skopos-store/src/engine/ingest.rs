@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use skopos_model::{MetricBatch, Rejection, SeriesSamples, SignalBatch};
+use skopos_model::{Appended, MetricBatch, Rejection, SeriesSamples, SignalBatch};
 
+use super::disk::Disk;
 use super::view::{Frozen, View, Views};
+use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::head::{Head, Prepared, PreparedBatch};
 use crate::state::SampleSink;
@@ -15,15 +17,45 @@ use crate::state::SampleSink;
 /// The head with what must be held while it is changed.
 pub(super) struct Ingest {
     views: Views,
-    max_head_bytes: u64,
-    flush_bytes: u64,
+    bounds: HeadBounds,
     /// Bytes of the active head right after it took what was carried over.
     carried_bytes: AtomicU64,
     /// The flusher has been told about the active head.
     told: AtomicBool,
-    /// Held from prepare to apply, so that no other batch comes between.
+    /// Held while something is applied, and while the head is exchanged.
     order: Mutex<()>,
+    disk: Disk,
     pub(super) counters: IngestCounters,
+}
+
+/// How much memory heads may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeadBounds {
+    /// All heads together; beyond it batches are refused.
+    pub(super) max_bytes: u64,
+    /// The one that takes data in; beyond it it is flushed.
+    pub(super) flush_bytes: u64,
+}
+
+impl HeadBounds {
+    pub(super) fn new(config: &StoreConfig) -> Self {
+        let max_bytes = config.max_head_bytes;
+        // While one half is flushed the other fills up.
+        Self { max_bytes, flush_bytes: config.blocks.flush_bytes.min(max_bytes / 2) }
+    }
+
+    /// Whether a head of this size is to be flushed. What is carried over stays in memory, so
+    /// flushing for its sake would never end.
+    pub(super) fn is_full_enough(&self, size_bytes: u64, carried_bytes: u64) -> bool {
+        size_bytes > self.flush_bytes.max(carried_bytes.saturating_mul(2))
+    }
+}
+
+/// A batch on its way: prepared, not yet readable.
+pub(super) struct Taken {
+    signal: Signal,
+    pub(super) batch: PreparedBatch,
+    receipt: Appended,
 }
 
 /// What has come in and what was refused.
@@ -46,14 +78,15 @@ pub(super) enum Signal {
 }
 
 impl Ingest {
-    pub(super) fn new(views: Views, max_head_bytes: u64, flush_bytes: u64) -> Self {
+    /// Of the active head `carried_bytes` were carried over.
+    pub(super) fn new(views: Views, bounds: HeadBounds, carried_bytes: u64, disk: Disk) -> Self {
         Self {
             views,
-            max_head_bytes,
-            flush_bytes: flush_bytes.min(max_head_bytes / 2),
-            carried_bytes: AtomicU64::new(0),
+            bounds,
+            carried_bytes: AtomicU64::new(carried_bytes),
             told: AtomicBool::new(false),
             order: Mutex::new(()),
+            disk,
             counters: IngestCounters::default(),
         }
     }
@@ -63,11 +96,10 @@ impl Ingest {
         &self.views
     }
 
-    /// Whether the active head is to be flushed because of its size. What is carried over stays
-    /// in memory, so flushing for its sake would never end.
+    /// Whether the active head is to be flushed because of its size.
     pub(super) fn is_full_enough(&self, view: &View) -> bool {
         let carried = self.carried_bytes.load(Ordering::Relaxed);
-        view.active.size_bytes() > self.flush_bytes.max(carried.saturating_mul(2))
+        self.bounds.is_full_enough(view.active.size_bytes(), carried)
     }
 
     /// Whether the flusher should be told that the head is full enough; true once per head.
@@ -77,54 +109,70 @@ impl Ingest {
             && !self.told.swap(true, Ordering::Relaxed)
     }
 
-    /// Gives the active head a successor; the frozen one and what the successor was told of it.
-    /// There must be no frozen head.
-    pub(super) fn freeze(&self) -> (Arc<Frozen>, MetricBatch) {
+    /// Gives the active head a successor, once `begin_segment` has made durable what the successor
+    /// is told of it and says the number of the WAL segment that begins with that. Nothing may be
+    /// on its way through the WAL, and there must be no frozen head.
+    pub(super) fn freeze(
+        &self,
+        begin_segment: impl FnOnce(&MetricBatch) -> Result<u64, StoreError>,
+    ) -> Result<(), StoreError> {
         let _order = self.lock_order();
-        let head = Arc::clone(&self.views.current().active);
+        let head = self.head();
         let carried = head.carry_over();
+        let wal_from = begin_segment(&carried)?;
         let successor = head.successor();
-        successor.adopt(carried.clone());
+        successor.adopt(carried);
         let removed = head.stats().series.saturating_sub(successor.stats().series);
         head.guard().note_removed(removed);
         self.carried_bytes.store(successor.size_bytes(), Ordering::Relaxed);
         self.told.store(false, Ordering::Relaxed);
-        let frozen = Arc::new(Frozen { head, wal_from: OnceLock::new() });
+        let frozen = Arc::new(Frozen { head, wal_from });
         self.views.change(|view| {
             debug_assert!(view.frozen.is_none());
             view.active = Arc::new(successor);
-            view.frozen = Some(Arc::clone(&frozen));
+            view.frozen = Some(frozen);
         });
-        (frozen, carried)
+        Ok(())
     }
 
-    /// Prepares a batch, lets `log` take it down, and makes it readable, as one step. When `log`
-    /// fails, the batch is not applied.
-    pub(super) fn take_in<T>(
-        &self,
-        batch: SignalBatch,
-        log: impl FnOnce(&Prepared) -> Result<T, StoreError>,
-    ) -> Result<(T, u64, Vec<Rejection>), StoreError> {
+    /// Checks a batch and makes it ready for the WAL. Only the appender may call it, because the
+    /// head that numbers events must not be exchanged meanwhile.
+    pub(super) fn prepare(&self, batch: SignalBatch) -> Result<Taken, StoreError> {
         let size_bytes = self.views.current().head_bytes();
-        if size_bytes > self.max_head_bytes {
+        let max_bytes = self.bounds.max_bytes;
+        if size_bytes > max_bytes {
             self.counters.head_full.fetch_add(1, Ordering::Relaxed);
-            return Err(StoreError::HeadFull { size_bytes, max_bytes: self.max_head_bytes });
+            return Err(StoreError::HeadFull { size_bytes, max_bytes });
         }
         let signal = match &batch {
             SignalBatch::Metrics(_) => Signal::Metrics,
             SignalBatch::Logs(_) => Signal::Logs,
             SignalBatch::Traces(_) => Signal::Traces,
         };
-        let _order = self.lock_order();
-        let head = self.head();
-        let prepared = head.prepare(batch);
-        let logged = log(&prepared)?;
-        let Prepared { batch, accepted, rejected } = prepared;
+        let Prepared { batch, accepted, rejected } = self.head().prepare(batch);
+        Ok(Taken { signal, batch, receipt: Appended { accepted, rejected } })
+    }
+
+    /// Makes a durable batch readable; its receipt.
+    pub(super) fn apply(&self, taken: Taken) -> Appended {
+        let Taken { signal, batch, receipt } = taken;
         if !batch.is_empty() {
-            head.apply(batch);
+            let _order = self.lock_order();
+            self.head().apply(batch);
         }
-        self.counters.count(signal, accepted, &rejected);
-        Ok((logged, accepted, rejected))
+        self.counters.count(signal, receipt.accepted, &receipt.rejected);
+        receipt
+    }
+
+    /// Forgets how far deltas have been added up beyond what can be read. Nothing may be on its way
+    /// through the WAL.
+    pub(super) fn forget_sums(&self) {
+        self.head().forget_sums();
+    }
+
+    /// The disk and its floor.
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     /// The head that takes data in; stays so while the order lock is held.
@@ -157,7 +205,6 @@ pub(super) struct CommitSamples(pub(super) Arc<Ingest>);
 impl SampleSink for CommitSamples {
     fn prepare(&self, samples: Vec<SeriesSamples>) -> Vec<SeriesSamples> {
         let ingest = &self.0;
-        let _order = ingest.lock_order();
         let batch = MetricBatch { series: samples, metadata: Vec::new() };
         let prepared = ingest.head().prepare_commit(batch);
         ingest.counters.count(Signal::Metrics, prepared.accepted, &prepared.rejected);

@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, RwLock};
 use skopos_model::{Clock, MetricBatch};
 use tokio::sync::{mpsc, watch};
 
+use super::append::AppendSetup;
+use super::disk::Disk;
 use super::flush::{self, FlushCounters, FlushSetup};
-use super::ingest::{CommitSamples, Ingest};
+use super::ingest::{CommitSamples, HeadBounds, Ingest};
 use super::view::Views;
 use super::{LogHandle, Running, Store, append};
-use crate::block::BlockFiles;
-use crate::catalog::Catalog;
+use crate::block::{BlockFiles, BlockMeta};
+use crate::catalog::{Catalog, Edit};
 use crate::codec::{self, DecodeError};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
@@ -25,6 +27,8 @@ use crate::wal::reader::Frame;
 use crate::wal::writer::{LogCounters, WriterSetup};
 use crate::wal::{WAL, frame, replay, writer};
 
+/// Segments are not made shorter than this for the sake of a small head.
+const LEAST_SEGMENT_BYTES: u64 = 1 << 20;
 /// Longest segment: offsets in frames have 32 bits, and a segment may be exceeded by one group.
 const MAX_SEGMENT_BYTES: u64 = 2 << 30;
 
@@ -34,8 +38,8 @@ impl Store {
         Self::open_on(config, Arc::new(StdFs), clock, ReplayProgress::new())
     }
 
-    /// Opens a data folder: makes it when missing, locks it, reads both logs into the head and
-    /// starts the writers. Blocks until replay is done; call it where that is allowed and watch
+    /// Opens a data folder: makes it when missing, locks it, reads both logs into the head, of which
+    /// it flushes what is more than a head may hold, and starts the writers. Blocks until replay is done; call it where that is allowed and watch
     /// `progress` from elsewhere.
     pub fn open_on(
         config: StoreConfig,
@@ -54,7 +58,7 @@ impl Store {
         for dir in [&wal_dir, &state_dir, &block_dir, &catalog_dir] {
             fs::create_dirs(&*fs, dir).map_err(StoreError::io("create", dir))?;
         }
-        let files = Arc::new(BlockFiles::new(Arc::clone(&fs), block_dir));
+        let files = Arc::new(BlockFiles::new(Arc::clone(&fs), block_dir, config.cache_bytes));
         let catalog = Arc::new(Catalog::open(Arc::clone(&fs), catalog_dir, files)?);
         let version = catalog.snapshot();
         // What is in blocks must not come back from the WAL.
@@ -65,45 +69,76 @@ impl Store {
             }
         }
 
-        let head = Arc::new(Head::new(config.head.clone(), Arc::clone(&clock)));
-        let wal_replayed = replay_wal(&*fs, &wal_dir, &head, version.wal_from, &progress)?;
+        let bounds = HeadBounds::new(&config);
+        let head = Head::new(config.head.clone(), Arc::clone(&clock));
         head.raise_sequence(version.next_sequence);
+        let mut replay =
+            Replay { head, carried_bytes: 0, flushed: None, catalog: &catalog, bounds };
+        let wal_replayed = replay_wal(&*fs, &wal_dir, &mut replay, version.wal_from, &progress)?;
+        let Replay { head, carried_bytes, flushed, .. } = replay;
+
+        let wal = LogHandle::new("write-ahead log");
+        let state_log = LogHandle::new("state log");
+        let (ended, alive) = watch::channel(());
+        wal.counters.bytes.store(wal_replayed.bytes, Ordering::Relaxed);
+        let segment_bytes = config.segment_bytes.min(MAX_SEGMENT_BYTES);
+        let setup = WriterSetup {
+            fs: Arc::clone(&fs),
+            clock: Arc::clone(&clock),
+            dir: wal_dir.clone(),
+            sync: config.sync,
+            // Replay flushes between segments only.
+            segment_bytes: segment_bytes.min((bounds.flush_bytes / 4).max(LEAST_SEGMENT_BYTES)),
+            poison: wal.poison.clone(),
+            counters: Arc::clone(&wal.counters),
+        };
+        // What a restart must know of the flushed is durable before it looks at less.
+        let first = flushed.as_ref().map(|_| append::carried_frames(&head.carry_over()));
+        let (frames, wal_thread) = writer::spawn(
+            setup,
+            wal_replayed.next_number,
+            &first.unwrap_or_default(),
+            alive.clone(),
+        )?;
+        let version = match flushed {
+            None => version,
+            Some(Flushed { blocks, wal_from }) => {
+                let edit = Edit {
+                    added: blocks,
+                    wal_from: Some(wal_from),
+                    next_sequence: Some(head.next_sequence()),
+                    ..Edit::default()
+                };
+                let version = catalog.commit(version.number, edit)?;
+                let freed = replay::remove_before(&*fs, &wal_dir, &WAL, wal_from)?;
+                wal.counters.bytes.fetch_sub(freed, Ordering::Relaxed);
+                version
+            }
+        };
+
+        let head = Arc::new(head);
         let recovered = state::recover::recover(&*fs, &state_dir, &progress, |series| {
             if !series.is_empty() {
                 head.note_commit_samples(&series);
                 head.apply(PreparedBatch::Metrics(MetricBatch { series, metadata: Vec::new() }));
             }
         })?;
-
+        let disk = Disk::new(Arc::clone(&fs), root.clone(), config.disk_floor);
         let views = Views::new(head, version);
-        let ingest = Arc::new(Ingest::new(views, config.max_head_bytes, config.blocks.flush_bytes));
-        let wal = LogHandle::new("write-ahead log");
-        let state_log = LogHandle::new("state log");
-        let (ended, alive) = watch::channel(());
-
-        wal.counters.bytes.store(wal_replayed.bytes, Ordering::Relaxed);
-        let setup = WriterSetup {
-            fs: Arc::clone(&fs),
-            clock: Arc::clone(&clock),
-            dir: wal_dir.clone(),
-            sync: config.sync,
-            segment_bytes: config.segment_bytes.min(MAX_SEGMENT_BYTES),
-            poison: wal.poison.clone(),
-            counters: Arc::clone(&wal.counters),
-        };
-        let (frames, wal_thread) = writer::spawn(setup, wal_replayed.next_number, alive.clone())?;
+        let ingest = Arc::new(Ingest::new(views, bounds, carried_bytes, disk));
 
         let (appends, requests) = mpsc::channel(config.queue_len.max(1));
         let (flushes, flush_queue) = flush::channel();
-        let append_thread = append::spawn(
-            Arc::clone(&ingest),
-            wal.poison.clone(),
-            requests,
-            frames,
-            flushes.clone(),
-            alive.clone(),
-        )
-        .map_err(StoreError::io("start the appender of", root))?;
+        let setup = AppendSetup {
+            ingest: Arc::clone(&ingest),
+            clock: Arc::clone(&clock),
+            poison: wal.poison.clone(),
+            wal: frames,
+            counters: Arc::clone(&wal.counters),
+            flusher: flushes.clone(),
+        };
+        let [append_thread, apply_thread] = append::spawn(setup, requests, &alive)
+            .map_err(StoreError::io("start the appender of", root))?;
 
         let counters = Arc::new(FlushCounters::default());
         let setup = FlushSetup {
@@ -142,11 +177,12 @@ impl Store {
 
         report.took = clock.monotonic().saturating_sub(started);
         progress.finish();
-        let threads = vec![append_thread, wal_thread, state_thread, flush_thread];
+        let threads = vec![append_thread, wal_thread, apply_thread, state_thread, flush_thread];
         Ok(Self {
             ingest,
             flush_counters: counters,
             max_head_bytes: config.max_head_bytes,
+            catalog,
             state: map,
             wal,
             state_log,
@@ -173,10 +209,50 @@ fn lock(fs: &dyn Fs, root: &Path) -> Result<LockGuard, StoreError> {
     }
 }
 
+/// The head that replay fills, flushed as it goes: a log that holds more than a head may hold needs
+/// no more memory than the head.
+///
+/// Nothing of it is in the catalog before all of the log has been read: a crash leaves blocks that
+/// the next start removes, and the log as it was.
+struct Replay<'a> {
+    head: Head,
+    /// Bytes of the head right after it took what was carried over.
+    carried_bytes: u64,
+    flushed: Option<Flushed>,
+    catalog: &'a Catalog,
+    bounds: HeadBounds,
+}
+
+/// What replay has moved to blocks.
+struct Flushed {
+    blocks: Vec<BlockMeta>,
+    /// The first segment with nothing of it.
+    wal_from: u64,
+}
+
+impl Replay<'_> {
+    /// Flushes the head when it holds enough; `next` is the segment that has not been read yet.
+    fn begin(&mut self, next: u64) -> Result<(), StoreError> {
+        if !self.bounds.is_full_enough(self.head.size_bytes(), self.carried_bytes) {
+            return Ok(());
+        }
+        let written = flush::write_blocks(&self.head, self.catalog)?;
+        let flushed = self.flushed.get_or_insert(Flushed { blocks: Vec::new(), wal_from: next });
+        flushed.blocks.extend(written);
+        flushed.wal_from = next;
+        let carried = self.head.carry_over();
+        // The old one goes before the new one is filled.
+        self.head = self.head.successor();
+        self.head.adopt(carried);
+        self.carried_bytes = self.head.size_bytes();
+        Ok(())
+    }
+}
+
 fn replay_wal(
     fs: &dyn Fs,
     dir: &Path,
-    head: &Head,
+    to: &mut Replay<'_>,
     from: u64,
     progress: &ReplayProgress,
 ) -> Result<replay::Replayed, StoreError> {
@@ -187,11 +263,15 @@ fn replay_wal(
         let missing = dir.join(WAL.file_name(from));
         return Err(StoreError::corrupt(&missing, 0, "segment that follows the blocks is missing"));
     }
+    let mut reading = None;
     replay::replay(fs, dir, &WAL, &files, |file, frame| {
+        if reading.replace(file.number) != Some(file.number) {
+            to.begin(file.number)?;
+        }
         progress.add_done(frame.body.len() as u64);
         let batch = decode(frame)
             .map_err(|error| StoreError::corrupt(&file.path, frame.offset, error.to_string()))?;
-        head.apply(batch);
+        to.head.apply(batch);
         Ok(())
     })
 }

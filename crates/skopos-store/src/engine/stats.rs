@@ -4,8 +4,9 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::view::View;
-use super::{LogHandle, Store};
+use super::{DiskStats, LogHandle, Store};
 use crate::block::BlockKind;
+use crate::block::cache::CacheStats;
 use crate::head::HeadStats;
 use crate::wal::latency::LatencySnapshot;
 
@@ -45,6 +46,10 @@ pub struct StoreStats {
     pub refused_series: Vec<(&'static str, u64)>,
     /// Samples of new series added to series with the value `other`.
     pub folded_samples: u64,
+    /// What is kept in memory of blocks that have been read.
+    pub cache: CacheStats,
+    /// The disk under the data folder.
+    pub disk: DiskStats,
 }
 
 /// Counts of blocks and of the work on them.
@@ -75,6 +80,8 @@ pub struct BlockStats {
 pub struct LogStats {
     /// Bytes on disk.
     pub bytes: u64,
+    /// Batches handed over and not yet written; commits are not counted here.
+    pub waiting: u64,
     /// Batches or commits written since the start.
     pub frames: u64,
     /// Groups of them that shared a write and an fsync.
@@ -83,19 +90,26 @@ pub struct LogStats {
     pub fsyncs: LatencySnapshot,
     /// Whether a failure has stopped the writer for good.
     pub poisoned: bool,
+    /// Whether the writer waits for space on the disk.
+    pub no_space: bool,
 }
 
 /// Whether the store can do its work.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoreHealth {
+    /// Whether the store takes requests: it has not been closed.
+    pub open: bool,
     /// Whether appends can be made durable.
     pub wal_writable: bool,
     /// Whether state commits can be made durable.
     pub state_writable: bool,
-    /// The failure that stopped the WAL.
+    /// The failure that stopped the WAL for good.
     pub wal_failure: Option<String>,
-    /// The failure that stopped the state log.
+    /// The failure that stopped the state log for good.
     pub state_failure: Option<String>,
+    /// Why the disk lets nothing be stored for now: too little is free, or a log has stopped for
+    /// want of space. It passes by itself once there is space.
+    pub disk_failure: Option<String>,
     /// Why the last flush failed, when it did.
     pub flush_failure: Option<String>,
     /// Whether appends are refused because the head has reached its bound.
@@ -141,6 +155,8 @@ pub(super) fn collect(store: &Store) -> StoreStats {
         accepted_logs: logs.load(Ordering::Relaxed),
         accepted_spans: spans.load(Ordering::Relaxed),
         rejected: rejected.iter().map(|(reason, n)| (reason.to_string(), *n)).collect(),
+        cache: store.catalog.files().cache().stats(),
+        disk: store.ingest.disk().stats(),
         refused_head_full: counters.head_full.load(Ordering::Relaxed),
     }
 }
@@ -176,9 +192,11 @@ fn block_stats(store: &Store, view: &View) -> BlockStats {
 fn log_stats(log: &LogHandle) -> LogStats {
     LogStats {
         bytes: log.counters.bytes.load(Ordering::Relaxed),
+        waiting: log.counters.waiting.load(Ordering::Relaxed),
         frames: log.counters.frames.load(Ordering::Relaxed),
         groups: log.counters.groups.load(Ordering::Relaxed),
         fsyncs: log.counters.fsyncs.snapshot(),
-        poisoned: log.poison.cause().is_some(),
+        poisoned: log.poison.is_for_good(),
+        no_space: log.poison.is_no_space(),
     }
 }

@@ -8,7 +8,7 @@
 //!   received later: of samples of one series and time the last one counts.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow_array::RecordBatch;
 use skopos_model::event::{EventScan, EventSignal};
@@ -29,8 +29,8 @@ use crate::scan::{Follower, Visitor};
 /// A head that takes nothing more.
 pub(super) struct Frozen {
     pub(super) head: Arc<Head>,
-    /// First WAL segment with nothing of it; known once that segment is durable.
-    pub(super) wal_from: OnceLock<u64>,
+    /// First WAL segment with nothing of it.
+    pub(super) wal_from: u64,
 }
 
 /// Everything there is to read.

@@ -132,10 +132,13 @@ pub(crate) fn scan(
         }
         budget.charge_samples(source.rows() as u64)?;
         let rows = source.matching(scan)?;
+        let before = hits.len();
         let rows = rows.into_iter().filter(|(id, _)| scan.is_after(*id));
         hits.extend(rows.map(|(id, row)| (id, at, row)));
+        budget.charge_bytes(((hits.len() - before) * size_of::<Hit>()) as u64)?;
         if hits.len() >= limit {
             order(&mut hits, scan.order);
+            budget.release_bytes(((hits.len() - limit) * size_of::<Hit>()) as u64);
             hits.truncate(limit);
         }
     }

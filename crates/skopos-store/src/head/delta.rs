@@ -17,6 +17,11 @@ use skopos_model::{BucketSpan, CounterResetHint, Histogram, Labels, Sample, Samp
 pub(crate) struct DeltaSums(Mutex<HashMap<Labels, Sample>>);
 
 impl DeltaSums {
+    /// Begins anew from what is stored.
+    pub(crate) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Turns the deltas in `samples` into sums, in place, and removes those that are not newer than
     /// the sum before; returns how many. `stored` yields the series' newest stored sample.
     pub(crate) fn accumulate(

@@ -6,6 +6,8 @@
 //!   "already applied", and only after that earlier one is durable.
 //! - Compaction runs between groups; commits wait for it. A compaction that fails leaves the log as
 //!   it was, unless the new log could not be begun, which poisons.
+//! - A failure for want of space stops the writer only until there is space: each commit tries to go
+//!   on in a new file, from which everything that was not acknowledged has been left out.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -129,7 +131,7 @@ impl Writer {
         if self.setup.poison.check().is_ok() {
             self.log.push(CLOSED, &[]);
             if let Err(error) = self.log.write().and_then(|()| self.log.sync()) {
-                self.setup.poison.set(error);
+                self.setup.poison.set_error(&error);
             }
         }
     }
@@ -138,7 +140,7 @@ impl Writer {
         if commits.is_empty() {
             return;
         }
-        if let Err(error) = self.setup.poison.check() {
+        if let Err(error) = self.resume() {
             return self.refuse(commits, &error);
         }
         let mut taken: HashMap<String, i64> = HashMap::new();
@@ -161,7 +163,7 @@ impl Writer {
             pending.push(Pending { commit, is_new, reply });
         }
         if let Err(error) = self.make_durable(&pending) {
-            self.setup.poison.set(&error);
+            self.setup.poison.set_error(&error);
             let commits = pending.into_iter().map(|one| (one.commit, one.reply)).collect();
             return self.refuse(commits, &error);
         }
@@ -174,6 +176,23 @@ impl Writer {
             }));
         }
         self.count_bytes();
+    }
+
+    /// Fails when the writer has stopped, unless it was for want of space and there is some now.
+    fn resume(&mut self) -> Result<(), StoreError> {
+        let setup = &self.setup;
+        if !setup.poison.is_no_space() {
+            return setup.poison.check();
+        }
+        let begun = self.log.succeed(&*setup.fs, &setup.dir, &LOG, self.log.synced());
+        // Want of space again changes nothing; damage does.
+        let log = begun.inspect_err(|error| setup.poison.set_error(error))?;
+        self.older_log_bytes +=
+            if log.number() > self.log.number() { self.log.synced() } else { 0 };
+        self.log = log;
+        setup.poison.lift();
+        self.count_bytes();
+        Ok(())
     }
 
     /// Answers after the writer has stopped: what was durable before stays so.
@@ -242,7 +261,7 @@ impl Writer {
         let full_log_bytes = self.log.len();
         // From here on commits go to the new log, whether or not the snapshot succeeds.
         self.log = SegmentWriter::create(&*fs, &dir, &LOG, number)
-            .inspect_err(|error| self.setup.poison.set(error))?;
+            .inspect_err(|error| self.setup.poison.set_error(error))?;
         self.older_log_bytes += full_log_bytes;
         let older = find_files(&*fs, &dir)?;
         // This thread is the one that applies samples, so none is on its way now.

@@ -1,6 +1,13 @@
-//! The mark of a writer that has stopped for good.
+//! The mark of a writer that has stopped.
+//!
+//! Constraints:
+//! - A full disk is something that passes: a writer that found no space may go on, after it has
+//!   begun a new file. Whatever else a write or an fsync can fail of is for good.
+//! - The first failure stays the cause until the writer goes on; one that is for good replaces one
+//!   that is not.
 
-use std::sync::{Arc, OnceLock};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::StoreError;
 
@@ -8,35 +15,93 @@ use crate::error::StoreError;
 #[derive(Clone, Debug)]
 pub(crate) struct Poison {
     log: &'static str,
-    cause: Arc<OnceLock<String>>,
+    failure: Arc<Mutex<Option<Failure>>>,
+}
+
+/// Why a writer has stopped.
+#[derive(Clone, Debug)]
+struct Failure {
+    cause: String,
+    /// There was no space; nothing else is wrong.
+    no_space: bool,
 }
 
 impl Poison {
     /// Not poisoned; `log` names the writer in errors.
     pub(crate) fn new(log: &'static str) -> Self {
-        Self { log, cause: Arc::default() }
+        Self { log, failure: Arc::default() }
     }
 
-    /// Stops the writer; the first cause stays.
+    /// Stops the writer for good; the first cause stays.
     pub(crate) fn set(&self, cause: impl ToString) {
-        let _ = self.cause.set(cause.to_string());
+        self.note(Failure { cause: cause.to_string(), no_space: false });
+    }
+
+    /// Stops the writer because of this error: until there is space, when that is what it says.
+    pub(crate) fn set_error(&self, error: &StoreError) {
+        self.note(Failure { cause: error.to_string(), no_space: error.is_no_space() });
+    }
+
+    fn note(&self, failure: Failure) {
+        let mut place = self.lock();
+        let stays = place.as_ref().is_some_and(|first| !first.no_space || failure.no_space);
+        if !stays {
+            *place = Some(failure);
+        }
+    }
+
+    /// The writer goes on, when it had stopped for want of space.
+    pub(crate) fn lift(&self) {
+        let mut place = self.lock();
+        if place.as_ref().is_some_and(|failure| failure.no_space) {
+            *place = None;
+        }
+    }
+
+    /// Whether the writer has stopped for want of space, and may go on.
+    pub(crate) fn is_no_space(&self) -> bool {
+        self.lock().as_ref().is_some_and(|failure| failure.no_space)
+    }
+
+    /// Whether the writer has stopped for good.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.lock().as_ref().is_some_and(|failure| !failure.no_space)
     }
 
     /// The first cause, when the writer has stopped.
-    pub(crate) fn cause(&self) -> Option<&str> {
-        self.cause.get().map(String::as_str)
+    pub(crate) fn cause(&self) -> Option<String> {
+        self.lock().as_ref().map(|failure| failure.cause.clone())
     }
 
     /// Fails once the writer has stopped.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        self.cause().map_or(Ok(()), |cause| Err(self.error(cause)))
+        self.lock().as_ref().map_or(Ok(()), |failure| Err(self.describe(failure)))
     }
 
     /// What is told to those who come too late: the first cause, `cause` when there is none yet.
     pub(crate) fn error(&self, cause: impl ToString) -> StoreError {
-        let cause = self.cause().map_or_else(|| cause.to_string(), str::to_owned);
-        StoreError::Poisoned { log: self.log, cause }
+        match &*self.lock() {
+            Some(failure) => self.describe(failure),
+            None => self.describe(&Failure { cause: cause.to_string(), no_space: false }),
+        }
     }
+
+    fn describe(&self, failure: &Failure) -> StoreError {
+        let (log, cause) = (self.log, failure.cause.clone());
+        match failure.no_space {
+            true => StoreError::NoSpace { log, cause },
+            false => StoreError::Poisoned { log, cause },
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the system refused for want of space.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Poisons a log when its thread panics: nobody may believe that it still writes.
@@ -52,6 +117,8 @@ impl Drop for PoisonOnPanic {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -67,5 +134,22 @@ mod tests {
         poison.set("later");
         let text = poison.check().unwrap_err().to_string();
         assert!(text.contains("test log") && text.contains("panicked"), "{text}");
+    }
+
+    #[test]
+    fn only_want_of_space_passes() {
+        let failed = |kind: io::ErrorKind| StoreError::io("write", Path::new("/d/1"))(kind.into());
+        let poison = Poison::new("test log");
+        poison.set_error(&failed(io::ErrorKind::StorageFull));
+        assert!(poison.is_no_space());
+        assert!(matches!(poison.check(), Err(StoreError::NoSpace { .. })));
+        poison.lift();
+        assert!(poison.check().is_ok());
+
+        poison.set_error(&failed(io::ErrorKind::QuotaExceeded));
+        poison.set_error(&failed(io::ErrorKind::Other));
+        assert!(poison.is_for_good() && !poison.is_no_space());
+        poison.lift();
+        assert!(matches!(poison.check(), Err(StoreError::Poisoned { .. })));
     }
 }

@@ -1,7 +1,8 @@
 //! Reading a whole log at start: every segment in order, and the repair of the last one's end.
 //!
 //! Constraints: reading twice gives the same frames; nothing durable is ever dropped; after the
-//! repair every segment on disk ends with an intact frame and is durable as it stands.
+//! repair every segment on disk ends with an intact frame and is durable as it stands. A writer
+//! that has failed for want of space repairs its segment the same way before it goes on.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -191,12 +192,55 @@ fn finish_last(
     // show bytes that are not on disk, and a second fsync would not say so. Bytes written anew can
     // be trusted.
     replayed.bytes += keep;
+    write_anew(fs, dir, format, file, keep)
+}
+
+/// Puts the first `keep` bytes of a segment in its place, durably.
+fn write_anew(
+    fs: &dyn Fs,
+    dir: &Path,
+    format: &LogFormat,
+    file: &LogFile,
+    keep: u64,
+) -> Result<(), StoreError> {
     debug_assert!(keep >= FILE_HEADER_BYTES as u64);
     let name = format.file_name(file.number);
     let mut from = fs.open(&file.path).map_err(StoreError::io("open", &file.path))?.take(keep);
     replace_file(fs, dir, &name, |to| {
         copy(&mut from, to).map_err(StoreError::io("rewrite", &file.path))
     })
+}
+
+/// Writes a segment anew that its writer has failed on: the intact frames within its first `keep`
+/// bytes. Those within `durable` bytes must all be intact. Yields whether there are any; without,
+/// nothing is written, and the segment is to be made again under its number.
+pub(crate) fn rewrite(
+    fs: &dyn Fs,
+    dir: &Path,
+    format: &LogFormat,
+    number: u64,
+    keep: u64,
+    durable: u64,
+) -> Result<bool, StoreError> {
+    let files = list_files(fs, dir, format)?;
+    let Some(file) = files.into_iter().find(|file| file.number == number) else {
+        // It failed before it had a name.
+        return Ok(false);
+    };
+    let opened = SegmentReader::open(fs, &file.path, format, number, file.len.min(keep))?;
+    let Opened::Reader(mut reader) = opened else { return Ok(false) };
+    let mut end = FILE_HEADER_BYTES as u64;
+    while let Next::Frame(_) = reader.next()? {
+        end = reader.offset();
+    }
+    if end < durable {
+        return Err(StoreError::corrupt(&file.path, end, "frame that was durable is damaged"));
+    }
+    if end == FILE_HEADER_BYTES as u64 {
+        return Ok(false);
+    }
+    write_anew(fs, dir, format, &file, end)?;
+    Ok(true)
 }
 
 fn copy(from: &mut dyn Read, to: &mut dyn FsFile) -> io::Result<()> {

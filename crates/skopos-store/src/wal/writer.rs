@@ -6,7 +6,9 @@
 //! - A group ends when the queue is empty or [`GROUP_BYTES`] are together: an fsync never waits
 //!   for more work to come.
 //! - Each frame's callback is called exactly once, after durability (or, with an interval, after
-//!   the write), or with the reason why not.
+//!   the write), or with the reason why not; callbacks are called in the order of the frames.
+//! - After a failure everything is refused. When it was for want of space, until the appender, who
+//!   must take note first, asks to [`Resume`](Job::Resume).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 use super::frame::CLOSED;
 use super::latency::Latency;
 use super::poison::{Poison, PoisonOnPanic};
+use super::replay::list_files;
 use super::segment::SegmentWriter;
 use super::{LogFormat, WAL};
 use crate::config::SyncPolicy;
@@ -45,6 +48,9 @@ pub(crate) struct Write {
     pub(crate) done: Done,
 }
 
+/// Told once everything before it has been answered.
+pub(crate) type Passed = Box<dyn FnOnce() + Send>;
+
 /// The end of a segment, asked for: what comes after it goes into the next one.
 pub(crate) struct Rotate {
     /// First frames of the next segment.
@@ -59,20 +65,25 @@ pub(crate) enum Job {
     Write(Write),
     /// Begin a new segment.
     Rotate(Rotate),
+    /// Tell when everything before has been answered.
+    Pass(Passed),
+    /// Go on after a failure for want of space, in a new segment; told whether that worked.
+    Resume(Done),
 }
 
 /// Frames that share an fsync, and what is to be done after them.
 #[derive(Default)]
 struct Group {
     writes: Vec<Write>,
-    rotate: Option<Rotate>,
+    /// Anything but a write; it ends the group.
+    then: Option<Job>,
 }
 
 impl Group {
     fn push(&mut self, job: Job) {
         match job {
             Job::Write(write) => self.writes.push(write),
-            Job::Rotate(rotate) => self.rotate = Some(rotate),
+            other => self.then = Some(other),
         }
     }
 }
@@ -82,6 +93,8 @@ impl Group {
 pub(crate) struct LogCounters {
     /// Bytes on disk, all files of the log.
     pub(crate) bytes: AtomicU64,
+    /// Frames on their way: handed over and not answered yet.
+    pub(crate) waiting: AtomicU64,
     /// Frames written by this process.
     pub(crate) frames: AtomicU64,
     /// Groups written by this process.
@@ -101,19 +114,26 @@ pub(crate) struct WriterSetup {
     pub(crate) counters: Arc<LogCounters>,
 }
 
-/// Starts the thread with its first segment. It ends when all senders are gone, after it has
+/// Starts the thread with its first segment, which begins with these frames, durably. It ends when all senders are gone, after it has
 /// written and synced what is queued, and lets `alive` go last.
 pub(crate) fn spawn(
     setup: WriterSetup,
     number: u64,
+    frames: &[(u8, Vec<u8>)],
     alive: watch::Receiver<()>,
 ) -> Result<(SyncSender<Job>, JoinHandle<()>), StoreError> {
     let format = WAL;
-    let segment = SegmentWriter::create(&*setup.fs, &setup.dir, &format, number)?;
+    let mut segment = SegmentWriter::create(&*setup.fs, &setup.dir, &format, number)?;
+    if !frames.is_empty() {
+        frames.iter().for_each(|(kind, body)| segment.push(*kind, body));
+        segment.write()?;
+        segment.sync()?;
+    }
     setup.counters.bytes.fetch_add(segment.len(), Ordering::Relaxed);
     let (sender, receiver) = mpsc::sync_channel(QUEUE_LEN);
     let dir = setup.dir.clone();
-    let mut writer = Writer { setup, format, segment, sync_due: None };
+    let acknowledged = segment.len();
+    let mut writer = Writer { setup, format, segment, acknowledged, sync_due: None };
     let thread = std::thread::Builder::new()
         .name("skopos-wal".into())
         .spawn(move || {
@@ -129,24 +149,29 @@ struct Writer {
     setup: WriterSetup,
     format: LogFormat,
     segment: SegmentWriter,
+    /// Bytes of the segment up to the last frame that was acknowledged.
+    acknowledged: u64,
     /// With an interval: when the oldest unsynced frame must be synced, on the monotonic clock.
     sync_due: Option<Duration>,
 }
 
 impl Writer {
     fn run(&mut self, queue: &Receiver<Job>) {
-        while let Some(Group { writes, rotate }) = self.next_group(queue) {
+        while let Some(Group { writes, then }) = self.next_group(queue) {
             if !writes.is_empty() {
                 self.commit(writes);
             }
-            if let Some(Rotate { frames, done }) = rotate {
-                done(self.begin_segment(frames));
+            match then {
+                Some(Job::Rotate(Rotate { frames, done })) => done(self.begin_segment(frames)),
+                Some(Job::Pass(passed)) => passed(),
+                Some(Job::Resume(done)) => done(self.resume()),
+                Some(Job::Write(_)) | None => {}
             }
         }
         if self.setup.poison.check().is_ok() {
             self.segment.push(CLOSED, &[]);
             if let Err(error) = self.segment.write().and_then(|()| self.segment.sync()) {
-                self.setup.poison.set(error);
+                self.setup.poison.set_error(&error);
             }
         }
     }
@@ -170,7 +195,7 @@ impl Writer {
         let mut group = Group::default();
         group.push(first);
         let mut bytes: usize = group.writes.iter().map(|write| write.body.len()).sum();
-        while group.rotate.is_none() && bytes < GROUP_BYTES && group.writes.len() < QUEUE_LEN {
+        while group.then.is_none() && bytes < GROUP_BYTES && group.writes.len() < QUEUE_LEN {
             let Ok(job) = queue.try_recv() else { break };
             group.push(job);
             bytes += group.writes.last().map_or(0, |write| write.body.len());
@@ -179,15 +204,17 @@ impl Writer {
     }
 
     fn commit(&mut self, group: Vec<Write>) {
+        self.setup.counters.waiting.fetch_sub(group.len() as u64, Ordering::Relaxed);
         let written = self.setup.poison.check().and_then(|()| self.write(&group));
         if let Err(error) = written {
             // The first failure names its file; everyone is told the same.
-            self.setup.poison.set(error);
+            self.setup.poison.set_error(&error);
             for write in group {
                 (write.done)(self.setup.poison.check());
             }
             return;
         }
+        self.acknowledged = self.segment.len();
         self.setup.counters.frames.fetch_add(group.len() as u64, Ordering::Relaxed);
         self.setup.counters.groups.fetch_add(1, Ordering::Relaxed);
         for write in group {
@@ -227,9 +254,10 @@ impl Writer {
             self.sync()
         });
         if let Err(error) = begun {
-            self.setup.poison.set(&error);
+            self.setup.poison.set_error(&error);
             return Err(error);
         }
+        self.acknowledged = self.segment.len();
         self.setup.counters.bytes.fetch_add(self.segment.len(), Ordering::Relaxed);
         Ok(self.segment.number())
     }
@@ -243,6 +271,24 @@ impl Writer {
         let next = self.segment.number() + 1;
         let setup = &self.setup;
         self.segment = SegmentWriter::create(&*setup.fs, &setup.dir, &self.format, next)?;
+        self.acknowledged = self.segment.len();
+        Ok(())
+    }
+
+    /// Goes on in a new segment, when the failure was for want of space.
+    fn resume(&mut self) -> Result<(), StoreError> {
+        let Writer { setup, format, segment, .. } = self;
+        if !setup.poison.is_no_space() {
+            return setup.poison.check();
+        }
+        let begun = segment.succeed(&*setup.fs, &setup.dir, format, self.acknowledged);
+        // Want of space again changes nothing; damage does.
+        self.segment = begun.inspect_err(|error| setup.poison.set_error(error))?;
+        self.acknowledged = self.segment.len();
+        self.sync_due = None;
+        let files = list_files(&*setup.fs, &setup.dir, format)?;
+        setup.counters.bytes.store(files.iter().map(|file| file.len).sum(), Ordering::Relaxed);
+        setup.poison.lift();
         Ok(())
     }
 
@@ -255,7 +301,7 @@ impl Writer {
         if self.setup.poison.check().is_ok()
             && let Err(error) = self.sync()
         {
-            self.setup.poison.set(error);
+            self.setup.poison.set_error(&error);
         }
     }
 }
