@@ -81,6 +81,10 @@ enum Command {
     /// Show and check the configuration.
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
+    /// Copy all data, consistently, into a new folder.
+    Snapshot(commands::snapshot::SnapshotArgs),
+    /// Make a data folder out of a snapshot.
+    Restore(commands::snapshot::RestoreArgs),
     /// Create and list access tokens.
     #[command(subcommand)]
     Token(commands::token::TokenCommand),
@@ -115,6 +119,8 @@ impl Cli {
             Command::Cardinality(args) => commands::cardinality::run(args, &global),
             Command::Rules(command) => commands::rules::run(command, &global),
             Command::Config(command) => commands::config::run(command, &global),
+            Command::Snapshot(args) => commands::snapshot::take(args, &global),
+            Command::Restore(args) => commands::snapshot::restore(args, &global),
             Command::Token(command) => commands::token::run(command, &global),
         }
     }

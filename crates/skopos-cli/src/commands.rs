@@ -8,6 +8,7 @@ pub(crate) mod promqltest;
 pub(crate) mod query;
 pub(crate) mod rules;
 pub(crate) mod serve;
+pub(crate) mod snapshot;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod trace;

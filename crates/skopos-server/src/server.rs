@@ -186,6 +186,7 @@ impl Server {
             rules,
             telemetry,
             ingest,
+            folder: Arc::clone(&store),
         });
         telemetry::register_store(state.telemetry.registry(), &store);
         telemetry::register_server(state.telemetry.registry(), &state);

@@ -6,6 +6,7 @@ use skopos::Telemetry;
 use skopos::health::Health;
 use skopos_model::storage::{Append, SelectSeries, StateLog};
 use skopos_model::{Clock, Timestamp};
+use skopos_store::Store;
 use skopos_store::cardinality::Cardinality;
 use skopos_store::scan::ScanEvents;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,8 @@ pub struct AppState {
     /// When the server started.
     pub started_at: Timestamp,
     pub(crate) ingest: Ingest,
+    /// The data folder, for its administration.
+    pub(crate) folder: Arc<Store>,
 }
 
 /// How handlers receive the state: `State(state): State<SharedState>`.

@@ -23,8 +23,9 @@ use crate::fs::{Fs, TEMPORARY, replace_file};
 use crate::wal::LogFormat;
 use crate::wal::frame::Framer;
 use crate::wal::reader::{Next, Opened, SegmentReader};
-use crate::wal::replay::{list_files, remove_temporaries};
+use crate::wal::replay::{LogFile, list_files, remove_temporaries};
 
+pub(crate) use record::Stored;
 pub use record::fuzz_catalog;
 
 /// The one frame of a file.
@@ -122,12 +123,12 @@ impl Catalog {
         files: Arc<BlockFiles>,
     ) -> Result<Self, StoreError> {
         remove_temporaries(&*fs, &dir)?;
-        let mut versions = list_files(&*fs, &dir, &CATALOG)?;
-        let newest = versions.pop();
-        let (number, stored) = match &newest {
-            None => (0, record::Stored::default()),
-            Some(file) => (file.number, read(&*fs, &file.path, file.number, file.len)?),
+        let (number, stored) = match newest(&*fs, &dir)? {
+            None => (0, Stored::default()),
+            Some((file, stored)) => (file.number, stored),
         };
+        let mut versions = list_files(&*fs, &dir, &CATALOG)?;
+        versions.pop();
         // An earlier process may have put it in place and then failed to make that durable: nothing
         // may be removed for its sake before it is.
         fs.sync_dir(&dir).map_err(StoreError::io("sync", &dir))?;
@@ -250,6 +251,13 @@ fn apply(
     let after = old.iter().skip(place).filter(|block| !goes(block)).cloned();
     let blocks = before.chain(new).chain(after).collect();
     (blocks, old.iter().filter(|block| goes(block)).cloned().collect())
+}
+
+/// The newest version in a folder, and its file.
+pub(crate) fn newest(fs: &dyn Fs, dir: &Path) -> Result<Option<(LogFile, Stored)>, StoreError> {
+    let Some(file) = list_files(fs, dir, &CATALOG)?.pop() else { return Ok(None) };
+    let stored = read(fs, &file.path, file.number, file.len)?;
+    Ok(Some((file, stored)))
 }
 
 fn read(fs: &dyn Fs, path: &Path, number: u64, len: u64) -> Result<record::Stored, StoreError> {

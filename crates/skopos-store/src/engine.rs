@@ -30,6 +30,7 @@ mod read;
 mod stats;
 mod view;
 
+use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -45,6 +46,7 @@ use crate::catalog::Catalog;
 use crate::error::StoreError;
 use crate::fs::LockGuard;
 use crate::recovery::{RecoveryReport, ReplayProgress};
+use crate::snapshot::SnapshotReport;
 use crate::state::StateMap;
 use crate::state::writer::Command;
 use crate::wal::poison::Poison;
@@ -146,6 +148,13 @@ impl Store {
     /// Removes blocks that retention does not keep, and merges small ones. Done by itself.
     pub async fn maintain(&self) -> Result<MaintenanceReport, StorageError> {
         self.flush_command(flush::Command::Maintain).await
+    }
+
+    /// Copies everything that was acknowledged before the call into a new folder, consistently, while
+    /// appends and queries go on. Blocks are linked where the file system can.
+    pub async fn snapshot(&self, to: &Path) -> Result<SnapshotReport, StorageError> {
+        let to = to.to_path_buf();
+        self.flush_command(|reply| flush::Command::Snapshot(to, reply)).await
     }
 
     async fn flush_command<T>(

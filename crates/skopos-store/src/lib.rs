@@ -77,6 +77,8 @@ mod merge;
 mod recovery;
 pub mod scan;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+pub mod snapshot;
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod state;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod wal;

@@ -1,7 +1,7 @@
 //! A file system in memory that fails when told to and forgets what was not synced.
 //!
 //! Constraints:
-//! - Every operation that changes something (make, write, sync, rename, remove) is counted; a test
+//! - Every operation that changes something (make, write, sync, rename, link, remove) is counted; a test
 //!   first runs its workload without faults to learn the count, then once per point.
 //! - After the crash point every operation fails, as if the process were gone, until
 //!   [`FaultFs::restart`] shows what a disk would hold.
@@ -421,6 +421,18 @@ impl Fs for FaultFs {
         disk.step()?;
         let inode = disk.file(from)?;
         disk.live.remove(from);
+        disk.live.insert(to.into(), Node::File(inode));
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.step()?;
+        disk.check_parent(to)?;
+        let inode = disk.file(from)?;
+        if disk.live.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         disk.live.insert(to.into(), Node::File(inode));
         Ok(())
     }

@@ -10,4 +10,5 @@ mod kill;
 mod promqltest;
 mod python;
 mod shop;
+mod snapshot;
 mod tail;

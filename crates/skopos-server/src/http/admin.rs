@@ -1,5 +1,7 @@
 //! The server's own administration: receipts, deliveries, tokens, reload.
 
+use std::path::PathBuf;
+
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use serde::Deserialize;
@@ -24,6 +26,9 @@ pub(super) fn routes() -> Vec<Route> {
             .tag(TAG),
         Route::post("/-/reload", Scope::Admin, reload)
             .summary("Reads the rule files again; with any mistake the old rules stay in force.")
+            .tag(TAG),
+        Route::post("/api/v1/skopos/snapshot", Scope::Admin, snapshot)
+            .summary("Copies all data, consistently, into a new folder on the server's machine; ingest and queries go on.")
             .tag(TAG),
         Route::get("/api/v1/skopos/tokens", Scope::Admin, list_tokens)
             .summary("Names and scopes of the access tokens.")
@@ -104,6 +109,32 @@ async fn reload(State(state): State<SharedState>) -> Result<Json<Value>, ApiErro
         other => ApiError::internal(other.to_string()),
     })?;
     Ok(Json(json!({"rules": rules})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TakeSnapshot {
+    dir: PathBuf,
+}
+
+async fn snapshot(
+    State(state): State<SharedState>,
+    body: bytes::Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let TakeSnapshot { dir } = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::bad_request(format!("cannot read the request: {error}")))?;
+    if !dir.is_absolute() {
+        // The server's own folder means nothing to who asks.
+        return Err(ApiError::bad_request("`dir` must be an absolute path on the server"));
+    }
+    let report = state.folder.snapshot(&dir).await?;
+    tracing::info!(dir = %dir.display(), files = report.files, bytes = report.bytes, "snapshot was taken");
+    Ok(Json(json!({
+        "dir": dir,
+        "files": report.files,
+        "bytes": report.bytes,
+        "linked_bytes": report.linked_bytes,
+    })))
 }
 
 async fn list_tokens(State(state): State<SharedState>) -> Json<Value> {

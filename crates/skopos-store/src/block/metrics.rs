@@ -16,7 +16,7 @@ use skopos_model::storage::{ErrorKind, SampleBuffer, StorageError};
 use skopos_model::{Exemplar, Labels, Metadata, SeriesId, Timestamp};
 
 use super::times::TimesTable;
-use super::{BlockFiles, BlockKind, BlockMeta, chunk, parquet_file};
+use super::{BlockFiles, BlockKind, BlockMeta, FileMeta, chunk, parquet_file};
 
 /// Rows handed to the Parquet writer at once.
 const BATCH_ROWS: usize = 4096;
@@ -171,7 +171,32 @@ impl MetricWriter {
         if self.count == 0 {
             return Ok(None);
         }
+        let (first_ms, last_ms, rows) = (self.first_ms, self.last_ms, self.samples);
         let mut written = Vec::new();
+        if let Err(error) = self.put_all(files, number, &mut written) {
+            for file in &written {
+                // The next start removes what cannot be removed now.
+                let _ = files.remove(&file.name);
+            }
+            return Err(error);
+        }
+        Ok(Some(BlockMeta {
+            number,
+            kind: BlockKind::Metrics,
+            level,
+            first_ns: Timestamp::from_millis(first_ms).0,
+            last_ns: Timestamp::from_millis(last_ms).0,
+            rows,
+            files: written,
+        }))
+    }
+
+    fn put_all(
+        self,
+        files: &BlockFiles,
+        number: u64,
+        written: &mut Vec<FileMeta>,
+    ) -> Result<(), StorageError> {
         let mut put = |name: &str, bytes: Vec<u8>| -> Result<(), StorageError> {
             written.push(files.put(format!("{number:010}-{name}"), &bytes)?);
             Ok(())
@@ -185,15 +210,7 @@ impl MetricWriter {
         if !self.metadata.is_empty() {
             put(METADATA, write_metadata(&self.metadata)?)?;
         }
-        Ok(Some(BlockMeta {
-            number,
-            kind: BlockKind::Metrics,
-            level,
-            first_ns: Timestamp::from_millis(self.first_ms).0,
-            last_ns: Timestamp::from_millis(self.last_ms).0,
-            rows: self.samples,
-            files: written,
-        }))
+        Ok(())
     }
 }
 

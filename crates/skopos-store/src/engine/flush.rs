@@ -13,7 +13,7 @@
 //! A failure before 3 leaves the head frozen and readable; the next flush tries again. A second
 //! head is not frozen meanwhile, so memory is bounded by the head's bound.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +34,7 @@ use crate::config::BlockConfig;
 use crate::error::StoreError;
 use crate::fs::Fs;
 use crate::head::Head;
+use crate::snapshot::{self, SnapshotReport};
 use crate::wal::WAL;
 use crate::wal::replay::remove_before;
 use crate::wal::writer::LogCounters;
@@ -60,6 +61,8 @@ pub(super) enum Command {
     Flush(Reply<FlushReport>),
     /// Compact blocks and remove old ones.
     Maintain(Reply<MaintenanceReport>),
+    /// Copy everything into a new folder.
+    Snapshot(PathBuf, Reply<SnapshotReport>),
 }
 
 /// What a flush did.
@@ -102,6 +105,7 @@ pub(super) struct FlushSetup {
     pub(super) config: BlockConfig,
     pub(super) fs: Arc<dyn Fs>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) data_dir: PathBuf,
     pub(super) wal_dir: PathBuf,
     pub(super) wal_counters: Arc<LogCounters>,
     pub(super) ingest: Arc<Ingest>,
@@ -148,6 +152,7 @@ impl Flusher {
             match command {
                 Command::Flush(reply) => drop(reply.send(self.flush())),
                 Command::Maintain(reply) => drop(reply.send(self.maintain())),
+                Command::Snapshot(to, reply) => drop(reply.send(self.snapshot(&to))),
                 Command::Look if self.setup.config.automatic => self.look(),
                 Command::Look => {}
             }
@@ -218,6 +223,13 @@ impl Flusher {
             }
         }
         flushed
+    }
+
+    /// Copies everything acknowledged before the call. This thread alone changes the catalog, so it
+    /// stands still meanwhile; the flush makes the copy mostly links.
+    fn snapshot(&mut self, to: &Path) -> Result<SnapshotReport, StoreError> {
+        self.flush()?;
+        snapshot::take(&*self.setup.fs, &self.setup.data_dir, to)
     }
 
     fn try_flush(&mut self) -> Result<FlushReport, StoreError> {

@@ -18,9 +18,10 @@ use crate::catalog::{Catalog, Edit};
 use crate::codec::{self, DecodeError};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
-use crate::fs::{self, Fs, LockAttempt, LockGuard, StdFs};
+use crate::fs::{self, Fs, StdFs};
 use crate::head::{Head, PreparedBatch};
 use crate::recovery::{RecoveryReport, ReplayProgress};
+use crate::snapshot;
 use crate::state;
 use crate::wal::poison::Poison;
 use crate::wal::reader::Frame;
@@ -52,7 +53,8 @@ impl Store {
         let wal_dir = root.join("default").join("wal");
         let state_dir = root.join("default").join("state");
         fs::create_dirs(&*fs, root).map_err(StoreError::io("create", root))?;
-        let lock = lock(&*fs, root)?;
+        let lock = snapshot::lock(&*fs, root)?;
+        snapshot::check_finished(&*fs, root)?;
         let block_dir = root.join("default").join("blocks");
         let catalog_dir = root.join("default").join("catalog");
         for dir in [&wal_dir, &state_dir, &block_dir, &catalog_dir] {
@@ -145,6 +147,7 @@ impl Store {
             config: config.blocks.clone(),
             fs: Arc::clone(&fs),
             clock: Arc::clone(&clock),
+            data_dir: root.clone(),
             wal_dir,
             wal_counters: Arc::clone(&wal.counters),
             ingest: Arc::clone(&ingest),
@@ -198,14 +201,6 @@ impl Store {
 impl LogHandle {
     fn new(log: &'static str) -> Self {
         Self { poison: Poison::new(log), counters: Arc::new(LogCounters::default()) }
-    }
-}
-
-fn lock(fs: &dyn Fs, root: &Path) -> Result<LockGuard, StoreError> {
-    let path = root.join("lock");
-    match fs.lock(&path).map_err(StoreError::io("lock", &path))? {
-        LockAttempt::Acquired(guard) => Ok(guard),
-        LockAttempt::Held(pid) => Err(StoreError::Locked { path: root.to_path_buf(), pid }),
     }
 }
 

@@ -461,6 +461,40 @@ fn a_newer_block_version_is_refused_by_name() {
     });
 }
 
+/// What is kept of blocks is bounded, goes with them, and can always be read again.
+#[test]
+fn what_is_kept_of_blocks_is_bounded() {
+    let fs = FaultFs::new();
+    let store = open_with(&fs, StoreConfig { cache_bytes: 1, ..config() }).unwrap();
+    block_on(async {
+        for i in 0..5 {
+            store.append(metric("up", i)).await.unwrap();
+            store.append(log(&i.to_string())).await.unwrap();
+            store.flush().await.unwrap();
+        }
+        for _ in 0..3 {
+            assert_eq!(samples(&store).await.len(), 5);
+            assert_eq!(logs(&store).await.len(), 5);
+        }
+        let cache = store.stats().cache;
+        assert_eq!((cache.blocks, cache.max_bytes), (1, 1));
+        assert!(cache.evicted >= 25, "{cache:?}");
+    });
+    let store = open_with(&fs.fork(), config()).unwrap();
+    block_on(async {
+        assert_eq!(samples(&store).await.len(), 5);
+        assert_eq!(logs(&store).await.len(), 5);
+        let cache = store.stats().cache;
+        assert_eq!((cache.blocks, cache.evicted), (10, 0));
+        assert!(cache.bytes > 1000, "{cache:?}");
+        store.maintain().await.unwrap();
+        let left: u64 = store.stats().blocks.blocks.iter().sum();
+        assert!(left < 10);
+        // Merged ones are let go right after the answer.
+        eventually(|| store.stats().cache.blocks <= left).await;
+    });
+}
+
 #[test]
 fn fuzz_catalog_versions() {
     crate::codec::fuzz("catalog", fuzz_catalog);

@@ -9,6 +9,8 @@ mod events;
 mod format;
 mod guard;
 mod head;
+mod replay;
+mod snapshot;
 mod state;
 mod support;
 mod wal;
