@@ -14,6 +14,8 @@ enum Step {
     Plain(&'static str),
     /// Must exit with 0 and have passed at least one test.
     Tests(&'static str),
+    /// The same, and its tests must say what they enumerated, nothing of it lost or doubled.
+    Enumerated(&'static str),
 }
 
 struct Proof {
@@ -32,8 +34,11 @@ const PROOFS: &[Proof] = &[
         name: "durability",
         what: "what was acknowledged survives crashes at every point and kill -9 under load, once",
         steps: &[
-            Step::Tests("cargo test -p skopos-store crash -- --nocapture"),
-            Step::Tests("cargo test -p skopos-cli --features demo kill -- --nocapture"),
+            Step::Enumerated("cargo test -p skopos-store --test it crash -- --nocapture"),
+            Step::Enumerated("cargo test -p skopos-store --test it want_of_space -- --nocapture"),
+            Step::Enumerated(
+                "cargo test -p skopos-cli --features demo --test it kill -- --nocapture",
+            ),
         ],
     },
 ];
@@ -55,26 +60,86 @@ pub(crate) fn run(name: &str) -> Result<bool> {
     };
     let watch = Stopwatch::start();
     println!("to prove: {}", proof.what);
+    let mut tally = Tally::default();
     for step in proof.steps {
-        if !run_step(step)? {
-            println!("NOT proven: {name}, after {}", human(watch.elapsed()));
+        if !run_step(step, &mut tally)? {
+            println!("{tally}NOT proven: {name}, after {}", human(watch.elapsed()));
             return Ok(false);
         }
     }
+    print!("{tally}");
     println!("proven: {name}, in {}", human(watch.elapsed()));
     Ok(true)
 }
 
-fn run_step(step: &Step) -> Result<bool> {
+fn run_step(step: &Step, tally: &mut Tally) -> Result<bool> {
     match step {
         Step::Plain(line) => Cmd::new(line).run(),
-        Step::Tests(line) => {
-            let mut counts = Counts::default();
-            let ok = Cmd::new(line).run_watched(|line| counts.read(line))?;
-            if ok && counts.passed == 0 {
-                println!("no test passed: `{line}` selects none");
+        Step::Tests(line) => run_tests(line, tally),
+        Step::Enumerated(line) => {
+            let before = tally.points;
+            let ok = run_tests(line, tally)?;
+            if ok && tally.points == before {
+                println!("nothing was enumerated: no test of `{line}` says `{SAYS}…`");
             }
-            Ok(ok && counts.passed > 0)
+            Ok(ok && tally.points > before && tally.is_clean())
+        }
+    }
+}
+
+fn run_tests(line: &str, tally: &mut Tally) -> Result<bool> {
+    let mut counts = Counts::default();
+    let ok = Cmd::new(line).run_watched(|line| {
+        counts.read(line);
+        tally.read(line);
+    })?;
+    if ok && counts.passed == 0 {
+        println!("no test passed: `{line}` selects none");
+    }
+    Ok(ok && counts.passed > 0)
+}
+
+/// How tests begin the line that says what they enumerated:
+/// `proof: WHAT: 123 points, lost 0, doubled 0`.
+const SAYS: &str = "proof: ";
+
+/// What the tests of a proof enumerated, added up.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    points: u64,
+    lost: u64,
+    doubled: u64,
+}
+
+impl Tally {
+    fn read(&mut self, line: &str) {
+        // The name of the test may stand before it on the same line.
+        let Some((_, said)) = line.split_once(SAYS) else { return };
+        let Some((_, figures)) = said.rsplit_once(": ") else { return };
+        let number = |before: &str, after: &str| {
+            let (_, rest) = figures.split_once(before)?;
+            let end = rest.find(after).unwrap_or(rest.len());
+            rest.get(..end)?.trim().parse::<u64>().ok()
+        };
+        let figures = (number("", " points"), number("lost ", ","), number("doubled ", "\n"));
+        if let (Some(points), Some(lost), Some(doubled)) = figures {
+            self.points += points;
+            self.lost += lost;
+            self.doubled += doubled;
+        }
+    }
+
+    fn is_clean(&self) -> bool {
+        self.lost == 0 && self.doubled == 0
+    }
+}
+
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { points, lost, doubled } = self;
+        match points {
+            0 => Ok(()),
+            _ => writeln!(f, "crash points enumerated {points}, lost {lost}, doubled {doubled}"),
         }
     }
 }
@@ -85,8 +150,26 @@ mod tests {
 
     #[test]
     fn a_selection_without_tests_proves_nothing() {
-        assert!(!run_step(&Step::Tests("true")).expect("true starts"));
-        assert!(run_step(&Step::Plain("true")).expect("true starts"));
-        assert!(!run_step(&Step::Plain("false")).expect("false starts"));
+        let run = |step| run_step(&step, &mut Tally::default()).expect("it starts");
+        assert!(!run(Step::Tests("true")));
+        assert!(!run(Step::Enumerated("true")));
+        assert!(run(Step::Plain("true")));
+        assert!(!run(Step::Plain("false")));
+    }
+
+    #[test]
+    fn what_tests_say_is_added_up() {
+        let mut tally = Tally::default();
+        for line in [
+            "test crash::a ... proof: crashes of the logs: 1200 points, lost 0, doubled 0",
+            "proof: kill -9 under load: 20 points, lost 3, doubled 1",
+            "proof: unfinished: 20 points",
+            "test result: ok. 1 passed; 0 failed",
+        ] {
+            tally.read(line);
+        }
+        assert_eq!(tally, Tally { points: 1220, lost: 3, doubled: 1 });
+        assert!(!tally.is_clean());
+        assert_eq!(tally.to_string(), "crash points enumerated 1220, lost 3, doubled 1\n");
     }
 }

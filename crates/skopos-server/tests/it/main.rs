@@ -12,6 +12,7 @@ mod harness;
 mod jaeger;
 mod lifecycle;
 mod logs;
+mod memory;
 mod openapi;
 mod otlp;
 mod prometheus;

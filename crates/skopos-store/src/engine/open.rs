@@ -236,9 +236,12 @@ impl Replay<'_> {
         flushed.blocks.extend(written);
         flushed.wal_from = next;
         let carried = self.head.carry_over();
+        let known = self.head.stats().series;
         // The old one goes before the new one is filled.
         self.head = self.head.successor();
         self.head.adopt(carried);
+        let removed = known.saturating_sub(self.head.stats().series);
+        self.head.guard().note_removed(removed);
         self.carried_bytes = self.head.size_bytes();
         Ok(())
     }

@@ -175,16 +175,36 @@ async fn read(store: &Store) -> BTreeMap<String, usize> {
     counts
 }
 
+/// What was enumerated and what was found wrong; `cargo xtask prove durability` adds these up.
+#[derive(Default)]
+struct Tally {
+    points: u64,
+    lost: BTreeSet<String>,
+    doubled: BTreeSet<String>,
+}
+
+impl Tally {
+    /// Says the result, and fails when it is not clean.
+    fn report(self, what: &str) {
+        let Self { points, lost, doubled } = self;
+        println!("proof: {what}: {points} points, lost {}, doubled {}", lost.len(), doubled.len());
+        assert!(lost.is_empty(), "lost: {lost:?}");
+        assert!(doubled.is_empty(), "doubled: {doubled:?}");
+        assert!(points > 0, "nothing was enumerated");
+    }
+}
+
 /// Checks a disk after a crash: opens it three times, writing in between.
-async fn check(fs: &FaultFs, sent: &Sent, context: &str) {
+async fn check(fs: &FaultFs, sent: &Sent, context: &str, tally: &mut Tally) {
+    tally.points += 1;
     let store = open(fs).unwrap_or_else(|error| panic!("{context}: {error}"));
     let found = read(&store).await;
-    for name in &sent.acknowledged {
-        assert!(found.contains_key(name), "{context}: {name} is lost");
-    }
-    for (name, count) in &found {
+    let lost = sent.acknowledged.iter().filter(|name| !found.contains_key(*name));
+    tally.lost.extend(lost.map(|name| format!("{context}: {name}")));
+    let doubled = found.iter().filter(|(_, count)| **count != 1);
+    tally.doubled.extend(doubled.map(|(name, count)| format!("{context}: {name} × {count}")));
+    for name in found.keys() {
         assert!(sent.tried.contains(name), "{context}: {name} came from nowhere");
-        assert_eq!(*count, 1, "{context}: {name} is doubled");
     }
     for slot in 1..=5 {
         let there = commit_names(slot).iter().filter(|name| found.contains_key(*name)).count();
@@ -219,12 +239,13 @@ fn count_operations(steps: &[Step]) -> skopos_testkit::fault_fs::OpCounts {
     assert_eq!(sent.acknowledged, sent.tried);
     assert_eq!(sent.tried.len(), 12 + 5 * 2);
     let counts = fs.counts();
-    block_on(check(&fs, &sent, "no fault"));
+    block_on(check(&fs, &sent, "no fault", &mut Tally::default()));
     counts
 }
 
-fn crash_everywhere(steps: &[Step], torn: &[usize]) -> u64 {
+fn crash_everywhere(what: &str, steps: &[Step], torn: &[usize]) -> u64 {
     let operations = count_operations(steps).all;
+    let mut tally = Tally::default();
     let mut crashed = 0;
     for crash_at in 1..=operations {
         for &torn_bytes in torn {
@@ -237,10 +258,11 @@ fn crash_everywhere(steps: &[Step], torn: &[usize]) -> u64 {
                 let fs = fs.fork();
                 fs.restart(survival);
                 let context = format!("crash at {crash_at}, {torn_bytes} bytes, {survival:?}");
-                block_on(check(&fs, &sent, &context));
+                block_on(check(&fs, &sent, &context, &mut tally));
             }
         }
     }
+    tally.report(what);
     // The two logs close side by side, so a last operation or two may fall away.
     assert!(crashed >= torn.len() as u64 * (operations - 4), "{crashed} crashes");
     operations
@@ -248,7 +270,7 @@ fn crash_everywhere(steps: &[Step], torn: &[usize]) -> u64 {
 
 #[test]
 fn a_crash_at_every_point_loses_nothing_and_doubles_nothing() {
-    let operations = crash_everywhere(&workload(), &[0, 5, 30, usize::MAX]);
+    let operations = crash_everywhere("crashes of the logs", &workload(), &[0, 5, 30, usize::MAX]);
     assert!(operations > 80, "{operations} operations are too few to mean anything");
 }
 
@@ -256,21 +278,24 @@ fn a_crash_at_every_point_loses_nothing_and_doubles_nothing() {
 /// of segments; within a compaction likewise.
 #[test]
 fn a_crash_at_every_point_of_flush_and_compaction_loses_nothing_and_doubles_nothing() {
-    let operations = crash_everywhere(&blocks_workload(), &[0, 30]);
+    let operations =
+        crash_everywhere("crashes of flush and compaction", &blocks_workload(), &[0, 30]);
     assert!(operations > 200, "{operations} operations are too few to mean anything");
 }
 
 /// A crash while recovering from a crash.
 #[test]
 fn a_crash_during_recovery_changes_nothing() {
-    crash_recovery(&workload(), 60);
+    let mut tally = Tally::default();
+    crash_recovery(&workload(), 60, &mut tally);
     // In the middle of things that a start cleans up: blocks without a commit, old segments.
     for crash_at in [70, 90, 120, 150, 180] {
-        crash_recovery(&blocks_workload(), crash_at);
+        crash_recovery(&blocks_workload(), crash_at, &mut tally);
     }
+    tally.report("crashes of recovery");
 }
 
-fn crash_recovery(steps: &[Step], crash_at: u64) {
+fn crash_recovery(steps: &[Step], crash_at: u64, tally: &mut Tally) {
     let fs = FaultFs::new();
     fs.set_faults(Faults { crash_at: Some(crash_at), torn_bytes: 20, ..Faults::default() });
     let mut sent = Sent::default();
@@ -290,22 +315,24 @@ fn crash_recovery(steps: &[Step], crash_at: u64) {
                 let _ = block_on(store.close());
             }
             fs.restart(survival);
-            block_on(check(&fs, &sent, &format!("recovery crash at {crash_at}, {survival:?}")));
+            let context = format!("recovery crash at {crash_at}, {survival:?}");
+            block_on(check(&fs, &sent, &context, tally));
         }
     }
 }
 
 #[test]
 fn every_failing_fsync_and_write_is_survived() {
-    fail_everywhere(&workload());
+    fail_everywhere("failures of the logs", &workload());
 }
 
 #[test]
 fn every_failing_fsync_and_write_of_flush_and_compaction_is_survived() {
-    fail_everywhere(&blocks_workload());
+    fail_everywhere("failures of flush and compaction", &blocks_workload());
 }
 
-fn fail_everywhere(steps: &[Step]) {
+fn fail_everywhere(what: &str, steps: &[Step]) {
+    let mut tally = Tally::default();
     let counts = count_operations(steps);
     let faults = (1..=counts.syncs)
         .map(|n| Faults { fail_sync: Some(n), ..Faults::default() })
@@ -318,7 +345,7 @@ fn fail_everywhere(steps: &[Step]) {
         for survival in Survival::ALL {
             let fs = fs.fork();
             fs.restart(survival);
-            block_on(check(&fs, &sent, &format!("{faults:?}, {survival:?}")));
+            block_on(check(&fs, &sent, &format!("{faults:?}, {survival:?}"), &mut tally));
         }
         // The process restarts and goes on, and the machine dies later: what the failed fsync
         // left in the page cache must not have been built upon.
@@ -333,8 +360,10 @@ fn fail_everywhere(steps: &[Step]) {
         assert!(sent.acknowledged.contains("log later"));
         let copy = fs.fork();
         copy.restart(Survival::Nothing);
-        block_on(check(&copy, &sent, &format!("{faults:?}, restart, then power failure")));
+        let context = format!("{faults:?}, restart, then power failure");
+        block_on(check(&copy, &sent, &context, &mut tally));
     }
+    tally.report(what);
 }
 
 /// The hook for a test with real processes: ids handed out on acknowledgement equal ids read back.

@@ -65,11 +65,13 @@ async fn everything(store: &Store) -> BTreeMap<String, u64> {
 fn a_log_larger_than_the_head_goes_to_blocks_while_it_is_read() {
     let fs = killed_after(60);
     let whole = fs.fork();
-    let want = block_on(everything(&open(&whole).unwrap()));
+    let whole = open(&whole).unwrap();
+    let (want, in_one_head) = (block_on(everything(&whole)), whole.stats().head_bytes);
     let store = open_with(&fs, small()).unwrap();
     let stats = store.stats();
     assert!(stats.blocks.blocks.iter().all(|n| *n > 2), "{:?}", stats.blocks);
-    assert!(stats.head_bytes < 60_000, "{} bytes are left in the head", stats.head_bytes);
+    let left = stats.head_bytes;
+    assert!(left < in_one_head / 4, "{left} of {in_one_head} bytes are left in the head");
     block_on(async {
         assert_eq!(everything(&store).await, want);
         // Sums and lateness are judged by what has gone to blocks.
@@ -108,6 +110,7 @@ fn a_crash_while_replay_flushes_changes_nothing() {
     let operations = healthy.counts().all;
     drop(store);
     assert!(operations > 60, "{operations}");
+    let (mut points, mut lost) = (0, Vec::new());
     for crash_at in 1..=operations {
         for survival in [Survival::Nothing, Survival::Half, Survival::Everything] {
             let fs = fs.fork();
@@ -116,7 +119,18 @@ fn a_crash_while_replay_flushes_changes_nothing() {
             fs.restart(survival);
             let context = format!("crash at {crash_at}, {survival:?}");
             let store = open_with(&fs, small()).unwrap_or_else(|e| panic!("{context}: {e}"));
-            assert_eq!(block_on(everything(&store)), want, "{context}");
+            let found = block_on(everything(&store));
+            lost.extend(want.keys().filter(|name| !found.contains_key(*name)).cloned());
+            points += 1;
+            if lost.is_empty() {
+                assert_eq!(found, want, "{context}");
+            }
         }
     }
+    // What is there twice has failed `everything` already.
+    println!(
+        "proof: crashes of a replay that flushes: {points} points, lost {}, doubled 0",
+        lost.len()
+    );
+    assert!(lost.is_empty(), "{lost:?}");
 }
