@@ -4,6 +4,8 @@
 //! again. Twice: with the log that a store of these bounds leaves, and with one many times larger
 //! than its head. Figures are `VmRSS` and `VmHWM` of `/proc/self/status`, so Linux only.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
