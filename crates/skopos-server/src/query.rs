@@ -119,10 +119,15 @@ impl QueryLimits {
             pool_bytes: memory.query_pool_bytes,
             max_concurrent: settings.max_concurrent_queries,
             subquery_step: settings.evaluation_interval,
-            language: match settings.experimental_queries {
-                true => ParseOptions::all(),
-                false => ParseOptions::default(),
-            },
+            language: Self::language(settings),
+        }
+    }
+
+    /// What of the language these settings allow.
+    pub fn language(settings: &Settings) -> ParseOptions {
+        match settings.experimental_queries {
+            true => ParseOptions::all(),
+            false => ParseOptions::default(),
         }
     }
 }

@@ -164,7 +164,7 @@ impl RulesView {
             clock,
             queries,
             files: settings.rule_files.clone(),
-            language: QueryLimits::from(settings).language,
+            language: QueryLimits::language(settings),
             external_labels: BTreeMap::new(),
             external_url,
             engine: Mutex::new(engine),

@@ -122,7 +122,7 @@ impl Server {
             refuse_exposed(&settings)?;
         }
         let jobs = scrape_jobs(&settings)?;
-        let rule_set = rules::load(&settings.rule_files, &QueryLimits::from(&*settings).language)?;
+        let rule_set = rules::load(&settings.rule_files, &QueryLimits::language(&settings))?;
 
         let http_listener = settings.http_listen.bind("UI and API").await?;
         let grpc_listener = settings.otlp_grpc_listen.bind("OTLP over gRPC").await?;

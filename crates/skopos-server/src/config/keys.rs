@@ -75,13 +75,6 @@ pub const KEYS: &[Key] = &[
         "Free space below which ingest is refused with 503 while queries, rules and notification go on; it goes on by itself once there is space. `auto`: 1GiB, or 5% of a smaller disk. `0`: no floor.",
     ),
     key(
-        "memory.limit",
-        Some("--memory"),
-        &["auto"],
-        Kind::Text,
-        "Memory for data: 1/2 for recent data, 1/4 for queries together, 1/8 for what is kept of blocks; 1/8 is left for requests under way and everything else. `auto`: half of the machine's memory or of the cgroup's limit, whichever is less.",
-    ),
-    key(
         "data.max_head_bytes",
         None,
         &["auto"],
@@ -101,6 +94,13 @@ pub const KEYS: &[Key] = &[
         &["2h"],
         Kind::Duration,
         "Recent data goes to blocks once its oldest part is in memory for this long.",
+    ),
+    key(
+        "memory.limit",
+        Some("--memory"),
+        &["auto"],
+        Kind::Text,
+        "Memory for data: 1/2 for recent data, 1/4 for queries together, 1/8 for what is kept of blocks; 1/8 is left for requests under way and everything else. `auto`: half of the machine's memory or of the cgroup's limit, whichever is less.",
     ),
     key(
         "retention.metrics_age",
