@@ -21,6 +21,7 @@ pub mod otlp;
 mod params;
 mod prometheus;
 mod remote_write;
+mod sql;
 mod tail;
 mod traces;
 mod ui;
@@ -189,6 +190,7 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(traces::routes());
     routes.extend(tail::routes());
     routes.extend(filter::routes());
+    routes.extend(sql::routes());
     routes.extend(openapi::routes());
     routes
 }

@@ -16,6 +16,7 @@ use skopos::Telemetry;
 use skopos::health::Health;
 use skopos::metrics::Format;
 use skopos_model::Clock;
+use skopos_sql::SqlEngine;
 use skopos_store::fs::{Fs, StdFs};
 use skopos_store::{
     BlockConfig, DiskFloor, ReplayProgress, Retention, Store, StoreConfig, StoreError, SyncPolicy,
@@ -152,6 +153,9 @@ impl Server {
         let limits = QueryLimits::new(&settings, &memory);
         let queries =
             Arc::new(QueryEngine::new(Arc::clone(&dyn_store), Arc::clone(&clock), limits));
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let sql =
+            Arc::new(SqlEngine::new(Arc::clone(&store) as _, Arc::clone(&store) as _, threads));
         let ingest = Ingest::new(
             Arc::clone(&dyn_store),
             Arc::clone(&clock),
@@ -175,6 +179,7 @@ impl Server {
             started_at: clock.now(),
             health: health(&store, &rules),
             queries,
+            sql,
             targets: Arc::new(TargetsView::default()),
             shutdown: tasks.shutdown.clone(),
             store: dyn_store,

@@ -7,6 +7,7 @@ use skopos::health::Health;
 use skopos_model::storage::{Append, SelectSeries, StateLog};
 use skopos_model::{Clock, Timestamp};
 use skopos_store::Store;
+use skopos_sql::SqlEngine;
 use skopos_store::cardinality::Cardinality;
 use skopos_store::scan::ScanEvents;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ pub struct AppState {
     pub settings: Arc<Settings>,
     /// The query engine.
     pub queries: Arc<QueryEngine>,
+    /// SQL over the store; its queries are admitted by `queries`.
+    pub sql: Arc<SqlEngine>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
     /// What was taken in and what was refused, per sender.

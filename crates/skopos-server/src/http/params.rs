@@ -53,6 +53,28 @@ impl Params {
         Ok(Self(pairs))
     }
 
+    /// The members of a JSON object, as a form would have them, and the URL's query.
+    pub(crate) fn of_json(body: &[u8], query: &str) -> Result<Self, ApiError> {
+        let wrong =
+            |what: &str| ApiError::bad_request(format!("the body is no JSON object: {what}"));
+        let value: serde_json::Value =
+            serde_json::from_slice(body).map_err(|error| wrong(&error.to_string()))?;
+        let serde_json::Value::Object(members) = value else {
+            return Err(wrong("write {\"query\": \"…\"}"));
+        };
+        let mut pairs = Vec::new();
+        for (name, value) in members {
+            match value {
+                serde_json::Value::String(text) => pairs.push((name, text)),
+                serde_json::Value::Number(number) => pairs.push((name, number.to_string())),
+                serde_json::Value::Null => {}
+                _ => return Err(invalid(&name, &value.to_string(), "text or a number")),
+            }
+        }
+        pairs.extend(form_urlencoded::parse(query.as_bytes()).into_owned());
+        Ok(Self(pairs))
+    }
+
     /// The first value of `name`; an empty one counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
