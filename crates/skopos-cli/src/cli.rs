@@ -67,6 +67,10 @@ enum Command {
     /// Run PromQL test scripts: load series, evaluate queries, compare with what is expected.
     #[command(name = "promqltest")]
     PromqlTest(commands::promqltest::PromqlTestArgs),
+    /// Query logs, spans and metrics with SQL.
+    Sql(commands::sql::SqlArgs),
+    /// Write stored data as plain rows that other engines read.
+    Export(commands::export::ExportArgs),
     /// Show log records.
     Logs(commands::logs::LogsArgs),
     /// Follow spans and log records as they arrive.
@@ -113,6 +117,8 @@ impl Cli {
             Command::Demo(args) => crate::demo::run(args, &global),
             Command::Query(args) => commands::query::run(args, &global),
             Command::PromqlTest(args) => commands::promqltest::run(args, &global),
+            Command::Sql(args) => commands::sql::run(args, &global),
+            Command::Export(args) => commands::export::run(args, &global),
             Command::Logs(args) => commands::logs::run(args, &global),
             Command::Tail(args) => commands::tail::run(args, &global),
             Command::Trace(args) => commands::trace::run(args, &global),

@@ -11,6 +11,18 @@ use crate::cli::ServerArgs;
 /// Longer than the server's own limit for a query, so that its answer is seen.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(150);
 
+/// A query read more than it may, or took longer.
+#[derive(Debug)]
+pub(crate) struct TooMuch(String);
+
+impl std::fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TooMuch {}
+
 /// A server and how to speak to it.
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -50,6 +62,17 @@ impl Client {
     /// GETs a path whose answer goes on and on.
     pub(crate) async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<Response> {
         let response = self.send(self.request(Method::GET, path).query(query)).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.text().await.unwrap_or_default();
+        Err(refusal(status, serde_json::from_str(&body).ok().as_ref(), &body))
+    }
+
+    /// POSTs JSON and leaves the answer, of any length and form, to be read as it comes.
+    pub(crate) async fn post_stream(&self, path: &str, body: &Value) -> Result<Response> {
+        let response = self.send(self.request(Method::POST, path).json(body)).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -106,7 +129,14 @@ fn refusal(status: StatusCode, answer: Option<&Value>, body: &str) -> anyhow::Er
         StatusCode::FORBIDDEN => " (the token does not allow this)",
         _ => "",
     };
-    anyhow!("the server answered {}: {message}{hint}", status.as_u16())
+    let what_to_do = answer.and_then(|v| v["hint"].as_str());
+    let what_to_do = what_to_do.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+    let text = format!("the server answered {}: {message}{hint}{what_to_do}", status.as_u16());
+    let timed_out = answer.is_some_and(|v| v["errorType"] == "timeout");
+    if timed_out || status == StatusCode::UNPROCESSABLE_ENTITY {
+        return TooMuch(text).into();
+    }
+    anyhow!(text)
 }
 
 /// Runs a client command on a small runtime; Ctrl-C ends it with exit code 130.

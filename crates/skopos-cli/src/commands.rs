@@ -3,12 +3,14 @@
 pub(crate) mod cardinality;
 pub(crate) mod config;
 pub(crate) mod filter;
+pub(crate) mod export;
 pub(crate) mod logs;
 pub(crate) mod promqltest;
 pub(crate) mod query;
 pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
+pub(crate) mod sql;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod trace;
