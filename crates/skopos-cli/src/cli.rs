@@ -95,9 +95,14 @@ enum Command {
 }
 
 impl Command {
-    /// Whether the answer can be written as comma-separated values.
-    fn is_table(&self) -> bool {
-        matches!(self, Self::Cardinality(_))
+    /// Whether the answer can be written so.
+    fn can_write(&self, format: Format) -> bool {
+        match format {
+            Format::Text | Format::Json | Format::Ndjson => true,
+            Format::Csv => matches!(self, Self::Cardinality(_) | Self::Sql(_)),
+            Format::Arrow => matches!(self, Self::Sql(_)),
+            Format::Parquet => matches!(self, Self::Export(_)),
+        }
     }
 }
 
@@ -105,8 +110,12 @@ impl Cli {
     pub(crate) fn run(self) -> Result<Outcome> {
         let global = self.global;
         crate::output::set_color(global.color);
-        if global.format == Format::Csv && !self.command.is_table() {
-            let message = "--format csv: the answer of this command is no table; use json";
+        if !self.command.can_write(global.format) {
+            let message = match global.format {
+                Format::Csv => "--format csv: the answer of this command is no table; use json",
+                Format::Arrow => "--format arrow: only `skopos sql` answers so",
+                _ => "--format parquet: only `skopos export` writes so",
+            };
             <Self as clap::CommandFactory>::command()
                 .error(clap::error::ErrorKind::ArgumentConflict, message)
                 .exit();

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Output formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Format {
-    /// For people.
+    /// For people; `table` is another name of it.
+    #[value(alias = "table")]
     Text,
     /// One JSON document.
     Json,
@@ -15,6 +16,10 @@ pub(crate) enum Format {
     Ndjson,
     /// Comma-separated values with a line of names, where the answer is a table.
     Csv,
+    /// An Arrow IPC stream, of `skopos sql`.
+    Arrow,
+    /// A Parquet file, of `skopos export`.
+    Parquet,
 }
 
 /// Whether to colour.

@@ -96,7 +96,9 @@ pub(crate) fn run(args: QueryArgs, global: &GlobalArgs) -> Result<Outcome> {
     let result = &answer["data"]["result"];
     let empty = result.as_array().is_some_and(Vec::is_empty);
     match global.format {
-        Format::Json | Format::Csv => print_json(&answer, Format::Json),
+        Format::Json | Format::Csv | Format::Arrow | Format::Parquet => {
+            print_json(&answer, Format::Json)
+        }
         Format::Ndjson => {
             result.as_array().into_iter().flatten().for_each(|v| print_json(v, Format::Ndjson));
         }

@@ -87,6 +87,10 @@ fn operation(route: &Route) -> Value {
     }
     if has_form {
         operation["requestBody"] = form(&doc.params);
+        if doc.tag == "sql" {
+            let content = &mut operation["requestBody"]["content"];
+            content["application/json"] = content["application/x-www-form-urlencoded"].clone();
+        }
     } else if let Some(body) = schemas::request_body(route.path, &route.method) {
         operation["requestBody"] = body;
     }
@@ -162,6 +166,7 @@ fn responses(route: &Route) -> Value {
         "jaeger" => "JaegerError",
         "otlp" => "RpcStatus",
         "events" | "logs" | "traces" => "EventsError",
+        "sql" => "SqlError",
         _ => "Error",
     };
     let failure = |description: &str, schema: &str| {
@@ -170,6 +175,11 @@ fn responses(route: &Route) -> Value {
     };
     let good = json!({"description": "Done.", "content": {produces: {"schema": schema}}});
     let mut responses = json!({"200": good});
+    if doc.tag == "sql" {
+        for other in ["application/x-ndjson", "text/csv", skopos_sql::encode::ARROW_STREAM] {
+            responses["200"]["content"][other] = json!({"schema": {"type": "string"}});
+        }
+    }
     if !doc.unavailable.is_empty() {
         responses["503"] = responses["200"].clone();
         responses["503"]["description"] = doc.unavailable.into();

@@ -40,9 +40,9 @@ use crate::query::{FollowPermit, QueryClass, QueryError, Read};
 use crate::state::SharedState;
 
 /// Distance of heartbeats, which tell the rate.
-const HEARTBEAT: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1_000 });
 /// A reader that takes nothing for so long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const WRITE_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 30_000 });
 /// Pieces of text that wait for a reader; beyond them the follower waits, and the store's ring
 /// counts what it misses.
 const QUEUE: usize = 16;

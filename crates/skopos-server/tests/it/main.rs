@@ -20,6 +20,7 @@ mod promql_api;
 mod remote_write;
 mod rules;
 mod scrape;
+mod sql;
 mod tail;
 mod traces;
 mod ui;

@@ -117,6 +117,8 @@ async fn real_answers_fit_their_schemas() {
         (&span, vec![], "SpanAnswer"),
         ("/api/v1/filter/check", vec![("filter", "a b")], "FilterCheck"),
         ("/api/v1/filter/complete", vec![("filter", "level=")], "FilterCompletion"),
+        ("/api/v1/sql", vec![("query", "SELECT * FROM logs")], "SqlAnswer"),
+        ("/api/v1/sql", vec![("query", "SELECT bdy FROM logs")], "SqlError"),
         ("/api/v1/cardinality", vec![], "CardinalityAnswer"),
         ("/api/v1/cardinality", vec![("metric", "up")], "CardinalityAnswer"),
         ("/api/v1/cardinality", vec![("label", "job")], "CardinalityAnswer"),

@@ -1,6 +1,7 @@
 //! The schemas of answers, by hand; tests hold real answers against them.
 
 mod events;
+mod sql;
 
 use http::Method;
 use serde_json::{Value, json};
@@ -224,8 +225,10 @@ pub(super) fn all() -> Value {
         ),
         "JaegerTag": tag,
     });
-    if let (Value::Object(all), Value::Object(events)) = (&mut all, events::all()) {
-        all.extend(events);
+    for more in [events::all(), sql::all()] {
+        if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+            all.extend(more);
+        }
     }
     all
 }

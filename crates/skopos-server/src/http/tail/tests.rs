@@ -89,7 +89,7 @@ fn permit(admission: &crate::query::Admission) -> FollowPermit {
     admission.follow().unwrap()
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_tail_whose_reader_takes_nothing_is_reaped() {
     let admission = crate::query::Admission::new(1);
     let items = (0..QUEUE + 2).map(|_| batch(1)).collect();
@@ -104,7 +104,7 @@ async fn a_tail_whose_reader_takes_nothing_is_reaped() {
     drop(receive);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_tail_ends_with_its_connection_and_with_the_server() {
     let admission = crate::query::Admission::new(1);
     let quiet = || Follower::new(Script(VecDeque::new()));
