@@ -2,8 +2,8 @@
 
 pub(crate) mod cardinality;
 pub(crate) mod config;
-pub(crate) mod filter;
 pub(crate) mod export;
+pub(crate) mod filter;
 pub(crate) mod logs;
 pub(crate) mod promqltest;
 pub(crate) mod query;

@@ -70,10 +70,8 @@ pub(crate) fn run(args: LogsArgs, global: &GlobalArgs) -> Result<Outcome> {
     logs.reverse();
     let outcome = if logs.is_empty() { Outcome::NothingFound } else { Outcome::Done };
     match global.format {
-        Format::Json | Format::Csv => {
-            print_json(&json!({"status": "success", "data": {"logs": logs}}), Format::Json);
         Format::Json | Format::Csv | Format::Arrow | Format::Parquet => {
-            print_json(&answer, Format::Json)
+            print_json(&json!({"status": "success", "data": {"logs": logs}}), Format::Json);
         }
         Format::Ndjson => logs.iter().for_each(|log| print_json(log, Format::Ndjson)),
         Format::Text if logs.is_empty() => eprintln!("no log record matches"),
