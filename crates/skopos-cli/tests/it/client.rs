@@ -129,7 +129,7 @@ async fn a_token_made_offline_opens_a_server_beyond_loopback() {
     .unwrap();
 }
 
-async fn send(server: &Server) {
+pub(crate) async fn send(server: &Server) {
     let now = SystemClock::new().now().as_nanos();
     let at = |millis: i64| (now - millis * 1_000_000).to_string();
     let resource = json!({"attributes": [

@@ -11,4 +11,5 @@ mod promqltest;
 mod python;
 mod shop;
 mod snapshot;
+mod sql;
 mod tail;
