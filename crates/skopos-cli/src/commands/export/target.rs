@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::process::exit;
 
 use anyhow::{Context, Result};
 use reqwest::Response;
@@ -72,7 +73,11 @@ impl Target {
         match &mut self.kind {
             Kind::Ndjson(out) => {
                 self.rows += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-                out.write_all(bytes).context("write rows")
+                match out.write_all(bytes) {
+                    // The reader of a pipe has seen enough.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit(0),
+                    written => written.context("write rows"),
+                }
             }
             Kind::Parquet { out, writer, reader } => {
                 reader.feed(bytes);
