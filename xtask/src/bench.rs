@@ -2,6 +2,8 @@
 //!
 //! A figure without its machine and commit is worthless, so both are printed before every run.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 
 use crate::Usage;
@@ -10,6 +12,21 @@ use crate::test::{self, Need};
 
 /// The bench that is no target of the workspace: `benches/compare`, with a lock file of its own.
 const COMPARE: &str = "promql";
+
+/// The storage figures, measured by the same package.
+const STORAGE: &str = "store";
+const STORAGE_ROWS: &[&str] = &["metrics", "bytes", "logs", "traces", "restart", "idle"];
+
+/// What they need besides.
+const STORAGE_NEEDS: &[Need] = &[
+    Need {
+        probe: "prometheus-node-exporter --version",
+        package: "prometheus-node-exporter",
+        why: "its metrics are recorded; its service is not needed",
+    },
+    Need { probe: "zstd --version", package: "zstd", why: "measured beside us" },
+    Need { probe: "strip --version", package: "binutils", why: "tells the size without symbols" },
+];
 
 /// What it measures ourselves against.
 const COMPARED: &[Need] = &[
@@ -47,6 +64,7 @@ pub(crate) fn list() -> Result<bool> {
         println!("{:<24} in {}", bench.name, bench.package);
     }
     println!("{COMPARE:<24} in benches/compare: PromQL beside Prometheus and VictoriaMetrics");
+    println!("{STORAGE:<24} in benches/compare: storage; rows: {}", STORAGE_ROWS.join(", "));
     Ok(true)
 }
 
@@ -71,25 +89,77 @@ pub(crate) fn run(name: &str) -> Result<bool> {
     Ok(all_ok)
 }
 
-/// Builds the server and the harness optimised, installs the others, and measures all three.
+/// Measures queries beside the others'.
 fn compare() -> Result<bool> {
     test::install(COMPARED)?;
+    let Some(built) = build()? else { return Ok(false) };
+    Cmd::new(&built.folder.join("skopos-compare").to_string_lossy())
+        .arg(built.folder.join("skopos"))
+        .arg("docs/benchmarks/promql.md")
+        .arg(built.circumstances)
+        .run()
+}
+
+/// Measures the storage rows named, or all.
+pub(crate) fn store(arguments: &[&str]) -> Result<bool> {
+    for argument in arguments {
+        if *argument != "--quick" && !STORAGE_ROWS.contains(argument) {
+            let rows = STORAGE_ROWS.join(", ");
+            return Err(Usage(format!(
+                "`bench store` takes rows ({rows}) and --quick, not `{argument}`"
+            ))
+            .into());
+        }
+    }
+    println!("{}", circumstances());
+    test::install(STORAGE_NEEDS)?;
+    // Whoever is not here is left out by the harness, which says so.
+    if let Err(error) = test::install(COMPARED) {
+        eprintln!("{error:#}; measuring without");
+    }
+    let Some(built) = build()? else { return Ok(false) };
+    let harness = built.folder.join("skopos-store-bench");
+    // Before other work on the machine, where that is allowed; the servers inherit it.
+    let may_go_first = Cmd::new("nice -n -10 true").capture().is_ok();
+    let cmd = if may_go_first {
+        Cmd::new("nice -n -10").arg(harness)
+    } else {
+        Cmd::new(&harness.to_string_lossy())
+    };
+    cmd.args(&arguments.join(" "))
+        .arg("--skopos")
+        .arg(built.folder.join("skopos"))
+        .arg("--report")
+        .arg("docs/benchmarks/store.md")
+        .arg("--circumstances")
+        .arg(built.circumstances)
+        .arg("--cache")
+        .arg(system::target_folder()?.join("bench"))
+        .run()
+}
+
+/// What `benches/compare` works with.
+struct Built {
+    /// Where the binaries are.
+    folder: PathBuf,
+    /// A file that names machine and commit.
+    circumstances: PathBuf,
+}
+
+/// Builds the server and the harnesses optimised; `None` when that fails.
+fn build() -> Result<Option<Built>> {
     let server = Cmd::new("cargo build --release -p skopos-cli");
     let harness =
         Cmd::new("cargo build --release --locked --manifest-path benches/compare/Cargo.toml");
     let folder = system::target_folder()?;
     // One target folder for both, or the harness would build the shared crates beside its manifest.
     if !server.run()? || !harness.env("CARGO_TARGET_DIR", &folder).run()? {
-        return Ok(false);
+        return Ok(None);
     }
     let folder = folder.join("release");
-    let circumstances_path = folder.join("circumstances.txt");
-    std::fs::write(&circumstances_path, circumstances()).context("write down the machine")?;
-    Cmd::new(&folder.join("skopos-compare").to_string_lossy())
-        .arg(folder.join("skopos"))
-        .arg("docs/benchmarks/promql.md")
-        .arg(circumstances_path)
-        .run()
+    let path = folder.join("circumstances.txt");
+    std::fs::write(&path, circumstances()).context("write down the machine")?;
+    Ok(Some(Built { folder, circumstances: path }))
 }
 
 fn find() -> Result<Vec<Bench>> {

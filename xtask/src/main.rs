@@ -27,6 +27,8 @@ Commands:
   tidy [--pending ISSUE]         check the rules that no compiler knows (layers, docs, coverage, licences)
                                  --pending: list the coverage rows that wait for an issue
   bench [NAME]                   run a benchmark, or all of one crate; without NAME, list them
+  bench store [ROW...] [--quick] measure the storage rows and write docs/benchmarks/store.md
+                                 rows: metrics bytes logs traces restart idle; --quick: small, writes no report
   prove [NAME]                   run an acceptance proof; without NAME, list them
   shots                          photograph every screen of the web UI in both themes, into docs/screens/
   fuzz [TARGET] [--seconds N]    mutate inputs of one decoder for N seconds (default 30); without TARGET, list them
@@ -34,7 +36,8 @@ Commands:
 Examples:
   cargo xtask test                         what CI runs
   cargo xtask tidy --pending 2             what issue 2 has still to prove in docs/coverage.md
-  cargo xtask bench store                  the benchmarks of skopos-store
+  cargo xtask bench skopos-store           the benchmarks of one crate
+  cargo xtask bench store bytes            bytes per sample beside Prometheus and VictoriaMetrics
   cargo xtask bench promql                 queries beside Prometheus and VictoriaMetrics; docs/benchmarks/promql.md
   cargo xtask prove loop                   from an alert to the slow span and back, played and verified
   cargo xtask fuzz otlp_logs --seconds 600
@@ -93,6 +96,7 @@ fn run(args: &[String]) -> anyhow::Result<bool> {
         ["tidy"] => tidy::run(),
         ["tidy", "--pending", issue] => tidy::pending(issue),
         ["bench"] => bench::list(),
+        ["bench", "store", rest @ ..] => bench::store(rest),
         ["bench", name] => bench::run(name),
         ["prove"] => prove::list(),
         ["prove", name] => prove::run(name),
@@ -127,9 +131,14 @@ mod tests {
 
     #[test]
     fn wrong_command_lines_are_usage_errors() {
-        for line in
-            ["nonsense", "test --slow", "fuzz x --seconds many", "tidy --pending", "prove a b"]
-        {
+        for line in [
+            "nonsense",
+            "test --slow",
+            "fuzz x --seconds many",
+            "tidy --pending",
+            "prove a b",
+            "bench store all",
+        ] {
             assert_eq!(exit_kind(line), "usage", "{line}");
         }
     }
