@@ -24,6 +24,7 @@ mod spread;
 mod traces;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 
@@ -51,7 +52,7 @@ const ROWS: [(&str, Run); 6] = [
     ("idle", idle::run),
 ];
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let mut arguments = std::env::args().skip(1);
     let mut chosen = Vec::new();
     let (mut skopos, mut report, mut circumstances, mut cache) = (None, None, None, None);
@@ -109,7 +110,8 @@ fn main() -> Result<()> {
         }
     }
     if !failed.is_empty() {
-        bail!("not measured: {}", failed.join(", "));
+        eprintln!("error: not measured: {}", failed.join(", "));
+        return Ok(ExitCode::FAILURE);
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }

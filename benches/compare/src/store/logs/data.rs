@@ -108,7 +108,8 @@ impl Lines {
         line.time_ns = self.now_ns;
         self.made += 1;
         if self.made == self.next_rare {
-            self.next_rare += self.rare_each;
+            let is_last = self.made + self.rare_each > RARE_LINES * self.rare_each;
+            self.next_rare = if is_last { u64::MAX } else { self.made + self.rare_each };
             let _ = write!(line.message, " ({RARE})");
         }
         line
