@@ -7,6 +7,7 @@
 //! Prometheus' head is moved past the data by a few later samples of another series, so that it
 //! writes and merges its blocks; VictoriaMetrics is told to merge all parts.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -54,7 +55,7 @@ pub fn run(setup: &Setup) -> Result<Section> {
     let start_s = now_s / SIX_HOURS_S * SIX_HOURS_S - 4 * SIX_HOURS_S;
     let mut played = Played { hosts, scrapes, start_s, samples: 0 };
     play(&recording, &mut played, &mut servers)?;
-    check_counts(&played, &servers)?;
+    check_counts(&recording, &played, &servers)?;
     let mut found = Vec::new();
     for server in &mut servers {
         eprintln!("bytes: {} comes to rest", server.kind.name());
@@ -64,7 +65,7 @@ pub fn run(setup: &Setup) -> Result<Section> {
             Kind::VictoriaMetrics => victoria_metrics(server)?,
         });
     }
-    check_counts(&played, &servers)?;
+    check_counts(&recording, &played, &servers)?;
     Ok(report(&recording, &played, &found))
 }
 
@@ -182,13 +183,19 @@ fn stretch(
 }
 
 /// Nobody may have lost any.
-fn check_counts(played: &Played, servers: &[Server]) -> Result<()> {
+fn check_counts(recording: &Recording, played: &Played, servers: &[Server]) -> Result<()> {
     let end_s = played.start_s + SIX_HOURS_S + 60;
+    let names: BTreeSet<&str> = recording.labels.iter().map(Labels::metric_name).collect();
     for server in servers {
         if server.kind == Kind::VictoriaMetrics {
             server.get_ok("/internal/force_flush")?;
         }
-        let held = server.query(r#"sum(count_over_time({job="node"}[7h]))"#, end_s)?;
+        let mut held = 0.0;
+        for name in &names {
+            // By name: without it series of different names would become one.
+            let query = format!(r#"sum(count_over_time({name}{{job="node"}}[7h]))"#);
+            held += server.query(&query, end_s)?;
+        }
         if held != played.samples as f64 {
             bail!("{} holds {held} of {} samples", server.kind.name(), played.samples);
         }
