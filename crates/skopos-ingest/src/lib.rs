@@ -46,4 +46,4 @@ mod report;
 pub use compression::{ContentEncoding, DecompressError, decompress};
 pub use float::canonical_float;
 pub use limits::Limits;
-pub use report::{Adjustment, Ingested, MAX_ENTRIES, Redaction};
+pub use report::{Adjustment, Ingested, MAX_ENTRIES, MetricScope, Redaction};

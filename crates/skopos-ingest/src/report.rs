@@ -5,6 +5,7 @@
 //! many redacted keys under the key `…`. Names of senders and keys are cut at 256 bytes.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use skopos_model::{Decoded, Rejection};
 
@@ -20,6 +21,20 @@ pub struct Ingested<T> {
     pub adjusted: Vec<Adjustment>,
     /// What was taken out because it must never be stored.
     pub redactions: Vec<Redaction>,
+    /// Which instrumentation scope reported which metric, where the scope has a name and is no
+    /// label: for naming a sender. Empty for other signals and for remote write.
+    pub scopes: Vec<MetricScope>,
+}
+
+/// A metric and the instrumentation scope that reported it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricScope {
+    /// The metric's name, to which series of histograms and summaries add a suffix.
+    pub metric: String,
+    /// `service.name`, empty when unknown.
+    pub service: Arc<str>,
+    /// The scope's name.
+    pub scope: Arc<str>,
 }
 
 impl<T> Ingested<T> {
@@ -30,6 +45,7 @@ impl<T> Ingested<T> {
             decoded: Decoded { value: change(value), rejected },
             adjusted: self.adjusted,
             redactions: self.redactions,
+            scopes: self.scopes,
         }
     }
 }
@@ -146,6 +162,7 @@ impl Tally {
             decoded: Decoded { value, rejected: self.rejected },
             adjusted: self.adjusted,
             redactions: self.redactions,
+            scopes: Vec::new(),
         }
     }
 }

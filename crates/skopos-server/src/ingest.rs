@@ -9,9 +9,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skopos_ingest::otlp::{self, DecodeError, OtlpEncoding, OtlpOptions};
 use skopos_ingest::remote_write::{self, WriteError};
-use skopos_ingest::{ContentEncoding, DecompressError, Ingested, Limits, decompress};
+use skopos_ingest::{ContentEncoding, DecompressError, Ingested, Limits, MetricScope, decompress};
 use skopos_model::storage::StorageError;
 use skopos_model::{Clock, Rejection, SignalBatch};
+use skopos_store::SeriesLimits;
+use skopos_store::cardinality::Cardinality;
 use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Admitted, BodyError};
@@ -29,6 +31,7 @@ const DECODED_PER_REQUEST_BYTE: usize = 8;
 /// The ingest path; one per server.
 pub(crate) struct Ingest {
     store: Arc<dyn Storage>,
+    cardinality: Arc<dyn Cardinality>,
     clock: Arc<dyn Clock>,
     receipts: Arc<Receipts>,
     options: Arc<OtlpOptions>,
@@ -55,6 +58,7 @@ pub(crate) struct Exported {
 impl Ingest {
     pub(crate) fn new(
         store: Arc<dyn Storage>,
+        cardinality: Arc<dyn Cardinality>,
         clock: Arc<dyn Clock>,
         receipts: Arc<Receipts>,
         settings: &Settings,
@@ -64,6 +68,7 @@ impl Ingest {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             store,
+            cardinality,
             clock,
             receipts,
             options: Arc::new(options),
@@ -121,7 +126,7 @@ impl Ingest {
         export: &Export,
         decoded: Ingested<SignalBatch>,
     ) -> Result<Exported, ApiError> {
-        let Ingested { decoded, adjusted, redactions } = decoded;
+        let Ingested { decoded, adjusted, redactions, scopes } = decoded;
         for redaction in &redactions {
             self.receipts.redact(&redaction.sender, &redaction.key, redaction.count);
         }
@@ -142,12 +147,30 @@ impl Ingest {
                 if let Some(count) = sent.get_mut(&rejection.sender) {
                     *count = count.saturating_sub(rejection.count);
                 }
+                self.name_scopes(&mut rejection, &scopes);
                 rejected.push(rejection);
             }
         }
         self.account(export, &sent, &rejected);
         let (rejected, message) = otlp::partial_message(&rejected, &adjusted);
         Ok(Exported { rejected, message })
+    }
+
+    /// Names the scopes whose new series went beyond a limit: the store does not know them.
+    fn name_scopes(&self, rejection: &mut Rejection, scopes: &[MetricScope]) {
+        if !SeriesLimits::REASONS.contains(&&*rejection.reason) {
+            return;
+        }
+        for MetricScope { metric, service, scope } in scopes {
+            if **service != *rejection.sender {
+                continue;
+            }
+            self.cardinality.name_scope(service, metric, scope);
+            if rejection.message.starts_with(&format!("new series of {metric}")) {
+                let named = format!("scope={scope:?}");
+                rejection.message = rejection.message.replacen("scope=\"\"", &named, 1);
+            }
+        }
     }
 
     async fn decode(

@@ -158,6 +158,7 @@ impl Server {
             Arc::new(SqlEngine::new(Arc::clone(&store) as _, Arc::clone(&store) as _, threads));
         let ingest = Ingest::new(
             Arc::clone(&dyn_store),
+            Arc::clone(&store) as _,
             Arc::clone(&clock),
             Arc::clone(&receipts),
             &settings,

@@ -33,6 +33,10 @@ pub trait Cardinality: Send + Sync {
 
     /// Every metric and sender that went beyond a limit, the most samples first.
     fn refusals(&self) -> Vec<SeriesRefusal>;
+
+    /// Tells which instrumentation scope reported a metric of a service, so that refusals name it:
+    /// scopes are no labels by default. Rows that name one stay as they are.
+    fn name_scope(&self, service: &str, metric: &str, scope: &str);
 }
 
 /// What is asked for.

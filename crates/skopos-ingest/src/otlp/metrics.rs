@@ -35,7 +35,7 @@ use skopos_model::{
 use super::OtlpOptions;
 use super::attributes::{Converter, label_text, timestamp};
 use super::naming::{Kind, NameTranslation, unit_name};
-use crate::report::{Ingested, Refusal};
+use crate::report::{Ingested, MetricScope, Refusal};
 
 /// How metrics become series. The default is Prometheus 3's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +77,7 @@ pub(super) fn convert(
         let resource = writer.converter.resource(sender.resource, sender.schema_url);
         writer.start_resource(&resource);
         for scoped in sender.scope_metrics {
+            writer.name_scope(&resource, scoped.scope.as_ref().map_or("", |scope| &scope.name));
             if options.translation.promote_scope {
                 let scope = writer.converter.scope(scoped.scope, scoped.schema_url);
                 writer.start_scope(&scope);
@@ -87,7 +88,8 @@ pub(super) fn convert(
         }
         writer.target_info(&resource);
     }
-    writer.converter.tally.finish(writer.batch)
+    let scopes = writer.scopes;
+    Ingested { scopes, ..writer.converter.tally.finish(writer.batch) }
 }
 
 /// Labels of a point: sorted by name, unique, no empty value, without the metric's name.
@@ -103,6 +105,9 @@ struct Writer<'a> {
     /// Labels that every series of the resource has (promoted attributes, `job`, `instance`).
     resource_labels: Pairs,
     scope_labels: Pairs,
+    /// Service and name of the scope, when it has one and it is no label.
+    scope_name: Option<(Arc<str>, Arc<str>)>,
+    scopes: Vec<MetricScope>,
     /// First and last point of the resource, milliseconds.
     span_ms: Option<(i64, i64)>,
 }
@@ -127,6 +132,8 @@ impl<'a> Writer<'a> {
             declared: HashSet::new(),
             resource_labels: Pairs::new(),
             scope_labels: Pairs::new(),
+            scope_name: None,
+            scopes: Vec::new(),
             span_ms: None,
         }
     }
@@ -146,6 +153,11 @@ impl<'a> Writer<'a> {
         self.resource_labels = pairs;
         self.scope_labels.clear();
         self.span_ms = None;
+    }
+
+    fn name_scope(&mut self, resource: &Resource, scope: &str) {
+        self.scope_name = (!scope.is_empty() && !self.translation.promote_scope)
+            .then(|| (resource.service_name().into(), scope.into()));
     }
 
     fn start_scope(&mut self, scope: &Scope) {
@@ -188,6 +200,10 @@ impl<'a> Writer<'a> {
             Ok(family) => family,
             Err(refusal) => return self.converter.tally.reject(refusal, points.max(1) as u64),
         };
+        if let Some((service, scope)) = self.scope_name.as_ref().filter(|_| points > 0) {
+            let (service, scope) = (Arc::clone(service), Arc::clone(scope));
+            self.scopes.push(MetricScope { metric: family.clone(), service, scope });
+        }
         if points > 0 && self.declared.insert(family.clone()) {
             let help = self.converter.name_text("description", metric.description);
             self.batch.metadata.push(Metadata {

@@ -64,6 +64,7 @@ async fn senders_operators_and_users_are_told_who_added_which_label() {
     assert_eq!(answer["partialSuccess"]["rejectedDataPoints"], "1", "{answer}");
     let text = answer["partialSuccess"]["errorMessage"].as_str().unwrap();
     assert!(text.contains("(metric_series) of cart") && text.contains("u-99999"), "{text}");
+    assert!(text.contains("scope=\"cart.meter\""), "{text}");
 
     let answer = api.ok("/api/v1/cardinality", &[("limit", "2")]).await;
     let data = &answer["data"];
@@ -80,7 +81,7 @@ async fn senders_operators_and_users_are_told_who_added_which_label() {
         let text = |name: &str| row[name].as_str().unwrap().to_owned();
         (text("service"), text("scope"), text("first_value"), row["samples"].as_u64().unwrap())
     };
-    let want = [("shop", "", "u-00030", 3), ("cart", "", "u-99999", 1)];
+    let want = [("shop", "", "u-00030", 3), ("cart", "cart.meter", "u-99999", 1)];
     let want = want.map(|(service, scope, value, n)| {
         (service.to_owned(), scope.to_owned(), value.to_owned(), n)
     });

@@ -52,6 +52,10 @@ impl Cardinality for Store {
     fn refusals(&self) -> Vec<SeriesRefusal> {
         self.ingest.views().current().active.guard().refusals()
     }
+
+    fn name_scope(&self, service: &str, metric: &str, scope: &str) {
+        self.ingest.views().current().active.guard().name_scope(service, metric, scope);
+    }
 }
 
 fn report(

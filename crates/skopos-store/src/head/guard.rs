@@ -146,6 +146,11 @@ impl Guard {
         self.lock().account.rows()
     }
 
+    /// See [`Cardinality::name_scope`](crate::cardinality::Cardinality::name_scope).
+    pub(crate) fn name_scope(&self, service: &str, metric: &str, scope: &str) {
+        self.lock().account.name_scope(service, metric, scope);
+    }
+
     /// What is to be told to people, each once in a while; leaves nothing.
     pub(crate) fn take_notices(&self) -> Vec<SeriesRefusal> {
         self.lock().account.take_notices()

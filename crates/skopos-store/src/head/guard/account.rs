@@ -64,6 +64,20 @@ impl Account {
         }
     }
 
+    /// Names the scope of what was refused or folded of a service and metric, where it is not known.
+    pub(super) fn name_scope(&mut self, service: &str, metric: &str, scope: &str) {
+        let is_meant = |refusal: &SeriesRefusal| {
+            let suffix = refusal.metric.strip_prefix(metric);
+            refusal.sender.scope.is_empty()
+                && refusal.sender.service == service
+                && suffix.is_some_and(|s| s.is_empty() || s.starts_with('_'))
+        };
+        let rows = self.rows.values_mut().map(|row| &mut row.refusal);
+        for refusal in rows.chain(&mut self.notices).filter(|refusal| is_meant(refusal)) {
+            refusal.sender.scope = shortened(scope);
+        }
+    }
+
     fn bound_notices(&mut self) {
         while self.notices.len() > MOST_NOTICES {
             self.notices.pop_front();
