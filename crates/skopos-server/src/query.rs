@@ -22,6 +22,7 @@ use skopos_promql::plan::explain::Explanation;
 use skopos_promql::plan::{DEFAULT_LOOKBACK_MS, EvalParams, MAX_POINTS_PER_SERIES, Plan};
 use skopos_promql::value::QueryResult;
 
+pub(crate) use admission::FollowCounts;
 pub use admission::{Admission, FollowPermit, QueryStats};
 pub use error::QueryError;
 

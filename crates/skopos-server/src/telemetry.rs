@@ -225,6 +225,17 @@ pub(crate) fn register_server(registry: &Registry, state: &Arc<AppState>) {
     ended("finished", |stats| stats.finished);
     ended("failed", |stats| stats.failed);
     ended("refused", |stats| stats.refused);
+    let tails = |name: &str, help: &str, labels: &[(&str, &str)], field: fn(&QueryStats) -> u64| {
+        let queries = queries.clone();
+        let read = move || queries.upgrade().map_or(0, |queries| field(&queries.stats()));
+        registry.counter_fn(name, help, labels, read);
+    };
+    let skipped = "Events that tails were told they were not shown.";
+    let name = "skopos_tail_skipped_events_total";
+    tails(name, skipped, &[("reason", "rate")], |stats| stats.skipped_rate);
+    tails(name, skipped, &[("reason", "slow")], |stats| stats.skipped_slow);
+    let reaped = "Tails given up because their reader took nothing.";
+    tails("skopos_tail_reaped_total", reaped, &[], |stats| stats.reaped);
     let started = state.started_at.as_secs_f64();
     registry
         .gauge_fn("process_start_time_seconds", "When the server started.", &[], move || started);

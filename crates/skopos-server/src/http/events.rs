@@ -29,7 +29,7 @@ use crate::state::SharedState;
 pub(super) struct EventError {
     error: ApiError,
     /// When a filter is wrong.
-    filter: Option<FilterError>,
+    filter: Option<Box<FilterError>>,
 }
 
 impl<E: Into<ApiError>> From<E> for EventError {
@@ -40,7 +40,8 @@ impl<E: Into<ApiError>> From<E> for EventError {
 
 impl From<FilterError> for EventError {
     fn from(error: FilterError) -> Self {
-        Self { error: ApiError::bad_request(format!("filter: {error}")), filter: Some(error) }
+        let message = format!("filter: {error}");
+        Self { error: ApiError::bad_request(message), filter: Some(Box::new(error)) }
     }
 }
 

@@ -13,6 +13,8 @@ mod feed;
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -126,7 +128,7 @@ async fn tail(State(state): State<SharedState>, request: Request) -> Result<Resp
     });
     let (stored, follower) = opened.await?;
     drop(read);
-    let mut feed = Feed::new(rate as u64, state.clock.clone());
+    let mut feed = Feed::new(rate as u64, state.clock.clone(), Arc::clone(permit.counts()));
     feed.begin_with(stored);
     let (send, receive) = mpsc::channel(QUEUE);
     let shutdown = state.shutdown.clone();
@@ -186,10 +188,11 @@ async fn run(
     permit: FollowPermit,
 ) -> End {
     let end = serve(&mut feed, &mut follower, &send, &shutdown).await;
-    drop((follower, permit));
     if end == End::Abandoned {
+        permit.counts().reaped.fetch_add(1, Ordering::Relaxed);
         tracing::info!(sent = feed.sent(), "tail was reaped: its reader took nothing");
     }
+    drop((follower, permit));
     end
 }
 

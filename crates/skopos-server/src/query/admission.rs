@@ -24,6 +24,7 @@ pub struct Admission {
     interactive: Arc<Semaphore>,
     rules: Arc<Semaphore>,
     followers: Arc<Semaphore>,
+    follow_counts: Arc<FollowCounts>,
     places: usize,
     waiting: AtomicUsize,
     finished: AtomicU64,
@@ -40,6 +41,12 @@ pub struct QueryStats {
     pub waiting: usize,
     /// Clients following logs.
     pub following: usize,
+    /// Events not shown to tails for want of rate.
+    pub skipped_rate: u64,
+    /// Events not shown to tails because their reader was too slow.
+    pub skipped_slow: u64,
+    /// Tails given up because their reader took nothing.
+    pub reaped: u64,
     /// Reads that ended well.
     pub finished: u64,
     /// Reads that failed after they were admitted.
@@ -58,6 +65,25 @@ pub(super) struct Permit {
 #[derive(Debug)]
 pub struct FollowPermit {
     _permit: OwnedSemaphorePermit,
+    counts: Arc<FollowCounts>,
+}
+
+impl FollowPermit {
+    /// Where what is not shown to followers is counted.
+    pub(crate) fn counts(&self) -> &Arc<FollowCounts> {
+        &self.counts
+    }
+}
+
+/// What tails were not shown, and how many were given up.
+#[derive(Debug, Default)]
+pub(crate) struct FollowCounts {
+    /// Events beyond the rate that was asked for.
+    pub(crate) skipped_rate: AtomicU64,
+    /// Events that went by while a reader was too slow.
+    pub(crate) skipped_slow: AtomicU64,
+    /// Tails whose reader took nothing.
+    pub(crate) reaped: AtomicU64,
 }
 
 impl Admission {
@@ -67,6 +93,7 @@ impl Admission {
             interactive: Arc::new(Semaphore::new(places)),
             rules: Arc::new(Semaphore::new(places)),
             followers: Arc::new(Semaphore::new(MAX_FOLLOWERS)),
+            follow_counts: Arc::default(),
             places,
             waiting: AtomicUsize::new(0),
             finished: AtomicU64::new(0),
@@ -96,7 +123,10 @@ impl Admission {
 
     pub(crate) fn follow(&self) -> Result<FollowPermit, QueryError> {
         match Arc::clone(&self.followers).try_acquire_owned() {
-            Ok(permit) => Ok(FollowPermit { _permit: permit }),
+            Ok(permit) => {
+                let counts = Arc::clone(&self.follow_counts);
+                Ok(FollowPermit { _permit: permit, counts })
+            }
             Err(_) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 Err(QueryError::TooManyFollowers { limit: MAX_FOLLOWERS })
@@ -119,6 +149,9 @@ impl Admission {
             running: used(&self.interactive) + used(&self.rules),
             waiting: self.waiting.load(Ordering::Relaxed),
             following: MAX_FOLLOWERS.saturating_sub(self.followers.available_permits()),
+            skipped_rate: self.follow_counts.skipped_rate.load(Ordering::Relaxed),
+            skipped_slow: self.follow_counts.skipped_slow.load(Ordering::Relaxed),
+            reaped: self.follow_counts.reaped.load(Ordering::Relaxed),
             finished: self.finished.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),

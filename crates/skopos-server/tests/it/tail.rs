@@ -131,6 +131,9 @@ async fn what_the_rate_cap_leaves_out_is_counted() {
         }
     }
     assert_eq!((shown, skipped), (5, 45));
+    let metrics = api.client.get(format!("{}/metrics", api.base)).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("skopos_tail_skipped_events_total{reason=\"rate\"} 45"), "{metrics}");
     api.stop().await;
 }
 

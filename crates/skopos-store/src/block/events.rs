@@ -462,7 +462,7 @@ pub(crate) fn trace_ids(predicates: &[Predicate]) -> impl Iterator<Item = TraceI
 }
 
 /// The columns that conditions look at.
-fn add_columns<'c>(signal: EventSignal, predicates: &[Predicate], columns: &mut Vec<&'c str>) {
+fn add_columns(signal: EventSignal, predicates: &[Predicate], columns: &mut Vec<&str>) {
     for predicate in predicates {
         match predicate {
             Predicate::All(inner) | Predicate::Any(inner) => add_columns(signal, inner, columns),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
@@ -15,6 +16,7 @@ use skopos_store::scan::Followed;
 
 use crate::http::logs::print::push_log;
 use crate::http::traces::print::push_span;
+use crate::query::FollowCounts;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,7 @@ impl Stored {
 /// The lines of one tail.
 pub(super) struct Feed {
     clock: Arc<dyn Clock>,
+    counts: Arc<FollowCounts>,
     /// Events a second.
     rate: u64,
     lines: String,
@@ -61,10 +64,11 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(rate: u64, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(rate: u64, clock: Arc<dyn Clock>, counts: Arc<FollowCounts>) -> Self {
         let now = clock.monotonic();
         Self {
             clock,
+            counts,
             rate,
             lines: String::new(),
             second: now,
@@ -90,6 +94,7 @@ impl Feed {
         match followed {
             Followed::Missed(count) => {
                 self.tell_skipped();
+                self.counts.skipped_slow.fetch_add(count, Ordering::Relaxed);
                 let _ = writeln!(self.lines, r#"{{"skipped":{count},"reason":"slow"}}"#);
             }
             Followed::Batch(signal, batch) => {
@@ -126,6 +131,7 @@ impl Feed {
     fn tell_skipped(&mut self) {
         let count = std::mem::take(&mut self.skipped);
         if count > 0 {
+            self.counts.skipped_rate.fetch_add(count, Ordering::Relaxed);
             let _ = writeln!(self.lines, r#"{{"skipped":{count},"reason":"rate"}}"#);
         }
     }

@@ -50,7 +50,7 @@ fn lines(feed: &mut Feed) -> Vec<String> {
 
 fn feed(rate: u64) -> (Feed, Arc<VirtualClock>) {
     let clock = Arc::new(VirtualClock::default());
-    (Feed::new(rate, Arc::clone(&clock) as Arc<dyn Clock>), clock)
+    (Feed::new(rate, Arc::clone(&clock) as Arc<dyn Clock>, Arc::default()), clock)
 }
 
 #[test]
@@ -101,6 +101,7 @@ async fn a_tail_whose_reader_takes_nothing_is_reaped() {
     assert_eq!(end, End::Abandoned);
     assert!(started.elapsed() >= WRITE_TIMEOUT);
     assert_eq!(admission.stats().following, 0, "its place is free");
+    assert_eq!(admission.stats().reaped, 1);
     drop(receive);
 }
 

@@ -8,6 +8,7 @@
 //! Slowest first: all matching spans are visited for their traces, then all spans around the window
 //! for how long those took.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -195,9 +196,9 @@ async fn slowest(state: &SharedState, read: &Read, search: &Search) -> Result<Pa
         let batch = events.to_batch()?;
         let ids = Columns::new(&batch).trace_ids()?;
         for id in (0..batch.num_rows()).filter_map(ids) {
-            if !spans.contains_key(&id) {
+            if let Entry::Vacant(new) = spans.entry(id) {
                 budget.charge_bytes(BYTES_PER_TRACE)?;
-                spans.insert(id, (i64::MAX, i64::MIN));
+                new.insert((i64::MAX, i64::MIN));
             }
         }
         Ok(ControlFlow::Continue(()))
