@@ -5,8 +5,9 @@
 //!
 //! Constraints:
 //! - Batches on their way are judged by the head without those before them that are on their way
-//!   too; sums of deltas are the exception and always know them. When batches on their way are
-//!   refused, those sums are forgotten before the next batch is prepared.
+//!   too: limits of series may be exceeded by what is on its way at a time, and no more. Sums of
+//!   deltas are the exception and always know them; when batches on their way are refused, those
+//!   sums are forgotten before the next batch is prepared.
 //! - The queue to the applier is bounded ([`QUEUE_LEN`] batches); when it is full the WAL waits,
 //!   which makes senders wait. Nothing is dropped.
 //! - Before the head is exchanged or the WAL goes on after a failure, everything on its way is let
