@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use skopos_model::storage::Append;
 use skopos_model::{
@@ -86,9 +86,9 @@ fn fill(folder: &Path, head_bytes: u64) {
     for round in 0..ROUNDS {
         let at = Timestamp(begun.0 + round * SCRAPE_MS * 1_000_000);
         runtime.block_on(async {
-            store.append(SignalBatch::Metrics(metrics(round, at))).await.expect("append");
+            append(&store, || SignalBatch::Metrics(metrics(round, at))).await;
             for part in 0..5 {
-                store.append(SignalBatch::Logs(logs(round * 5 + part, at))).await.expect("append");
+                append(&store, || SignalBatch::Logs(logs(round * 5 + part, at))).await;
             }
         });
         resident.push(status_mib("VmRSS:"));
@@ -107,6 +107,14 @@ fn fill(folder: &Path, head_bytes: u64) {
         status_mib("VmHWM:"),
     );
     std::process::abort();
+}
+
+/// Appends as a sender does: what is refused because the head is full is sent again.
+async fn append(store: &Store, batch: impl Fn() -> SignalBatch) {
+    while let Err(error) = store.append(batch()).await {
+        assert!(error.is_retryable(), "{error}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn replay(folder: &Path, head_bytes: u64) {
