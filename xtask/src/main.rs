@@ -6,6 +6,7 @@
 //! Exit codes: 0 all is well; 1 a check, test or proof failed; 2 the command line was not understood.
 
 mod bench;
+mod dist;
 mod fuzz;
 mod prove;
 mod system;
@@ -31,6 +32,7 @@ Commands:
                                  rows: metrics bytes logs traces restart idle; --quick: small, writes no report
   prove [NAME]                   run an acceptance proof; without NAME, list them
   shots                          photograph every screen of the web UI in both themes, into docs/screens/
+  dist                           build the release archive with its checksum in dist/; prints size and build time
   fuzz [TARGET] [--seconds N]    mutate inputs of one decoder for N seconds (default 30); without TARGET, list them
 
 Examples:
@@ -98,6 +100,7 @@ fn run(args: &[String]) -> anyhow::Result<bool> {
         ["bench"] => bench::list(),
         ["bench", "store", rest @ ..] => bench::store(rest),
         ["bench", name] => bench::run(name),
+        ["dist"] => dist::run(),
         ["prove"] => prove::list(),
         ["prove", name] => prove::run(name),
         ["fuzz"] => fuzz::list(),
@@ -108,9 +111,10 @@ fn run(args: &[String]) -> anyhow::Result<bool> {
                 .map_err(|_| Usage(format!("--seconds wants a whole number, not `{seconds}`")))?;
             fuzz::run(target, seconds)
         }
-        [command @ ("test" | "shots" | "tidy" | "bench" | "prove" | "fuzz"), rest @ ..] => {
-            Err(Usage(format!("`{command}` does not understand `{}`", rest.join(" "))).into())
-        }
+        [
+            command @ ("test" | "shots" | "tidy" | "bench" | "dist" | "prove" | "fuzz"),
+            rest @ ..,
+        ] => Err(Usage(format!("`{command}` does not understand `{}`", rest.join(" "))).into()),
         [other, ..] => Err(Usage(format!("there is no command `{other}`")).into()),
     }
 }

@@ -79,6 +79,12 @@ enum Command {
     Trace(commands::trace::TraceArgs),
     /// Show how many series there are, of what, and who went beyond limits.
     Cardinality(commands::cardinality::CardinalityArgs),
+    /// Show a server in one look: ingest, storage, rules, problems and what to do about them.
+    Status(commands::status::StatusArgs),
+    /// Open the web UI: its start page, a trace, an alert, logs.
+    Open(commands::open::OpenArgs),
+    /// Ask a probe; the exit code says what it answered.
+    Health(commands::health::HealthArgs),
     /// Check rule files.
     #[command(subcommand)]
     Rules(commands::rules::RulesCommand),
@@ -92,6 +98,10 @@ enum Command {
     /// Create and list access tokens.
     #[command(subcommand)]
     Token(commands::token::TokenCommand),
+    /// Print a shell's completion script.
+    Completions(commands::completions::CompletionsArgs),
+    /// Print the manual page, or write the pages of all commands.
+    Man(commands::man::ManArgs),
 }
 
 impl Command {
@@ -132,11 +142,16 @@ impl Cli {
             Command::Tail(args) => commands::tail::run(args, &global),
             Command::Trace(args) => commands::trace::run(args, &global),
             Command::Cardinality(args) => commands::cardinality::run(args, &global),
+            Command::Status(args) => commands::status::run(args, &global),
+            Command::Open(args) => commands::open::run(args, &global),
+            Command::Health(args) => commands::health::run(args, &global),
             Command::Rules(command) => commands::rules::run(command, &global),
             Command::Config(command) => commands::config::run(command, &global),
             Command::Snapshot(args) => commands::snapshot::take(args, &global),
             Command::Restore(args) => commands::snapshot::restore(args, &global),
             Command::Token(command) => commands::token::run(command, &global),
+            Command::Completions(args) => commands::completions::run(args),
+            Command::Man(args) => commands::man::run(args),
         }
     }
 }

@@ -168,6 +168,48 @@ pub(crate) fn csv_row(cells: impl Iterator<Item = impl AsRef<str>>) -> String {
     out + "\n"
 }
 
+/// A size in binary units with one digit after the point where it says something: `1.2 GiB`.
+pub(crate) fn bytes(size: f64) -> String {
+    scaled(size, 1024.0, &[" B", " KiB", " MiB", " GiB", " TiB", " PiB"])
+}
+
+/// A count or rate for the eye: `0.25`, `999`, `12.4M`.
+pub(crate) fn compact(number: f64) -> String {
+    if number > 0.0 && number < 10.0 {
+        let text = format!("{number:.2}");
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    scaled(number, 1000.0, &["", "k", "M", "G", "T"])
+}
+
+fn scaled(mut number: f64, step: f64, units: &[&str]) -> String {
+    let mut units = units.iter();
+    let mut unit = units.next().unwrap_or(&"");
+    // What would be printed as a whole step belongs to the next unit.
+    while number >= step - 0.5
+        && let Some(next) = units.next()
+    {
+        number /= step;
+        unit = next;
+    }
+    let text = if number < 100.0 { format!("{number:.1}") } else { format!("{number:.0}") };
+    format!("{}{unit}", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// A span of time in its two largest units: `3 d 4 h`.
+pub(crate) fn span_of(seconds: f64) -> String {
+    let seconds = seconds.max(0.0) as u64;
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let first = parts.iter().position(|(n, _)| *n > 0).unwrap_or(parts.len() - 1);
+    let shown = parts.iter().skip(first).take(2).filter(|(n, _)| *n > 0 || seconds == 0);
+    shown.map(|(n, unit)| format!("{n} {unit}")).collect::<Vec<_>>().join(" ")
+}
+
 /// Lays rows out in columns, the last one unpadded.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
@@ -200,6 +242,35 @@ mod tests {
     #[test]
     fn csv_quotes_what_needs_it() {
         assert_eq!(csv_row(["a", "b,c", "d\"e", ""].iter()), "a,\"b,c\",\"d\"\"e\",\n");
+    }
+
+    #[test]
+    fn figures_for_the_eye() {
+        for (size, want) in
+            [(0.0, "0 B"), (1023.0, "1023 B"), (1024.0, "1 KiB"), (1_288_490_188.0, "1.2 GiB")]
+        {
+            assert_eq!(bytes(size), want);
+        }
+        for (number, want) in [
+            (0.0, "0"),
+            (0.25, "0.25"),
+            (7.0, "7"),
+            (12.34, "12.3"),
+            (999.4, "999"),
+            (999.7, "1k"),
+            (12_400_000.0, "12.4M"),
+        ] {
+            assert_eq!(compact(number), want);
+        }
+        for (seconds, want) in [
+            (0.4, "0 s"),
+            (59.0, "59 s"),
+            (3_600.0, "1 h"),
+            (3_725.0, "1 h 2 min"),
+            (93_784.0, "1 d 2 h"),
+        ] {
+            assert_eq!(span_of(seconds), want);
+        }
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Decoders: what senders send, into the model.
 //!
 //! OTLP of all three signals ([`otlp`]), the text formats that Prometheus scrapes
-//! ([`exposition`]) and what Prometheus sends on ([`remote_write`]), with limits ([`Limits`]), decompression ([`compression`]) and the redaction
-//! of foreign data on the way in.
+//! ([`exposition`]) and what Prometheus sends on ([`remote_write`]), with limits ([`Limits`]),
+//! decompression ([`compression`]) and the redaction of foreign data on the way in; and the metrics
+//! that follow from spans and log records ([`derive`]).
 //!
 //! What it is **not**: it performs no I/O, has no clock (callers pass `now`), knows no HTTP and no
 //! storage. Whether a time is too old or too far ahead is the store's business.
@@ -34,6 +35,7 @@
 //! ```
 
 pub mod compression;
+pub mod derive;
 pub mod exposition;
 mod float;
 #[doc(hidden)]

@@ -22,6 +22,7 @@ mod params;
 mod prometheus;
 mod remote_write;
 mod sql;
+mod status;
 mod tail;
 mod traces;
 mod ui;
@@ -191,6 +192,7 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(tail::routes());
     routes.extend(filter::routes());
     routes.extend(sql::routes());
+    routes.extend(status::routes());
     routes.extend(openapi::routes());
     routes
 }

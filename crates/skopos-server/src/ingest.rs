@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skopos_ingest::derive::Tally;
 use skopos_ingest::otlp::{self, DecodeError, OtlpEncoding, OtlpOptions};
 use skopos_ingest::remote_write::{self, WriteError};
 use skopos_ingest::{ContentEncoding, DecompressError, Ingested, Limits, MetricScope, decompress};
@@ -18,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::admission::{Admission, Admitted, BodyError};
 use crate::config::Settings;
+use crate::derive::Deriver;
 use crate::error::{ApiError, ErrorClass};
 use crate::receipts::{Receipts, Signal, Transport};
 use crate::state::Storage;
@@ -34,6 +36,7 @@ pub(crate) struct Ingest {
     cardinality: Arc<dyn Cardinality>,
     clock: Arc<dyn Clock>,
     receipts: Arc<Receipts>,
+    deriver: Arc<Deriver>,
     options: Arc<OtlpOptions>,
     decoders: Semaphore,
     pub(crate) admission: Admission,
@@ -61,6 +64,7 @@ impl Ingest {
         cardinality: Arc<dyn Cardinality>,
         clock: Arc<dyn Clock>,
         receipts: Arc<Receipts>,
+        deriver: Arc<Deriver>,
         settings: &Settings,
     ) -> Self {
         let mut options = OtlpOptions::default();
@@ -71,6 +75,7 @@ impl Ingest {
             cardinality,
             clock,
             receipts,
+            deriver,
             options: Arc::new(options),
             decoders: Semaphore::new(cores),
             admission: Admission::new(settings),
@@ -117,16 +122,13 @@ impl Ingest {
         let decoded = if len <= INLINE_DECODE_BYTES { decode() } else { work(decode).await? };
         drop(permit);
         let decoded = decoded.map_err(refuse)?;
-        self.keep(export, decoded.map(SignalBatch::Metrics)).await
+        self.keep(export, Derived::nothing(decoded.map(SignalBatch::Metrics))).await
     }
 
-    /// Stores what was decoded and accounts for all of it.
-    async fn keep(
-        &self,
-        export: &Export,
-        decoded: Ingested<SignalBatch>,
-    ) -> Result<Exported, ApiError> {
-        let Ingested { decoded, adjusted, redactions, scopes } = decoded;
+    /// Stores what was decoded, counts it and accounts for all of it.
+    async fn keep(&self, export: &Export, derived: Derived) -> Result<Exported, ApiError> {
+        let Derived { ingested, tally, dropped } = derived;
+        let Ingested { decoded, adjusted, redactions, scopes } = ingested;
         for redaction in &redactions {
             self.receipts.redact(&redaction.sender, &redaction.key, redaction.count);
         }
@@ -151,7 +153,11 @@ impl Ingest {
                 rejected.push(rejection);
             }
         }
+        self.deriver.add(&tally);
         self.account(export, &sent, &rejected);
+        // Dropped by our own configuration: shown in the sender's receipt, but no error of the
+        // sender's, which would have its SDK complain with every batch.
+        self.account(export, &BTreeMap::new(), &dropped);
         let (rejected, message) = otlp::partial_message(&rejected, &adjusted);
         Ok(Exported { rejected, message })
     }
@@ -178,7 +184,7 @@ impl Ingest {
         export: &Export,
         body: Bytes,
         admitted: &mut Admitted,
-    ) -> Result<Ingested<SignalBatch>, ApiError> {
+    ) -> Result<Derived, ApiError> {
         let permit = self.decoders.acquire().await;
         let (signal, encoding, compression) = (export.signal, export.encoding, export.compression);
         let options = Arc::clone(&self.options);
@@ -202,13 +208,20 @@ impl Ingest {
         admitted.hold(plain.len()).map_err(|error| self.body_error(export, error))?;
         let decode = {
             let plain = plain.clone();
-            move || match signal {
-                Signal::Logs => otlp::decode_logs(encoding, &plain, &options, now)
-                    .map(|logs| logs.map(SignalBatch::Logs)),
-                Signal::Traces => otlp::decode_traces(encoding, &plain, &options)
-                    .map(|traces| traces.map(SignalBatch::Traces)),
-                Signal::Metrics => otlp::decode_metrics(encoding, &plain, &options)
-                    .map(|metrics| metrics.map(SignalBatch::Metrics)),
+            let deriver = Arc::clone(&self.deriver);
+            move || {
+                let decoded = match signal {
+                    Signal::Logs => otlp::decode_logs(encoding, &plain, &options, now)
+                        .map(|logs| logs.map(SignalBatch::Logs)),
+                    Signal::Traces => otlp::decode_traces(encoding, &plain, &options)
+                        .map(|traces| traces.map(SignalBatch::Traces)),
+                    Signal::Metrics => otlp::decode_metrics(encoding, &plain, &options)
+                        .map(|metrics| metrics.map(SignalBatch::Metrics)),
+                };
+                decoded.map(|mut ingested| {
+                    let (tally, dropped) = deriver.tally(&mut ingested.decoded.value, now);
+                    Derived { ingested, tally, dropped }
+                })
             }
         };
         let decoded =
@@ -262,6 +275,21 @@ impl Ingest {
         for rejection in rejected {
             self.receipts.reject(export.signal, rejection);
         }
+    }
+}
+
+/// A decoded batch with what is derived from it.
+struct Derived {
+    ingested: Ingested<SignalBatch>,
+    /// Counted once the batch is stored.
+    tally: Tally,
+    /// Taken out of the batch because the configuration says so.
+    dropped: Vec<Rejection>,
+}
+
+impl Derived {
+    fn nothing(ingested: Ingested<SignalBatch>) -> Self {
+        Self { ingested, tally: Tally::default(), dropped: Vec::new() }
     }
 }
 

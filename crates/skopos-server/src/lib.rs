@@ -40,6 +40,7 @@
 mod admission;
 pub mod auth;
 pub mod config;
+mod derive;
 pub mod error;
 pub mod grpc;
 pub mod http;
@@ -53,6 +54,7 @@ pub mod rules;
 pub mod scrape;
 mod server;
 pub mod state;
+mod status;
 pub mod telemetry;
 mod yaml;
 

@@ -18,6 +18,7 @@ use skopos::metrics::Format;
 use skopos_model::Clock;
 use skopos_sql::SqlEngine;
 use skopos_store::fs::{Fs, StdFs};
+use skopos_store::head::HeadConfig;
 use skopos_store::{
     BlockConfig, DiskFloor, ReplayProgress, Retention, Store, StoreConfig, StoreError, SyncPolicy,
 };
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Tokens;
 use crate::config::{ConfigError, FloorSetting, RetentionSetting, Settings, SyncSetting};
+use crate::derive::{self, Deriver};
 use crate::http;
 use crate::ingest::{Ingest, decoder_limits};
 use crate::listen::Addresses;
@@ -37,6 +39,7 @@ use crate::receipts::Receipts;
 use crate::rules::{self, RuleContext, RulesView};
 use crate::scrape::{self, OwnTarget, ScrapeContext, ScrapeJob, TargetsView};
 use crate::state::{AppState, SharedState, Storage};
+use crate::status::{self, Rates};
 use crate::{ServerError, ready, telemetry};
 
 /// How long answers under way may take after the server was told to stop.
@@ -156,11 +159,19 @@ impl Server {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let sql =
             Arc::new(SqlEngine::new(Arc::clone(&store) as _, Arc::clone(&store) as _, threads));
+        let deriver = Arc::new(Deriver::new(
+            &settings,
+            HeadConfig::default().future_tolerance,
+            Arc::clone(&dyn_store),
+            Arc::clone(&clock),
+            Arc::clone(&receipts),
+        ));
         let ingest = Ingest::new(
             Arc::clone(&dyn_store),
             Arc::clone(&store) as _,
             Arc::clone(&clock),
             Arc::clone(&receipts),
+            Arc::clone(&deriver),
             &settings,
         );
         let context = RuleContext {
@@ -192,11 +203,16 @@ impl Server {
             rules,
             telemetry,
             ingest,
+            deriver,
+            memory_bytes: memory.total_bytes,
+            addresses,
+            rates: Rates::default(),
             folder: Arc::clone(&store),
         });
         telemetry::register_store(state.telemetry.registry(), &store);
         telemetry::register_server(state.telemetry.registry(), &state);
         telemetry::register_memory(state.telemetry.registry(), &memory, &store, &state.queries);
+        derive::register(state.telemetry.registry(), &state.deriver);
 
         let router = http::router(http::routes(&settings), Arc::clone(&state));
         // Set once, here: nobody else has the cell.
@@ -209,6 +225,11 @@ impl Server {
         let rules = Arc::clone(&state.rules);
         tasks.background.spawn(reload_on_hangup(Arc::clone(&rules), tasks.stop_background.clone()));
         tasks.background.spawn(async move { rules.run().await });
+        let deriver = Arc::clone(&state.deriver);
+        let stop = tasks.stop_background.clone();
+        tasks.background.spawn(async move { deriver.run(stop).await });
+        let counting = status::count(Arc::clone(&state), tasks.stop_background.clone());
+        tasks.background.spawn(counting);
         start_scraping(jobs, &state, &addresses, &tasks.background, &tasks.stop_background)?;
 
         state.health.mark_started();

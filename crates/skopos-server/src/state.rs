@@ -14,11 +14,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::Tokens;
 use crate::config::Settings;
+use crate::derive::Deriver;
 use crate::ingest::Ingest;
+use crate::listen::Addresses;
 use crate::query::QueryEngine;
 use crate::receipts::Receipts;
 use crate::rules::RulesView;
 use crate::scrape::TargetsView;
+use crate::status::Rates;
 
 /// Everything the storage engine offers, as one object.
 pub trait Storage: Append + SelectSeries + ScanEvents + StateLog + 'static {}
@@ -58,6 +61,13 @@ pub struct AppState {
     pub(crate) ingest: Ingest,
     /// The data folder, for its administration.
     pub(crate) folder: Arc<Store>,
+    pub(crate) deriver: Arc<Deriver>,
+    /// Memory for data in all, bytes.
+    pub(crate) memory_bytes: u64,
+    /// Where the server listens.
+    pub(crate) addresses: Addresses,
+    /// How much came in lately.
+    pub(crate) rates: Rates,
 }
 
 /// How handlers receive the state: `State(state): State<SharedState>`.

@@ -1,6 +1,8 @@
 //! `skopos serve`: the server.
 
-use std::io::IsTerminal as _;
+mod banner;
+mod notify;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +11,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use skopos_model::{Clock, SystemClock};
 use skopos_server::config::{Overrides, Settings};
-use skopos_server::{RunningServer, Server, ServerError};
+use skopos_server::{Server, ServerError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Outcome;
 use crate::cli::GlobalArgs;
-use crate::output::bold;
+use banner::Banner;
+use notify::Manager;
 
 /// How long the server's own last telemetry may take.
 const TELEMETRY_PATIENCE: Duration = Duration::from_secs(3);
@@ -69,7 +72,7 @@ pub(crate) struct ServeArgs {
     /// Format of the server's own log.
     #[arg(long, value_name = "FORMAT", value_parser = ["auto", "json", "pretty"])]
     pub(crate) log_format: Option<String>,
-    /// Do not open a browser. (There is nothing to open yet.)
+    /// Do not open a browser; one is opened only when started at a terminal of a desktop.
     #[arg(long)]
     pub(crate) no_open: bool,
     /// Serve the web UI from this folder (as `npm run build` writes it) instead of the one inside the binary.
@@ -119,7 +122,8 @@ pub(crate) fn run(args: ServeArgs, _global: &GlobalArgs) -> Result<Outcome> {
 
 async fn serve(settings: Settings) -> Result<()> {
     let telemetry = skopos_server::telemetry::install(&settings).context("set up logging")?;
-    let data = settings.data_dir.display().to_string();
+    let banner = Banner::at_terminal(&settings);
+    let opens_browser = settings.open_browser && banner.is_some() && super::open::has_desktop();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let started = clock.monotonic();
     let mut stop = Stop::listen()?;
@@ -128,8 +132,27 @@ async fn serve(settings: Settings) -> Result<()> {
         server = starting => server.map_err(with_advice)?,
         () = stop.asked() => anyhow::bail!("stopped before the server was ready"),
     };
-    banner(&server, &data, clock.monotonic().saturating_sub(started));
-    stop.asked().await;
+    if let Some(banner) = &banner {
+        banner.print(&server.addresses(), clock.monotonic().saturating_sub(started));
+    }
+    if opens_browser {
+        let url = format!("http://{}", server.addresses().http);
+        // Not waited for: some openers stay as long as the browser. Its failure is no concern here.
+        drop(std::thread::spawn(move || super::open::start_browser(&url)));
+    }
+    let manager = Manager::from_env();
+    manager.ready();
+    let greet = async {
+        if banner.is_some() {
+            banner::first_records(&server).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = stop.asked() => {}
+        () = greet => {}
+    }
+    manager.stopping();
     let stopped = server.shutdown().await;
     let report = telemetry.shutdown(TELEMETRY_PATIENCE).await;
     if !report.is_complete() {
@@ -158,26 +181,6 @@ impl Stop {
             _ = self.terminate.recv() => {}
         }
     }
-}
-
-/// For people at a terminal; elsewhere the log line and the ready file say the same.
-fn banner(server: &RunningServer, data: &str, took: Duration) {
-    if !std::io::stderr().is_terminal() {
-        return;
-    }
-    let at = server.addresses();
-    eprintln!(
-        "\n  {name}   data {data}   ready in {took} ms\
-         \n  API     http://{http}          OTLP  grpc {grpc} · http http://{otlp_http}\
-         \n  Send    export OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp_http}\
-         \n  Ask     skopos query up      skopos logs      skopos tail      skopos trace ID\
-         \n  Ctrl-C stops (what was acknowledged is on disk already)\n",
-        name = bold(concat!("skopos ", env!("CARGO_PKG_VERSION"))),
-        took = took.as_millis(),
-        http = at.http,
-        grpc = at.otlp_grpc,
-        otlp_http = at.otlp_http,
-    );
 }
 
 /// Adds what to do about an error of the start.

@@ -7,6 +7,8 @@ mod demo;
 mod errors;
 mod harness;
 mod kill;
+mod operate;
+mod packaging;
 mod promqltest;
 mod python;
 mod shop;

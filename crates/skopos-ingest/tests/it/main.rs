@@ -3,6 +3,7 @@
 mod bad_input;
 mod compression;
 mod conformance;
+mod derive;
 mod exposition;
 mod fuzz;
 mod limits;

@@ -32,6 +32,8 @@ pub(crate) fn settings(data: &Path) -> Settings {
         otlp_grpc_listen: ListenAddr::any_port(),
         otlp_http_listen: ListenAddr::any_port(),
         scrape_self: false,
+        derive_spans: false,
+        derive_logs: false,
         ..Settings::defaults()
     }
 }

@@ -124,6 +124,7 @@ async fn real_answers_fit_their_schemas() {
         ("/api/v1/cardinality", vec![("label", "job")], "CardinalityAnswer"),
         ("/api/v1/cardinality", vec![("limit", "0")], "PrometheusError"),
         ("/api/v1/status/tsdb", vec![], "TsdbStatus"),
+        ("/api/v1/status", vec![], "StatusAnswer"),
         (&trace, vec![], "JaegerTraces"),
         ("/api/traces/ff", vec![], "JaegerError"),
     ] {

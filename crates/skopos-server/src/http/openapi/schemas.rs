@@ -140,6 +140,11 @@ pub(super) fn all() -> Value {
                 ),
             }),
         ),
+        "StatusAnswer": object(
+            &["status", "data"],
+            json!({"status": {"const": "success"}, "data": reference("Status")}),
+        ),
+        "Status": status(),
         "LogRecord": object(
             &[
                 "id", "time", "time_unix_nano", "severity_number", "severity", "severity_text",
@@ -251,6 +256,64 @@ pub(super) fn request_body(path: &str, method: &Method) -> Option<Value> {
         _ => return None,
     };
     Some(json!({"required": true, "content": content}))
+}
+
+/// The data of `/api/v1/status`.
+fn status() -> Value {
+    let text = json!({"type": "string"});
+    let count = json!({"type": "integer", "minimum": 0});
+    let unless_unknown =
+        json!({"type": ["integer", "null"], "description": "null: not known here"});
+    let of = |keys: &[&str], value: &Value| {
+        let properties: serde_json::Map<String, Value> =
+            keys.iter().map(|key| ((*key).to_owned(), value.clone())).collect();
+        object(keys, properties.into())
+    };
+    let mut disk = of(&["metrics", "logs", "traces", "wal", "state_log", "floor"], &count);
+    disk["properties"]["path"] = text.clone();
+    disk["properties"]["free"] = unless_unknown.clone();
+    disk["properties"]["total"] = unless_unknown.clone();
+    disk["description"] = "Bytes, by what they hold.".into();
+    let mut memory = of(&["budget", "head", "head_limit"], &count);
+    memory["properties"]["used"] = unless_unknown;
+    memory["description"] = "Bytes.".into();
+    let problem = object(
+        &["severity", "what", "remedy"],
+        json!({"severity": {"enum": ["error", "warning"]}, "what": text, "remedy": text}),
+    );
+    let signals = ["samples", "logs", "spans"];
+    object(
+        &[
+            "version",
+            "state",
+            "started_at",
+            "uptime_seconds",
+            "addresses",
+            "ingest",
+            "totals",
+            "rates",
+            "head_series",
+            "disk",
+            "memory",
+            "rules",
+            "problems",
+        ],
+        json!({
+            "version": text,
+            "state": {"enum": ["ok", "unhealthy"]},
+            "started_at": {"type": "string", "format": "date-time"},
+            "uptime_seconds": {"type": "number"},
+            "addresses": of(&["http", "otlp_grpc", "otlp_http"], &text),
+            "ingest": {"type": "string", "description": "`ok`, or why ingest is refused"},
+            "totals": of(&signals, &count),
+            "rates": of(&signals, &json!({"type": "number"})),
+            "head_series": count,
+            "disk": disk,
+            "memory": memory,
+            "rules": of(&["loaded", "failing", "firing", "pending"], &count),
+            "problems": {"type": "array", "items": problem},
+        }),
+    )
 }
 
 fn object(required: &[&str], properties: Value) -> Value {
