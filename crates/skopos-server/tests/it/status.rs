@@ -92,7 +92,7 @@ async fn what_is_wrong_is_said_with_a_remedy() {
         disk.counts() == before
     })
     .await;
-    disk.set_faults(Faults { fail_sync: Some(1), crash_at: None, torn_bytes: 0, fail_write: None });
+    disk.set_faults(Faults { fail_sync: Some(1), ..Faults::default() });
     assert_eq!(send(&server, "/v1/metrics", gauge_json("shop", 1.0)).await, 503);
     let answer = server.get_json("/api/v1/status").await;
     assert_ne!(answer["data"]["ingest"], "ok", "{answer}");
