@@ -173,7 +173,7 @@ async fn mistakes_have_a_place_and_a_hint() {
 async fn a_query_beyond_its_budget_is_refused_by_name_and_others_go_on() {
     let api = Api::with(|settings| {
         settings.max_query_samples = 10;
-        settings.max_query_bytes = 100_000;
+        settings.max_query_bytes = Some(100_000);
     })
     .await;
     api.push_logs("s", (1..=40).map(|i| record(i, SeverityNumber::INFO, "text")).collect()).await;
