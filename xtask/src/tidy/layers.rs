@@ -224,6 +224,7 @@ const LAYERS: &[Layer] = &[
             "skopos-promql",
             "skopos-server",
             "skopos-shop",
+            "skopos-sql",
             "skopos-store",
         ],
         never: NOTHING,
