@@ -2,30 +2,47 @@
 
 use std::sync::Arc;
 
-use skopos_model::Exemplar;
 use skopos_model::storage::{SampleBuffer, SampleSource, SelectedSeries, StorageError};
+use skopos_model::{Exemplar, Labels};
 
 use crate::head::series::append_range;
 
 /// Series of several lists, each in label order, the lists one after another, oldest data first:
 /// in label order, each once.
-pub(crate) fn series(mut all: Vec<SelectedSeries>) -> Vec<SelectedSeries> {
-    // Stable, and quick on a few sorted runs.
-    all.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let mut merged: Vec<SelectedSeries> = Vec::with_capacity(all.len());
-    let mut rest = all.into_iter().peekable();
-    while let Some(first) = rest.next() {
-        let mut sources = vec![first.samples];
-        while let Some(next) = rest.next_if(|next| next.labels == first.labels) {
-            sources.push(next.samples);
+pub(crate) fn series(lists: Vec<Vec<SelectedSeries>>) -> Vec<SelectedSeries> {
+    let longest = lists.iter().map(Vec::len).max().unwrap_or(0);
+    let mut lists: Vec<_> = lists.into_iter().map(|list| list.into_iter().peekable()).collect();
+    let mut merged: Vec<SelectedSeries> = Vec::with_capacity(longest);
+    let mut next: Vec<usize> = Vec::with_capacity(lists.len());
+    loop {
+        next.clear();
+        // Mostly all lists hold the same series, and to be equal is cheaper to see than to be less.
+        let mut least: Option<(usize, &Labels)> = None;
+        for (i, list) in lists.iter_mut().enumerate() {
+            let Some(series) = list.peek() else { continue };
+            match least {
+                Some((_, labels)) if *labels == series.labels => next.push(i),
+                Some((_, labels)) if *labels < series.labels => {}
+                _ => {
+                    least = Some((i, &series.labels));
+                    next.clear();
+                    next.push(i);
+                }
+            }
         }
+        if next.is_empty() {
+            return merged;
+        }
+        let mut found = next.drain(..).filter_map(|i| lists.get_mut(i)?.next());
+        let Some(first) = found.next() else { return merged };
+        let mut sources = vec![first.samples];
+        sources.extend(found.map(|series| series.samples));
         let samples = match <[_; 1]>::try_from(sources) {
             Ok([only]) => only,
             Err(sources) => Arc::new(Layers(sources)),
         };
         merged.push(SelectedSeries { labels: first.labels, samples });
     }
-    merged
 }
 
 /// Samples of one series from several places, oldest first; of equal times the later place counts.
@@ -38,22 +55,45 @@ impl SampleSource for Layers {
         end_ms: i64,
         out: &mut SampleBuffer,
     ) -> Result<(), StorageError> {
-        let mut below = SampleBuffer::default();
+        let base = out.len();
         let mut layer = SampleBuffer::default();
-        let mut both = SampleBuffer::default();
         for source in &self.0 {
-            layer.clear();
-            source.decode(start_ms, end_ms, &mut layer)?;
-            both.clear();
-            overlay(&mut below, &layer, &mut both);
+            let before = out.len();
+            source.decode(start_ms, end_ms, out)?;
+            let (last, first) = (
+                before.checked_sub(1).filter(|last| *last >= base),
+                out.timestamps.get(before).copied(),
+            );
+            let last = last.and_then(|last| out.timestamps.get(last).copied());
+            if let (Some(last), Some(first)) = (last, first)
+                && first <= last
+            {
+                // They overlap: out with both, and put the one over the other.
+                layer.clear();
+                append_range(out, before..out.len(), &mut layer);
+                cut(out, before);
+                let mut below = SampleBuffer::default();
+                append_range(out, base..before, &mut below);
+                cut(out, base);
+                overlay(&mut below, &layer, &mut SampleBuffer::default());
+                append_range(&below, 0..below.len(), out);
+            }
         }
-        append_range(&below, 0..below.len(), out);
         Ok(())
     }
 
     fn len_hint(&self) -> usize {
         self.0.iter().map(|source| source.len_hint()).sum()
     }
+}
+
+/// Leaves the first `len` samples.
+fn cut(buffer: &mut SampleBuffer, len: usize) {
+    buffer.timestamps.truncate(len);
+    buffer.values.truncate(len);
+    let histograms = buffer.histograms.partition_point(|(i, _)| *i < len);
+    buffer.histograms.truncate(histograms);
+    buffer.starts.truncate(len);
 }
 
 /// Puts `layer` over `below`; `spare` is an empty buffer to work with.

@@ -149,26 +149,44 @@ pub(super) struct Placed<'a> {
     pub(super) window: Window<'a>,
 }
 
-impl<'a> Iterator for Windows<'a> {
-    type Item = Placed<'a>;
+/// A step with its window's place among the samples.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) step: usize,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) start_ms: i64,
+    pub(super) end_ms: i64,
+}
 
-    fn next(&mut self) -> Option<Placed<'a>> {
+impl Windows<'_> {
+    /// The next window's place, for who needs no more.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Option<Bounds> {
         if self.step >= self.grid.steps {
             return None;
         }
         let step = self.step;
         self.step += 1;
-        let now_ms = self.grid.time(step);
-        let end_ms = self.shift.apply(now_ms);
+        let end_ms = self.shift.apply(self.grid.time(step));
         let start_ms = end_ms - self.range_ms;
-        let samples = self.samples;
-        while samples.times.get(self.to).is_some_and(|t| *t <= end_ms) {
+        let times = self.samples.times.as_slice();
+        while times.get(self.to).is_some_and(|t| *t <= end_ms) {
             self.to += 1;
         }
-        while self.from < self.to && samples.times[self.from] <= start_ms {
+        while self.from < self.to && times[self.from] <= start_ms {
             self.from += 1;
         }
-        let (from, to) = (self.from, self.to);
+        Some(Bounds { step, from: self.from, to: self.to, start_ms, end_ms })
+    }
+}
+
+impl<'a> Iterator for Windows<'a> {
+    type Item = Placed<'a>;
+
+    fn next(&mut self) -> Option<Placed<'a>> {
+        let Bounds { step, from, to, start_ms, end_ms } = self.advance()?;
+        let (samples, now_ms) = (self.samples, self.grid.time(step));
         let histograms = samples.histograms.get(from..to).unwrap_or(&[]);
         let starts = samples.starts.get(from..to).unwrap_or(&[]);
         let (times, values) = (&samples.times[from..to], &samples.values[from..to]);

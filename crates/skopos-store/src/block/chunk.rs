@@ -14,7 +14,7 @@ use skopos_model::storage::{SampleBuffer, StorageError};
 
 use super::damaged;
 use crate::head::chunk::bytes::{Reader, put_varint};
-use crate::head::chunk::{Damaged, histograms};
+use crate::head::chunk::{Damaged, histograms, pack_values, unpack_values};
 
 /// Most samples of a chunk: a day at one every 15 s.
 pub(crate) const MOST_SAMPLES: usize = 5760;
@@ -36,6 +36,13 @@ const AS_FLOATS: u8 = 0;
 const AS_BITS: u8 = 1;
 /// All values are the same.
 const CONSTANT: u8 = 2;
+/// Values are packed: for short chunks. What `pco` needs before it decodes the first number takes
+/// longer than to unpack hundreds.
+const PACKED: u8 = 3;
+/// Most values that are packed.
+const MOST_PACKED: usize = 512;
+/// Bytes per value up to which nothing better than packing is looked for.
+const PACKED_WELL: usize = 2;
 
 /// Encodes the samples `range` of a buffer, whose times are `run` of the table of times: the
 /// chunk's kind and its bytes.
@@ -79,12 +86,28 @@ fn encode_values(values: &[f64]) -> Result<Vec<u8>, StorageError> {
     {
         return Ok([&[CONSTANT][..], &first.to_bits().to_le_bytes()].concat());
     }
+    let gives_back = |encoded: &[u8]| {
+        let mut back = Vec::new();
+        let decoded = decode_values(encoded, values.len(), &mut back);
+        decoded.is_ok() && values.iter().zip(&back).all(|(a, b)| a.to_bits() == b.to_bits())
+    };
+    let mut packed = Vec::new();
+    if (1..=MOST_PACKED).contains(&values.len()) {
+        packed.push(PACKED);
+        pack_values(values, &mut packed);
+        if !gives_back(&packed) {
+            packed.clear();
+        } else if packed.len() <= values.len() * PACKED_WELL {
+            return Ok(packed);
+        }
+    }
     let mut out = vec![AS_FLOATS];
     out.extend(compress(values)?);
-    let mut back = vec![0.0; values.len()];
-    let decoded = decode_values(&out, &mut back);
-    let equal = values.iter().zip(&back).all(|(a, b)| a.to_bits() == b.to_bits());
-    if decoded.is_ok() && equal {
+    // Time counts too: `pco` must save a quarter.
+    if !packed.is_empty() && packed.len() * 3 <= out.len() * 4 {
+        return Ok(packed);
+    }
+    if gives_back(&out) {
         return Ok(out);
     }
     let bits: Vec<u64> = values.iter().map(|value| value.to_bits()).collect();
@@ -144,34 +167,51 @@ pub(crate) fn decode(
         HISTOGRAMS | TIMELESS_HISTOGRAMS => reader.count(data.len())?,
         _ => return Err(Damaged),
     };
-    let mut values = vec![0.0; len as usize];
-    decode_values(reader.take(values_len)?, &mut values)?;
-    let base = out.timestamps.len();
-    if matches!(kind, HISTOGRAMS | TIMELESS_HISTOGRAMS) {
-        let mut found = Vec::new();
-        histograms::decode(&mut reader, 0, &values, &mut found)?;
-        let wanted = found.into_iter().filter(|(i, _)| (from..to).contains(i));
-        out.histograms.extend(wanted.map(|(i, histogram)| (base + i - from, histogram)));
+    // Values are decoded where they stay, and cut there.
+    let base = out.values.len();
+    let mut found = Vec::new();
+    let mut fill = |values: &mut Vec<f64>| {
+        decode_values(reader.take(values_len)?, len as usize, values)?;
+        match kind {
+            HISTOGRAMS | TIMELESS_HISTOGRAMS => {
+                let sums = values.get(base..).ok_or(Damaged)?;
+                histograms::decode(&mut reader, 0, sums, &mut found)
+            }
+            _ => Ok(()),
+        }
+    };
+    if let Err(damaged) = fill(&mut out.values) {
+        out.values.truncate(base);
+        return Err(damaged);
     }
+    out.values.truncate(base + to);
+    out.values.drain(base..base + from);
+    let wanted = found.into_iter().filter(|(i, _)| (from..to).contains(i));
+    out.histograms.extend(wanted.map(|(i, histogram)| (base + i - from, histogram)));
     out.timestamps.extend_from_slice(times.get(from..to).unwrap_or_default());
-    out.values.extend_from_slice(values.get(from..to).unwrap_or_default());
     Ok(())
 }
 
-fn decode_values(data: &[u8], into: &mut [f64]) -> Result<(), Damaged> {
+/// Appends `n` values.
+fn decode_values(data: &[u8], n: usize, out: &mut Vec<f64>) -> Result<(), Damaged> {
+    let base = out.len();
     match data.split_first() {
-        Some((&AS_FLOATS, data)) => decompress(data, into),
+        Some((&AS_FLOATS, data)) => {
+            out.resize(base + n, 0.0);
+            decompress(data, out.get_mut(base..).ok_or(Damaged)?)
+        }
         Some((&AS_BITS, data)) => {
-            let mut bits = vec![0_u64; into.len()];
+            let mut bits = vec![0_u64; n];
             decompress(data, &mut bits)?;
-            into.iter_mut().zip(bits).for_each(|(to, bits)| *to = f64::from_bits(bits));
+            out.extend(bits.into_iter().map(f64::from_bits));
             Ok(())
         }
         Some((&CONSTANT, bits)) => {
             let bits = <[u8; 8]>::try_from(bits).map_err(|_| Damaged)?;
-            into.fill(f64::from_bits(u64::from_le_bytes(bits)));
+            out.resize(base + n, f64::from_bits(u64::from_le_bytes(bits)));
             Ok(())
         }
+        Some((&PACKED, data)) => unpack_values(data, n, out),
         _ => Err(Damaged),
     }
 }
@@ -284,6 +324,24 @@ mod tests {
             level
         })));
         assert!(len < 480 * 3 / 4, "{len} bytes");
+    }
+
+    #[test]
+    fn short_chunks_are_packed_and_long_ones_are_not() {
+        let mode = |n: i32| {
+            let values: Vec<f64> = (0..n).map(|i| f64::from(i * 7919 % 31)).collect();
+            encode_values(&values).unwrap()
+        };
+        let packed = mode(240);
+        assert_eq!((packed[0], mode(513)[0]), (PACKED, AS_FLOATS));
+        let mut out = Vec::new();
+        for cut in 0..packed.len() {
+            assert!(decode_values(&packed[..cut], 240, &mut out).is_err(), "{cut}");
+        }
+        // One more might hide in the padding of the last byte.
+        for n in [1, 239, 250, SANE_SAMPLES as usize] {
+            assert!(decode_values(&packed, n, &mut out).is_err(), "{n}");
+        }
     }
 
     #[test]

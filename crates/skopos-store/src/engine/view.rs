@@ -109,19 +109,19 @@ impl View {
         select: &SeriesSelect,
         budget: &QueryBudget,
     ) -> Result<SeriesSet, StorageError> {
-        let mut all: Vec<SelectedSeries> = Vec::new();
-        let mut lists = 0;
-        let mut add = |list: Vec<SelectedSeries>| {
-            lists += usize::from(!list.is_empty());
-            all.extend(list);
-        };
+        let mut lists: Vec<Vec<SelectedSeries>> = Vec::new();
         for block in self.metric_blocks(select.start_ms, select.end_ms) {
-            add(block.metrics()?.select(select, budget)?);
+            lists.push(block.metrics()?.select(select, budget)?);
         }
         for head in self.heads() {
-            add(head.select(select, budget)?.series);
+            lists.push(head.select(select, budget)?.series);
         }
-        Ok(SeriesSet { series: if lists > 1 { merge::series(all) } else { all } })
+        lists.retain(|list| !list.is_empty());
+        let series = match <[_; 1]>::try_from(lists) {
+            Ok([only]) => only,
+            Err(lists) => merge::series(lists),
+        };
+        Ok(SeriesSet { series })
     }
 
     pub(super) fn label_names(

@@ -1,8 +1,8 @@
 //! Sealed chunks: some hundred samples of one series, encoded.
 //!
 //! Constraints: immutable; bit-exact for every value, NaN payloads and −0 among them; decoding
-//! never panics, whatever the bytes. The encoding lives in memory only and may change at will;
-//! blocks on disk have their own.
+//! never panics, whatever the bytes. Blocks on disk keep the values of short chunks in this
+//! encoding (`docs/formats/block.md`, "packed"): to change it is to add another one.
 //!
 //! ```text
 //! times    first (zigzag varint), first delta (zigzag varint), packed delta of deltas
@@ -112,6 +112,18 @@ impl Chunk {
 /// The bytes do not decode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
+
+/// Appends values, as blocks keep those of short chunks.
+pub(crate) fn pack_values(values: &[f64], out: &mut Vec<u8>) {
+    values::encode(values, out);
+}
+
+/// Reads what [`pack_values`] wrote: appends `n` values.
+pub(crate) fn unpack_values(data: &[u8], n: usize, out: &mut Vec<f64>) -> Result<(), Damaged> {
+    let mut reader = Reader::new(data);
+    values::decode(&mut reader, n, out)?;
+    if reader.remaining() == 0 { Ok(()) } else { Err(Damaged) }
+}
 
 /// Differences wrap, so that any two times have one and the round trip is exact.
 fn encode_times(times: &[i64], out: &mut Vec<u8>) {

@@ -1,7 +1,7 @@
 //! Windows of floats.
 
 use super::super::math::{Deviation, KahanSum, Mean, linear_regression, quantile};
-use super::super::range::{Samples, Window, Windows};
+use super::super::range::{Bounds, Samples, Window, Windows};
 use super::super::starts::{self, starts_anew};
 use super::{Kernel, Notes};
 use crate::functions::RangeFn;
@@ -147,15 +147,15 @@ pub(crate) struct Extrapolation {
 
 /// The factor by which the change between first and last sample grows to cover the window.
 pub(crate) fn extrapolate(e: Extrapolation) -> f64 {
-    let seconds = |ms: i64| ms as f64 / 1000.0;
-    let mut sampled = seconds(e.last_ms - e.first_ms);
+    // Milliseconds throughout: what comes out is a ratio.
+    let mut sampled = (e.last_ms - e.first_ms) as f64;
     // Of a single sample no spacing is known, so nothing is added after it.
     let spacing = if e.count > 1 { sampled / (e.count - 1) as f64 } else { 0.0 };
     // A series that begins or ends further from the window's edge than this began or ended
     // within it; then half a spacing is added instead.
     let threshold = spacing * 1.1;
-    let mut to_start = seconds(e.first_ms - e.start_ms);
-    let mut to_end = seconds(e.end_ms - e.last_ms);
+    let mut to_start = (e.first_ms - e.start_ms) as f64;
+    let mut to_end = (e.end_ms - e.last_ms) as f64;
     if to_start >= threshold {
         to_start = spacing / 2.0;
     }
@@ -170,7 +170,7 @@ pub(crate) fn extrapolate(e: Extrapolation) -> f64 {
     }
     if let Some(since_ms) = e.since_ms {
         to_start = 0.0;
-        sampled = seconds(e.last_ms - since_ms);
+        sampled = (e.last_ms - since_ms) as f64;
     }
     (sampled + to_start + to_end) / sampled
 }
@@ -203,15 +203,64 @@ fn extrapolated_value(kernel: &Kernel<'_>, window: &Window<'_>, resets: f64) -> 
     Some(change * factor)
 }
 
+/// The same without start timestamps, which is nearly always so.
+fn extrapolated_plain(
+    kernel: &Kernel<'_>,
+    windows: &mut Windows<'_>,
+    samples: &Samples,
+    column: &mut Column,
+) {
+    let (times, values) = (samples.times.as_slice(), samples.values.as_slice());
+    let is_counter = kernel.func != RangeFn::Delta;
+    let mut resets: Vec<usize> = Vec::new();
+    if is_counter {
+        let falls = values.windows(2).enumerate().filter(|(_, pair)| pair[1] < pair[0]);
+        resets.extend(falls.map(|(i, _)| i + 1));
+    }
+    let per_second = match kernel.func {
+        RangeFn::Rate => kernel.range_ms as f64 / 1000.0,
+        _ => 1.0,
+    };
+    let mut resets = resets.as_slice();
+    while let Some(Bounds { step, from, to, start_ms, end_ms }) = windows.advance() {
+        if to - from < 2 {
+            continue;
+        }
+        // A reset counts when the sample before it lies in the window too.
+        while let [at, rest @ ..] = resets
+            && *at <= from
+        {
+            resets = rest;
+        }
+        let within = resets.iter().take_while(|at| **at < to);
+        let lost: f64 = within.map(|at| values[at - 1]).sum();
+        let (first, last) = (values[from], values[to - 1]);
+        let change = last - first + lost;
+        let factor = extrapolate(Extrapolation {
+            first_ms: times[from],
+            last_ms: times[to - 1],
+            count: to - from,
+            since_ms: None,
+            start_ms,
+            end_ms,
+            counter: is_counter.then_some((first, change)),
+        });
+        column.set(step, change * (factor / per_second));
+    }
+}
+
 /// `rate`, `increase`, `delta` over all windows: resets are found once, so that each window costs
 /// only the resets within it.
 pub(super) fn extrapolated(
     kernel: &Kernel<'_>,
-    windows: Windows<'_>,
+    mut windows: Windows<'_>,
     samples: &Samples,
     column: &mut Column,
     notes: &mut Notes<'_>,
 ) {
+    if samples.starts.is_empty() {
+        return extrapolated_plain(kernel, &mut windows, samples, column);
+    }
     let resets: Vec<usize> = if kernel.func == RangeFn::Delta {
         Vec::new()
     } else {
