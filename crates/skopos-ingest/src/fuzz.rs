@@ -145,6 +145,28 @@ pub fn fuzz_remote_write(data: &[u8]) {
     }
 }
 
+/// Remote write 2.0: like [`fuzz_remote_write`].
+pub fn fuzz_remote_write_v2(data: &[u8]) {
+    let limits = Limits::default();
+    let report = match remote_write::decode_v2(data, &limits) {
+        Ok(report) => report,
+        Err(WriteError::Malformed { offset, .. }) => {
+            assert!(offset <= data.len());
+            return;
+        }
+        Err(error) => panic!("small inputs are within the limit: {error}"),
+    };
+    check_report(&report);
+    let kept = report.decoded.value;
+    kept.series.iter().for_each(check_series);
+    let block = remote_write::encode_v2(&kept);
+    let sent_on = remote_write::decompress(&block, usize::MAX).expect("our own block");
+    let again = remote_write::decode_v2(&sent_on, &limits).expect("our own request");
+    assert_eq!(again.decoded.rejected, []);
+    // Through text, because NaN does not equal itself.
+    assert_eq!(format!("{:?}", again.decoded.value), format!("{kept:?}"));
+}
+
 /// Every encoding: never more than the limit comes out.
 pub fn fuzz_decompress(data: &[u8]) {
     const MAX_BYTES: usize = 1 << 16;

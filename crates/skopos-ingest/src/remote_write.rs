@@ -1,4 +1,5 @@
-//! Prometheus remote write 1.0: a snappy block that holds one `prometheus.WriteRequest`.
+//! Prometheus remote write: a snappy block that holds one `prometheus.WriteRequest` (1.0) or one
+//! `io.prometheus.write.v2.Request` (2.0, in [`decode_v2`]).
 //!
 //! A request of tens of thousands of series is mostly repeated text, so it is read in place: no
 //! message is built, label texts are borrowed until a series' labels are frozen. What decoding
@@ -14,11 +15,13 @@
 mod encode;
 mod histogram;
 mod series;
+mod v2;
 mod wire;
 
 use skopos_model::{Metadata, MetricBatch, MetricType};
 
-pub use encode::encode;
+pub use encode::{encode, encode_v2};
+pub use v2::decode_v2;
 
 use crate::limits::Limits;
 use crate::report::{Ingested, Tally};
@@ -48,8 +51,8 @@ pub enum WriteError {
         /// What the decompressor said.
         reason: String,
     },
-    /// The bytes are no `prometheus.WriteRequest`.
-    #[error("body is not a valid prometheus.WriteRequest: {what} (at byte {offset})")]
+    /// The bytes are no such message.
+    #[error("body is not a valid remote-write message: {what} (at byte {offset})")]
     Malformed {
         /// What was met.
         what: &'static str,
@@ -115,12 +118,7 @@ fn corrupt(error: snap::Error) -> WriteError {
 /// # Ok::<(), remote_write::WriteError>(())
 /// ```
 pub fn decode(body: &[u8], limits: &Limits) -> Result<Ingested<MetricBatch>, WriteError> {
-    let mut decoder = Decoder {
-        limits,
-        left_bytes: limits.decoded_bytes,
-        tally: Tally::default(),
-        batch: MetricBatch::default(),
-    };
+    let mut decoder = Decoder::new(limits);
     let mut scratch = Scratch::default();
     let mut request = Message::new(body);
     while let Some((number, value)) = request.next_field()? {
@@ -142,6 +140,13 @@ struct Decoder<'a> {
     left_bytes: usize,
     tally: Tally,
     batch: MetricBatch,
+}
+
+impl<'l> Decoder<'l> {
+    fn new(limits: &'l Limits) -> Self {
+        let (left_bytes, tally) = (limits.decoded_bytes, Tally::default());
+        Self { limits, left_bytes, tally, batch: MetricBatch::default() }
+    }
 }
 
 impl Decoder<'_> {
@@ -171,6 +176,16 @@ impl Decoder<'_> {
                 _ => {}
             }
         }
+        self.keep_metadata(metric, metric_type, help, unit)
+    }
+
+    fn keep_metadata(
+        &mut self,
+        metric: &str,
+        metric_type: u64,
+        help: &str,
+        unit: &str,
+    ) -> Result<(), WriteError> {
         let max = self.limits.label_name_bytes;
         if metric.is_empty() || metric.len() > max || unit.len() > max {
             self.tally.adjust("invalid_metadata", 1, || {

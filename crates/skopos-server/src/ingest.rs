@@ -12,7 +12,7 @@ use skopos_ingest::otlp::{self, DecodeError, OtlpEncoding, OtlpOptions};
 use skopos_ingest::remote_write::{self, WriteError};
 use skopos_ingest::{ContentEncoding, DecompressError, Ingested, Limits, MetricScope, decompress};
 use skopos_model::storage::StorageError;
-use skopos_model::{Clock, Rejection, SignalBatch};
+use skopos_model::{Clock, Rejection, SampleValue, SignalBatch};
 use skopos_store::SeriesLimits;
 use skopos_store::cardinality::Cardinality;
 use tokio::sync::Semaphore;
@@ -56,6 +56,47 @@ pub(crate) struct Export {
 pub(crate) struct Exported {
     pub(crate) rejected: u64,
     pub(crate) message: String,
+    pub(crate) written: Written,
+}
+
+/// What of a metric batch was stored, as remote write 2.0 wants to know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) samples: u64,
+    pub(crate) histograms: u64,
+    pub(crate) exemplars: u64,
+}
+
+impl Written {
+    fn of(batch: &SignalBatch) -> Self {
+        let mut written = Self::default();
+        let SignalBatch::Metrics(batch) = batch else { return written };
+        for series in &batch.series {
+            let floats = series.samples.iter().filter(|s| matches!(s.value, SampleValue::Float(_)));
+            let floats = floats.count();
+            written.samples += floats as u64;
+            written.histograms += (series.samples.len() - floats) as u64;
+            written.exemplars += series.exemplars.len() as u64;
+        }
+        written
+    }
+
+    /// Takes off what the store refused. It does not say of which kind that was; most are numbers.
+    fn without(self, refused: u64) -> Self {
+        let of_samples = refused.min(self.samples);
+        Self {
+            samples: self.samples - of_samples,
+            histograms: self.histograms.saturating_sub(refused - of_samples),
+            ..self
+        }
+    }
+}
+
+/// Which version of remote write a body is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WriteVersion {
+    V1,
+    V2,
 }
 
 impl Ingest {
@@ -97,6 +138,7 @@ impl Ingest {
     pub(crate) async fn write(
         &self,
         export: &Export,
+        version: WriteVersion,
         block: Bytes,
         admitted: &mut Admitted,
     ) -> Result<Exported, ApiError> {
@@ -117,7 +159,10 @@ impl Ingest {
         let options = Arc::clone(&self.options);
         let decode = move || {
             let plain = remote_write::decompress(&block, max_bytes)?;
-            remote_write::decode(&plain, &options.limits)
+            match version {
+                WriteVersion::V1 => remote_write::decode(&plain, &options.limits),
+                WriteVersion::V2 => remote_write::decode_v2(&plain, &options.limits),
+            }
         };
         let decoded = if len <= INLINE_DECODE_BYTES { decode() } else { work(decode).await? };
         drop(permit);
@@ -135,12 +180,14 @@ impl Ingest {
         let mut rejected = decoded.rejected;
         let batch = decoded.value;
         let mut sent = senders(&batch);
+        let mut written = Written::of(&batch);
         if !batch.is_empty() {
             let appended = self.store.append(batch).await.map_err(|error| {
                 let error = storage_error(error);
                 self.refuse(export, error.1);
                 error.0
             })?;
+            written = written.without(appended.rejected.iter().map(|r| r.count).sum());
             for mut rejection in appended.rejected {
                 // The store names the job, which for pushed metrics is `namespace/service`.
                 if let Some((_, service)) = rejection.sender.rsplit_once('/') {
@@ -159,7 +206,7 @@ impl Ingest {
         // sender's, which would have its SDK complain with every batch.
         self.account(export, &BTreeMap::new(), &dropped);
         let (rejected, message) = otlp::partial_message(&rejected, &adjusted);
-        Ok(Exported { rejected, message })
+        Ok(Exported { rejected, message, written })
     }
 
     /// Names the scopes whose new series went beyond a limit: the store does not know them.

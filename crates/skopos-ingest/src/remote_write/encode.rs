@@ -1,5 +1,7 @@
 //! The sending side: a batch as a snappy block. Used by tests, benchmarks and whoever forwards.
 
+use std::collections::{HashMap, HashSet};
+
 use skopos_model::{
     BucketSpan, CounterResetHint, Exemplar, Histogram, Labels, MetricBatch, SampleValue,
     SeriesSamples,
@@ -25,6 +27,74 @@ pub fn encode(batch: &MetricBatch) -> Vec<u8> {
     }
     // A block of 4 GiB is beyond every limit of ours and of snappy.
     snap::raw::Encoder::new().compress_vec(&out.0).unwrap_or_default()
+}
+
+/// Writes a batch as the body of a remote-write 2.0 request. Metadata travels with the first series
+/// of its metric, so that of metrics without a series is left out.
+pub fn encode_v2(batch: &MetricBatch) -> Vec<u8> {
+    let mut symbols = Symbols::default();
+    symbols.number("");
+    let mut described: HashSet<&str> = HashSet::new();
+    let mut all = Writer::default();
+    for series in &batch.series {
+        let metric = series.labels.metric_name();
+        let metadata = batch.metadata.iter().find(|m| m.metric == metric);
+        let metadata = metadata.filter(|_| described.insert(metric));
+        let start = series.start_timestamp_ms.unwrap_or(0).cast_unsigned();
+        all.message(5, |out| {
+            out.references(1, &series.labels, &mut symbols);
+            for sample in &series.samples {
+                let time = sample.timestamp_ms.cast_unsigned();
+                match &sample.value {
+                    SampleValue::Float(value) => out.message(2, |out| {
+                        out.double(1, *value);
+                        out.varint(2, time);
+                        out.varint(3, start);
+                    }),
+                    SampleValue::Histogram(histogram) => out.message(3, |out| {
+                        write_histogram(out, histogram, sample.timestamp_ms);
+                        out.varint(17, start);
+                    }),
+                }
+            }
+            for Exemplar { labels, timestamp_ms, value } in &series.exemplars {
+                out.message(4, |out| {
+                    out.references(1, labels, &mut symbols);
+                    out.double(2, *value);
+                    out.varint(3, timestamp_ms.cast_unsigned());
+                });
+            }
+            if let Some(metadata) = metadata {
+                out.message(5, |out| {
+                    let number = TYPES.iter().position(|kind| *kind == metadata.metric_type);
+                    out.varint(1, number.unwrap_or(0) as u64);
+                    out.varint(3, symbols.number(&metadata.help));
+                    out.varint(4, symbols.number(&metadata.unit));
+                });
+            }
+        });
+    }
+    let mut out = Writer::default();
+    symbols.in_order().iter().for_each(|text| out.bytes(4, text.as_bytes()));
+    out.0.append(&mut all.0);
+    snap::raw::Encoder::new().compress_vec(&out.0).unwrap_or_default()
+}
+
+/// Texts by number, each once.
+#[derive(Default)]
+struct Symbols<'a>(HashMap<&'a str, u64>);
+
+impl<'a> Symbols<'a> {
+    fn number(&mut self, text: &'a str) -> u64 {
+        let next = self.0.len() as u64;
+        *self.0.entry(text).or_insert(next)
+    }
+
+    fn in_order(&self) -> Vec<&'a str> {
+        let mut all: Vec<_> = self.0.iter().map(|(text, number)| (*number, *text)).collect();
+        all.sort_unstable();
+        all.into_iter().map(|(_, text)| text).collect()
+    }
 }
 
 fn write_series(out: &mut Writer, series: &SeriesSamples) {
@@ -130,6 +200,18 @@ impl Writer {
         if !values.is_empty() {
             let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_bits().to_le_bytes()).collect();
             self.bytes(field, &bytes);
+        }
+    }
+
+    /// Labels as numbers of symbols, packed.
+    fn references<'a>(&mut self, field: u8, labels: &'a Labels, symbols: &mut Symbols<'a>) {
+        let mut packed = Self::default();
+        for (name, value) in labels.iter() {
+            packed.number(symbols.number(name));
+            packed.number(symbols.number(value));
+        }
+        if !packed.0.is_empty() {
+            self.bytes(field, &packed.0);
         }
     }
 

@@ -1,4 +1,5 @@
-//! Native histograms of remote write 1.0, integer and float, into the model's one kind.
+//! Native histograms of remote write, integer and float, into the model's one kind. Both versions of
+//! the protocol write them alike; the second adds since when they have been counted.
 //!
 //! Integer buckets come as differences from bucket to bucket and become absolute counts. What
 //! Prometheus would not store is rejected: unknown schemas, spans that do not fit their buckets,
@@ -20,6 +21,7 @@ use crate::report::Refusal;
 struct Wire {
     histogram: Histogram,
     timestamp_ms: i64,
+    start_ms: i64,
     negative_deltas: Vec<i64>,
     positive_deltas: Vec<i64>,
     is_float: bool,
@@ -27,13 +29,16 @@ struct Wire {
 }
 
 impl Decoder<'_> {
+    /// A histogram with its start, 0 when it tells none.
     pub(super) fn histogram(
         &mut self,
         message: Message<'_>,
-    ) -> Result<Result<Sample, Refusal>, WriteError> {
+    ) -> Result<Result<(Sample, i64), Refusal>, WriteError> {
         self.spend(size_of::<Sample>() + size_of::<Histogram>() + 16)?;
         let wire = self.read(message)?;
-        Ok(sample(wire, self.limits.buckets_per_histogram))
+        let start_ms = wire.start_ms;
+        let sample = sample(wire, self.limits.buckets_per_histogram);
+        Ok(sample.map(|sample| (sample, start_ms)))
     }
 
     fn read(&mut self, mut message: Message<'_>) -> Result<Wire, WriteError> {
@@ -67,7 +72,8 @@ impl Decoder<'_> {
                 }
                 (15, Value::Varint(ms)) => wire.timestamp_ms = ms.cast_signed(),
                 (16, value) => self.floats(value, &message, &mut h.custom_values)?,
-                (1..=16, _) => return Err(message.malformed(WRONG_TYPE)),
+                (17, Value::Varint(ms)) => wire.start_ms = ms.cast_signed(),
+                (1..=17, _) => return Err(message.malformed(WRONG_TYPE)),
                 _ => {}
             }
         }

@@ -15,11 +15,50 @@ const MAX_EXEMPLAR_CHARS: usize = 128;
 /// Buffers that one series after another uses.
 #[derive(Default)]
 pub(super) struct Scratch<'a> {
-    labels: Vec<(&'a str, &'a str)>,
-    exemplar_labels: Vec<(&'a str, &'a str)>,
-    exemplars: Vec<Message<'a>>,
-    histograms: Vec<Message<'a>>,
+    pub(super) labels: Vec<(&'a str, &'a str)>,
+    pub(super) exemplar_labels: Vec<(&'a str, &'a str)>,
+    pub(super) exemplars: Vec<Message<'a>>,
+    pub(super) histograms: Vec<Message<'a>>,
 }
+
+impl Scratch<'_> {
+    pub(super) fn clear(&mut self) {
+        self.labels.clear();
+        self.exemplars.clear();
+        self.histograms.clear();
+    }
+}
+
+/// The float samples of a series message.
+#[derive(Default)]
+pub(super) struct Floats {
+    samples: Vec<Sample>,
+    /// Since when each has been counted; empty in the first version of the protocol.
+    starts: Vec<i64>,
+    /// Samples whose time is out of range.
+    untimely: u64,
+}
+
+impl Floats {
+    pub(super) fn push(&mut self, timestamp_ms: i64, value: f64) {
+        match is_representable(timestamp_ms) {
+            true => self.samples.push(Sample::float(timestamp_ms, value)),
+            false => self.untimely += 1,
+        }
+    }
+
+    pub(super) fn push_started(&mut self, timestamp_ms: i64, start_ms: i64, value: f64) {
+        self.push(timestamp_ms, value);
+        self.starts.resize(self.samples.len(), start_ms);
+    }
+}
+
+/// How the protocol's version reads an exemplar: its labels, time and value. The inner error says
+/// why the exemplar is worth nothing.
+type ReadExemplar<'r, 'a> = &'r dyn Fn(
+    Message<'a>,
+    &mut Vec<(&'a str, &'a str)>,
+) -> Result<Result<(i64, f64), &'static str>, WriteError>;
 
 impl Decoder<'_> {
     pub(super) fn series<'a>(
@@ -27,35 +66,42 @@ impl Decoder<'_> {
         mut message: Message<'a>,
         scratch: &mut Scratch<'a>,
     ) -> Result<(), WriteError> {
-        let Scratch { labels, exemplar_labels, exemplars, histograms } = scratch;
-        labels.clear();
-        exemplars.clear();
-        histograms.clear();
-        let (mut samples, mut untimely) = (Vec::new(), 0_u64);
+        scratch.clear();
+        let mut floats = Floats::default();
         while let Some((number, value)) = message.next_field()? {
             match (number, value) {
-                (1, Value::Bytes(pair)) => labels.push(label(pair)?),
+                (1, Value::Bytes(pair)) => scratch.labels.push(label(pair)?),
                 (2, Value::Bytes(pair)) => {
                     self.spend(size_of::<Sample>())?;
                     let (timestamp_ms, value) = sample(pair)?;
-                    match is_representable(timestamp_ms) {
-                        true => samples.push(Sample::float(timestamp_ms, value)),
-                        false => untimely += 1,
-                    }
+                    floats.push(timestamp_ms, value);
                 }
-                (3, Value::Bytes(exemplar)) => exemplars.push(exemplar),
-                (4, Value::Bytes(histogram)) => histograms.push(histogram),
+                (3, Value::Bytes(exemplar)) => scratch.exemplars.push(exemplar),
+                (4, Value::Bytes(histogram)) => scratch.histograms.push(histogram),
                 (1..=4, _) => return Err(message.malformed(WRONG_TYPE)),
                 _ => {}
             }
         }
+        self.keep(scratch, floats, &|message, pairs| exemplar(message, pairs).map(Ok))?;
+        Ok(())
+    }
+
+    /// Keeps what was read of a series; whether any of it was kept.
+    pub(super) fn keep<'a>(
+        &mut self,
+        scratch: &mut Scratch<'a>,
+        floats: Floats,
+        read_exemplar: ReadExemplar<'_, 'a>,
+    ) -> Result<bool, WriteError> {
+        let Scratch { labels, exemplar_labels, exemplars, histograms } = scratch;
+        let Floats { mut samples, mut starts, untimely } = floats;
         let items = samples.len() + histograms.len();
         let frozen = match freeze(labels, self.limits) {
             Ok(frozen) => frozen,
             Err(refusal) => {
                 self.name_sender(labels);
                 self.tally.reject(refusal, (items as u64 + untimely).max(1));
-                return Ok(());
+                return Ok(false);
             }
         };
         self.spend(size_of::<SeriesSamples>() + frozen.size_bytes())?;
@@ -65,7 +111,13 @@ impl Decoder<'_> {
         }
         for proto in histograms.iter() {
             match self.histogram(*proto)? {
-                Ok(sample) => samples.push(sample),
+                Ok((sample, start_ms)) => {
+                    samples.push(sample);
+                    if start_ms != 0 || !starts.is_empty() {
+                        starts.resize(samples.len() - 1, 0);
+                        starts.push(start_ms);
+                    }
+                }
                 Err(Refusal { reason, message }) => {
                     self.name_sender(labels);
                     let refusal = Refusal::new(reason, format!("{frozen}: {message}"));
@@ -73,17 +125,33 @@ impl Decoder<'_> {
                 }
             }
         }
-        let exemplars = self.exemplars(exemplars, exemplar_labels, labels)?;
-        if !samples.is_empty() || !exemplars.is_empty() {
+        let mut exemplars = self.exemplars(exemplars, exemplar_labels, labels, read_exemplar)?;
+        if samples.is_empty() && exemplars.is_empty() {
+            return Ok(false);
+        }
+        // One entry per stretch of samples with the same start.
+        loop {
+            let start = starts.first().copied().unwrap_or(0);
+            let same = starts.iter().take_while(|s| **s == start).count();
+            let rest = match starts.len() > same {
+                true => samples.split_off(same.min(samples.len())),
+                false => Vec::new(),
+            };
+            let is_last = rest.is_empty();
             self.batch.series.push(SeriesSamples {
-                labels: frozen,
+                labels: frozen.clone(),
                 samples,
                 temporality: Temporality::Cumulative,
-                start_timestamp_ms: None,
-                exemplars,
+                start_timestamp_ms: Some(start).filter(|s| *s != 0 && is_representable(*s)),
+                exemplars: std::mem::take(&mut exemplars),
             });
+            if is_last {
+                return Ok(true);
+            }
+            self.spend(size_of::<SeriesSamples>())?;
+            samples = rest;
+            starts.drain(..same);
         }
-        Ok(())
     }
 
     /// An exemplar that cannot be kept never costs its series.
@@ -92,6 +160,7 @@ impl Decoder<'_> {
         messages: &[Message<'a>],
         pairs: &mut Vec<(&'a str, &'a str)>,
         series: &[(&str, &str)],
+        read: ReadExemplar<'_, 'a>,
     ) -> Result<Vec<Exemplar>, WriteError> {
         let max = self.limits.exemplars_per_point;
         // The last ones are the newest.
@@ -105,18 +174,21 @@ impl Decoder<'_> {
         let mut exemplars = Vec::new();
         for message in messages.iter().skip(surplus) {
             pairs.clear();
-            let (timestamp_ms, value) = exemplar(*message, pairs)?;
+            let found = read(*message, pairs)?;
             let chars = |(n, v): &(&str, &str)| n.chars().count() + v.chars().count();
             let length: usize = pairs.iter().map(chars).sum();
-            let labels = if length > MAX_EXEMPLAR_CHARS {
-                Err("its labels exceed 128 characters")
-            } else if !is_representable(timestamp_ms) {
-                Err("its time is out of range")
-            } else {
-                sorted(pairs).map_err(|_| "it names a label twice, or not at all")
-            };
-            match labels {
-                Ok(labels) => {
+            let sound = found.and_then(|(timestamp_ms, value)| {
+                if length > MAX_EXEMPLAR_CHARS {
+                    Err("its labels exceed 128 characters")
+                } else if !is_representable(timestamp_ms) {
+                    Err("its time is out of range")
+                } else {
+                    let labels = sorted(pairs).map_err(|_| "it names a label twice, or not at all");
+                    labels.map(|labels| (labels, timestamp_ms, value))
+                }
+            });
+            match sound {
+                Ok((labels, timestamp_ms, value)) => {
                     self.spend(size_of::<Exemplar>() + labels.size_bytes())?;
                     exemplars.push(Exemplar { labels, timestamp_ms, value });
                 }
@@ -129,7 +201,7 @@ impl Decoder<'_> {
         Ok(exemplars)
     }
 
-    fn name_sender(&mut self, labels: &[(&str, &str)]) {
+    pub(super) fn name_sender(&mut self, labels: &[(&str, &str)]) {
         let job = labels.iter().find(|(name, _)| *name == "job").map_or("", |(_, job)| job);
         // OTLP's `service.namespace/service.name` is accounted to the service.
         self.tally.set_sender(job.rsplit('/').next().unwrap_or(job));

@@ -136,6 +136,11 @@ fn fuzz_remote_write() {
 }
 
 #[test]
+fn fuzz_remote_write_v2() {
+    drive("remote_write_v2", fuzz::fuzz_remote_write_v2);
+}
+
+#[test]
 fn fuzz_decompress() {
     drive("decompress", fuzz::fuzz_decompress);
 }

@@ -11,6 +11,7 @@ mod logs;
 mod metrics;
 mod redaction;
 mod remote_write;
+mod remote_write_v2;
 mod responses;
 mod round_trip;
 mod support;

@@ -465,6 +465,7 @@ pub(crate) fn binary_seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("otlp_traces", "all.pb", skopos_ingest::fuzz::traces_seed(&seed("otlp_traces"))),
         ("otlp_metrics", "all.pb", skopos_ingest::fuzz::metrics_seed(&seed("otlp_metrics"))),
         ("remote_write", "all.pb", crate::remote_write::seed()),
+        ("remote_write_v2", "all.pb", crate::remote_write_v2::seed()),
         ("decompress", "text.gz", gzip),
         ("decompress", "text.zlib", deflate),
         ("decompress", "text.zst", zstd::encode_all(text.as_slice(), 3).unwrap()),

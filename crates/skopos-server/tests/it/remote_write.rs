@@ -1,6 +1,6 @@
 //! Remote write through HTTP: what a Prometheus that sends to us is told, and what it finds again.
 
-use skopos_ingest::remote_write::encode;
+use skopos_ingest::remote_write::{encode, encode_v2};
 use skopos_model::{
     Exemplar, Histogram, Labels, Metadata, MetricBatch, MetricType, STALE_NAN, Sample, SampleValue,
     SeriesSamples,
@@ -73,6 +73,59 @@ async fn what_is_written_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_second_version_is_told_how_much_was_written() {
+    let api = Api::start().await;
+    let content_type = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+    let send = async |body: Vec<u8>| {
+        let request = api.client.post(format!("{}/api/v1/write", api.base)).body(body);
+        let request = request.header("content-type", content_type);
+        let request = request.header("content-encoding", "snappy");
+        let response = request.header("x-prometheus-remote-write-version", "2.0.0").send();
+        let response = response.await.unwrap();
+        let written = ["samples", "histograms", "exemplars"].map(|what| {
+            let name = format!("x-prometheus-remote-write-{what}-written");
+            response.headers()[name].to_str().unwrap().to_owned()
+        });
+        (response.status().as_u16(), written.join(" "), response.text().await.unwrap())
+    };
+    let mut total = series_samples("a_total{job=\"shop\"}", vec![float(15, 1.0), float(0, 3.0)]);
+    total.start_timestamp_ms = Some((NOW - 60) * 1000);
+    total.exemplars.push(Exemplar {
+        labels: Labels::from_pairs([("trace_id", "0af7")]),
+        timestamp_ms: (NOW - 15) * 1000,
+        value: 0.5,
+    });
+    let native = Histogram { count: 2.0, sum: 1.5, zero_count: 2.0, ..Histogram::default() };
+    let native = SampleValue::Histogram(std::sync::Arc::new(native));
+    let native = Sample { timestamp_ms: NOW * 1000, value: native };
+    let metadata = vec![Metadata {
+        metric: "a_total".into(),
+        metric_type: MetricType::Counter,
+        unit: String::new(),
+        help: "All a's.".into(),
+    }];
+    let series = vec![total, series_samples("native{job=\"shop\"}", vec![native])];
+    let (status, written, text) = send(encode_v2(&MetricBatch { series, metadata })).await;
+    assert_eq!((status, &*written, &*text), (204, "2 1 1", ""));
+    let answer = api.ok("/api/v1/query", &[("query", "a_total + histogram_count(native)")]).await;
+    assert_eq!(answer["data"]["result"][0]["value"][1], "5");
+    let answer = api.ok("/api/v1/metadata", &[]).await;
+    assert_eq!(answer["data"]["a_total"][0]["type"], "counter");
+
+    // What is refused in part is counted in part.
+    let future = series_samples("far{job=\"shop\"}", vec![float(-86_400, 1.0)]);
+    let good = series_samples("good{job=\"shop\"}", vec![float(0, 1.0)]);
+    let (status, written, text) = send(encode_v2(&of(vec![future, good]))).await;
+    assert_eq!((status, &*written), (400, "1 0 0"), "{text}");
+    assert!(text.contains("rejected 1 (far_future) of shop"), "{text}");
+    // The first version under the name of the second is neither.
+    let (status, written, _) =
+        send(encode(&of(vec![series_samples("x", vec![float(0, 1.0)])]))).await;
+    assert_eq!((status, &*written), (400, "0 0 0"));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_never_will_be_stored_is_a_400_and_the_rest_is_stored() {
     let api = Api::start().await;
     let future = series_samples("far{job=\"shop\"}", vec![float(-86_400, 1.0)]);
@@ -117,7 +170,7 @@ async fn statuses_tell_senders_whether_to_repeat() {
         (HEADERS, vec![0; 2 << 20], 413, "limits.request_bytes = 1048576"),
         (with("content-encoding", "zstd"), body(), 415, "Content-Encoding snappy"),
         (
-            with("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+            with("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request"),
             body(),
             415,
             "remote write 1.0",

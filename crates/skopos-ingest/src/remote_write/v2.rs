@@ -1,0 +1,227 @@
+//! Remote write 2.0: `io.prometheus.write.v2.Request`.
+//!
+//! Texts stand once in a table of symbols, and series refer to them by number. The table may stand
+//! anywhere in the message, so series are read after it. A series that refers to a symbol that is
+//! not there is rejected; the others go on. Metadata travels with its series; of several for one
+//! metric the first counts.
+
+use std::collections::HashSet;
+
+use skopos_model::{METRIC_NAME, MetricBatch, Sample};
+
+use super::series::{Floats, Scratch};
+use super::wire::{Message, Value};
+use super::{Decoder, WRONG_TYPE, WriteError, utf8};
+use crate::limits::Limits;
+use crate::report::{Ingested, Refusal};
+
+/// Decodes a decompressed `io.prometheus.write.v2.Request`; like [`decode`](super::decode).
+///
+/// ```
+/// use skopos_ingest::{Limits, remote_write};
+/// use skopos_model::{Labels, MetricBatch, SeriesSamples};
+///
+/// let labels = Labels::from_pairs([("__name__", "up"), ("job", "shop")]);
+/// let series = vec![SeriesSamples::single(labels, 1_700_000_000_000, 1.0)];
+/// let sent = MetricBatch { series, metadata: vec![] };
+///
+/// let block = remote_write::encode_v2(&sent);
+/// let body = remote_write::decompress(&block, 1 << 20)?;
+/// let received = remote_write::decode_v2(&body, &Limits::default())?;
+/// assert_eq!(received.decoded.value, sent);
+/// # Ok::<(), remote_write::WriteError>(())
+/// ```
+pub fn decode_v2(body: &[u8], limits: &Limits) -> Result<Ingested<MetricBatch>, WriteError> {
+    let mut decoder = Decoder::new(limits);
+    let (mut symbols, mut all) = (Vec::new(), Vec::new());
+    let mut request = Message::new(body);
+    while let Some((number, value)) = request.next_field()? {
+        match (number, value) {
+            (4, Value::Bytes(text)) => {
+                decoder.spend(size_of::<&str>())?;
+                symbols.push(utf8(text)?);
+            }
+            (5, Value::Bytes(series)) => {
+                decoder.spend(size_of::<Message<'_>>())?;
+                all.push(series);
+            }
+            (4 | 5, _) => return Err(request.malformed(WRONG_TYPE)),
+            // Version 1 under the name of version 2.
+            (1..=3, _) => return Err(request.malformed("a field of remote write 1.0")),
+            _ => {}
+        }
+    }
+    if symbols.first().is_some_and(|first| !first.is_empty()) {
+        return Err(Message::new(body).malformed("the first symbol is not the empty text"));
+    }
+    let mut reader = Reader { symbols, described: HashSet::new() };
+    let mut scratch = Scratch::default();
+    for series in all {
+        reader.series(&mut decoder, series, &mut scratch)?;
+    }
+    Ok(decoder.tally.finish(decoder.batch))
+}
+
+struct Reader<'a> {
+    symbols: Vec<&'a str>,
+    /// Metrics whose metadata is known.
+    described: HashSet<&'a str>,
+}
+
+/// A reference to a symbol that is not there.
+struct NoSuchSymbol(u64);
+
+impl<'a> Reader<'a> {
+    fn series(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        mut message: Message<'a>,
+        scratch: &mut Scratch<'a>,
+    ) -> Result<(), WriteError> {
+        scratch.clear();
+        let (mut floats, mut items) = (Floats::default(), 0_u64);
+        let (mut metadata, mut refs) = (None, Vec::new());
+        // What is beyond this breaks the limit in any case.
+        let most = 2 * (decoder.limits.labels_per_series + 2);
+        while let Some((number, value)) = message.next_field()? {
+            match (number, value) {
+                (1, value) => references(value, &message, most, &mut refs)?,
+                (2, Value::Bytes(sample)) => {
+                    decoder.spend(size_of::<Sample>() + 8)?;
+                    items += 1;
+                    let (timestamp_ms, start_ms, value) = read_sample(sample)?;
+                    floats.push_started(timestamp_ms, start_ms, value);
+                }
+                (3, Value::Bytes(histogram)) => {
+                    items += 1;
+                    scratch.histograms.push(histogram);
+                }
+                (4, Value::Bytes(exemplar)) => scratch.exemplars.push(exemplar),
+                (5, Value::Bytes(found)) => metadata = Some(found),
+                (1..=5, _) => return Err(message.malformed(WRONG_TYPE)),
+                _ => {}
+            }
+        }
+        if let Err(refusal) = self.labels(&refs, &mut scratch.labels) {
+            decoder.name_sender(&scratch.labels);
+            decoder.tally.reject(refusal, items.max(1));
+            return Ok(());
+        }
+        let symbols = &self.symbols;
+        let kept = decoder.keep(scratch, floats, &|mut message, pairs| {
+            let (mut timestamp_ms, mut number, mut refs) = (0, 0.0, Vec::new());
+            while let Some(field) = message.next_field()? {
+                match field {
+                    (1, value) => references(value, &message, most, &mut refs)?,
+                    (2, Value::Fixed64(bits)) => number = f64::from_bits(bits),
+                    (3, Value::Varint(ms)) => timestamp_ms = ms.cast_signed(),
+                    (2 | 3, _) => return Err(message.malformed(WRONG_TYPE)),
+                    _ => {}
+                }
+            }
+            Ok(match pair_up(symbols, &refs, pairs) {
+                Ok(()) => Ok((timestamp_ms, number)),
+                Err(_) => Err("its labels refer to symbols that are not there"),
+            })
+        })?;
+        match metadata {
+            Some(metadata) if kept => self.metadata(decoder, metadata, &scratch.labels),
+            _ => Ok(()),
+        }
+    }
+
+    fn labels(&self, refs: &[u64], pairs: &mut Vec<(&'a str, &'a str)>) -> Result<(), Refusal> {
+        pair_up(&self.symbols, refs, pairs).map_err(|NoSuchSymbol(at)| {
+            let message = match at {
+                u64::MAX => "a label has a name and no value".to_owned(),
+                at => format!("a label refers to symbol {at}, of {}", self.symbols.len()),
+            };
+            Refusal::new("invalid_symbol", message)
+        })
+    }
+
+    fn metadata(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        mut message: Message<'a>,
+        labels: &[(&'a str, &'a str)],
+    ) -> Result<(), WriteError> {
+        let (mut metric_type, mut help, mut unit) = (0, 0, 0);
+        while let Some((number, value)) = message.next_field()? {
+            match (number, value) {
+                (1, Value::Varint(value)) => metric_type = value,
+                (3, Value::Varint(at)) => help = at,
+                (4, Value::Varint(at)) => unit = at,
+                (1 | 3 | 4, _) => return Err(message.malformed(WRONG_TYPE)),
+                _ => {}
+            }
+        }
+        let symbol = |at: u64| symbol(&self.symbols, at).unwrap_or_default();
+        let (help, unit) = (symbol(help), symbol(unit));
+        let metric = labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |l| l.1);
+        let says_nothing = metric_type == 0 && help.is_empty() && unit.is_empty();
+        if says_nothing || self.described.contains(metric) {
+            return Ok(());
+        }
+        decoder.spend(2 * size_of::<&str>())?;
+        self.described.insert(metric);
+        decoder.keep_metadata(metric, metric_type, help, unit)
+    }
+}
+
+fn symbol<'a>(symbols: &[&'a str], at: u64) -> Option<&'a str> {
+    symbols.get(usize::try_from(at).ok()?).copied()
+}
+
+/// The first numbers of symbols, at most `most`, packed into one field or one field each.
+fn references(
+    value: Value<'_>,
+    at: &Message<'_>,
+    most: usize,
+    refs: &mut Vec<u64>,
+) -> Result<(), WriteError> {
+    let mut push = |number| {
+        if refs.len() < most {
+            refs.push(number);
+        }
+    };
+    match value {
+        Value::Varint(number) => push(number),
+        Value::Bytes(mut packed) => {
+            while !packed.bytes().is_empty() {
+                push(packed.varint()?);
+            }
+        }
+        _ => return Err(at.malformed(WRONG_TYPE)),
+    }
+    Ok(())
+}
+
+/// Names and values in turns.
+fn pair_up<'a>(
+    symbols: &[&'a str],
+    refs: &[u64],
+    pairs: &mut Vec<(&'a str, &'a str)>,
+) -> Result<(), NoSuchSymbol> {
+    let find = |at: u64| symbol(symbols, at).ok_or(NoSuchSymbol(at));
+    let mut refs = refs.iter().copied();
+    while let Some(name) = refs.next() {
+        let value = refs.next().ok_or(NoSuchSymbol(u64::MAX))?;
+        pairs.push((find(name)?, find(value)?));
+    }
+    Ok(())
+}
+
+fn read_sample(mut message: Message<'_>) -> Result<(i64, i64, f64), WriteError> {
+    let (mut timestamp_ms, mut start_ms, mut number) = (0, 0, 0.0);
+    while let Some(field) = message.next_field()? {
+        match field {
+            (1, Value::Fixed64(bits)) => number = f64::from_bits(bits),
+            (2, Value::Varint(ms)) => timestamp_ms = ms.cast_signed(),
+            (3, Value::Varint(ms)) => start_ms = ms.cast_signed(),
+            (1..=3, _) => return Err(message.malformed(WRONG_TYPE)),
+            _ => {}
+        }
+    }
+    Ok((timestamp_ms, start_ms, number))
+}
