@@ -56,28 +56,24 @@ impl SampleSource for Layers {
         out: &mut SampleBuffer,
     ) -> Result<(), StorageError> {
         let base = out.len();
+        let Some((first, later)) = self.0.split_first() else { return Ok(()) };
+        first.decode(start_ms, end_ms, out)?;
         let mut layer = SampleBuffer::default();
-        for source in &self.0 {
-            let before = out.len();
-            source.decode(start_ms, end_ms, out)?;
-            let (last, first) = (
-                before.checked_sub(1).filter(|last| *last >= base),
-                out.timestamps.get(before).copied(),
-            );
-            let last = last.and_then(|last| out.timestamps.get(last).copied());
-            if let (Some(last), Some(first)) = (last, first)
-                && first <= last
-            {
-                // They overlap: out with both, and put the one over the other.
-                layer.clear();
-                append_range(out, before..out.len(), &mut layer);
-                cut(out, before);
-                let mut below = SampleBuffer::default();
-                append_range(out, base..before, &mut below);
-                cut(out, base);
-                overlay(&mut below, &layer, &mut SampleBuffer::default());
-                append_range(&below, 0..below.len(), out);
+        for source in later {
+            layer.clear();
+            source.decode(start_ms, end_ms, &mut layer)?;
+            let last = out.timestamps.get(base..).and_then(|times| times.last().copied());
+            let begins = layer.timestamps.first().copied();
+            if begins.zip(last).is_none_or(|(begins, last)| last < begins) {
+                append_range(&layer, 0..layer.len(), out);
+                continue;
             }
+            // They overlap: out with what there is, and put the one over the other.
+            let mut below = SampleBuffer::default();
+            append_range(out, base..out.len(), &mut below);
+            cut(out, base);
+            overlay(&mut below, &layer, &mut SampleBuffer::default());
+            append_range(&below, 0..below.len(), out);
         }
         Ok(())
     }
@@ -191,7 +187,8 @@ mod tests {
             labels: labels(v),
             samples: Arc::new(vec![Sample::float(time, value)]),
         };
-        let merged = series(vec![one("a", 1, 1.0), one("c", 1, 1.0), one("a", 1, 2.0)]);
+        let lists = vec![vec![one("a", 1, 1.0), one("c", 1, 1.0)], vec![one("a", 1, 2.0)]];
+        let merged = series(lists);
         assert_eq!(merged.len(), 2);
         let mut out = SampleBuffer::default();
         merged[0].samples.decode(0, 9, &mut out).unwrap();

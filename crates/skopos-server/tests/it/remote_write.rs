@@ -165,7 +165,7 @@ async fn statuses_tell_senders_whether_to_repeat() {
     for (headers, body, status, message) in [
         (HEADERS, b"not snappy".to_vec(), 400, "not a valid snappy block"),
         (HEADERS, Vec::new(), 400, "not a valid snappy block"),
-        (HEADERS, snap(b"\x0a\x09"), 400, "not a valid prometheus.WriteRequest"),
+        (HEADERS, snap(b"\x0a\x09"), 400, "not a valid remote-write message"),
         (HEADERS, large, 413, "limits.request_bytes = 1048576"),
         (HEADERS, vec![0; 2 << 20], 413, "limits.request_bytes = 1048576"),
         (with("content-encoding", "zstd"), body(), 415, "Content-Encoding snappy"),
