@@ -203,7 +203,7 @@ mod tests {
             {"name": "service", "values": ["a", "b\u{1b}[31m"]},
             {"name": "n", "values": [1, null]},
         ]});
-        assert_eq!(table(&data), "service       n\na             1\nb\\u{1b}[31m  NULL\n");
+        assert_eq!(table(&data), "service      n\na            1\nb\\u{1b}[31m  NULL\n");
         let plan = json!({"rows": 1, "columns": [
             {"name": "plan_type", "values": ["physical_plan"]},
             {"name": "plan", "values": ["Filter\n  Scan\n"]},

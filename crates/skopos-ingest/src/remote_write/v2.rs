@@ -7,11 +7,11 @@
 
 use std::collections::HashSet;
 
-use skopos_model::{METRIC_NAME, MetricBatch, Sample};
+use skopos_model::{METRIC_NAME, MetricBatch, MetricType, Sample};
 
 use super::series::{Floats, Scratch};
 use super::wire::{Message, Value};
-use super::{Decoder, WRONG_TYPE, WriteError, utf8};
+use super::{Decoder, WRONG_TYPE, WriteError, type_of, utf8};
 use crate::limits::Limits;
 use crate::report::{Ingested, Refusal};
 
@@ -159,7 +159,8 @@ impl<'a> Reader<'a> {
         let symbol = |at: u64| symbol(&self.symbols, at).unwrap_or_default();
         let (help, unit) = (symbol(help), symbol(unit));
         let metric = labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |l| l.1);
-        let says_nothing = metric_type == 0 && help.is_empty() && unit.is_empty();
+        let says_nothing =
+            type_of(metric_type) == MetricType::Unknown && help.is_empty() && unit.is_empty();
         if says_nothing || self.described.contains(metric) {
             return Ok(());
         }

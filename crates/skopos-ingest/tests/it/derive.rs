@@ -179,7 +179,7 @@ fn debug_in_production_is_counted_and_on_request_dropped() {
         let mut derived = DerivedMetrics::new(options.limits, START);
         derived.add(&tally);
         let series = render(&derived.tick(START + 5_000));
-        let counted: f64 = series.iter().map(|(_, samples)| samples[1].1).sum::<f64>() - debug;
+        let counted: f64 = series.values().map(|samples| samples[1].1).sum::<f64>() - debug;
         assert_eq!(counted as usize, kept, "what is stored counts: {series:#?}");
         let name = r#"skopos_debug_logs_in_production_total{service_name="checkout"}"#;
         assert_eq!(series.get(name).map_or(0.0, |samples| samples[1].1), debug, "{environment}");

@@ -151,10 +151,7 @@ impl Appender {
     }
 
     /// A batch that may be stored, with its frame; without one when nothing of it may.
-    fn take_in(
-        &mut self,
-        batch: SignalBatch,
-    ) -> Result<(Taken, Option<(u8, Vec<u8>)>), StoreError> {
+    fn take_in(&mut self, batch: SignalBatch) -> Result<(Taken, Option<Frame>), StoreError> {
         self.ingest.disk().check()?;
         self.go_on()?;
         let taken = self.ingest.prepare(batch)?;
@@ -241,7 +238,10 @@ pub(super) fn carried_frames(carried: &MetricBatch) -> Vec<(u8, Vec<u8>)> {
 }
 
 /// A prepared batch as a frame of the WAL.
-fn encode(batch: &PreparedBatch) -> Result<(u8, Vec<u8>), StoreError> {
+/// Kind and body of a WAL frame.
+type Frame = (u8, Vec<u8>);
+
+fn encode(batch: &PreparedBatch) -> Result<Frame, StoreError> {
     let (kind, body) = match batch {
         PreparedBatch::Metrics(batch) => (frame::METRICS, Ok(codec::encode_metrics(batch))),
         PreparedBatch::Logs { first_sequence, batch } => {
