@@ -108,8 +108,7 @@ impl Ingest {
         deriver: Arc<Deriver>,
         settings: &Settings,
     ) -> Self {
-        let mut options = OtlpOptions::default();
-        options.limits = decoder_limits(settings);
+        let options = OtlpOptions { limits: decoder_limits(settings), ..OtlpOptions::default() };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             store,

@@ -103,8 +103,8 @@ fn record(random: &mut Random) -> Attributes {
     let likely = if random.one_in(2) { 0 } else { 8 };
     let two = |random: &mut Random| random.below(u64::from(u16::MAX));
     Attributes {
-        method: *random.pick(&["GET", "GET", "GET", "POST", "PUT"]),
-        route: *random.pick(&routes),
+        method: random.pick::<&str>(&["GET", "GET", "GET", "POST", "PUT"]),
+        route: random.pick::<&str>(&routes),
         status: *random.pick(&statuses[likely..]),
         rest: [
             ("user.id", format!("u-{}", random.below(50_000))),
@@ -241,7 +241,7 @@ fn attributes(rows: usize) {
     let per_row = |bytes: usize| bytes as f64 / rows as f64;
     let report = |what: &str, bytes: usize, scan: &dyn Fn() -> usize| {
         assert_eq!(scan(), want, "{what}");
-        let ms = median((0..3).map(|_| timed(|| scan()).1).collect());
+        let ms = median((0..3).map(|_| timed(scan).1).collect());
         println!(
             "  {what:<28} {:>6.1} MB  {:>5.1} B/record  scan {ms:>7.1} ms, {:>5.1} M records/s",
             bytes as f64 / 1e6,
