@@ -1,56 +1,41 @@
-//! `skopos rules`: rule files, checked before they are loaded.
+//! `skopos rules`: rule files, checked before they are loaded. One file per command in `rules/`.
+
+pub(crate) mod check;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use clap::{Args, Subcommand};
-use skopos_alerting::rules::CheckReport;
+use clap::Subcommand;
 
 use crate::Outcome;
 use crate::cli::GlobalArgs;
-use crate::output::{Format, print_json, write_stdout};
 
 /// Check rule files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
     /// Check that rule files can be loaded; every error with file, line and column.
-    Check(CheckArgs),
-}
-
-/// Check that rule files can be loaded.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  skopos rules check rules.yml
-  skopos rules check rules/ --format json
-
-Exit codes: 0 all good, 4 errors found, 1 a file could not be read.")]
-pub(crate) struct CheckArgs {
-    /// Prometheus rule files, or folders of them.
-    #[arg(required = true, value_name = "FILE|DIR")]
-    paths: Vec<PathBuf>,
+    Check(check::CheckArgs),
 }
 
 pub(crate) fn run(command: RulesCommand, global: &GlobalArgs) -> Result<Outcome> {
-    let RulesCommand::Check(args) = command;
+    match command {
+        RulesCommand::Check(args) => check::run(args, global),
+    }
+}
+
+/// Reads files, and of folders the `*.yml` and `*.yaml` files in order of name, as (path, text).
+pub(crate) fn read_files(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
-    for path in &args.paths {
+    for path in paths {
         collect(path, &mut files)?;
     }
     if files.is_empty() {
-        bail!("no *.yml or *.yaml file in {}", args.paths[0].display());
+        let named: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
+        bail!("no *.yml or *.yaml file in {}", named.join(", "));
     }
-    let borrowed: Vec<_> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    let report = CheckReport::of(&borrowed);
-    match global.format {
-        Format::Text if report.is_ok() => write_stdout(&format!("{report}\n")),
-        Format::Text => eprintln!("{report}"),
-        format => print_json(&serde_json::to_value(&report).context("print the report")?, format),
-    }
-    Ok(if report.is_ok() { Outcome::Done } else { Outcome::ConditionFailed })
+    Ok(files)
 }
 
-/// Reads a file, or the rule files of a folder in order of name.
 fn collect(path: &Path, files: &mut Vec<(String, String)>) -> Result<()> {
     let found = if path.is_dir() {
         let listed = std::fs::read_dir(path).with_context(|| format!("read {}", path.display()))?;
