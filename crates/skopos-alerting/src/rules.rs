@@ -11,7 +11,7 @@ mod expression;
 mod load;
 mod report;
 mod suggest;
-mod yaml;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::fmt;

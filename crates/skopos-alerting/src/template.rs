@@ -11,6 +11,7 @@
 mod eval;
 mod functions;
 mod humanize;
+mod inspect;
 mod lexer;
 mod parser;
 mod printf;
@@ -24,6 +25,7 @@ use std::collections::BTreeMap;
 use skopos_model::{Labels, Timestamp};
 
 pub use humanize::format_float;
+pub use inspect::{Use, UseKind};
 pub use text::{graph_link, table_link};
 
 /// A parsed template.

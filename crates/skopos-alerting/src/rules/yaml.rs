@@ -9,33 +9,48 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use granit_parser::{Event, Parser, ScalarStyle};
+pub use granit_parser::ScalarStyle;
+use granit_parser::{Event, Parser};
 
 /// A value of the document.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) kind: NodeKind,
+pub struct Node {
+    /// What it is.
+    pub kind: NodeKind,
     /// Bytes of the source: the scalar with its quotes, or the start of a collection.
-    pub(crate) span: Range<usize>,
+    pub span: Range<usize>,
 }
 
+/// The kinds of values.
 #[derive(Debug)]
-pub(crate) enum NodeKind {
+pub enum NodeKind {
+    /// Nothing, `~` or `null`.
     Null,
-    Scalar { text: String, style: ScalarStyle },
+    /// A text, number or boolean: what it is to mean is for the reader to say.
+    Scalar {
+        /// Its value: quotes, escapes and folding undone.
+        text: String,
+        /// How it was written.
+        style: ScalarStyle,
+    },
+    /// A list.
     Sequence(Vec<Rc<Node>>),
+    /// Keys with values in the order written, merge keys applied; repeated keys are kept.
     Mapping(Vec<(Rc<Node>, Rc<Node>)>),
 }
 
 /// A document that is not YAML, or more than one document.
-#[derive(Debug)]
-pub(crate) struct SyntaxError {
-    pub(crate) offset: usize,
-    pub(crate) message: String,
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SyntaxError {
+    /// Byte offset of the place.
+    pub offset: usize,
+    /// What is wrong.
+    pub message: String,
 }
 
 /// Reads the one document of a text; `None` when it holds nothing.
-pub(crate) fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
+pub fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| SyntaxError {
@@ -152,7 +167,7 @@ fn pairs(items: Vec<Rc<Node>>) -> Vec<(Rc<Node>, Rc<Node>)> {
 
 impl Node {
     /// The text of a scalar.
-    pub(crate) fn text(&self) -> Option<&str> {
+    pub fn text(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::Scalar { text, .. } => Some(text),
             _ => None,
@@ -164,7 +179,7 @@ impl Node {
     }
 
     /// What kind of value this is, for messages.
-    pub(crate) fn kind_name(&self) -> &'static str {
+    pub fn kind_name(&self) -> &'static str {
         match self.kind {
             NodeKind::Null => "nothing",
             NodeKind::Scalar { .. } => "a text",
@@ -178,7 +193,7 @@ impl Node {
     /// Folding, indentation and line ends only ever change white space, so the place is found by
     /// counting the other characters on both sides; escapes in quotes count as the character they
     /// stand for.
-    pub(crate) fn source_offset(&self, source: &str, offset: usize) -> usize {
+    pub fn source_offset(&self, source: &str, offset: usize) -> usize {
         let NodeKind::Scalar { text, style } = &self.kind else { return self.span.start };
         let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
         let before = &text[..offset.unwrap_or(0)];
