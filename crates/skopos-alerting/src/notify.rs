@@ -7,14 +7,18 @@
 //! the same bytes under the same `Idempotency-Key`.
 
 mod intent;
+pub mod interval;
 mod ledger;
+pub mod matcher;
+mod notification;
 mod payload;
 mod queue;
 
 pub use intent::{Intent, IntentId, NotificationStatus};
 pub use ledger::{DeliveryRecord, Verdict};
+pub use notification::{Notification, NotificationReason, NotifiedAlert};
 pub use payload::fingerprint;
-pub(crate) use payload::{NotifiedAlert, group_key, render};
+pub(crate) use payload::{group_key, render};
 pub use queue::{
     DELIVERY_SOURCE, Delivery, DeliveryOutcome, DeliveryPolicy, DeliveryQueue, Settled,
 };

@@ -26,6 +26,7 @@ use skopos_model::{Labels, Timestamp};
 
 pub use humanize::format_float;
 pub use inspect::{Use, UseKind};
+pub(crate) use quote::{quote, unquote};
 pub use text::{graph_link, table_link};
 
 /// A parsed template.

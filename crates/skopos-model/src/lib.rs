@@ -48,7 +48,7 @@ pub use histogram::{BucketSpan, CounterResetHint, Histogram};
 pub use id::{EventId, SeriesId, SpanId, TraceId};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};
 pub use log::{LogRecord, SeverityNumber};
-pub use matcher::{LabelMatcher, MatchOp};
+pub use matcher::{InvalidRegex, LabelMatcher, MatchOp};
 pub use metric::{
     Exemplar, Metadata, MetricType, STALE_NAN, Sample, SampleValue, SeriesSamples, Temporality,
     is_stale,

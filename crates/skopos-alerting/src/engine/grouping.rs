@@ -75,7 +75,8 @@ impl Engine {
         for dropped in dropped.iter().filter(|d| d.alert.notified == Notified::Firing) {
             is_news = true;
             let mut alert = self.notified(&dropped.alert, &dropped.generator_url);
-            alert.ends_at = Some(dropped.alert.resolved_at.unwrap_or(slot));
+            let ends_at = dropped.alert.resolved_at.unwrap_or(slot);
+            alert.ends_at = Some(Timestamp::from_millis(ends_at));
             over.push(alert);
         }
         for &(g, r) in &members {
@@ -97,7 +98,8 @@ impl Engine {
                     }
                     (_, Notified::Firing) => {
                         is_news = true;
-                        notified.ends_at = Some(alert.resolved_at.unwrap_or(slot));
+                        let ends_at = alert.resolved_at.unwrap_or(slot);
+                        notified.ends_at = Some(Timestamp::from_millis(ends_at));
                         over.push(notified);
                     }
                     _ => {}
@@ -144,7 +146,7 @@ impl Engine {
         NotifiedAlert {
             labels: labels.build(),
             annotations: alert.annotations.clone(),
-            starts_at: alert.fired_at.unwrap_or(alert.active_at),
+            starts_at: Timestamp::from_millis(alert.fired_at.unwrap_or(alert.active_at)),
             ends_at: None,
             generator_url: generator_url.into(),
         }

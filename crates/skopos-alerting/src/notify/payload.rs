@@ -6,19 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 use skopos_model::{Labels, Timestamp};
 
-use super::NotificationStatus;
-
-/// An alert as receivers see it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct NotifiedAlert {
-    pub(crate) labels: Labels,
-    pub(crate) annotations: BTreeMap<String, String>,
-    /// When it began to fire, milliseconds.
-    pub(crate) starts_at: i64,
-    /// When it was over; `None` while it fires.
-    pub(crate) ends_at: Option<i64>,
-    pub(crate) generator_url: String,
-}
+use super::{NotificationStatus, NotifiedAlert};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -138,8 +126,8 @@ fn order(a: &NotifiedAlert, b: &NotifiedAlert) -> Ordering {
 }
 
 /// RFC 3339 in UTC without trailing zeros in the fraction, as Go writes times into JSON.
-fn rfc3339(ms: i64) -> String {
-    let text = Timestamp::from_millis(ms).to_string();
+fn rfc3339(time: Timestamp) -> String {
+    let text = time.to_string();
     let (seconds, fraction) = text.split_once('.').unwrap_or((&text, ""));
     match fraction.trim_end_matches('Z').trim_end_matches('0') {
         "" => format!("{seconds}Z"),
@@ -173,6 +161,7 @@ mod tests {
 
     #[test]
     fn times_print_as_go_prints_them() {
+        let rfc3339 = |ms| rfc3339(Timestamp::from_millis(ms));
         assert_eq!(rfc3339(1_435_065_584_128), "2015-06-23T13:19:44.128Z");
         assert_eq!(rfc3339(1_435_065_584_100), "2015-06-23T13:19:44.1Z");
         assert_eq!(rfc3339(1_435_065_584_000), "2015-06-23T13:19:44Z");
@@ -183,7 +172,7 @@ mod tests {
         let alert = |pairs: &[(&str, &str)]| NotifiedAlert {
             labels: Labels::from_pairs(pairs.iter().copied()),
             annotations: BTreeMap::new(),
-            starts_at: 0,
+            starts_at: Timestamp(0),
             ends_at: None,
             generator_url: String::new(),
         };

@@ -4,7 +4,7 @@ use std::str::Chars;
 
 /// Resolves the escapes of an interpreted string's inside. `None` when an escape is wrong.
 /// Bytes that are not UTF-8 become replacement characters.
-pub(super) fn unquote(inner: &str) -> Option<String> {
+pub(crate) fn unquote(inner: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(inner.len());
     let mut characters = inner.chars();
     while let Some(c) = characters.next() {
@@ -52,7 +52,7 @@ fn code(characters: &mut Chars<'_>, digits: usize, radix: u32, start: u32) -> Op
 }
 
 /// Writes a text as Go's `%q` does.
-pub(super) fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {

@@ -71,3 +71,13 @@ fn mutate(data: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
         }
     }
 }
+
+#[test]
+fn fuzz_matchers() {
+    run("matchers", skopos_alerting::notify::matcher::fuzz_matchers);
+}
+
+#[test]
+fn fuzz_intervals() {
+    run("intervals", skopos_alerting::notify::interval::fuzz_intervals);
+}
