@@ -5,6 +5,7 @@
 //! that a damaged record is an error and never a wrong alert.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use skopos_model::Labels;
 
@@ -87,9 +88,17 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts behind a version byte, which must be the one given.
     pub(crate) fn new(data: &'a [u8], version: u8) -> Result<Self, DecodeError> {
+        Self::of_versions(data, version..=version).map(|(reader, _)| reader)
+    }
+
+    /// Starts behind a version byte, and says which of those given it is.
+    pub(crate) fn of_versions(
+        data: &'a [u8],
+        versions: RangeInclusive<u8>,
+    ) -> Result<(Self, u8), DecodeError> {
         let mut reader = Self { data, at: 0 };
         match reader.byte("version")? {
-            found if found == version => Ok(reader),
+            found if versions.contains(&found) => Ok((reader, found)),
             _ => Err(DecodeError { what: "version", offset: 0 }),
         }
     }

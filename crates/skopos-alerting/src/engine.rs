@@ -10,9 +10,13 @@
 mod alert;
 mod evaluated;
 mod grouping;
+mod history;
+mod policy;
+mod retired;
 mod rule_state;
 mod saved;
 mod schedule;
+mod send;
 mod view;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,13 +28,17 @@ use skopos_model::{Labels, SeriesSamples, Timestamp};
 
 pub use alert::AlertState;
 pub use evaluated::{EvalFailure, Evaluated};
+pub use history::{AlertOutcome, Evaluation, ReadStats, Reason};
+pub use policy::{NoData, OnError, Policies, REASON_LABEL, RulePolicy, UnknownPolicy};
 pub use saved::{CorruptRecord, SavedState, fuzz_state_records};
 pub use schedule::{NextSlot, Schedule};
+pub use send::SentAlert;
 pub use view::{AlertView, AlertingView, GroupView, Health, RuleView};
 
 use crate::notify::Intent;
 use crate::rules::{RuleGroup, RuleId, RuleSet};
 use grouping::{Dropped, NotificationGroup};
+use retired::Retired;
 use rule_state::{Limits, RuleState};
 
 /// The source of commits made when rules are loaded.
@@ -49,8 +57,14 @@ pub struct Settings {
     /// fresh data has arrived, where nothing arrives for at most an hour. Off is what Prometheus
     /// does.
     pub restart_hold: bool,
-    /// How long resolved alerts are kept.
+    /// How long resolved alerts are kept, and so sent again.
     pub resolved_retention: Duration,
+    /// How long after it was sent to Alertmanagers an alert is sent again.
+    pub resend_delay: Duration,
+    /// How far behind the slot groups that do not say so read their data.
+    pub query_offset: Duration,
+    /// What no data and errors mean, for alerts by name.
+    pub policies: Policies,
     /// Whom to notify; nobody when absent.
     pub notification: Option<NotificationSettings>,
 }
@@ -81,6 +95,9 @@ impl Default for Settings {
             external_url: String::new(),
             restart_hold: true,
             resolved_retention: Duration::from_secs(15 * 60),
+            resend_delay: Duration::from_secs(60),
+            query_offset: Duration::ZERO,
+            policies: Policies::default(),
             notification: None,
         }
     }
@@ -93,6 +110,8 @@ pub struct RuleStep {
     pub commit: Option<StateCommit>,
     /// The intents inside the commit, for the delivery queue once the commit is durable.
     pub intents: Vec<Intent>,
+    /// What Alertmanagers are to be sent, once the commit is durable.
+    pub sends: Vec<SentAlert>,
     /// Alerts that changed their state, in label order.
     pub transitions: Vec<Transition>,
     /// Why the rule failed, if it did.
@@ -115,11 +134,13 @@ pub struct Transition {
 /// What loading rules changed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
-    /// What to make durable before any step's commit: alerts of removed rules resolve and their
-    /// series end.
+    /// What to make durable before any step's commit: alerts of removed rules resolve, and what
+    /// series they wrote is noted, to be [ended](Engine::end_retired) later.
     pub commit: Option<StateCommit>,
     /// The intents inside the commit.
     pub intents: Vec<Intent>,
+    /// What Alertmanagers are to be sent.
+    pub sends: Vec<SentAlert>,
     /// Records that could not be read; their alerts start anew.
     pub corrupt: Vec<CorruptRecord>,
 }
@@ -132,6 +153,7 @@ pub struct Engine {
     index: HashMap<RuleId, (usize, usize)>,
     by_alert_name: BTreeMap<String, Vec<(usize, usize)>>,
     notifications: BTreeMap<String, NotificationGroup>,
+    retired: Vec<Retired>,
     last_reload: i64,
 }
 
@@ -161,10 +183,12 @@ impl Engine {
             index: HashMap::new(),
             by_alert_name: BTreeMap::new(),
             notifications: BTreeMap::new(),
+            retired: Vec::new(),
             last_reload: saved.last_slots.get(RELOAD_SOURCE).copied().unwrap_or(i64::MIN),
         };
         let mut corrupt = Vec::new();
         engine.notifications = grouping::restore(saved, &mut corrupt);
+        engine.retired = retired::restore(saved, &mut corrupt);
         let states = rule_state::restore(saved, now, &mut corrupt);
         let mut loaded = engine.install(rules, states, now);
         loaded.corrupt = corrupt;
@@ -207,6 +231,11 @@ impl Engine {
             for (r, rule) in group.rules.iter().enumerate() {
                 let mut state = states.remove(&rule.id).unwrap_or_else(|| RuleState::new(rule.id));
                 state.rule = Some(rule.clone());
+                state.interval = millis(interval);
+                state.policy = match rule.alerting() {
+                    Some(_) => self.settings.policies.of(&rule.name),
+                    None => RulePolicy::default(),
+                };
                 own.push(state);
                 self.index.insert(rule.id, (g, r));
                 if rule.alerting().is_some() {
@@ -216,7 +245,7 @@ impl Engine {
             self.groups.push(GroupState {
                 group: group.clone(),
                 schedule: Schedule::new(group.id, interval),
-                query_offset_ms: millis(group.query_offset.unwrap_or_default()),
+                query_offset_ms: millis(self.query_offset(group)),
                 rules: own,
                 last_slot: None,
                 evaluation_time: Duration::ZERO,
@@ -226,20 +255,32 @@ impl Engine {
         self.retire(states, now)
     }
 
-    /// Ends the alerts and series of rules that are no longer there.
+    /// How far behind the slot a group reads its data.
+    pub fn query_offset(&self, group: &RuleGroup) -> Duration {
+        group.query_offset.unwrap_or(self.settings.query_offset)
+    }
+
+    /// Ends the alerts of rules that are no longer there; their series end in two intervals.
     fn retire(&mut self, orphans: HashMap<RuleId, RuleState>, now: Timestamp) -> Loaded {
         let mut orphans: Vec<RuleState> = orphans.into_values().collect();
         orphans.sort_by_key(|state| state.id);
         let slot = now.as_millis().max(self.last_reload.saturating_add(1));
         let mut records = Vec::new();
-        let mut samples = Vec::new();
         let mut dropped: BTreeMap<String, Vec<Dropped>> = BTreeMap::new();
+        let mut sends = Vec::new();
+        let mut gone = Retired { ended_at: slot, due: slot, series: Default::default() };
         for mut orphan in orphans {
-            orphan.end_series(now.as_millis(), &mut samples);
+            let interval = match orphan.interval {
+                0 => millis(self.settings.evaluation_interval),
+                known => known,
+            };
+            gone.due = gone.due.max(slot.saturating_add(interval.saturating_mul(2)));
+            gone.series.append(&mut orphan.take_series());
             let generator = orphan.rule.as_ref().map(|rule| self.generator_url(rule));
             for alert in std::mem::take(&mut orphan.alerts).into_values() {
                 let name = alert.labels.value("alertname").to_string();
                 let generator_url = generator.clone().unwrap_or_default();
+                sends.extend(self.send_off(&alert, slot, &generator_url));
                 dropped.entry(name).or_default().push(Dropped { alert, generator_url });
             }
             orphan.changed_alerts(&mut records);
@@ -249,12 +290,15 @@ impl Engine {
         for (name, dropped) in dropped {
             intents.extend(self.notify(&name, slot, dropped, &mut records));
         }
-        let source = RELOAD_SOURCE;
-        let commit = commit(source, slot, records, samples);
+        if !gone.series.is_empty() {
+            records.push(gone.record());
+            self.retired.push(gone);
+        }
+        let commit = commit(RELOAD_SOURCE, slot, records, Vec::new());
         if commit.is_some() {
             self.last_reload = slot;
         }
-        Loaded { commit, intents, corrupt: Vec::new() }
+        Loaded { commit, intents, sends, corrupt: Vec::new() }
     }
 
     /// The groups with their schedules, in the order of the rule set.
@@ -276,8 +320,9 @@ impl Engine {
 
     /// Takes the result of evaluating a rule at a slot. `took` is how long that lasted.
     ///
-    /// Within a slot the rules of a group are stepped in their order, each after the commit of
-    /// the one before, so that later rules see what earlier ones recorded.
+    /// Within a slot the rules of a group are stepped in their order, or in
+    /// [waves](RuleGroup::waves), each after the commits of those before it, so that later rules
+    /// see what earlier ones recorded.
     pub fn step(
         &mut self,
         rule: RuleId,
@@ -301,14 +346,17 @@ impl Engine {
             return skipped;
         }
         let Some(definition) = state.rule.clone() else { return skipped };
-        let mut advanced = state.advance(slot_ms, result, limits);
-        state.took = took;
+        let mut advanced = state.advance(slot_ms, result, limits, took);
         let error = state.error.clone();
 
         let mut records = Vec::new();
         let mut intents = Vec::new();
+        let mut sends = Vec::new();
         if definition.alerting().is_some() {
             let generator_url = self.generator_url(&definition);
+            sends = self.send((g, r), slot_ms);
+            let gone = advanced.dropped.iter();
+            sends.extend(gone.filter_map(|alert| self.send_off(alert, slot_ms, &generator_url)));
             let dropped = std::mem::take(&mut advanced.dropped)
                 .into_iter()
                 .map(|alert| Dropped { alert, generator_url: generator_url.clone() })
@@ -324,7 +372,8 @@ impl Engine {
             let id = CommitId { source: source(rule), slot: slot_ms };
             commit = Some(StateCommit { id, records: Vec::new(), samples: Vec::new() });
         }
-        RuleStep { commit, intents, transitions: advanced.transitions, error, skipped: false }
+        let transitions = advanced.transitions;
+        RuleStep { commit, intents, sends, transitions, error, skipped: false }
     }
 
     /// Notes that a group's slot is over: how long it took and how many slots were missed since

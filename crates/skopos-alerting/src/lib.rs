@@ -60,7 +60,9 @@ pub mod template;
 pub use codec::DecodeError;
 pub use duration::{InvalidDuration, format_duration, parse_duration};
 pub use engine::{
-    AlertState, AlertView, AlertingView, CorruptRecord, Engine, EvalFailure, Evaluated, GroupView,
-    Health, Loaded, NextSlot, NotificationSettings, RELOAD_SOURCE, RuleStep, RuleView, SavedState,
-    Schedule, Settings, Transition, fuzz_state_records,
+    AlertOutcome, AlertState, AlertView, AlertingView, CorruptRecord, Engine, EvalFailure,
+    Evaluated, Evaluation, GroupView, Health, Loaded, NextSlot, NoData, NotificationSettings,
+    OnError, Policies, REASON_LABEL, RELOAD_SOURCE, ReadStats, Reason, RulePolicy, RuleStep,
+    RuleView, SavedState, Schedule, SentAlert, Settings, Transition, UnknownPolicy,
+    fuzz_state_records,
 };

@@ -7,8 +7,11 @@
 //! kind, its name and its labels as written. Restarts, moved folders, reordering and edits of
 //! expression, durations and annotations keep it, and with it the state of its alerts.
 
+mod depends;
 mod expression;
+mod glob;
 mod load;
+mod reads;
 mod report;
 mod suggest;
 pub mod yaml;
@@ -19,7 +22,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use expression::Expression;
+pub use glob::glob_matches;
 pub use load::{fuzz_rule_file, load, load_with};
+pub use reads::Selector;
 pub use report::{CheckReport, RuleError};
 pub use suggest::nearest;
 

@@ -52,6 +52,8 @@ pub(crate) struct Alert {
     /// Whether the last evaluation returned nothing and only the hold keeps it firing.
     pub(crate) held: bool,
     pub(crate) notified: Notified,
+    /// When it was last sent to Alertmanagers; nothing while they know nothing of it.
+    pub(crate) last_sent: Option<i64>,
 }
 
 /// What the expression said about an alert in one evaluation.
@@ -102,6 +104,7 @@ impl Alert {
                 held_until: None,
                 held: false,
                 notified: before.map_or(Notified::Nothing, |alert| alert.notified),
+                last_sent: None,
             },
         };
         alert.annotations = annotations;
@@ -166,9 +169,9 @@ impl Alert {
         self.state != AlertState::Resolved
     }
 
-    /// Its record, version 1.
+    /// Its record, version 2. Version 1 had no `last_sent`.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new(1);
+        let mut writer = Writer::new(2);
         writer.labels(&self.labels);
         writer.texts(&self.annotations);
         writer.float(self.value);
@@ -188,11 +191,12 @@ impl Alert {
             Notified::Firing => 1,
             Notified::Resolved => 2,
         });
+        writer.optional(self.last_sent);
         writer.finish()
     }
 
     pub(crate) fn decode(data: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(data, 1)?;
+        let (mut reader, version) = Reader::of_versions(data, 1..=2)?;
         let wrong = |what| DecodeError { what, offset: data.len() };
         let alert = Self {
             labels: reader.labels("labels")?,
@@ -216,6 +220,7 @@ impl Alert {
                 2 => Notified::Resolved,
                 _ => return Err(wrong("notified")),
             },
+            last_sent: if version > 1 { reader.optional("last_sent")? } else { None },
         };
         reader.finish()?;
         // What the state machine never leaves behind cannot have been written by it.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use skopos_model::{Labels, METRIC_NAME, SampleValue};
 
 use super::alert::Instance;
+use super::history::ReadStats;
 use crate::rules::{Rule, RuleKind};
 use crate::template::{TemplateData, TemplateHost};
 
@@ -44,11 +45,21 @@ pub struct Evaluated {
     pub(crate) outcome: Outcome,
     /// Whether any sample that the rule reads arrived since the restart.
     pub(crate) fresh: bool,
+    /// What the query read, when that is known.
+    pub(crate) read: Option<ReadStats>,
 }
 
 impl Evaluated {
     fn new(outcome: Outcome) -> Self {
-        Self { outcome, fresh: true }
+        Self { outcome, fresh: true, read: None }
+    }
+
+    /// Says what the query read, so that a rule whose selectors match nothing can be told from one
+    /// whose condition does not hold.
+    #[must_use]
+    pub fn with_read(mut self, read: ReadStats) -> Self {
+        self.read = Some(read);
+        self
     }
 
     /// Says that nothing of what the rule reads has arrived since the restart: an empty result is
@@ -65,6 +76,15 @@ impl Evaluated {
 pub(crate) enum Outcome {
     Series(Vec<(Labels, SampleValue)>),
     Alerts(Vec<Instance>),
+}
+
+impl Outcome {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Series(series) => series.len(),
+            Self::Alerts(instances) => instances.len(),
+        }
+    }
 }
 
 impl Rule {

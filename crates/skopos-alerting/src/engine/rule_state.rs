@@ -4,7 +4,9 @@
 //! changed; and the set of series written last, where it cannot be derived from the alerts, so
 //! that a series that vanishes across a restart still gets its stale marker.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod restore;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +15,13 @@ use skopos_model::{Labels, METRIC_NAME, STALE_NAN, Sample, SampleValue, SeriesSa
 
 use super::alert::{Absent, Alert, AlertState, Instance, Notified, Timing};
 use super::evaluated::Outcome;
-use super::saved::{CorruptRecord, SavedState};
+use super::history::{self, Evaluation, History, Outcomes, ReadStats, Reason};
+use super::policy::{NoData, OnError, RulePolicy, stand_in};
 use super::view::Health;
-use super::{EvalFailure, Evaluated, Transition, millis, record, source};
-use crate::codec::{DecodeError, Reader, Writer};
+use super::{EvalFailure, Evaluated, Transition, millis, record};
 use crate::rules::{Rule, RuleId};
+use restore::encode_series;
+pub(super) use restore::{decode_series, restore};
 
 /// Series of a recording rule that are remembered across a restart. Beyond this its vanished
 /// series end by the lookback instead of a stale marker, once, after a restart.
@@ -28,7 +32,7 @@ const MAX_SAVED_SERIES: usize = 10_000;
 const MAX_SILENCE_MS: i64 = 60 * 60 * 1000;
 
 /// Keys of series records begin with this.
-const SERIES_PREFIX: &str = "series/";
+pub(super) const SERIES_PREFIX: &str = "series/";
 
 #[derive(Debug)]
 pub(super) struct RuleState {
@@ -50,6 +54,10 @@ pub(super) struct RuleState {
     pub(super) error: Option<String>,
     pub(super) last_evaluation: Option<i64>,
     pub(super) took: Duration,
+    pub(super) policy: RulePolicy,
+    /// The interval of the group it was last in, milliseconds; 0 when that is not known.
+    pub(super) interval: i64,
+    pub(super) history: History,
 }
 
 /// What an evaluation is subject to, durations in milliseconds.
@@ -67,8 +75,16 @@ pub(super) struct Limits {
 pub(super) struct Advanced {
     pub(super) samples: Vec<SeriesSamples>,
     pub(super) transitions: Vec<Transition>,
-    /// Alerts that are gone although receivers believe they fire.
+    /// Alerts that are gone although somebody was told of them.
     pub(super) dropped: Vec<Alert>,
+    outcomes: Outcomes,
+}
+
+/// The slot, and the time that its data has; milliseconds.
+#[derive(Clone, Copy, Debug)]
+struct At {
+    slot: i64,
+    data_time: i64,
 }
 
 impl RuleState {
@@ -87,6 +103,9 @@ impl RuleState {
             error: None,
             last_evaluation: None,
             took: Duration::ZERO,
+            policy: RulePolicy::default(),
+            interval: 0,
+            history: History::default(),
         }
     }
 
@@ -96,22 +115,38 @@ impl RuleState {
         slot: i64,
         result: Result<Evaluated, EvalFailure>,
         limits: Limits,
+        took: Duration,
     ) -> Advanced {
         self.resume(slot, limits);
         self.last_slot = Some(slot);
         self.last_evaluation = Some(slot);
+        self.took = took;
         let before: Vec<(Labels, AlertState)> =
             self.alerts.iter().map(|(labels, alert)| (labels.clone(), alert.state)).collect();
         let mut advanced = Advanced::default();
-        let data_time = slot.saturating_sub(limits.query_offset);
+        let read = result.as_ref().ok().and_then(|evaluated| evaluated.read.clone());
+        let elements = result.as_ref().ok().map(|evaluated| evaluated.outcome.len());
+        let blind = self.blind(read.as_ref());
+        let at = At { slot, data_time: slot.saturating_sub(limits.query_offset) };
         let outcome = match result {
-            Err(failure) => Err(failure),
-            Ok(Evaluated { outcome: Outcome::Series(series), .. }) => {
-                self.record(series, data_time, limits, &mut advanced)
+            Err(failure) => {
+                self.keep_on_error(&failure, at, limits, &mut advanced);
+                Err(failure)
             }
-            Ok(Evaluated { outcome: Outcome::Alerts(instances), fresh }) => {
+            Ok(Evaluated { outcome: Outcome::Series(series), .. }) => {
+                self.record(series, at.data_time, limits, &mut advanced)
+            }
+            Ok(Evaluated { outcome: Outcome::Alerts(instances), .. })
+                if instances.is_empty()
+                    && !blind.is_empty()
+                    && self.policy.no_data != NoData::Ok =>
+            {
+                self.keep_without_data(&blind, at, limits, &mut advanced);
+                Ok(())
+            }
+            Ok(Evaluated { outcome: Outcome::Alerts(instances), fresh, .. }) => {
                 let waits_until = if fresh { None } else { self.silence_ends(slot, limits) };
-                self.alert(instances, slot, data_time, waits_until, limits, &mut advanced)
+                self.alert(instances, at, waits_until, limits, &mut advanced)
             }
         };
         match outcome {
@@ -120,8 +155,89 @@ impl RuleState {
                 (self.health, self.error) = (Health::Err, Some(failure.to_string()));
             }
         }
+        let slot = Timestamp::from_millis(slot);
+        let error = self.error.clone();
+        self.history.note(
+            Evaluation {
+                first_slot: slot,
+                slot,
+                count: 1,
+                took,
+                elements,
+                read,
+                blind,
+                error,
+                alerts: Vec::new(),
+                more_alerts: 0,
+            },
+            std::mem::take(&mut advanced.outcomes),
+        );
         advanced.transitions = self.transitions(&before);
         advanced
+    }
+
+    /// The selectors that the rule needs and that matched nothing.
+    fn blind(&self, read: Option<&ReadStats>) -> Vec<String> {
+        let (Some(rule), Some(read)) = (&self.rule, read) else { return Vec::new() };
+        rule.expr.blind_selectors(&read.series).into_iter().map(|s| s.text.clone()).collect()
+    }
+
+    /// The rule failed: every alert stays what it is; by policy one more stands for the failure.
+    fn keep_on_error(
+        &mut self,
+        failure: &EvalFailure,
+        at: At,
+        limits: Limits,
+        advanced: &mut Advanced,
+    ) {
+        let summary = match (&self.rule, self.policy.on_error) {
+            (Some(rule), OnError::Alert) if rule.alerting().is_some() => {
+                Some(format!("{} cannot be evaluated: {failure}", rule.name))
+            }
+            _ => None,
+        };
+        self.keep_all("error", summary, Reason::KeptByError, at, limits, advanced);
+    }
+
+    /// There is nothing to evaluate: by policy every alert stays what it is, and perhaps one more
+    /// stands for the want of data.
+    fn keep_without_data(
+        &mut self,
+        blind: &[String],
+        at: At,
+        limits: Limits,
+        advanced: &mut Advanced,
+    ) {
+        let summary = match (&self.rule, self.policy.no_data) {
+            (Some(rule), NoData::Alert) => {
+                Some(format!("{} has no data: no series match {}", rule.name, blind.join(", ")))
+            }
+            _ => None,
+        };
+        self.keep_all("no_data", summary, Reason::KeptWithoutData, at, limits, advanced);
+        self.write_alerts(at.data_time, advanced);
+    }
+
+    fn keep_all(
+        &mut self,
+        reason: &str,
+        summary: Option<String>,
+        kept: Reason,
+        at: At,
+        limits: Limits,
+        advanced: &mut Advanced,
+    ) {
+        let instance =
+            summary.and_then(|text| self.rule.as_ref().map(|rule| stand_in(rule, reason, text)));
+        let stands_in = instance.as_ref().map(|instance| instance.labels.clone());
+        for alert in self.alerts.values().filter(|alert| alert.is_active()) {
+            if stands_in.as_ref() != Some(&alert.labels) {
+                advanced.outcomes.add(alert, Some(alert.state), kept.clone());
+            }
+        }
+        let Some(instance) = instance else { return };
+        self.present(instance, None, at.slot, self.timing(limits), advanced);
+        self.write_alerts(at.data_time, advanced);
     }
 
     /// The first evaluation after a restart: when slots were missed, our own silence must not
@@ -178,43 +294,114 @@ impl RuleState {
         Ok(())
     }
 
+    fn timing(&self, limits: Limits) -> Timing {
+        let spec = self.rule.as_ref().and_then(|rule| rule.alerting());
+        Timing {
+            hold: spec.map_or(0, |s| millis(s.hold)),
+            keep_firing_for: spec.map_or(0, |s| millis(s.keep_firing_for)),
+            resolved_retention: limits.resolved_retention,
+        }
+    }
+
+    /// An alert is there at `slot`. `before` is what was known of it, unless it is still among
+    /// the alerts.
+    fn present(
+        &mut self,
+        instance: Instance,
+        before: Option<Alert>,
+        slot: i64,
+        timing: Timing,
+        advanced: &mut Advanced,
+    ) {
+        let labels = instance.labels.clone();
+        let before = before.or_else(|| self.alerts.remove(&labels));
+        let state_before = before.as_ref().map(|alert| alert.state);
+        let alert = Alert::present(before, instance, slot, timing);
+        let reason = history::of_present(state_before, &alert, slot, timing);
+        advanced.outcomes.add(&alert, Some(alert.state), reason);
+        self.alerts.insert(labels, alert);
+    }
+
     fn alert(
         &mut self,
         instances: Vec<Instance>,
-        slot: i64,
-        data_time: i64,
+        at: At,
         waits_until: Option<i64>,
         limits: Limits,
         advanced: &mut Advanced,
     ) -> Result<(), EvalFailure> {
-        let spec = self.rule.as_ref().and_then(|rule| rule.alerting());
-        let timing = Timing {
-            hold: spec.map_or(0, |s| millis(s.hold)),
-            keep_firing_for: spec.map_or(0, |s| millis(s.keep_firing_for)),
-            resolved_retention: limits.resolved_retention,
-        };
+        let timing = self.timing(limits);
         let mut before = std::mem::take(&mut self.alerts);
+        let known: BTreeSet<Labels> = match self.has_moving_labels() {
+            true => before.keys().cloned().collect(),
+            false => BTreeSet::new(),
+        };
         for instance in instances {
-            let labels = instance.labels.clone();
-            let alert = Alert::present(before.remove(&labels), instance, slot, timing);
-            self.alerts.insert(labels, alert);
+            let known = before.remove(&instance.labels);
+            self.present(instance, known, at.slot, timing, advanced);
         }
         for (labels, mut alert) in before {
-            if alert.absent(slot, timing, waits_until) == Absent::Keep {
+            let state_before = alert.state;
+            let stays = alert.absent(at.slot, timing, waits_until) == Absent::Keep;
+            if let Some(mut reason) = history::of_absent(state_before, &alert, timing) {
+                if reason == Reason::NoResult
+                    && let Some(now) = self.moved_to(&labels, &known)
+                {
+                    reason = Reason::LabelsChanged { now };
+                }
+                advanced.outcomes.add(&alert, stays.then_some(alert.state), reason);
+            }
+            if stays {
                 self.alerts.insert(labels, alert);
             }
         }
         let found = self.alerts.values().filter(|alert| alert.is_active()).count();
         let limit = limits.alerts_or_series;
         if limit > 0 && found > limit {
+            advanced.outcomes = Outcomes::default();
             let alerts = std::mem::take(&mut self.alerts).into_values();
-            advanced.dropped = alerts.filter(|a| a.notified == Notified::Firing).collect();
+            for alert in alerts {
+                if alert.is_active() {
+                    advanced.outcomes.add(&alert, None, Reason::Limit);
+                }
+                if alert.notified == Notified::Firing || alert.last_sent.is_some() {
+                    advanced.dropped.push(alert);
+                }
+            }
             return Err(EvalFailure::LimitExceeded { limit, found, what: "alerts" });
         }
+        self.write_alerts(at.data_time, advanced);
+        Ok(())
+    }
+
+    /// Whether a label of the rule's alerts depends on what the expression returns.
+    fn has_moving_labels(&self) -> bool {
+        let spec = self.rule.as_ref().and_then(|rule| rule.alerting());
+        spec.is_some_and(|s| s.label_templates.values().any(|text| !text.is_plain_text()))
+    }
+
+    /// The new alert that is this one but for labels made by templates.
+    fn moved_to(&self, labels: &Labels, known: &BTreeSet<Labels>) -> Option<Labels> {
+        let spec = self.rule.as_ref()?.alerting()?;
+        let moving =
+            |name: &str| spec.label_templates.get(name).is_some_and(|t| !t.is_plain_text());
+        if !self.has_moving_labels() {
+            return None;
+        }
+        let fixed = labels.filtered(|name| !moving(name));
+        let new = self.alerts.keys().filter(|other| !known.contains(other));
+        new.into_iter().find(|other| other.filtered(|name| !moving(name)) == fixed).cloned()
+    }
+
+    fn write_alerts(&mut self, data_time: i64, advanced: &mut Advanced) {
         let series =
             self.alert_series().map(|(labels, v)| (labels, SampleValue::Float(v))).collect();
         self.write(series, data_time, advanced);
-        Ok(())
+    }
+
+    /// Whether the last evaluation wrote this series.
+    pub(super) fn writes(&self, labels: &Labels) -> bool {
+        self.previous.contains(labels)
     }
 
     /// `ALERTS` and `ALERTS_FOR_STATE` of the active alerts.
@@ -244,10 +431,9 @@ impl RuleState {
         self.previous = now;
     }
 
-    /// Ends every series this rule wrote last.
-    pub(super) fn end_series(&mut self, at: i64, samples: &mut Vec<SeriesSamples>) {
-        let ended = std::mem::take(&mut self.previous);
-        samples.extend(ended.into_iter().map(|l| SeriesSamples::single(l, at, STALE_NAN)));
+    /// The series this rule wrote last, which it will not write again.
+    pub(super) fn take_series(&mut self) -> BTreeSet<Labels> {
+        std::mem::take(&mut self.previous)
     }
 
     fn transitions(&self, before: &[(Labels, AlertState)]) -> Vec<Transition> {
@@ -311,87 +497,4 @@ impl RuleState {
             ));
         }
     }
-}
-
-/// Reads the rule states of an earlier run. What cannot be read is reported and left out.
-pub(super) fn restore(
-    saved: &SavedState,
-    now: Timestamp,
-    corrupt: &mut Vec<CorruptRecord>,
-) -> HashMap<RuleId, RuleState> {
-    let mut states: HashMap<RuleId, RuleState> = HashMap::new();
-    let rule_of = |text: &str| u64::from_str_radix(text, 16).ok().map(RuleId);
-    for record in &saved.alerts {
-        let bytes = record.value.as_deref().unwrap_or_default();
-        let rule = record.key.split_once('/').and_then(|(rule, _)| rule_of(rule));
-        let (alert, rule) = match (Alert::decode(bytes), rule) {
-            (Err(error), _) => {
-                corrupt.push(CorruptRecord::new(record, error));
-                continue;
-            }
-            (Ok(alert), Some(rule)) => (alert, rule),
-            (Ok(_), None) => {
-                corrupt.push(CorruptRecord::mismatch(record));
-                continue;
-            }
-        };
-        let state = states.entry(rule).or_insert_with(|| RuleState::new(rule));
-        if state.alert_key(&alert.labels) != record.key {
-            corrupt.push(CorruptRecord::mismatch(record));
-            continue;
-        }
-        state.saved.insert(alert.labels.clone(), xxhash_rust::xxh3::xxh3_128(bytes));
-        state.alerts.insert(alert.labels.clone(), alert);
-    }
-    for state in states.values_mut() {
-        state.previous = state.alert_series().map(|(labels, _)| labels).collect();
-    }
-    for record in &saved.groups {
-        let Some(rule) = record.key.strip_prefix(SERIES_PREFIX) else { continue };
-        let bytes = record.value.as_deref().unwrap_or_default();
-        match (decode_series(bytes), rule_of(rule)) {
-            (Err(error), _) => corrupt.push(CorruptRecord::new(record, error)),
-            (Ok(_), None) => corrupt.push(CorruptRecord::mismatch(record)),
-            (Ok(series), Some(rule)) => {
-                let state = states.entry(rule).or_insert_with(|| RuleState::new(rule));
-                state.previous = series;
-                state.saved_series = Some(xxhash_rust::xxh3::xxh3_128(bytes));
-            }
-        }
-    }
-    // A rule that committed but left no record still must not repeat a slot.
-    for (name, slot) in &saved.last_slots {
-        if let Some(rule) = name.strip_prefix("rule/").and_then(rule_of) {
-            debug_assert_eq!(&source(rule), name);
-            let state = states.entry(rule).or_insert_with(|| RuleState::new(rule));
-            state.last_slot = Some(*slot);
-        }
-    }
-    for state in states.values_mut() {
-        state.resumed_at = Some(now.as_millis());
-    }
-    states
-}
-
-fn encode_series(series: &BTreeSet<Labels>) -> Vec<u8> {
-    let mut writer = Writer::new(1);
-    writer.unsigned(series.len() as u64);
-    for labels in series {
-        writer.labels(labels);
-    }
-    writer.finish()
-}
-
-pub(super) fn decode_series(data: &[u8]) -> Result<BTreeSet<Labels>, DecodeError> {
-    let mut reader = Reader::new(data, 1)?;
-    let mut series = BTreeSet::new();
-    for _ in 0..reader.unsigned("series")? {
-        let labels = reader.labels("series")?;
-        if series.last().is_some_and(|last| *last >= labels) {
-            return Err(DecodeError { what: "series", offset: data.len() });
-        }
-        series.insert(labels);
-    }
-    reader.finish()?;
-    Ok(series)
 }

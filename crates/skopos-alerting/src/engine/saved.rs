@@ -75,11 +75,16 @@ impl CorruptRecord {
 }
 
 /// Decodes arbitrary bytes as every kind of record; for fuzzing. What decodes must be exactly what
-/// its value encodes to.
+/// its value encodes to, in the present version.
 pub fn fuzz_state_records(data: &[u8]) {
     if let Ok(alert) = Alert::decode(data) {
-        assert_eq!(alert.encode(), data);
+        let encoded = alert.encode();
+        if data.first() == encoded.first() {
+            assert_eq!(encoded, data);
+        }
+        assert_eq!(Alert::decode(&encoded).map(|again| again.encode()), Ok(encoded));
     }
+    let _ = super::retired::decode(data);
     if let Ok(intent) = Intent::decode(data) {
         assert_eq!(intent.record().value.as_deref(), Some(data));
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use skopos_model::{Labels, Timestamp};
 
+use super::policy::RulePolicy;
 use super::rule_state::RuleState;
 use super::{AlertState, Engine};
 use crate::rules::{GroupId, RuleId};
 
-/// Whether a rule can be evaluated.
+/// Whether a rule can be evaluated. A rule that can be but is blind shows in [`RuleView::blind`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     /// Not evaluated yet.
@@ -76,6 +77,13 @@ pub struct RuleView {
     pub last_evaluation: Option<Timestamp>,
     /// How long that took.
     pub evaluation_time: Duration,
+    /// Needed selectors that matched no series in the last evaluation: whatever its health, the
+    /// rule cannot return anything.
+    pub blind: Vec<String>,
+    /// Series that the last evaluation fetched, when that is known.
+    pub series_fetched: Option<u64>,
+    /// What no data and errors mean for it.
+    pub policy: RulePolicy,
     /// What only alerting rules have.
     pub alerting: Option<AlertingView>,
 }
@@ -136,7 +144,7 @@ impl Engine {
                 name: state.group.name.clone(),
                 file: state.group.file.clone(),
                 interval: state.schedule.interval(),
-                query_offset: state.group.query_offset.unwrap_or_default(),
+                query_offset: self.query_offset(&state.group),
                 limit: state.group.limit,
                 last_evaluation: state.last_slot.map(Timestamp::from_millis),
                 evaluation_time: state.evaluation_time,
@@ -167,6 +175,7 @@ fn rule_view(state: &RuleState) -> Option<RuleView> {
             alerts,
         }
     });
+    let last = state.history.last();
     Some(RuleView {
         id: rule.id,
         name: rule.name.clone(),
@@ -176,6 +185,9 @@ fn rule_view(state: &RuleState) -> Option<RuleView> {
         last_error: state.error.clone(),
         last_evaluation: state.last_evaluation.map(Timestamp::from_millis),
         evaluation_time: state.took,
+        blind: last.map_or_else(Vec::new, |last| last.blind.clone()),
+        series_fetched: last.and_then(|last| last.read.as_ref()).map(|read| read.total_series()),
+        policy: state.policy,
         alerting,
     })
 }

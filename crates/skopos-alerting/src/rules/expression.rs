@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use skopos_promql::{EvalParams, ParseError, ParseOptions, Plan, ValueType};
 
+use super::reads::{Reads, Selector};
+
 /// A PromQL expression that a rule can evaluate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Expression {
     text: String,
     range: Duration,
+    reads: Reads,
 }
 
 /// Why a text is none, and where.
@@ -53,7 +56,7 @@ impl Expression {
         let windows = plan.selects().iter().map(|s| s.end_ms.saturating_sub(s.start_ms));
         let longest = windows.max().map_or(0, |ms| ms.saturating_add(1));
         let range = Duration::from_millis(u64::try_from(longest).unwrap_or(0));
-        Ok(Self { text: text.trim().into(), range })
+        Ok(Self { text: text.trim().into(), range, reads: Reads::of(&expr) })
     }
 
     /// The text.
@@ -65,6 +68,19 @@ impl Expression {
     /// have been arriving before the answer rests on it alone.
     pub fn range(&self) -> Duration {
         self.range
+    }
+
+    /// Its selectors, each once, in the order of the text.
+    pub fn selectors(&self) -> &[Selector] {
+        self.reads.selectors()
+    }
+
+    /// The selectors without which it cannot return anything and which matched nothing. `found`
+    /// says how many series each selector matched, in the order of
+    /// [`selectors`](Self::selectors).
+    pub fn blind_selectors(&self, found: &[u64]) -> Vec<&Selector> {
+        let missing = self.reads.missing(|at| found.get(at).is_none_or(|count| *count > 0));
+        missing.into_iter().filter_map(|at| self.selectors().get(at)).collect()
     }
 }
 

@@ -88,19 +88,24 @@ fn damaged_records_are_reported_and_cost_only_themselves() {
     assert_eq!(alerts.len(), sound);
 }
 
-/// Writes the fixture of the present version when asked to; otherwise checks that it is still read.
+/// Writes the fixtures of the present versions when asked to; otherwise checks that they are still
+/// what is written.
 #[test]
-fn records_of_version_1_are_read() {
+fn records_are_written_as_they_were() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/state");
-    let world = world();
+    let mut world = world();
     let saved = world.log.saved();
+    world.set = skopos_alerting::rules::load(&[("rules.yml", "groups: []")]).unwrap();
+    world.restart(seconds(61));
+    let retired = world.log.saved().groups;
     let records: Vec<&StateRecord> =
-        [&saved.alerts, &saved.groups, &saved.intents, &saved.notification_log]
+        [&saved.alerts, &saved.groups, &saved.intents, &saved.notification_log, &retired]
             .into_iter()
             .flat_map(|records| records.first())
             .collect();
-    assert_eq!(records.len(), 4);
-    for (name, record) in ["v1-alert", "v1-series", "v1-intent", "v1-group"].iter().zip(records) {
+    assert_eq!(records.len(), 5);
+    let names = ["v2-alert", "v1-series", "v1-intent", "v1-group", "v1-retired"];
+    for (name, record) in names.iter().zip(records) {
         let path = folder.join(name);
         let value = record.value.as_deref().unwrap();
         if std::env::var_os("SKOPOS_WRITE_FIXTURES").is_some() {
@@ -110,6 +115,19 @@ fn records_of_version_1_are_read() {
         let fixture = std::fs::read(&path).unwrap();
         assert_eq!(fixture, value, "{name}: a changed encoding needs a new version");
     }
+}
+
+#[test]
+fn alerts_of_version_1_are_read() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/state/v1-alert");
+    let world = world();
+    let mut saved = world.log.saved();
+    let present = saved.alerts[0].value.replace(std::fs::read(path).unwrap());
+    assert_ne!(present, saved.alerts[0].value);
+    let (engine, loaded) = Engine::restore(settings(), &world.set, &saved, seconds(61));
+    assert_eq!(loaded.corrupt, []);
+    let view = |engine: &Engine| engine.view()[0].rules[0].alerting.clone();
+    assert_eq!(view(&engine), view(&world.engine));
 }
 
 #[test]

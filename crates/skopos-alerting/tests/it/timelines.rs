@@ -410,7 +410,7 @@ fn raising_for_while_firing_takes_the_alert_back() {
 }
 
 #[test]
-fn removing_a_rule_resolves_its_alerts_and_ends_its_series() {
+fn removing_a_rule_resolves_its_alerts_and_later_ends_its_series() {
     for restarted in [false, true] {
         let mut world = World::new(&rule(""), settings());
         world.step(0, 0, seconds(0), elements("a=1,b=1"));
@@ -421,14 +421,53 @@ fn removing_a_rule_resolves_its_alerts_and_ends_its_series() {
         } else {
             let loaded = world.engine.reload(&world.set, seconds(20));
             world.log.commit(loaded.commit.expect("something to end"));
+            let over: Vec<_> = loaded.sends.iter().map(|s| (s.resolved, s.ends_at)).collect();
+            assert_eq!(over, [(true, seconds(20)); 2]);
             loaded.intents
         };
         assert_eq!(summary(&intents[0]), "resolved ~a ~b");
         assert!(world.log.load(skopos_model::storage::StateKind::Alert).is_empty());
-        let stale = world.log.sample_lines();
-        let stale: Vec<_> = stale.iter().filter(|line| line.ends_with("@20000 stale")).collect();
-        assert_eq!(stale.len(), 4, "{stale:?}");
+        let ended = |world: &World| {
+            let lines = world.log.sample_lines();
+            lines.iter().filter(|line| line.ends_with("@20000 stale")).count()
+        };
+        assert_eq!(world.engine.end_retired(seconds(49)), None);
+        // A restart in between does not forget them.
+        if restarted {
+            world.restart(seconds(49));
+        }
+        let commit = world.engine.end_retired(seconds(50)).expect("two intervals later");
+        assert_eq!(ended(&world), 0);
+        world.log.commit(commit);
+        assert_eq!(ended(&world), 4);
+        assert_eq!(world.engine.end_retired(seconds(60)), None);
+        assert!(world.log.load(skopos_model::storage::StateKind::RuleGroup).is_empty());
     }
+}
+
+#[test]
+fn a_rule_that_moves_to_another_group_leaves_no_hole() {
+    let text = "groups:\n- name: old\n  interval: 15s\n  rules:\n  - {record: 'a:b', expr: m}\n";
+    let mut world = World::new(text, settings());
+    world.step(0, 0, seconds(0), elements("a=1,b=1"));
+    let moved = text.replace("old", "new");
+    world.set = skopos_alerting::rules::load(&[("rules.yml", &moved)]).unwrap();
+    let loaded = world.engine.reload(&world.set, seconds(5));
+    world.log.commit(loaded.commit.expect("something to note"));
+    world.step(0, 0, seconds(20), elements("a=1"));
+    let commit = world.engine.end_retired(seconds(35)).expect("two intervals later");
+    world.log.commit(commit);
+    let lines: Vec<String> = world.log.sample_lines().into_iter().collect();
+    assert_eq!(
+        lines,
+        [
+            r#"a:b{instance="a"} @0 1"#,
+            r#"a:b{instance="a"} @20000 1"#,
+            r#"a:b{instance="b"} @0 1"#,
+            r#"a:b{instance="b"} @5000 stale"#,
+        ],
+        "what the new rule writes goes on, the rest ends"
+    );
 }
 
 #[test]

@@ -69,6 +69,7 @@ impl Inner {
             }
             let took = self.clock.monotonic().saturating_sub(begun);
             self.lock_engine().finish_slot(index, slot, took, missed);
+            self.end_retired().await;
             self.metrics.missed.add(missed);
             self.metrics.duration.observe_duration(took);
             let next = schedule.next(slot, self.clock.now());
@@ -85,6 +86,16 @@ impl Inner {
         if !std::mem::replace(told, true) {
             tracing::warn!(group = %group.name, "the clock was set back, rules wait until it passes the last slot that was evaluated");
         }
+    }
+
+    /// Ends the series of rules that went two intervals ago.
+    async fn end_retired(&self) {
+        if !self.lock_engine().has_retired(self.clock.now()) {
+            return;
+        }
+        let _order = self.commit_order.lock().await;
+        let commit = self.lock_engine().end_retired(self.clock.now());
+        self.commit(commit.as_ref()).await;
     }
 
     /// Evaluates one rule at a slot and makes everything that follows durable.
