@@ -50,6 +50,7 @@
 //! assert_eq!(alert.annotations["summary"], "shop is down");
 //! ```
 
+pub mod alertmanager;
 mod codec;
 mod duration;
 mod engine;

@@ -13,12 +13,13 @@ mod functions;
 mod humanize;
 mod inspect;
 mod lexer;
+mod notification;
 mod parser;
 mod printf;
 mod quote;
 mod text;
 mod time;
-mod value;
+pub(crate) mod value;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,7 @@ use skopos_model::{Labels, Timestamp};
 
 pub use humanize::format_float;
 pub use inspect::{Use, UseKind};
+pub(crate) use notification::Library;
 pub(crate) use quote::{quote, unquote};
 pub use text::{graph_link, table_link};
 
@@ -96,7 +98,7 @@ impl TemplateHost for NoQueries {
 impl Template {
     /// Parses a text. Variables and functions must be known.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let parsed = parser::parse(text)?;
+        let parsed = parser::parse(text, &parser::RULES)?;
         Ok(Self { text: text.into(), parsed })
     }
 

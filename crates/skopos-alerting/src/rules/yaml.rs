@@ -174,6 +174,11 @@ impl Node {
         }
     }
 
+    /// Whether this is a scalar without quotes, which YAML may read as a number or a truth value.
+    pub(crate) fn is_unquoted(&self) -> bool {
+        matches!(&self.kind, NodeKind::Scalar { style: ScalarStyle::Plain, .. })
+    }
+
     fn is_plain(&self, want: &str) -> bool {
         matches!(&self.kind, NodeKind::Scalar { text, style: ScalarStyle::Plain } if text == want)
     }

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::functions::{self, Surroundings};
-use super::parser::{Branch, Command, Node, Operand, Parsed, Pipeline, Term};
+use super::notification::{self, Library};
+use super::parser::{Branch, Command, Node, Operand, Parsed, Pipeline, Term, not_defined};
+use super::text::escape_html;
 use super::time;
 use super::value::{AlertData, Value};
 use super::{TemplateData, TemplateError, TemplateHost};
 
-/// Longest output, bytes.
+/// Longest output of a rule's template, bytes.
 const MAX_OUTPUT: usize = 64 << 10;
+/// Longest output of a notification's template, which may list many alerts.
+const MAX_NOTIFICATION: usize = 1 << 20;
 /// Most nodes and commands executed.
 const MAX_STEPS: usize = 100_000;
 /// Deepest calls of templates by templates.
@@ -43,6 +47,9 @@ pub(super) fn expand(
         parsed,
         around: Surroundings { host, external_url: &data.external_url },
         variables: preset.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+        library: None,
+        html: false,
+        max_output: MAX_OUTPUT,
         out: String::new(),
         steps: 0,
         calls: 0,
@@ -51,8 +58,36 @@ pub(super) fn expand(
     Ok(run.out)
 }
 
+/// Expands a template of a notification.
+pub(super) fn expand_notification(
+    parsed: &Parsed,
+    library: &Library,
+    data: &Value,
+    host: &dyn TemplateHost,
+    html: bool,
+) -> Result<String, TemplateError> {
+    let mut run = Run {
+        parsed,
+        library: Some(library),
+        html,
+        max_output: MAX_NOTIFICATION,
+        around: Surroundings { host, external_url: "" },
+        variables: vec![(String::new(), data.clone())],
+        out: String::new(),
+        steps: 0,
+        calls: 0,
+    };
+    run.nodes(&parsed.body, data)?;
+    Ok(run.out)
+}
+
 struct Run<'a> {
     parsed: &'a Parsed,
+    /// The templates of other files: there is one exactly when this is a notification's template.
+    library: Option<&'a Library>,
+    /// Whether the output is HTML, so that values are escaped.
+    html: bool,
+    max_output: usize,
     around: Surroundings<'a>,
     variables: Vec<(String, Value)>,
     out: String,
@@ -77,11 +112,9 @@ impl Run<'_> {
                 format!("template takes more than {MAX_STEPS} steps"),
             ));
         }
-        if self.out.len() > MAX_OUTPUT {
-            return Err(TemplateError::new(
-                offset,
-                format!("output is longer than {MAX_OUTPUT} bytes"),
-            ));
+        if self.out.len() > self.max_output {
+            let message = format!("output is longer than {} bytes", self.max_output);
+            return Err(TemplateError::new(offset, message));
         }
         Ok(())
     }
@@ -103,10 +136,7 @@ impl Run<'_> {
             Node::Action(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
-                    match value {
-                        Value::Nil => self.out.push_str("<no value>"),
-                        value => self.out.push_str(&value.print()),
-                    }
+                    self.write(pipeline, &value);
                     self.step(pipeline.offset)?;
                 }
             }
@@ -140,6 +170,24 @@ impl Run<'_> {
             Node::Continue => return Ok(Flow::Continue),
         }
         Ok(Flow::Next)
+    }
+
+    fn write(&mut self, pipeline: &Pipeline, value: &Value) {
+        let text = match value {
+            Value::Nil => "<no value>".into(),
+            value if self.library.is_some() => notification::show(value),
+            value => value.print(),
+        };
+        let last = pipeline.commands.last().and_then(|command| command.operands.first());
+        let escapes = |operand: &Operand| match &operand.term {
+            Term::Function(name) => matches!(name.as_str(), "html" | "urlquery"),
+            _ => false,
+        };
+        let is_safe = matches!(value, Value::Safe(_)) || last.is_some_and(escapes);
+        match self.html && !is_safe {
+            true => self.out.push_str(&escape_html(&text)),
+            false => self.out.push_str(&text),
+        }
     }
 
     fn range(&mut self, branch: &Branch, dot: &Value) -> Result<Flow, TemplateError> {
@@ -196,9 +244,10 @@ impl Run<'_> {
         argument: Value,
         offset: usize,
     ) -> Result<(), TemplateError> {
-        let parsed = self.parsed;
-        let Some(body) = parsed.defined.get(name) else {
-            return Err(TemplateError::new(offset, format!("template {name:?} not defined")));
+        let (parsed, library) = (self.parsed, self.library);
+        let own = parsed.defined.get(name);
+        let Some(body) = own.or_else(|| library.and_then(|library| library.body(name))) else {
+            return Err(not_defined(name, offset));
         };
         self.calls += 1;
         if self.calls > MAX_CALLS {
@@ -263,13 +312,17 @@ impl Run<'_> {
         arguments.extend(piped);
         match (&target, method.as_str(), &arguments[..]) {
             (Value::Time(ms), "Format", [Value::Text(layout)]) => {
-                Ok(Value::from(time::format_layout(*ms, layout)))
+                return Ok(Value::from(time::format_layout(*ms, None, layout)));
             }
-            _ => {
-                let message = format!("{method} is not a method but has arguments");
-                Err(TemplateError::new(first.offset, message))
+            _ if self.library.is_some() => {
+                if let Some(value) = notification::call_method(&target, method, &arguments) {
+                    return Ok(value);
+                }
             }
+            _ => {}
         }
+        let message = format!("{method} is not a method but has arguments");
+        Err(TemplateError::new(first.offset, message))
     }
 
     fn function(
@@ -309,8 +362,11 @@ impl Run<'_> {
             let inner = std::mem::replace(&mut self.out, outer);
             return result.map(|()| Value::from(inner));
         }
-        functions::call(name, &arguments, &self.around)
-            .map_err(|message| TemplateError::new(offset, message))
+        let called = match self.library {
+            Some(_) => notification::call(name, &arguments, &self.around),
+            None => functions::call(name, &arguments, &self.around),
+        };
+        called.map_err(|message| TemplateError::new(offset, message))
     }
 
     fn operand(&mut self, operand: &Operand, dot: &Value) -> Result<Value, TemplateError> {
@@ -341,6 +397,12 @@ impl Run<'_> {
         offset: usize,
     ) -> Result<Value, TemplateError> {
         for name in path {
+            if self.library.is_some()
+                && let Some(found) = notification::method(&value, name)
+            {
+                value = found;
+                continue;
+            }
             value = match (&value, name.as_str()) {
                 (Value::Time(_), "UTC") => value,
                 (Value::Time(_), "String") => Value::from(value.print()),

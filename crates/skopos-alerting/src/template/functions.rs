@@ -19,7 +19,7 @@ use super::value::Value;
 use crate::duration::parse_duration;
 
 /// Name, least and most arguments.
-const FUNCTIONS: &[(&str, usize, usize)] = &[
+pub(super) const FUNCTIONS: &[(&str, usize, usize)] = &[
     ("and", 1, MANY),
     ("args", 0, MANY),
     ("eq", 2, MANY),
@@ -70,15 +70,7 @@ const FUNCTIONS: &[(&str, usize, usize)] = &[
     ("value", 1, 1),
 ];
 
-const MANY: usize = usize::MAX;
-
-pub(super) fn names() -> impl Iterator<Item = &'static str> {
-    FUNCTIONS.iter().map(|(name, ..)| *name)
-}
-
-pub(super) fn is_known(name: &str) -> bool {
-    FUNCTIONS.binary_search_by(|(known, ..)| (*known).cmp(name)).is_ok()
-}
+pub(super) const MANY: usize = usize::MAX;
 
 /// What functions may ask for beyond their arguments.
 pub(super) struct Surroundings<'a> {
@@ -92,21 +84,30 @@ pub(super) fn call(
     arguments: &[Value],
     around: &Surroundings<'_>,
 ) -> Result<Value, String> {
-    if let Ok(at) = FUNCTIONS.binary_search_by(|(known, ..)| (*known).cmp(name)) {
-        let (_, least, most) = FUNCTIONS[at];
-        let given = arguments.len();
-        if given < least || given > most {
-            let want = if given < least { least } else { most };
-            return Err(format!("wrong number of args for {name}: want {want} got {given}"));
-        }
-    }
+    count_arguments(FUNCTIONS, name, arguments.len())?;
     apply(name, arguments, around).map_err(|error| format!("error calling {name}: {error}"))
 }
 
-fn apply(name: &str, a: &[Value], around: &Surroundings<'_>) -> Result<Value, String> {
+pub(super) fn count_arguments(
+    functions: &[(&str, usize, usize)],
+    name: &str,
+    given: usize,
+) -> Result<(), String> {
+    let Ok(at) = functions.binary_search_by(|(known, ..)| (*known).cmp(name)) else {
+        return Ok(());
+    };
+    let (_, least, most) = functions[at];
+    if given < least || given > most {
+        let want = if given < least { least } else { most };
+        return Err(format!("wrong number of args for {name}: want {want} got {given}"));
+    }
+    Ok(())
+}
+
+pub(super) fn apply(name: &str, a: &[Value], around: &Surroundings<'_>) -> Result<Value, String> {
     let text = |at: usize| -> Result<&str, String> {
         match a.get(at) {
-            Some(Value::Text(text)) => Ok(text),
+            Some(Value::Text(text) | Value::Safe(text)) => Ok(text),
             Some(other) => {
                 Err(format!("wrong type for value; expected string; got {}", other.type_name()))
             }
@@ -393,7 +394,7 @@ fn slice(value: &Value, bounds: &[Value]) -> Result<Value, String> {
 /// Compiled size limit of a template's regular expression, bytes.
 const REGEX_SIZE_LIMIT: usize = 1 << 20;
 
-fn compile(pattern: &str) -> Result<regex::Regex, String> {
+pub(super) fn compile(pattern: &str) -> Result<regex::Regex, String> {
     regex::RegexBuilder::new(pattern).size_limit(REGEX_SIZE_LIMIT).build().map_err(|error| {
         let reason = error.to_string();
         format!("error parsing regexp {pattern:?}: {}", reason.lines().last().unwrap_or("").trim())

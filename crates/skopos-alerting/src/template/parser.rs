@@ -13,7 +13,29 @@ use crate::rules::nearest;
 pub(super) struct Parsed {
     pub(super) body: Vec<Node>,
     pub(super) defined: HashMap<String, Vec<Node>>,
+    /// Names of templates that are called, and where.
+    pub(super) called: Vec<(String, usize)>,
     pub(super) runs_queries: bool,
+}
+
+/// What a template may name.
+pub(super) struct Dialect {
+    /// Variables that stand at the start.
+    pub(super) variables: &'static [&'static str],
+    /// Functions: name, least and most arguments; in order of their names.
+    pub(super) functions: &'static [(&'static str, usize, usize)],
+    /// Whether templates may be called that are defined in other files.
+    pub(super) open: bool,
+}
+
+/// Templates of rules.
+pub(super) static RULES: Dialect =
+    Dialect { variables: &PRESET, functions: functions::FUNCTIONS, open: false };
+
+impl Dialect {
+    fn knows(&self, function: &str) -> bool {
+        self.functions.binary_search_by(|(known, ..)| (*known).cmp(function)).is_ok()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -73,15 +95,15 @@ pub(super) enum Term {
 const MAX_DEPTH: usize = 100;
 
 /// Variables that stand at the start of every template of a rule.
-pub(super) const PRESET: [&str; 5] = ["", "labels", "externalLabels", "externalURL", "value"];
+const PRESET: [&str; 5] = ["", "labels", "externalLabels", "externalURL", "value"];
 
-pub(super) fn parse(text: &str) -> Result<Parsed, TemplateError> {
+pub(super) fn parse(text: &str, dialect: &'static Dialect) -> Result<Parsed, TemplateError> {
     let mut parser = Parser {
         tokens: tokens(text)?,
         at: 0,
-        variables: PRESET.iter().map(|name| name.to_string()).collect(),
+        dialect,
+        variables: dialect.variables.iter().map(|name| name.to_string()).collect(),
         parsed: Parsed::default(),
-        used_templates: Vec::new(),
         depth: 0,
         loops: 0,
     };
@@ -91,21 +113,24 @@ pub(super) fn parse(text: &str) -> Result<Parsed, TemplateError> {
         return Err(TemplateError::new(end.offset, format!("unexpected {{{{{word}}}}}")));
     }
     parser.parsed.body = body;
-    for (name, offset) in &parser.used_templates {
-        if !parser.parsed.defined.contains_key(name) {
-            let message = format!("template {name:?} not defined");
-            return Err(TemplateError::new(*offset, message));
+    for (name, offset) in &parser.parsed.called {
+        if !dialect.open && !parser.parsed.defined.contains_key(name) {
+            return Err(not_defined(name, *offset));
         }
     }
     Ok(parser.parsed)
 }
 
+pub(super) fn not_defined(name: &str, offset: usize) -> TemplateError {
+    TemplateError::new(offset, format!("template {name:?} not defined"))
+}
+
 struct Parser {
     tokens: Vec<Token>,
     at: usize,
+    dialect: &'static Dialect,
     variables: Vec<String>,
     parsed: Parsed,
-    used_templates: Vec<(String, usize)>,
     depth: usize,
     loops: usize,
 }
@@ -221,7 +246,7 @@ impl Parser {
                     self.definition(&name, offset)?;
                 }
                 if keyword != "define" {
-                    self.used_templates.push((name.clone(), offset));
+                    self.parsed.called.push((name.clone(), offset));
                     nodes.push(Node::Template { name, argument, offset });
                 }
             }
@@ -415,12 +440,13 @@ impl Parser {
             | "break" | "continue" => {
                 return Err(TemplateError::new(offset, format!("unexpected {word:?} in action")));
             }
-            name if functions::is_known(name) => {
+            name if self.dialect.knows(name) => {
                 self.parsed.runs_queries |= name == "query";
                 Term::Function(word)
             }
             name => {
-                let near = nearest(name, functions::names());
+                let names = self.dialect.functions.iter().map(|(name, ..)| *name);
+                let near = nearest(name, names);
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
                 let message = format!("function {name:?} not defined");
                 return Err(TemplateError { offset, message, hint });

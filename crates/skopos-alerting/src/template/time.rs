@@ -1,6 +1,6 @@
 //! Times and durations as Go prints them.
 
-use skopos_model::Timestamp;
+use super::value::Zone;
 
 /// A point in UTC, taken apart.
 struct Civil {
@@ -33,35 +33,59 @@ const WEEKDAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 fn civil(ms: i64) -> Civil {
-    // The model prints RFC 3339; taking that apart keeps the calendar in one place.
-    let text = Timestamp::from_millis(ms).to_string();
-    let negative = text.starts_with('-');
-    let digits = text.trim_start_matches('-');
-    let mut parts = digits.split(['-', 'T', ':', '.', 'Z']).map(|p| p.parse::<u32>().unwrap_or(0));
-    let mut next = || parts.next().unwrap_or(0);
-    let year = i64::from(next());
-    let (month, day) = (next(), next());
+    let days = ms.div_euclid(86_400_000);
+    let of_day = u32::try_from(ms.rem_euclid(86_400_000)).unwrap_or(0);
+    // Years that begin in March end with the leap day; eras of 400 years repeat.
+    let from_march = days + 719_468;
+    let era = from_march.div_euclid(146_097);
+    let day_of_era = from_march.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let month = (month_from_march + 2) % 12;
     Civil {
-        year: if negative { -year } else { year },
-        month: (month.clamp(1, 12) - 1) as usize,
-        day,
-        hour: next(),
-        minute: next(),
-        second: next(),
-        milli: u32::try_from(ms.rem_euclid(1000)).unwrap_or(0),
-        weekday: usize::try_from((ms.div_euclid(86_400_000) + 4).rem_euclid(7)).unwrap_or(0),
+        year: year_of_era + era * 400 + i64::from(month < 2),
+        month: usize::try_from(month).unwrap_or(0),
+        day: u32::try_from(day_of_year - (153 * month_from_march + 2) / 5 + 1).unwrap_or(1),
+        hour: of_day / 3_600_000,
+        minute: of_day / 60_000 % 60,
+        second: of_day / 1000 % 60,
+        milli: of_day % 1000,
+        weekday: usize::try_from((days + 4).rem_euclid(7)).unwrap_or(0),
     }
 }
 
 /// `2015-06-23 13:19:44.128 +0000 UTC`
 pub(super) fn format_time(ms: i64) -> String {
+    format!("{} +0000 UTC", clock(ms))
+}
+
+/// `2015-06-23 15:19:44.128 +0200 CEST`
+pub(super) fn format_zoned(ms: i64, zone: &Zone) -> String {
+    let clock = clock(ms + i64::from(zone.offset) * 1000);
+    format!("{clock} {} {}", offset(zone, "-0700"), zone.name)
+}
+
+/// An offset from UTC by one of Go's layouts.
+fn offset(zone: &Zone, layout: &str) -> String {
+    let sign = if zone.offset < 0 { '-' } else { '+' };
+    let minutes = zone.offset.unsigned_abs() / 60;
+    let colon = if layout.contains(':') { ":" } else { "" };
+    match layout.starts_with('Z') && minutes == 0 {
+        true => "Z".into(),
+        false => format!("{sign}{:02}{colon}{:02}", minutes / 60, minutes % 60),
+    }
+}
+
+fn clock(ms: i64) -> String {
     let c = civil(ms);
     let fraction = match c.milli {
         0 => String::new(),
         milli => format!(".{milli:03}").trim_end_matches('0').to_string(),
     };
     format!(
-        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}{fraction} +0000 UTC",
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}{fraction}",
         c.year,
         c.month + 1,
         c.day,
@@ -86,21 +110,33 @@ pub(super) fn part(ms: i64, name: &str) -> Option<i64> {
     })
 }
 
-/// Go's `Format`: the layout is the reference time `Mon Jan 2 15:04:05 MST 2006`.
-pub(super) fn format_layout(ms: i64, layout: &str) -> String {
+/// The names of month and weekday.
+pub(super) fn name_of(ms: i64, what: &str) -> Option<&'static str> {
     let c = civil(ms);
+    match what {
+        "Month" => MONTHS.get(c.month).copied(),
+        "Weekday" => WEEKDAYS.get(c.weekday).copied(),
+        _ => None,
+    }
+}
+
+/// Go's `Format`: the layout is the reference time `Mon Jan 2 15:04:05 MST 2006`.
+pub(super) fn format_layout(ms: i64, zone: Option<&Zone>, layout: &str) -> String {
+    let utc = Zone { offset: 0, name: "UTC".into() };
+    let zone = zone.unwrap_or(&utc);
+    let c = civil(ms + i64::from(zone.offset) * 1000);
     let hour12 = if c.hour.is_multiple_of(12) { 12 } else { c.hour % 12 };
     let pieces: [(&str, String); 26] = [
         ("January", MONTHS[c.month].into()),
         ("Jan", MONTHS[c.month][..3].into()),
         ("Monday", WEEKDAYS[c.weekday].into()),
         ("Mon", WEEKDAYS[c.weekday][..3].into()),
-        ("MST", "UTC".into()),
+        ("MST", zone.name.to_string()),
         ("2006", format!("{:04}", c.year)),
-        ("Z07:00", "Z".into()),
-        ("Z0700", "Z".into()),
-        ("-07:00", "+00:00".into()),
-        ("-0700", "+0000".into()),
+        ("Z07:00", offset(zone, "Z07:00")),
+        ("Z0700", offset(zone, "Z0700")),
+        ("-07:00", offset(zone, "-07:00")),
+        ("-0700", offset(zone, "-0700")),
         (".000000000", format!(".{:03}000000", c.milli)),
         (".000000", format!(".{:03}000", c.milli)),
         (".000", format!(".{:03}", c.milli)),
@@ -170,11 +206,15 @@ mod tests {
     fn prints_as_go_does() {
         assert_eq!(format_time(1_435_065_584_128), "2015-06-23 13:19:44.128 +0000 UTC");
         assert_eq!(format_time(0), "1970-01-01 00:00:00 +0000 UTC");
+        assert_eq!(format_time(-62_135_596_800_000), "0001-01-01 00:00:00 +0000 UTC");
+        assert_eq!(format_time(951_782_400_000), "2000-02-29 00:00:00 +0000 UTC");
+        let zone = Zone { offset: -12_600, name: "NST".into() };
+        assert_eq!(format_zoned(951_782_400_000, &zone), "2000-02-28 20:30:00 -0330 NST");
         assert_eq!(
-            format_layout(1_435_065_584_128, "2006-01-02T15:04:05.000Z07:00"),
+            format_layout(1_435_065_584_128, None, "2006-01-02T15:04:05.000Z07:00"),
             "2015-06-23T13:19:44.128Z"
         );
-        assert_eq!(format_layout(1_435_065_584_128, "Mon Jan 2 3:04PM"), "Tue Jun 23 1:19PM");
+        assert_eq!(format_layout(1_435_065_584_128, None, "Mon Jan 2 3:04PM"), "Tue Jun 23 1:19PM");
         for (nanos, want) in [
             (0, "0s"),
             (1_500_000_000, "1.5s"),

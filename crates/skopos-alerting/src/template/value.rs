@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::humanize::format_float;
-use super::time::{format_duration, format_time};
+use super::time::{format_duration, format_time, format_zoned};
 
 /// A value. The shared parts make copies cheap; text is atomically shared because parsed
 /// templates hold literals and travel between threads.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Nil,
     Bool(bool),
     Int(i64),
     Float(f64),
     Text(Arc<str>),
+    /// Text that needs no escaping where the output is HTML.
+    Safe(Arc<str>),
     /// `map[string]string`: a missing key is the empty text.
     Labels(Arc<BTreeMap<String, String>>),
     /// `map[string]interface{}`, made by `args`.
@@ -25,18 +27,39 @@ pub(super) enum Value {
     /// The data a rule's template is given: fields `Labels`, `ExternalLabels`, `ExternalURL`,
     /// `Value`.
     Alert(Arc<AlertData>),
-    /// Milliseconds since the epoch.
+    /// Fields by name: what a notification's template is given.
+    Record(Arc<Record>),
+    /// Milliseconds since the epoch, in UTC.
     Time(i64),
+    /// Milliseconds since the epoch, as clocks in a time zone show them.
+    ZonedTime(i64, Zone),
     /// Nanoseconds.
     Duration(i64),
 }
 
+/// Fields by name.
 #[derive(Debug)]
-pub(super) struct AlertData {
-    pub(super) labels: Arc<BTreeMap<String, String>>,
-    pub(super) external_labels: Arc<BTreeMap<String, String>>,
-    pub(super) external_url: Arc<str>,
-    pub(super) value: f64,
+pub(crate) struct Record {
+    /// The name of the Go type.
+    pub(crate) type_name: &'static str,
+    pub(crate) fields: Vec<(&'static str, Value)>,
+}
+
+/// A time zone at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Zone {
+    /// Seconds east of UTC.
+    pub(crate) offset: i32,
+    /// Its abbreviation: `CET`.
+    pub(crate) name: Arc<str>,
+}
+
+#[derive(Debug)]
+pub(crate) struct AlertData {
+    pub(crate) labels: Arc<BTreeMap<String, String>>,
+    pub(crate) external_labels: Arc<BTreeMap<String, String>>,
+    pub(crate) external_url: Arc<str>,
+    pub(crate) value: f64,
 }
 
 impl From<String> for Value {
@@ -53,11 +76,12 @@ impl Value {
             Self::Bool(b) => *b,
             Self::Int(n) => *n != 0,
             Self::Float(n) => *n != 0.0,
-            Self::Text(text) => !text.is_empty(),
+            Self::Text(text) | Self::Safe(text) => !text.is_empty(),
             Self::Labels(map) => !map.is_empty(),
             Self::Map(map) => !map.is_empty(),
             Self::List(list) => !list.is_empty(),
-            Self::Sample(..) | Self::Alert(_) | Self::Time(_) => true,
+            Self::Sample(..) | Self::Alert(_) | Self::Record(_) => true,
+            Self::Time(_) | Self::ZonedTime(..) => true,
             Self::Duration(n) => *n != 0,
         }
     }
@@ -77,7 +101,9 @@ impl Value {
             Self::Alert(_) => {
                 "struct { Labels map[string]string; ExternalLabels map[string]string; ExternalURL string; Value interface {} }"
             }
-            Self::Time(_) => "*time.Time",
+            Self::Safe(_) => "template.HTML",
+            Self::Record(record) => record.type_name,
+            Self::Time(_) | Self::ZonedTime(..) => "*time.Time",
             Self::Duration(_) => "*time.Duration",
         }
     }
@@ -89,7 +115,7 @@ impl Value {
             Self::Bool(b) => b.to_string(),
             Self::Int(n) => n.to_string(),
             Self::Float(n) => format_float(*n, 'g', None),
-            Self::Text(text) => text.to_string(),
+            Self::Text(text) | Self::Safe(text) => text.to_string(),
             Self::Labels(map) => print_map(map.iter().map(|(k, v)| (k, v.clone()))),
             Self::Map(map) => print_map(map.iter().map(|(k, v)| (k, v.print()))),
             Self::List(list) => {
@@ -107,7 +133,12 @@ impl Value {
                 let (labels, external) = (map(&data.labels), map(&data.external_labels));
                 format!("{{{labels} {external} {} {value}}}", data.external_url)
             }
+            Self::Record(record) => {
+                let fields: Vec<String> = record.fields.iter().map(|(_, v)| v.print()).collect();
+                format!("{{{}}}", fields.join(" "))
+            }
             Self::Time(ms) => format_time(*ms),
+            Self::ZonedTime(ms, zone) => format_zoned(*ms, zone),
             Self::Duration(nanos) => format_duration(*nanos),
         }
     }
@@ -129,6 +160,10 @@ impl Value {
                 "ExternalURL" => Self::Text(data.external_url.clone()),
                 "Value" => Self::Float(data.value),
                 _ => return missing(),
+            },
+            Self::Record(record) => match record.fields.iter().find(|(field, _)| *field == name) {
+                Some((_, value)) => value.clone(),
+                None => return missing(),
             },
             Self::Nil => return Err(format!("nil pointer evaluating interface {{}}.{name}")),
             _ => return missing(),

@@ -1,5 +1,6 @@
 //! The crate through its public interface: rule files, templates, timelines, crashes, delivery.
 
+mod alertmanager;
 mod crashes;
 mod delivery;
 mod fuzzing;
