@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::Usage;
+use crate::dist;
 use crate::system::{self, Cmd};
 use crate::test::{self, Need};
 
@@ -93,8 +94,8 @@ pub(crate) fn run(name: &str) -> Result<bool> {
 fn compare() -> Result<bool> {
     test::install(COMPARED)?;
     let Some(built) = build()? else { return Ok(false) };
-    Cmd::new(&built.folder.join("skopos-compare").to_string_lossy())
-        .arg(built.folder.join("skopos"))
+    Cmd::new(&built.harnesses.join("skopos-compare").to_string_lossy())
+        .arg(built.server)
         .arg("docs/benchmarks/promql.md")
         .arg(built.circumstances)
         .run()
@@ -118,7 +119,7 @@ pub(crate) fn store(arguments: &[&str]) -> Result<bool> {
         eprintln!("{error:#}; measuring without");
     }
     let Some(built) = build()? else { return Ok(false) };
-    let harness = built.folder.join("skopos-store-bench");
+    let harness = built.harnesses.join("skopos-store-bench");
     // Before other work on the machine, where that is allowed; the servers inherit it.
     let may_go_first = Cmd::new("nice -n -10 true").capture().is_ok();
     let cmd = if may_go_first {
@@ -128,7 +129,7 @@ pub(crate) fn store(arguments: &[&str]) -> Result<bool> {
     };
     cmd.args(&arguments.join(" "))
         .arg("--skopos")
-        .arg(built.folder.join("skopos"))
+        .arg(built.server)
         .arg("--report")
         .arg("docs/benchmarks/store.md")
         .arg("--circumstances")
@@ -140,26 +141,28 @@ pub(crate) fn store(arguments: &[&str]) -> Result<bool> {
 
 /// What `benches/compare` works with.
 struct Built {
-    /// Where the binaries are.
-    folder: PathBuf,
+    /// The binary that is measured.
+    server: PathBuf,
+    /// Where the harnesses are.
+    harnesses: PathBuf,
     /// A file that names machine and commit.
     circumstances: PathBuf,
 }
 
-/// Builds the server and the harnesses optimised; `None` when that fails.
+/// Builds the server as it is released, and the harnesses; `None` when that fails.
 fn build() -> Result<Option<Built>> {
-    let server = Cmd::new("cargo build --release -p skopos-cli");
+    let Some(server) = dist::build()? else { return Ok(None) };
     let harness =
         Cmd::new("cargo build --release --locked --manifest-path benches/compare/Cargo.toml");
     let folder = system::target_folder()?;
     // One target folder for both, or the harness would build the shared crates beside its manifest.
-    if !server.run()? || !harness.env("CARGO_TARGET_DIR", &folder).run()? {
+    if !harness.env("CARGO_TARGET_DIR", &folder).run()? {
         return Ok(None);
     }
-    let folder = folder.join("release");
-    let path = folder.join("circumstances.txt");
-    std::fs::write(&path, circumstances()).context("write down the machine")?;
-    Ok(Some(Built { folder, circumstances: path }))
+    let harnesses = folder.join("release");
+    let circumstances = harnesses.join("circumstances.txt");
+    std::fs::write(&circumstances, self::circumstances()).context("write down the machine")?;
+    Ok(Some(Built { server, harnesses, circumstances }))
 }
 
 fn find() -> Result<Vec<Bench>> {

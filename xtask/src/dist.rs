@@ -44,7 +44,7 @@ pub(crate) fn run() -> Result<bool> {
 }
 
 /// The binary with everything in it, the demo too.
-fn build() -> Result<Option<PathBuf>> {
+pub(crate) fn build() -> Result<Option<PathBuf>> {
     let line = "cargo build --locked --profile dist -p skopos-cli --bin skopos --features demo";
     let ok = Cmd::new(line).run()?;
     Ok(if ok { Some(system::target_folder()?.join("dist/skopos")) } else { None })

@@ -3,7 +3,7 @@
 //! Constraints:
 //! - Queries work on threads of their own: neither ingest nor other reads wait for them.
 //! - Everything a query reads is charged to its [`QueryBudget`]; what it sorts, groups and joins is
-//!   bounded by [`SqlQuery::max_memory`]. Nothing is written to disk.
+//!   charged to the same budget. Nothing is written to disk.
 //! - Rows are computed as they are taken, a few batches ahead; dropping [`SqlRows`] stops the query.
 //! - A query is one thread's work, besides that of the store's reads: the threads are shared by
 //!   the queries that run, not taken by one.
@@ -17,7 +17,6 @@ use datafusion::common::DataFusionError;
 use datafusion::common::config::Dialect;
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream};
@@ -33,8 +32,9 @@ use tokio::task::AbortHandle;
 
 use crate::error::SqlError;
 use crate::json::{JsonOperators, json_get, json_get_text};
+use crate::memory::BudgetPool;
 use crate::statement;
-use crate::table::{EventTable, MetricTable, NewestOrOldestFirst};
+use crate::table::{EventTable, MetricTable, MultipliersYield, NewestOrOldestFirst};
 
 /// Batches computed ahead of who takes them.
 const AHEAD: usize = 2;
@@ -50,12 +50,11 @@ pub struct SqlQuery {
     within: TimeRange,
     only: Vec<(EventSignal, Predicate)>,
     max_rows: Option<usize>,
-    max_memory: usize,
     push_down: bool,
 }
 
 impl SqlQuery {
-    /// A query over all of time with 1 GiB to sort, group and join.
+    /// A query over all of time. What it may hold to sort, group and join is the budget's bytes.
     pub fn new(sql: impl Into<String>, budget: QueryBudget) -> Self {
         Self {
             sql: sql.into(),
@@ -63,7 +62,6 @@ impl SqlQuery {
             within: TimeRange::ALL,
             only: Vec::new(),
             max_rows: None,
-            max_memory: 1 << 30,
             push_down: true,
         }
     }
@@ -86,13 +84,6 @@ impl SqlQuery {
     #[must_use]
     pub fn max_rows(mut self, rows: usize) -> Self {
         self.max_rows = Some(rows);
-        self
-    }
-
-    /// Most bytes that sorting, grouping and joining may hold.
-    #[must_use]
-    pub fn max_memory(mut self, bytes: usize) -> Self {
-        self.max_memory = bytes;
         self
     }
 
@@ -221,11 +212,9 @@ fn session(
     options.sql_parser.dialect = Dialect::PostgreSQL;
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some("UTC".to_owned());
-    let pool = GreedyMemoryPool::new(query.max_memory);
-    let top = std::num::NonZeroUsize::MIN;
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(TrackConsumersPool::new(pool, top)))
+        .with_memory_pool(Arc::new(BudgetPool::new(query.budget.clone())))
         .with_disk_manager_builder(disk)
         .build_arc()?;
     let mut state = SessionStateBuilder::new()
@@ -233,6 +222,7 @@ fn session(
         .with_runtime_env(runtime)
         .with_default_features()
         .with_physical_optimizer_rule(Arc::new(NewestOrOldestFirst))
+        .with_physical_optimizer_rule(Arc::new(MultipliersYield))
         .build();
     state.register_expr_planner(Arc::new(JsonOperators::default()))?;
     state.register_udf(Arc::new(json_get()))?;
@@ -292,7 +282,7 @@ async fn over(budget: &QueryBudget) -> SqlError {
 
 impl SqlQuery {
     fn error(&self, error: &DataFusionError) -> SqlError {
-        SqlError::of(error, &self.sql, self.max_memory)
+        SqlError::of(error, &self.sql)
     }
 }
 

@@ -53,11 +53,9 @@ pub enum SqlError {
         hint: Option<String>,
     },
     /// Sorting, grouping or joining needs more memory than a query may have.
-    #[error("query needs more than max_bytes = {limit_bytes} to sort, group or join: {detail}")]
+    #[error("{detail}, to sort, group or join")]
     Memory {
-        /// What it may have.
-        limit_bytes: usize,
-        /// Who wanted it.
+        /// Which limit, and what it allows.
         detail: String,
     },
     /// The store could not be read, or the query's budget is used up.
@@ -107,7 +105,7 @@ impl SqlError {
     }
 
     /// What DataFusion's error means to the author of `sql`.
-    pub(crate) fn of(error: &DataFusionError, sql: &str, limit_bytes: usize) -> Self {
+    pub(crate) fn of(error: &DataFusionError, sql: &str) -> Self {
         if let Some(storage) = storage_error(error) {
             return Self::Storage(StorageError::new(storage.kind, storage.message.clone()));
         }
@@ -118,7 +116,7 @@ impl SqlError {
         });
         match error.find_root() {
             DataFusionError::ResourcesExhausted(detail) => {
-                Self::Memory { limit_bytes, detail: first_line(detail) }
+                Self::Memory { detail: first_line(detail) }
             }
             DataFusionError::SchemaError(schema, _) => unknown_column(schema, sql, position),
             DataFusionError::SQL(parser, _) => syntax(&parser.to_string()),
@@ -130,14 +128,14 @@ impl SqlError {
             DataFusionError::Execution(message) => {
                 Self::Execution { message: first_line(message), hint: None }
             }
-            DataFusionError::Diagnostic(_, inner) => match Self::of(inner, sql, limit_bytes) {
+            DataFusionError::Diagnostic(_, inner) => match Self::of(inner, sql) {
                 Self::Invalid { message, position: None, hint } => {
                     Self::Invalid { message, position, hint }
                 }
                 other => other,
             },
             DataFusionError::Collection(all) => match all.first() {
-                Some(first) => Self::of(first, sql, limit_bytes),
+                Some(first) => Self::of(first, sql),
                 None => Self::Internal { message: "no error was given".into() },
             },
             other => Self::Internal { message: other.strip_backtrace() },

@@ -46,6 +46,7 @@ pub mod encode;
 mod engine;
 mod error;
 mod json;
+mod memory;
 mod nearest;
 pub mod plain;
 mod statement;

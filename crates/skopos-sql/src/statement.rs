@@ -24,7 +24,7 @@ pub(crate) fn parse(sql: &str) -> Result<Statement, SqlError> {
         .with_recursion_limit(MOST_DEPTH)
         .build();
     let statements = parser.and_then(|mut parser| parser.parse_statements());
-    let mut statements = statements.map_err(|error| SqlError::of(&error, sql, 0))?;
+    let mut statements = statements.map_err(|error| SqlError::of(&error, sql))?;
     match (statements.pop_front(), statements.len()) {
         (Some(statement), 0) => {
             if !reads(&statement) {

@@ -15,10 +15,12 @@ mod literal;
 mod metrics;
 mod order;
 mod series_filter;
+mod yielding;
 
 pub(crate) use events::EventTable;
 pub(crate) use metrics::MetricTable;
 pub(crate) use order::NewestOrOldestFirst;
+pub(crate) use yielding::MultipliersYield;
 
 /// Names of the tables, in the order in which they are listed.
 pub const TABLES: [&str; 3] = ["logs", "spans", "metrics"];

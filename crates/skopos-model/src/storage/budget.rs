@@ -170,20 +170,35 @@ impl QueryBudget {
         self.check()
     }
 
-    /// Takes `n` bytes from the account; also looks at deadline and cancellation.
+    /// Takes `n` bytes from the account, or nothing when it is refused; also looks at deadline and
+    /// cancellation.
     pub fn charge_bytes(&self, n: u64) -> Result<(), StorageError> {
-        let used = self.0.bytes.fetch_add(n, Ordering::Relaxed).saturating_add(n);
-        if used > self.0.max_bytes {
+        self.check()?;
+        let fits = |used: u64| used.checked_add(n).filter(|sum| *sum <= self.0.max_bytes);
+        if self.0.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
             return Err(StorageError::new(
                 ErrorKind::ResourceExhausted,
                 format!("query needs more than max_bytes = {}", self.0.max_bytes),
             ));
         }
         if let Some(pool) = &self.0.pool {
-            pool.take(n)?;
+            if let Err(refused) = pool.take(n) {
+                self.0.bytes.fetch_sub(n, Ordering::Relaxed);
+                return Err(refused);
+            }
             self.0.pooled.fetch_add(n, Ordering::Relaxed);
         }
-        self.check()
+        Ok(())
+    }
+
+    /// Takes `n` bytes that are held already, beyond every limit if need be: the next charge that
+    /// can be refused will be.
+    pub fn charge_held_bytes(&self, n: u64) {
+        self.0.bytes.fetch_add(n, Ordering::Relaxed);
+        if let Some(pool) = &self.0.pool {
+            pool.0.used.fetch_add(n, Ordering::Relaxed);
+            self.0.pooled.fetch_add(n, Ordering::Relaxed);
+        }
     }
 
     /// Gives bytes back that were charged and are held no longer.
@@ -248,6 +263,13 @@ mod tests {
         b.charge_bytes(40).unwrap();
         drop((clone, b));
         assert_eq!((pool.used_bytes(), pool.peak_bytes(), pool.refused()), (0, 100, 1));
+        let c = query();
+        c.charge_held_bytes(200);
+        assert_eq!((c.bytes_used(), pool.used_bytes()), (200, 200));
+        assert!(query().charge_bytes(1).is_err(), "what is held already leaves no room");
+        c.release_bytes(200);
+        c.charge_bytes(80).unwrap();
+        drop(c);
         // Its own limit is the first to be named, and takes nothing from the pool.
         assert!(query().charge_bytes(81).unwrap_err().message.contains("max_bytes = 80"));
         assert_eq!(pool.used_bytes(), 0);

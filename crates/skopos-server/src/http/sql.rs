@@ -121,8 +121,7 @@ async fn sql(State(state): State<SharedState>, request: Request) -> Result<Respo
     };
 
     let read = state.queries.begin(text, options.timeout, options.class).await?;
-    let memory = usize::try_from(state.queries.limits().max_bytes).unwrap_or(usize::MAX);
-    let mut query = SqlQuery::new(text, read.budget().clone()).within(range).max_memory(memory);
+    let mut query = SqlQuery::new(text, read.budget().clone()).within(range);
     if let Some(limit) = limit {
         query = query.max_rows(limit);
     }

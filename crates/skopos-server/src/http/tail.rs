@@ -6,7 +6,7 @@
 //! - What is more than the rate allows is counted and told, never silently left out; so is what
 //!   went by while the reader was too slow. Ingest never waits for a reader.
 //! - A tail is reaped when its connection closes, when its reader takes nothing for
-//!   [`WRITE_TIMEOUT`], and when the server stops. There are at most so many
+//!   [`WAITS`]`.reader`, and when the server stops. There are at most so many
 //!   ([`QueryEngine::follow`](crate::query::QueryEngine::follow)); one more is refused by name.
 
 mod feed;
@@ -41,10 +41,16 @@ use crate::error::ApiError;
 use crate::query::{FollowPermit, QueryClass, QueryError, Read};
 use crate::state::SharedState;
 
-/// Distance of heartbeats, which tell the rate.
-const HEARTBEAT: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1_000 });
-/// A reader that takes nothing for so long is gone.
-const WRITE_TIMEOUT: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 30_000 });
+/// How long a tail waits for whom.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    /// Distance of heartbeats, which tell the rate.
+    heartbeat: Duration,
+    /// A reader that takes nothing for so long is gone.
+    reader: Duration,
+}
+
+const WAITS: Waits = Waits { heartbeat: Duration::from_secs(1), reader: Duration::from_secs(30) };
 /// Pieces of text that wait for a reader; beyond them the follower waits, and the store's ring
 /// counts what it misses.
 const QUEUE: usize = 16;
@@ -136,7 +142,7 @@ async fn tail(State(state): State<SharedState>, request: Request) -> Result<Resp
         // All that will ever come fits the queue.
         let _ = feed.take().map(|lines| send.try_send(lines));
     } else {
-        tokio::spawn(run(feed, follower, send, shutdown, permit));
+        tokio::spawn(run(feed, follower, send, shutdown, permit, WAITS));
     }
     let body = Body::from_stream(stream::unfold(receive, async |mut receive| {
         let chunk: Bytes = receive.recv().await?;
@@ -186,8 +192,9 @@ async fn run(
     send: mpsc::Sender<Bytes>,
     shutdown: CancellationToken,
     permit: FollowPermit,
+    waits: Waits,
 ) -> End {
-    let end = serve(&mut feed, &mut follower, &send, &shutdown).await;
+    let end = serve(&mut feed, &mut follower, &send, &shutdown, waits).await;
     if end == End::Abandoned {
         permit.counts().reaped.fetch_add(1, Ordering::Relaxed);
         tracing::info!(sent = feed.sent(), "tail was reaped: its reader took nothing");
@@ -201,15 +208,16 @@ async fn serve(
     follower: &mut Follower,
     send: &mpsc::Sender<Bytes>,
     shutdown: &CancellationToken,
+    waits: Waits,
 ) -> End {
-    let mut heartbeat = interval(HEARTBEAT);
+    let mut heartbeat = interval(waits.heartbeat);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     heartbeat.reset();
     loop {
         if let Some(lines) = feed.take() {
             tokio::select! {
                 () = shutdown.cancelled() => return End::Stopped,
-                sent = timeout(WRITE_TIMEOUT, send.send(lines)) => match sent {
+                sent = timeout(waits.reader, send.send(lines)) => match sent {
                     Ok(Ok(())) => {}
                     Ok(Err(_)) => return End::Left,
                     Err(_) => return End::Abandoned,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skopos_model::event::{EventSignal, Field, Predicate};
-use skopos_model::storage::{BudgetLimit, ErrorKind, QueryBudget};
+use skopos_model::storage::{BudgetLimit, ErrorKind, MemoryPool, QueryBudget};
 use skopos_model::{SignalBatch, TimeRange, Timestamp};
 use skopos_sql::{SqlError, SqlQuery};
 use skopos_testkit::VirtualClock;
@@ -41,12 +41,45 @@ async fn rows_read_are_bounded() {
 async fn memory_is_bounded_and_others_go_on() {
     let bench = Bench::new(many_logs(), Place::Head).await;
     let sql = "SELECT body, attributes, count(*) FROM logs GROUP BY body, attributes ORDER BY 3";
-    let small = SqlQuery::new(sql, QueryBudget::unlimited()).max_memory(256 << 10);
-    let error = bench.ask(small).await.unwrap_err();
-    assert!(matches!(error, SqlError::Memory { limit_bytes: 262_144, .. }), "{error:?}");
+    let pool = MemoryPool::new(1 << 20);
+    let query = |max_bytes| {
+        let limit = BudgetLimit { max_bytes, ..BudgetLimit::default() };
+        let clock = Arc::new(VirtualClock::default());
+        SqlQuery::new(sql, QueryBudget::in_pool(limit, clock, pool.clone()))
+    };
+    let error = bench.ask(query(256 << 10)).await.unwrap_err();
+    assert!(matches!(error, SqlError::Memory { .. }), "{error:?}");
     assert!(error.to_string().contains("max_bytes = 262144"), "{error}");
+    assert_eq!(pool.used_bytes(), 0, "all is given back");
+    let error = bench.ask(query(1 << 30)).await.unwrap_err();
+    assert!(error.to_string().contains("query_pool_bytes = 1048576"), "{error}");
+    assert_eq!(pool.used_bytes(), 0, "all is given back");
     assert!(error.hint().is_some());
     assert!(bench.query(sql).await.is_ok());
+    bench.close().await;
+}
+
+/// There are two threads: queries that kept theirs would keep everybody waiting.
+#[tokio::test]
+async fn a_join_past_its_deadline_gives_its_thread_back() {
+    let bench = Bench::new(many_logs(), Place::Head).await;
+    for sql in [
+        "SELECT a.body || b.body FROM logs a CROSS JOIN logs b, logs c ORDER BY 1 LIMIT 5",
+        "SELECT count(*) FROM logs a JOIN logs b ON a.body <> b.body JOIN logs c ON c.id > a.id",
+        "SELECT max(u) FROM (SELECT unnest(range(0, 100000000)) AS u FROM logs)",
+    ] {
+        let clock = Arc::new(VirtualClock::default());
+        let limit = BudgetLimit { timeout: Some(Duration::from_secs(5)), ..BudgetLimit::default() };
+        let asked = bench.ask(SqlQuery::new(sql, QueryBudget::new(limit, clock.clone())));
+        let advance = async {
+            // The query is under way, or not yet: either way it is over once the clock has moved.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            clock.advance(Duration::from_secs(6));
+        };
+        let answer = tokio::join!(asked, advance).0;
+        assert!(answer.is_err(), "{sql}: {answer:?}");
+        assert!(bench.query("SELECT 1").await.is_ok(), "after {sql}");
+    }
     bench.close().await;
 }
 

@@ -139,8 +139,7 @@ export async function open(chrome, server, { theme = 'dark', width = 1280, heigh
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const trouble = [];
-  // A server without the status endpoint is one whose figures are missing, and the page says so.
-  const tolerated = (text) => [...expected, /404.*\/api\/v1\/status$/].some((pattern) => pattern.test(text));
+  const tolerated = (text) => expected.some((pattern) => pattern.test(text));
   page.on('pageerror', (error) => trouble.push(`script error: ${error.stack ?? error}`));
   page.on('console', (message) => {
     if (message.type() === 'error' && !tolerated(`${message.text()} ${message.location().url}`)) trouble.push(`console: ${message.text()} ${message.location().url}`);

@@ -85,6 +85,10 @@ fn a_heartbeat_tells_the_rate_and_what_was_skipped() {
     assert_eq!(lines(&mut feed), [r#"{"heartbeat":true,"per_second":0}"#]);
 }
 
+/// What the two outcomes below are decided by: nobody waits longer than for one of them.
+const SHORT: Waits =
+    Waits { heartbeat: Duration::from_millis(5), reader: Duration::from_millis(50) };
+
 fn permit(admission: &crate::query::Admission) -> FollowPermit {
     admission.follow().unwrap()
 }
@@ -97,9 +101,10 @@ async fn a_tail_whose_reader_takes_nothing_is_reaped() {
     let (send, receive) = mpsc::channel(QUEUE);
     let (feed, _) = feed(1000);
     let started = tokio::time::Instant::now();
-    let end = run(feed, follower, send, CancellationToken::new(), permit(&admission)).await;
+    let stop = CancellationToken::new();
+    let end = run(feed, follower, send, stop, permit(&admission), SHORT).await;
     assert_eq!(end, End::Abandoned);
-    assert!(started.elapsed() >= WRITE_TIMEOUT);
+    assert!(started.elapsed() >= SHORT.reader);
     assert_eq!(admission.stats().following, 0, "its place is free");
     assert_eq!(admission.stats().reaped, 1);
     drop(receive);
@@ -110,13 +115,20 @@ async fn a_tail_ends_with_its_connection_and_with_the_server() {
     let admission = crate::query::Admission::new(1);
     let quiet = || Follower::new(Script(VecDeque::new()));
     let (send, receive) = mpsc::channel(QUEUE);
-    let task =
-        tokio::spawn(run(feed(1).0, quiet(), send, CancellationToken::new(), permit(&admission)));
+    let task = tokio::spawn(run(
+        feed(1).0,
+        quiet(),
+        send,
+        CancellationToken::new(),
+        permit(&admission),
+        SHORT,
+    ));
     drop(receive);
     assert_eq!(task.await.unwrap(), End::Left);
     let (send, mut receive) = mpsc::channel(QUEUE);
     let shutdown = CancellationToken::new();
-    let task = tokio::spawn(run(feed(1).0, quiet(), send, shutdown.clone(), permit(&admission)));
+    let task =
+        tokio::spawn(run(feed(1).0, quiet(), send, shutdown.clone(), permit(&admission), SHORT));
     assert!(receive.recv().await.is_some_and(|line| line.starts_with(b"{\"heartbeat\":true")));
     shutdown.cancel();
     assert_eq!(task.await.unwrap(), End::Stopped);

@@ -41,7 +41,7 @@ export function authorization(): Record<string, string> {
   return auth.token === '' ? {} : { authorization: `Bearer ${auth.token}` };
 }
 
-export type GetPath = PathsWithMethod<paths, 'get'> | '/api/v1/status';
+export type GetPath = PathsWithMethod<paths, 'get'>;
 type Query = Record<string, string | number | string[] | undefined>;
 
 /** GETs `path` and returns the `data` of the answer (or the whole answer where it has no such envelope). */
