@@ -13,6 +13,7 @@ pub mod matcher;
 mod notification;
 mod payload;
 mod queue;
+pub mod receivers;
 pub mod template;
 
 pub use intent::{Intent, IntentId, NotificationStatus};

@@ -27,7 +27,7 @@ use skopos_model::{Labels, Timestamp};
 
 pub use humanize::format_float;
 pub use inspect::{Use, UseKind};
-pub(crate) use notification::Library;
+pub(crate) use notification::{Library, ZERO_TIME, expand as expand_notification};
 pub(crate) use quote::{quote, unquote};
 pub use text::{graph_link, table_link};
 

@@ -163,6 +163,11 @@ impl Integration {
             {
                 Some("a template in the URL is not supported".into())
             }
+            Settings::Email(email)
+                if email.auth_secret.is_some() && email.auth_password.is_none() =>
+            {
+                Some("CRAM-MD5 is not supported: use `auth_password` for PLAIN or LOGIN".into())
+            }
             _ => None,
         }
     }
@@ -172,6 +177,9 @@ impl Integration {
         match &self.settings {
             Settings::Slack(slack) if slack.edits => {
                 Some("messages are not updated or threaded: every notification is a new message")
+            }
+            Settings::Email(email) if email.auth_identity.is_some() => {
+                Some("`auth_identity` is not used: we log in as `auth_username`")
             }
             _ => None,
         }

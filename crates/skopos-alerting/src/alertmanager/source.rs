@@ -85,6 +85,12 @@ impl Source {
         out
     }
 
+    /// The first place of a text at or behind the beginning of a place.
+    pub(crate) fn find(&self, from: Place, text: &str) -> Option<Place> {
+        let start = from.start + self.text.get(from.start..)?.find(text)?;
+        Some(Place { start, end: start + text.len() })
+    }
+
     /// A path of the configuration, meant from the configuration's folder.
     pub fn resolve(&self, path: &str) -> PathBuf {
         let folder = Path::new(&self.file).parent().unwrap_or(Path::new(""));

@@ -19,6 +19,7 @@ use skopos_model::Timestamp;
 use skopos_model::storage::{CommitId, StateCommit};
 
 use super::ledger::{DeliveryRecord, KEY_PREFIX, Verdict};
+use super::receivers::Judgement;
 use super::{Intent, IntentId};
 use crate::engine::{CorruptRecord, SavedState};
 use crate::rules::hash_pieces;
@@ -87,6 +88,8 @@ pub enum DeliveryOutcome {
         /// The `Retry-After` header, if any.
         retry_after: Option<Duration>,
     },
+    /// The receiver answered, and who knows it judged the answer.
+    Judged(Judgement),
     /// No answer in time.
     TimedOut,
     /// No connection; the reason must not hold the receiver's address.
@@ -311,6 +314,15 @@ fn classify(outcome: &DeliveryOutcome) -> (Option<Verdict>, String, Duration) {
             };
             let reason = format!("receiver answered {status}");
             (verdict, reason, retry_after.unwrap_or_default())
+        }
+        DeliveryOutcome::Judged(Judgement::Delivered) => {
+            (Some(Verdict::Delivered), String::new(), Duration::ZERO)
+        }
+        DeliveryOutcome::Judged(Judgement::Retry { reason, after }) => {
+            (None, reason.clone(), after.unwrap_or_default())
+        }
+        DeliveryOutcome::Judged(Judgement::Failed { reason }) => {
+            (Some(Verdict::Failed), reason.clone(), Duration::ZERO)
         }
         DeliveryOutcome::TimedOut => (None, "timed out".into(), Duration::ZERO),
         DeliveryOutcome::Unreachable { reason } => {

@@ -5,6 +5,8 @@ mod crashes;
 mod delivery;
 mod fuzzing;
 mod harness;
+mod notification_templates;
+mod receivers;
 mod rule_files;
 mod state;
 mod templates;
