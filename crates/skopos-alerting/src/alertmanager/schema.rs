@@ -163,7 +163,7 @@ impl Reader<'_> {
                 if let NodeKind::Mapping(nodes) = &node.kind {
                     for (_, value) in nodes {
                         if let Some(text) = value.text() {
-                            self.check_template(value, name, &text.to_string());
+                            self.check_template(value, name, text);
                         }
                     }
                 }

@@ -50,10 +50,13 @@ fn files_of_alertmanager_are_accepted_or_refused_as_their_names_say() {
     println!("{seen} files");
 }
 
+/// A kind's key, one that is right, and mistakes with their messages.
+type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 /// For each kind: one that is right with every key that matters, and mistakes with their messages.
 #[test]
 fn every_kind_of_receiver_is_checked() {
-    let cases: &[(&str, &str, &[(&str, &str)])] = &[
+    let cases: &[Case] = &[
         (
             "discord_configs",
             "{webhook_url: 'https://d.example/x', content: c, title: t, message: m, username: u, avatar_url: a, send_resolved: false}",
