@@ -63,6 +63,11 @@ impl Writer {
         self.0.extend_from_slice(text.as_bytes());
     }
 
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.unsigned(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
     pub(crate) fn labels(&mut self, labels: &Labels) {
         self.unsigned(labels.len() as u64);
         for (name, value) in labels.iter() {
@@ -103,6 +108,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Starts behind a version byte, which must be one of those given, and says which.
+    pub(crate) fn one_of(data: &'a [u8], versions: &[u8]) -> Result<(Self, u8), DecodeError> {
+        let version = *data.first().ok_or(DecodeError { what: "version", offset: 0 })?;
+        match versions.contains(&version) {
+            true => Ok((Self { data, at: 1 }, version)),
+            false => Err(DecodeError { what: "version", offset: 0 }),
+        }
+    }
+
     fn error(&self, what: &'static str) -> DecodeError {
         DecodeError { what, offset: self.at }
     }
@@ -132,6 +146,12 @@ impl<'a> Reader<'a> {
             }
         }
         Err(wrong)
+    }
+
+    /// A number that counts or indexes something in memory.
+    pub(crate) fn size(&mut self, what: &'static str) -> Result<usize, DecodeError> {
+        let wrong = self.error(what);
+        usize::try_from(self.unsigned(what)?).map_err(|_| wrong)
     }
 
     pub(crate) fn signed(&mut self, what: &'static str) -> Result<i64, DecodeError> {
@@ -165,10 +185,14 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    pub(crate) fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], DecodeError> {
+        let length = self.size(what)?;
+        self.take(length, what)
+    }
+
     pub(crate) fn text(&mut self, what: &'static str) -> Result<&'a str, DecodeError> {
         let wrong = self.error(what);
-        let length = usize::try_from(self.unsigned(what)?).map_err(|_| wrong)?;
-        std::str::from_utf8(self.take(length, what)?).map_err(|_| wrong)
+        std::str::from_utf8(self.bytes(what)?).map_err(|_| wrong)
     }
 
     /// Pairs in strictly ascending order of their names.

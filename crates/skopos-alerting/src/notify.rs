@@ -7,6 +7,10 @@
 //! the same bytes under the same `Idempotency-Key`.
 
 mod intent;
+mod ack;
+mod dispatch;
+mod inhibit;
+mod intent;
 pub mod interval;
 mod ledger;
 pub mod matcher;
@@ -14,13 +18,22 @@ mod notification;
 mod payload;
 mod queue;
 pub mod receivers;
+pub mod route;
+mod silence;
 pub mod template;
 
+pub use ack::{AckError, Acknowledgement, Severity};
+pub(crate) use dispatch::fuzz_dispatch_records;
+pub use dispatch::{
+    AlertStatus, AlertSummary, DISPATCH_SOURCE, Dispatched, Dispatcher, GroupSummary,
+    InvalidAlert, PostedAlert, Render,
+};
+pub use inhibit::InhibitRule;
 pub use intent::{Intent, IntentId, NotificationStatus};
-pub use ledger::{DeliveryRecord, Verdict};
-pub use notification::{Notification, NotificationReason, NotifiedAlert};
-pub use payload::fingerprint;
-pub(crate) use payload::{group_key, render};
+pub use ledger::{DeadLetter, DeliveryRecord, Verdict};
+pub use notification::{Notification, NotificationReason, NotifiedAlert, fingerprint};
+pub use payload::WebhookPayload;
 pub use queue::{
     DELIVERY_SOURCE, Delivery, DeliveryOutcome, DeliveryPolicy, DeliveryQueue, Settled,
 };
+pub use silence::{RETENTION as SILENCE_RETENTION, Silence, SilenceError, SilenceState};

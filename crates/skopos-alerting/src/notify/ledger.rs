@@ -37,6 +37,8 @@ pub struct DeliveryRecord {
     pub group_key: String,
     /// The receiver's name.
     pub receiver: String,
+    /// Which of the receiver's integrations.
+    pub integration: usize,
     /// When it was decided.
     pub created_at: Timestamp,
     /// When it was settled.
@@ -64,6 +66,7 @@ impl DeliveryRecord {
             id: intent.id,
             group_key: intent.group_key.clone(),
             receiver: intent.receiver.clone(),
+            integration: intent.integration,
             created_at: intent.created_at,
             settled_at,
             attempts,
@@ -77,11 +80,12 @@ impl DeliveryRecord {
     }
 
     pub(crate) fn record(&self) -> StateRecord {
-        let mut writer = Writer::new(1);
+        let mut writer = Writer::new(2);
         writer.signed(self.id.generation);
         writer.unsigned(self.id.group);
         writer.text(&self.group_key);
         writer.text(&self.receiver);
+        writer.unsigned(self.integration as u64);
         writer.signed(self.created_at.as_nanos());
         writer.signed(self.settled_at.as_nanos());
         writer.unsigned(u64::from(self.attempts));
@@ -100,7 +104,7 @@ impl DeliveryRecord {
     }
 
     pub(crate) fn decode(data: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(data, 1)?;
+        let (mut reader, version) = Reader::one_of(data, &[1, 2])?;
         let wrong = |what| DecodeError { what, offset: data.len() };
         let record = Self {
             id: IntentId {
@@ -109,6 +113,7 @@ impl DeliveryRecord {
             },
             group_key: reader.text("group_key")?.into(),
             receiver: reader.text("receiver")?.into(),
+            integration: if version == 1 { 0 } else { reader.size("integration")? },
             created_at: Timestamp(reader.signed("created_at")?),
             settled_at: Timestamp(reader.signed("settled_at")?),
             attempts: u32::try_from(reader.unsigned("attempts")?).map_err(|_| wrong("attempts"))?,
@@ -122,5 +127,53 @@ impl DeliveryRecord {
         };
         reader.finish()?;
         Ok(record)
+    }
+}
+
+/// Keys of notifications that could not be delivered begin with this.
+pub(crate) const DEAD_PREFIX: &str = "dead/";
+
+/// A notification that could not be delivered, kept so that it can be sent again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// The notification.
+    pub intent: Intent,
+    /// When it was given up.
+    pub failed_at: Timestamp,
+    /// Attempts since the last start of the server.
+    pub attempts: u32,
+    /// Why. Never holds the receiver's address.
+    pub reason: String,
+}
+
+impl DeadLetter {
+    pub(crate) fn record(&self) -> StateRecord {
+        let mut writer = Writer::new(1);
+        writer.signed(self.failed_at.as_nanos());
+        writer.unsigned(u64::from(self.attempts));
+        writer.text(&self.reason);
+        writer.bytes(&self.intent.encode());
+        let (key, value) = (Self::key(self.intent.id), Some(writer.finish()));
+        StateRecord { kind: StateKind::NotificationLog, key, value }
+    }
+
+    pub(crate) fn deletion(id: IntentId) -> StateRecord {
+        StateRecord { kind: StateKind::NotificationLog, key: Self::key(id), value: None }
+    }
+
+    pub(crate) fn key(id: IntentId) -> String {
+        format!("{DEAD_PREFIX}{id}")
+    }
+
+    pub(crate) fn decode(data: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(data, 1)?;
+        let wrong = |what| DecodeError { what, offset: data.len() };
+        let failed_at = Timestamp(reader.signed("failed_at")?);
+        let attempts =
+            u32::try_from(reader.unsigned("attempts")?).map_err(|_| wrong("attempts"))?;
+        let reason = reader.text("reason")?.into();
+        let intent = Intent::decode(reader.bytes("intent")?)?;
+        reader.finish()?;
+        Ok(Self { intent, failed_at, attempts, reason })
     }
 }

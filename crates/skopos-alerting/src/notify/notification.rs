@@ -1,6 +1,7 @@
 //! What the dispatcher decided to say, before it is put into a receiver's words.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skopos_model::{Labels, Timestamp};
 
@@ -81,5 +82,80 @@ impl NotifiedAlert {
             None => NotificationStatus::Firing,
             Some(_) => NotificationStatus::Resolved,
         }
+    }
+}
+
+/// Alertmanager's order of the alerts of a notification: by job and instance where both or either have them (missing last), then
+/// fewer labels first, then by the first difference in the union of the label names, where the
+/// set without the label comes first.
+pub(crate) fn alert_order(a: &NotifiedAlert, b: &NotifiedAlert) -> Ordering {
+    for name in ["job", "instance"] {
+        let by_override = match (a.labels.get(name), b.labels.get(name)) {
+            (None, None) => Ordering::Equal,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(_), None) => Ordering::Less,
+            (Some(a), Some(b)) => a.cmp(b),
+        };
+        if by_override.is_ne() {
+            return by_override;
+        }
+    }
+    let (a, b) = (&a.labels, &b.labels);
+    let names: BTreeSet<&str> = a.iter().chain(b.iter()).map(|(name, _)| name).collect();
+    let first_difference =
+        || names.iter().map(|name| a.get(name).cmp(&b.get(name))).find(|order| order.is_ne());
+    a.len().cmp(&b.len()).then_with(|| first_difference().unwrap_or(Ordering::Equal))
+}
+
+/// Alertmanager's fingerprint of a label set: 64-bit FNV-1a over names and values.
+pub(crate) fn fingerprint_hash(labels: &Labels) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut add = |byte: u8| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    for (name, value) in labels.iter() {
+        for piece in [name, value] {
+            piece.bytes().for_each(&mut add);
+            add(0xff);
+        }
+    }
+    hash
+}
+
+/// The fingerprint in hexadecimal, as APIs and payloads show it.
+pub fn fingerprint(labels: &Labels) -> String {
+    format!("{:016x}", fingerprint_hash(labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_label_set_has_the_known_fingerprint() {
+        // The offset basis of FNV-1a, which Prometheus' model package gives for no labels.
+        assert_eq!(fingerprint(&Labels::empty()), "cbf29ce484222325");
+    }
+
+    #[test]
+    fn alerts_stand_in_alertmanagers_order() {
+        let alert = |pairs: &[(&str, &str)]| NotifiedAlert {
+            labels: Labels::from_pairs(pairs.iter().copied()),
+            annotations: BTreeMap::new(),
+            starts_at: Timestamp(0),
+            ends_at: None,
+            generator_url: String::new(),
+        };
+        let wanted = [
+            alert(&[("job", "a"), ("instance", "1"), ("x", "1")]),
+            alert(&[("job", "a"), ("instance", "2")]),
+            alert(&[("job", "a")]),
+            alert(&[("instance", "1")]),
+            alert(&[("z", "1")]),
+            alert(&[("b", "1"), ("z", "1")]),
+            alert(&[("a", "1"), ("z", "1")]),
+        ];
+        let mut sorted = wanted.to_vec();
+        sorted.reverse();
+        sorted.sort_by(alert_order);
+        assert_eq!(sorted, wanted);
     }
 }

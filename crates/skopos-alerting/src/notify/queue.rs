@@ -6,7 +6,7 @@
 //!   sees "resolved" before "firing". Groups do not wait for each other.
 //! - Timeouts, refused connections, 408, 429 and 5xx are retried with exponential backoff and
 //!   jitter until the notification is `give_up_after` old; other answers are final at once.
-//!   What failed stays visible in the log and is never sent again.
+//!   What failed stays visible in the log, and as a dead letter that can be sent again by hand.
 //! - The queue holds `capacity` notifications. When more arrive the oldest that are not being sent
 //!   are dropped, and logged as dropped: newer ones describe the present better.
 //! - Jitter is a hash of the notification and the attempt: the same on every run.
@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use skopos_model::Timestamp;
-use skopos_model::storage::{CommitId, StateCommit};
+use skopos_model::storage::{CommitId, StateCommit, StateRecord};
 
-use super::ledger::{DeliveryRecord, KEY_PREFIX, Verdict};
+use super::ledger::{DEAD_PREFIX, DeadLetter, DeliveryRecord, KEY_PREFIX, Verdict};
 use super::receivers::Judgement;
 use super::{Intent, IntentId};
 use crate::engine::{CorruptRecord, SavedState};
@@ -44,6 +44,8 @@ pub struct DeliveryPolicy {
     pub timeout: Duration,
     /// Settled deliveries remembered.
     pub log_entries: usize,
+    /// Undeliverable notifications kept; the oldest go first.
+    pub dead_letters: usize,
 }
 
 impl Default for DeliveryPolicy {
@@ -56,21 +58,24 @@ impl Default for DeliveryPolicy {
             give_up_after: Duration::from_secs(24 * 3600),
             timeout: Duration::from_secs(10),
             log_entries: 1_000,
+            dead_letters: 1_000,
         }
     }
 }
 
-/// Something to send now: POST `body` as `application/json` with the header
-/// `Idempotency-Key: idempotency_key`.
+/// Something to send now: what `body` says, under the key `idempotency_key` (for a webhook: POST it as
+/// `application/json` with the header `Idempotency-Key`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// What to report back with.
     pub id: IntentId,
     /// The receiver's name.
     pub receiver: String,
-    /// Value of the header.
+    /// Which of the receiver's integrations.
+    pub integration: usize,
+    /// The key: the same for every repetition.
     pub idempotency_key: String,
-    /// The payload.
+    /// What the integration's sender reads.
     pub body: Arc<str>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
@@ -135,13 +140,20 @@ pub struct DeliveryQueue {
     policy: DeliveryPolicy,
     waiting: BTreeMap<IntentId, Entry>,
     log: VecDeque<DeliveryRecord>,
+    dead: BTreeMap<IntentId, DeadLetter>,
     last_commit: i64,
 }
 
 impl DeliveryQueue {
     /// An empty queue.
     pub fn new(policy: DeliveryPolicy) -> Self {
-        Self { policy, waiting: BTreeMap::new(), log: VecDeque::new(), last_commit: i64::MIN }
+        Self {
+            policy,
+            waiting: BTreeMap::new(),
+            log: VecDeque::new(),
+            dead: BTreeMap::new(),
+            last_commit: i64::MIN,
+        }
     }
 
     /// The queue as committed; what was being sent when the server stopped is due again.
@@ -159,6 +171,17 @@ impl DeliveryQueue {
         for record in saved.notification_log.iter().filter(|r| r.key.starts_with(KEY_PREFIX)) {
             match DeliveryRecord::decode(record.value.as_deref().unwrap_or_default()) {
                 Ok(settled) => queue.log.push_back(settled),
+                Err(error) => corrupt.push(CorruptRecord::new(record, error)),
+            }
+        }
+        // Keys order deliveries by what they told; the log is in order of settlement.
+        queue.log.make_contiguous().sort_by_key(|settled| settled.settled_at);
+        for record in saved.notification_log.iter().filter(|r| r.key.starts_with(DEAD_PREFIX)) {
+            match DeadLetter::decode(record.value.as_deref().unwrap_or_default()) {
+                Ok(dead) if DeadLetter::key(dead.intent.id) == record.key => {
+                    queue.dead.insert(dead.intent.id, dead);
+                }
+                Ok(_) => corrupt.push(CorruptRecord::mismatch(record)),
                 Err(error) => corrupt.push(CorruptRecord::new(record, error)),
             }
         }
@@ -187,7 +210,7 @@ impl DeliveryQueue {
                 DeliveryRecord::new(&e.intent, now, e.attempts, Verdict::Dropped, reason.clone())
             })
             .collect();
-        Some(self.commit(settled, now))
+        Some(self.commit(settled, Vec::new(), now))
     }
 
     fn add(&mut self, intent: Intent) {
@@ -221,6 +244,7 @@ impl DeliveryQueue {
             deliveries.push(Delivery {
                 id: entry.intent.id,
                 receiver: entry.intent.receiver.clone(),
+                integration: entry.intent.integration,
                 idempotency_key: entry.intent.idempotency_key(),
                 body: entry.intent.body.clone(),
                 attempt: entry.attempts,
@@ -259,14 +283,59 @@ impl DeliveryQueue {
         }
         let verdict = verdict.unwrap_or(Verdict::Failed);
         let Some(entry) = self.waiting.remove(&id) else { return Settled::Unknown };
-        let record = DeliveryRecord::new(&entry.intent, now, entry.attempts, verdict, reason);
-        let commit = self.commit(vec![record.clone()], now);
+        let attempts = entry.attempts;
+        let mut records = Vec::new();
+        if verdict == Verdict::Failed {
+            let (intent, reason) = (entry.intent.clone(), reason.clone());
+            self.bury(DeadLetter { intent, failed_at: now, attempts, reason }, &mut records);
+        }
+        let record = DeliveryRecord::new(&entry.intent, now, attempts, verdict, reason);
+        let commit = self.commit(vec![record.clone()], records, now);
         Settled::Final { commit, record }
     }
 
-    fn commit(&mut self, settled: Vec<DeliveryRecord>, now: Timestamp) -> StateCommit {
-        let mut records = Vec::with_capacity(settled.len() * 2);
+    fn bury(&mut self, letter: DeadLetter, records: &mut Vec<StateRecord>) {
+        records.push(letter.record());
+        self.dead.insert(letter.intent.id, letter);
+        while self.dead.len() > self.policy.dead_letters {
+            let Some((id, _)) = self.dead.pop_first() else { break };
+            records.push(DeadLetter::deletion(id));
+        }
+    }
+
+    /// The notifications that could not be delivered, oldest first.
+    pub fn dead_letters(&self) -> impl ExactSizeIterator<Item = &DeadLetter> {
+        self.dead.values()
+    }
+
+    /// Puts a dead letter (all of them, without an id) back among the waiting, under its old key.
+    /// Returns how many, and the commit that says so; call [`due`](Self::due) once it is durable.
+    pub fn retry_dead(&mut self, id: Option<IntentId>, now: Timestamp) -> (usize, StateCommit) {
+        let ids: Vec<IntentId> = match id {
+            Some(id) => self.dead.contains_key(&id).then_some(id).into_iter().collect(),
+            None => self.dead.keys().copied().collect(),
+        };
+        let mut records = Vec::with_capacity(ids.len() * 2);
+        for id in &ids {
+            let Some(letter) = self.dead.remove(id) else { continue };
+            records.push(DeadLetter::deletion(*id));
+            // Its age counts from now, else it would be given up at once.
+            let intent = Intent { created_at: now, ..letter.intent };
+            records.push(intent.record());
+            self.add(intent);
+        }
+        (ids.len(), self.commit(Vec::new(), records, now))
+    }
+
+    fn commit(
+        &mut self,
+        settled: Vec<DeliveryRecord>,
+        mut records: Vec<StateRecord>,
+        now: Timestamp,
+    ) -> StateCommit {
         for record in settled {
+            // One that was retried by hand is settled twice under one key.
+            self.log.retain(|before| before.id != record.id);
             records.push(Intent::deletion(record.id));
             records.push(record.record());
             self.log.push_back(record);
