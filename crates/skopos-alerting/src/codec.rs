@@ -108,15 +108,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Starts behind a version byte, which must be one of those given, and says which.
-    pub(crate) fn one_of(data: &'a [u8], versions: &[u8]) -> Result<(Self, u8), DecodeError> {
-        let version = *data.first().ok_or(DecodeError { what: "version", offset: 0 })?;
-        match versions.contains(&version) {
-            true => Ok((Self { data, at: 1 }, version)),
-            false => Err(DecodeError { what: "version", offset: 0 }),
-        }
-    }
-
     fn error(&self, what: &'static str) -> DecodeError {
         DecodeError { what, offset: self.at }
     }

@@ -8,8 +8,8 @@
 //! durable is then always a state the engine was in.
 
 mod alert;
+mod dispatching;
 mod evaluated;
-mod grouping;
 mod history;
 mod policy;
 mod retired;
@@ -35,9 +35,9 @@ pub use schedule::{NextSlot, Schedule};
 pub use send::SentAlert;
 pub use view::{AlertView, AlertingView, GroupView, Health, RuleView};
 
-use crate::notify::Intent;
+use crate::notify::route::Routing;
+use crate::notify::{Dispatcher, Intent, Render, WebhookPayload};
 use crate::rules::{RuleGroup, RuleId, RuleSet};
-use grouping::{Dropped, NotificationGroup};
 use retired::Retired;
 use rule_state::{Limits, RuleState};
 
@@ -65,11 +65,11 @@ pub struct Settings {
     pub query_offset: Duration,
     /// What no data and errors mean, for alerts by name.
     pub policies: Policies,
-    /// Whom to notify; nobody when absent.
+    /// Whom to notify where nothing else says so; nobody when absent.
     pub notification: Option<NotificationSettings>,
 }
 
-/// The default receiver.
+/// The default receiver: told of the alerts of each name without delay.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NotificationSettings {
     /// Its name.
@@ -110,6 +110,8 @@ pub struct RuleStep {
     pub commit: Option<StateCommit>,
     /// The intents inside the commit, for the delivery queue once the commit is durable.
     pub intents: Vec<Intent>,
+    /// Notifications that could not be put into words: integration and reason. They are tried again.
+    pub unrendered: Vec<(String, String)>,
     /// What Alertmanagers are to be sent, once the commit is durable.
     pub sends: Vec<SentAlert>,
     /// Alerts that changed their state, in label order.
@@ -151,8 +153,7 @@ pub struct Engine {
     settings: Settings,
     groups: Vec<GroupState>,
     index: HashMap<RuleId, (usize, usize)>,
-    by_alert_name: BTreeMap<String, Vec<(usize, usize)>>,
-    notifications: BTreeMap<String, NotificationGroup>,
+    dispatcher: Dispatcher,
     retired: Vec<Retired>,
     last_reload: i64,
 }
@@ -177,20 +178,42 @@ impl Engine {
         saved: &SavedState,
         now: Timestamp,
     ) -> (Self, Loaded) {
+        let (mut routing, mut renderer) = (Routing::nobody(), WebhookPayload::default());
+        if let Some(NotificationSettings { receiver, repeat_interval, max_alerts }) =
+            &settings.notification
+        {
+            routing = Routing::direct(receiver, *repeat_interval);
+            renderer.max_alerts = *max_alerts;
+        }
+        renderer.external_url.clone_from(&settings.external_url);
+        Self::restore_with(settings, Arc::new(routing), Arc::new(renderer), rules, saved, now)
+    }
+
+    /// The same with routes and receivers of a configuration.
+    pub fn restore_with(
+        settings: Settings,
+        routing: Arc<Routing>,
+        renderer: Arc<dyn Render>,
+        rules: &RuleSet,
+        saved: &SavedState,
+        now: Timestamp,
+    ) -> (Self, Loaded) {
+        let mut corrupt = Vec::new();
+        let dispatcher = Dispatcher::restore(routing, renderer, saved, now, &mut corrupt);
         let mut engine = Self {
             settings,
             groups: Vec::new(),
             index: HashMap::new(),
-            by_alert_name: BTreeMap::new(),
-            notifications: BTreeMap::new(),
+            dispatcher,
             retired: Vec::new(),
             last_reload: saved.last_slots.get(RELOAD_SOURCE).copied().unwrap_or(i64::MIN),
         };
-        let mut corrupt = Vec::new();
-        engine.notifications = grouping::restore(saved, &mut corrupt);
         engine.retired = retired::restore(saved, &mut corrupt);
-        let states = rule_state::restore(saved, now, &mut corrupt);
-        let mut loaded = engine.install(rules, states, now);
+        let mut states = rule_state::restore(saved, now, &mut corrupt);
+        let records = engine.adopt_old_groups(&mut states, rules, saved, &mut corrupt);
+        let orphans = engine.install(rules, states);
+        engine.reconcile(now);
+        let mut loaded = engine.retire(orphans, records, now);
         loaded.corrupt = corrupt;
         (engine, loaded)
     }
@@ -207,7 +230,8 @@ impl Engine {
             );
             states.extend(group.rules.into_iter().map(|state| (state.id, state)));
         }
-        let loaded = self.install(rules, states, now);
+        let orphans = self.install(rules, states);
+        let loaded = self.retire(orphans, Vec::new(), now);
         for group in &mut self.groups {
             if let Some(kept) = progress.get(&group.group.id) {
                 (group.last_slot, group.evaluation_time, group.iterations_missed) = *kept;
@@ -216,15 +240,14 @@ impl Engine {
         loaded
     }
 
+    /// Puts rules in force; returns the states of those that are no longer there.
     fn install(
         &mut self,
         rules: &RuleSet,
         mut states: HashMap<RuleId, RuleState>,
-        now: Timestamp,
-    ) -> Loaded {
+    ) -> HashMap<RuleId, RuleState> {
         self.groups.clear();
         self.index.clear();
-        self.by_alert_name.clear();
         for (g, group) in rules.groups.iter().enumerate() {
             let interval = group.interval.unwrap_or(self.settings.evaluation_interval);
             let mut own = Vec::with_capacity(group.rules.len());
@@ -238,9 +261,6 @@ impl Engine {
                 };
                 own.push(state);
                 self.index.insert(rule.id, (g, r));
-                if rule.alerting().is_some() {
-                    self.by_alert_name.entry(rule.name.clone()).or_default().push((g, r));
-                }
             }
             self.groups.push(GroupState {
                 group: group.clone(),
@@ -252,7 +272,7 @@ impl Engine {
                 iterations_missed: 0,
             });
         }
-        self.retire(states, now)
+        states
     }
 
     /// How far behind the slot a group reads its data.
@@ -261,12 +281,16 @@ impl Engine {
     }
 
     /// Ends the alerts of rules that are no longer there; their series end in two intervals.
-    fn retire(&mut self, orphans: HashMap<RuleId, RuleState>, now: Timestamp) -> Loaded {
+    fn retire(
+        &mut self,
+        orphans: HashMap<RuleId, RuleState>,
+        mut records: Vec<StateRecord>,
+        now: Timestamp,
+    ) -> Loaded {
         let mut orphans: Vec<RuleState> = orphans.into_values().collect();
+        let has_orphans = !orphans.is_empty();
         orphans.sort_by_key(|state| state.id);
         let slot = now.as_millis().max(self.last_reload.saturating_add(1));
-        let mut records = Vec::new();
-        let mut dropped: BTreeMap<String, Vec<Dropped>> = BTreeMap::new();
         let mut sends = Vec::new();
         let mut gone = Retired { ended_at: slot, due: slot, series: Default::default() };
         for mut orphan in orphans {
@@ -278,18 +302,17 @@ impl Engine {
             gone.series.append(&mut orphan.take_series());
             let generator = orphan.rule.as_ref().map(|rule| self.generator_url(rule));
             for alert in std::mem::take(&mut orphan.alerts).into_values() {
-                let name = alert.labels.value("alertname").to_string();
                 let generator_url = generator.clone().unwrap_or_default();
                 sends.extend(self.send_off(&alert, slot, &generator_url));
-                dropped.entry(name).or_default().push(Dropped { alert, generator_url });
             }
+            self.dispatcher.update_rule(orphan.id, Vec::new(), Timestamp::from_millis(slot));
             orphan.changed_alerts(&mut records);
             orphan.changed_series(&mut records);
         }
-        let mut intents = Vec::new();
-        for (name, dropped) in dropped {
-            intents.extend(self.notify(&name, slot, dropped, &mut records));
+        if has_orphans {
+            self.dispatcher.look(Timestamp::from_millis(slot));
         }
+        let intents = self.dispatcher.drain(&mut records);
         if !gone.series.is_empty() {
             records.push(gone.record());
             self.retired.push(gone);
@@ -346,7 +369,7 @@ impl Engine {
             return skipped;
         }
         let Some(definition) = state.rule.clone() else { return skipped };
-        let mut advanced = state.advance(slot_ms, result, limits, took);
+        let advanced = state.advance(slot_ms, result, limits, took);
         let error = state.error.clone();
 
         let mut records = Vec::new();
@@ -357,11 +380,7 @@ impl Engine {
             sends = self.send((g, r), slot_ms);
             let gone = advanced.dropped.iter();
             sends.extend(gone.filter_map(|alert| self.send_off(alert, slot_ms, &generator_url)));
-            let dropped = std::mem::take(&mut advanced.dropped)
-                .into_iter()
-                .map(|alert| Dropped { alert, generator_url: generator_url.clone() })
-                .collect();
-            intents.extend(self.notify(&definition.name, slot_ms, dropped, &mut records));
+            intents = self.dispatch((g, r), slot_ms, &mut records);
         }
         self.groups[g].rules[r].changed_alerts(&mut records);
         self.groups[g].rules[r].changed_series(&mut records);
@@ -373,7 +392,8 @@ impl Engine {
             commit = Some(StateCommit { id, records: Vec::new(), samples: Vec::new() });
         }
         let transitions = advanced.transitions;
-        RuleStep { commit, intents, sends, transitions, error, skipped: false }
+        let unrendered = self.dispatcher.take_unrendered();
+        RuleStep { commit, intents, unrendered, sends, transitions, error, skipped: false }
     }
 
     /// Notes that a group's slot is over: how long it took and how many slots were missed since

@@ -6,7 +6,6 @@
 //! settled. So delivery is at least once: a crash between sending and settling repeats it, with
 //! the same bytes under the same `Idempotency-Key`.
 
-mod intent;
 mod ack;
 mod dispatch;
 mod inhibit;
@@ -25,8 +24,8 @@ pub mod template;
 pub use ack::{AckError, Acknowledgement, Severity};
 pub(crate) use dispatch::fuzz_dispatch_records;
 pub use dispatch::{
-    AlertStatus, AlertSummary, DISPATCH_SOURCE, Dispatched, Dispatcher, GroupSummary,
-    InvalidAlert, PostedAlert, Render,
+    AlertStatus, AlertSummary, DISPATCH_SOURCE, Dispatched, Dispatcher, GroupSummary, InvalidAlert,
+    PostedAlert, Render,
 };
 pub use inhibit::InhibitRule;
 pub use intent::{Intent, IntentId, NotificationStatus};

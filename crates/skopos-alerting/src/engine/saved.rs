@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use skopos_model::storage::{StateKind, StateLog, StateRecord, StorageError};
 
 use super::alert::Alert;
-use super::grouping;
+use super::dispatching::decode_old;
 use super::rule_state::decode_series;
 use super::{RELOAD_SOURCE, source};
 use crate::codec::DecodeError;
-use crate::notify::{DELIVERY_SOURCE, DeliveryRecord, Intent};
+use crate::notify::{
+    DELIVERY_SOURCE, DISPATCH_SOURCE, DeadLetter, DeliveryRecord, Intent, fuzz_dispatch_records,
+};
 use crate::rules::RuleSet;
 
 /// Everything alerting keeps in a state log.
@@ -23,6 +25,8 @@ pub struct SavedState {
     pub intents: Vec<StateRecord>,
     /// Records of kind [`StateKind::NotificationLog`].
     pub notification_log: Vec<StateRecord>,
+    /// Records of kind [`StateKind::Silence`].
+    pub silences: Vec<StateRecord>,
     /// The last slot of each source that committed.
     pub last_slots: BTreeMap<String, i64>,
 }
@@ -35,13 +39,14 @@ impl SavedState {
             groups: log.load(StateKind::RuleGroup).await?,
             intents: log.load(StateKind::NotificationIntent).await?,
             notification_log: log.load(StateKind::NotificationLog).await?,
+            silences: log.load(StateKind::Silence).await?,
             last_slots: BTreeMap::new(),
         };
         let mut sources: BTreeSet<String> =
             rules.groups.iter().flat_map(|g| &g.rules).map(|rule| source(rule.id)).collect();
         let of_alerts = saved.alerts.iter().filter_map(|record| record.key.split('/').next());
         sources.extend(of_alerts.map(|rule| format!("rule/{rule}")));
-        sources.extend([RELOAD_SOURCE.to_string(), DELIVERY_SOURCE.to_string()]);
+        sources.extend([RELOAD_SOURCE, DELIVERY_SOURCE, DISPATCH_SOURCE].map(String::from));
         for source in sources {
             if let Some(slot) = log.last_slot(&source).await? {
                 saved.last_slots.insert(source, slot);
@@ -86,11 +91,24 @@ pub fn fuzz_state_records(data: &[u8]) {
     }
     let _ = super::retired::decode(data);
     if let Ok(intent) = Intent::decode(data) {
-        assert_eq!(intent.record().value.as_deref(), Some(data));
+        let encoded = intent.encode();
+        assert_eq!(Intent::decode(&encoded).as_ref(), Ok(&intent));
+        if data.first() == encoded.first() {
+            assert_eq!(encoded, data);
+        }
     }
     if let Ok(record) = DeliveryRecord::decode(data) {
-        assert_eq!(record.record().value.as_deref(), Some(data));
+        let encoded = record.record().value.unwrap_or_default();
+        assert_eq!(DeliveryRecord::decode(&encoded).as_ref(), Ok(&record));
+        if data.first() == encoded.first() {
+            assert_eq!(encoded, data);
+        }
     }
+    if let Ok(letter) = DeadLetter::decode(data) {
+        let encoded = letter.record().value.unwrap_or_default();
+        assert_eq!(DeadLetter::decode(&encoded).as_ref(), Ok(&letter));
+    }
+    fuzz_dispatch_records(data);
     let _ = decode_series(data);
-    let _ = grouping::decode(data);
+    let _ = decode_old(data);
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 use skopos_model::storage::{StateKind, StateRecord};
 use skopos_model::{Labels, Timestamp};
 
-use super::notification::fingerprint;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::engine::CorruptRecord;
 
@@ -175,7 +174,7 @@ impl Acknowledgements {
         }
     }
 
-    fn add(&mut self, ack: Acknowledgement, records: &mut Vec<StateRecord>) {
+    pub(super) fn add(&mut self, ack: Acknowledgement, records: &mut Vec<StateRecord>) {
         records.push(ack.record());
         self.by_labels.insert(ack.labels.clone(), ack);
     }
@@ -195,38 +194,6 @@ impl Acknowledgements {
 fn deletion(labels: &Labels) -> StateRecord {
     let key = Acknowledgement::key(labels);
     StateRecord { kind: StateKind::NotificationLog, key, value: None }
-}
-
-impl super::Dispatcher {
-    /// Notes that somebody looks after a firing alert. The same person may do so again, to change
-    /// the comment; the first time counts.
-    pub fn acknowledge(
-        &mut self,
-        alert: &str,
-        by: &str,
-        comment: &str,
-        now: Timestamp,
-    ) -> Result<(Acknowledgement, super::Dispatched), AckError> {
-        if by.trim().is_empty() {
-            return Err(AckError::Nobody);
-        }
-        let mut firing = self.alerts.iter().filter(|(_, held)| held.fires(now));
-        let found = firing.find(|(labels, _)| fingerprint(labels) == alert);
-        let Some((labels, held)) = found else { return Err(AckError::NotFiring(alert.into())) };
-        let before = self.acknowledgements.get(labels);
-        if let Some(before) = before.filter(|before| before.by != by) {
-            return Err(AckError::Taken { by: before.by.clone() });
-        }
-        let ack = Acknowledgement {
-            labels: labels.clone(),
-            starts_at: held.starts_at,
-            at: before.map_or(now, |before| before.at),
-            by: by.to_owned(),
-            comment: comment.to_owned(),
-        };
-        self.acknowledgements.add(ack.clone(), &mut self.touched.records);
-        Ok((ack, self.dispatched(now)))
-    }
 }
 
 #[cfg(test)]

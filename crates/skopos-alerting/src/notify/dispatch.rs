@@ -28,11 +28,11 @@ use std::time::Duration;
 use skopos_model::storage::{CommitId, StateCommit, StateKind, StateRecord};
 use skopos_model::{Labels, Timestamp};
 
-use super::ack::Acknowledgements;
+use super::ack::{AckError, Acknowledgement, Acknowledgements};
 use super::inhibit::Sources;
 use super::route::{RouteIndex, Routing};
 use super::silence::{Silence, SilenceError, Silences};
-use super::{Intent, Notification, NotifiedAlert};
+use super::{Intent, Notification, NotifiedAlert, fingerprint};
 use crate::rules::RuleId;
 use alert::Held;
 use group::{Group, Told, ToldKey};
@@ -202,7 +202,8 @@ impl Dispatcher {
         }
         if interval.is_zero() && group.has_looked {
             let is_news = is_new || !was_firing;
-            next_look = next_look.min(if is_news { now } else { ends_at.unwrap_or(Timestamp::MAX) });
+            next_look =
+                next_look.min(if is_news { now } else { ends_at.unwrap_or(Timestamp::MAX) });
         }
         self.set_deadline(&id, next_look);
         if let Some(held) = self.alerts.get_mut(labels) {
@@ -281,9 +282,10 @@ impl Dispatcher {
         let groups = self.groups.keys();
         let keys = groups.map(|(route, labels)| self.routing.routes.get(*route).group_key(labels));
         let alive: BTreeSet<String> = keys.collect();
-        let old = self.told.iter().filter(|(key, told)| {
-            told.at < limit && !alive.contains(&key.group_key)
-        });
+        let old = self
+            .told
+            .iter()
+            .filter(|(key, told)| told.at < limit && !alive.contains(&key.group_key));
         let old: Vec<ToldKey> = old.map(|(key, _)| key.clone()).collect();
         for key in old {
             self.told.remove(&key);
@@ -303,8 +305,9 @@ impl Dispatcher {
             && told.generation == failed.id.generation
             && !told.firing.is_empty()
         {
-            told.firing.clear();
-            told.quiet.clear();
+            // Earlier notifications may have told of them: their end is told in any case.
+            let firing = std::mem::take(&mut told.firing);
+            told.quiet.extend(firing);
             self.touched.told.insert(key);
         }
         self.dispatched(now)
@@ -335,6 +338,36 @@ impl Dispatcher {
     /// A silence.
     pub fn silence(&self, id: &str) -> Option<&Silence> {
         self.silences.get(id)
+    }
+
+    /// Notes that somebody looks after a firing alert. The same person may do so again, to change
+    /// the comment; the first time counts.
+    pub fn acknowledge(
+        &mut self,
+        alert: &str,
+        by: &str,
+        comment: &str,
+        now: Timestamp,
+    ) -> Result<(Acknowledgement, Dispatched), AckError> {
+        if by.trim().is_empty() {
+            return Err(AckError::Nobody);
+        }
+        let mut firing = self.alerts.iter().filter(|(_, held)| held.fires(now));
+        let found = firing.find(|(labels, _)| fingerprint(labels) == alert);
+        let Some((labels, held)) = found else { return Err(AckError::NotFiring(alert.into())) };
+        let before = self.acknowledgements.get(labels);
+        if let Some(before) = before.filter(|before| before.by != by) {
+            return Err(AckError::Taken { by: before.by.clone() });
+        }
+        let ack = Acknowledgement {
+            labels: labels.clone(),
+            starts_at: held.starts_at,
+            at: before.map_or(now, |before| before.at),
+            by: by.to_owned(),
+            comment: comment.to_owned(),
+        };
+        self.acknowledgements.add(ack.clone(), &mut self.touched.records);
+        Ok((ack, self.dispatched(now)))
     }
 
     /// Gathers what changed into a commit of the dispatcher's own.
@@ -382,6 +415,3 @@ impl Dispatcher {
         std::mem::take(&mut self.unrendered)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -123,7 +123,7 @@ impl Intent {
     }
 
     pub(crate) fn decode(data: &[u8]) -> Result<Self, DecodeError> {
-        let (mut reader, version) = Reader::one_of(data, &[1, 2])?;
+        let (mut reader, version) = Reader::of_versions(data, 1..=2)?;
         let generation = reader.signed("generation")?;
         let group_key = reader.text("group_key")?.to_string();
         let receiver = reader.text("receiver")?.to_string();

@@ -104,7 +104,7 @@ impl DeliveryRecord {
     }
 
     pub(crate) fn decode(data: &[u8]) -> Result<Self, DecodeError> {
-        let (mut reader, version) = Reader::one_of(data, &[1, 2])?;
+        let (mut reader, version) = Reader::of_versions(data, 1..=2)?;
         let wrong = |what| DecodeError { what, offset: data.len() };
         let record = Self {
             id: IntentId {

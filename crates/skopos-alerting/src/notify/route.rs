@@ -240,6 +240,13 @@ impl Routing {
         }
     }
 
+    /// A single route to a receiver without integrations: alerts are held, nobody is told.
+    pub fn nobody() -> Self {
+        let mut routing = Self::direct("nobody", Duration::from_secs(4 * 3600));
+        routing.receivers.values_mut().for_each(Vec::clear);
+        routing
+    }
+
     /// The names of the intervals that keep a route quiet now: mute ones that hold, or all its
     /// active ones when none of them holds. Empty when it may speak.
     pub fn muted_by(&self, route: &Route, at: Timestamp) -> Vec<String> {

@@ -22,7 +22,7 @@ use crate::engine::CorruptRecord;
 pub const RETENTION: Duration = Duration::from_secs(120 * 3600);
 
 /// Most silences kept, ended ones included.
-pub const CAPACITY: usize = 10_000;
+pub(super) const CAPACITY: usize = 10_000;
 
 /// A silence.
 #[derive(Clone, Debug, PartialEq)]

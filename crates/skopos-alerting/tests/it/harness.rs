@@ -55,6 +55,7 @@ impl MemoryLog {
             groups: self.load(StateKind::RuleGroup),
             intents: self.load(StateKind::NotificationIntent),
             notification_log: self.load(StateKind::NotificationLog),
+            silences: self.load(StateKind::Silence),
             last_slots: self.last_slots.clone(),
         }
     }

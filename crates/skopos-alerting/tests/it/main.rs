@@ -3,6 +3,7 @@
 mod alertmanager;
 mod crashes;
 mod delivery;
+mod dispatch;
 mod fuzzing;
 mod harness;
 mod notification_templates;

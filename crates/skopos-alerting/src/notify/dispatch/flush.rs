@@ -9,9 +9,7 @@ use super::group::{Told, ToldKey};
 use super::{Dispatcher, GroupId, IDLE_LOOK};
 use crate::notify::notification::{alert_order, fingerprint_hash};
 use crate::notify::route::{IntegrationSpec, Route};
-use crate::notify::{
-    Intent, Notification, NotificationReason, NotificationStatus, NotifiedAlert,
-};
+use crate::notify::{Intent, Notification, NotificationReason, NotificationStatus, NotifiedAlert};
 
 /// An alert of a group at one look.
 struct Member {
@@ -123,11 +121,8 @@ impl Dispatcher {
             Some(told) if repeats_at(told) <= now => NotificationReason::Repeat,
             Some(_) => return,
         };
-        let mut quiet = BTreeSet::new();
-        if !firing.is_empty() {
-            let hushed = members.iter().filter(|m| m.is_muted && m.fires() && is_believed(m));
-            quiet.extend(hushed.map(|member| member.fingerprint));
-        }
+        let hushed = members.iter().filter(|m| m.is_muted && m.fires() && is_believed(m));
+        let quiet: BTreeSet<u64> = hushed.map(|member| member.fingerprint).collect();
         let since = before.map_or(i64::MIN, |told| told.generation.saturating_add(1));
         let generation = now.as_millis().max(since);
         let alerts: Vec<NotifiedAlert> = shown
@@ -161,7 +156,9 @@ impl Dispatcher {
                 self.remember(key, told);
             }
             // Nothing was told: the next look tries again.
-            Err(reason) => self.unrendered.push((format!("{}/{}", key.receiver, spec.name), reason)),
+            Err(reason) => {
+                self.unrendered.push((format!("{}/{}", key.receiver, spec.name), reason))
+            }
         }
     }
 

@@ -13,12 +13,12 @@ use super::alert;
 use super::group::{self, Told, ToldKey};
 use super::{DISPATCH_SOURCE, Dispatched, Dispatcher, Render};
 use crate::engine::{CorruptRecord, SavedState};
+use crate::notify::NotifiedAlert;
 use crate::notify::ack::Acknowledgements;
 use crate::notify::inhibit::Sources;
 use crate::notify::notification::fingerprint_hash;
 use crate::notify::route::Routing;
 use crate::notify::silence::Silences;
-use crate::notify::NotifiedAlert;
 use crate::rules::RuleId;
 
 impl Dispatcher {
@@ -81,9 +81,10 @@ impl Dispatcher {
             let routes = held.member_of.iter().map(|route| routes.get(*route).id.clone()).collect();
             alert::Saved { labels, held, routes }
         });
-        let groups = std::mem::take(&mut self.groups).into_iter().map(|((route, labels), group)| {
-            group::Saved { route: routes.get(route).id.clone(), labels, group }
-        });
+        let groups =
+            std::mem::take(&mut self.groups).into_iter().map(|((route, labels), group)| {
+                group::Saved { route: routes.get(route).id.clone(), labels, group }
+            });
         let (alerts, groups) = (alerts.collect(), groups.collect());
         self.deadlines.clear();
         self.by_rule.clear();
@@ -92,12 +93,7 @@ impl Dispatcher {
         self.dispatched(now)
     }
 
-    fn install(
-        &mut self,
-        alerts: Vec<alert::Saved>,
-        groups: Vec<group::Saved>,
-        now: Timestamp,
-    ) {
+    fn install(&mut self, alerts: Vec<alert::Saved>, groups: Vec<group::Saved>, now: Timestamp) {
         let routing = Arc::clone(&self.routing);
         for mut saved in groups {
             saved.group.members.clear();

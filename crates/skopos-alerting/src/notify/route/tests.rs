@@ -30,7 +30,8 @@ fn tree() -> RouteTree {
         ],
         ..route("owner=team-A", "notify-A")
     };
-    let team_b = RouteSpec { group_by: Some(GroupBy::All), ..route("owner=~team-(B|C)", "notify-BC") };
+    let team_b =
+        RouteSpec { group_by: Some(GroupBy::All), ..route("owner=~team-(B|C)", "notify-BC") };
     let silent = RouteSpec { mute_time_intervals: vec!["night".into()], ..route("quiet=1", "") };
     RouteTree::new(&RouteSpec {
         group_by: by(&["alertname"]),
@@ -52,7 +53,8 @@ fn alerts_find_their_routes() {
         ("owner=nobody", vec!["notify-def"]),
         ("quiet=1", vec!["notify-def"]),
     ] {
-        let labels = Labels::from_pairs(labels.split(',').map(|pair| pair.split_once('=').unwrap()));
+        let labels =
+            Labels::from_pairs(labels.split(',').map(|pair| pair.split_once('=').unwrap()));
         let found: Vec<&str> =
             tree.matching(&labels).into_iter().map(|r| tree.get(r).receiver.as_str()).collect();
         assert_eq!(found, want, "{labels}");
