@@ -8,6 +8,7 @@
 //! not notify anybody. Slots that pass meanwhile are counted as missed.
 
 mod delivery;
+mod dispatch;
 mod files;
 mod group;
 
@@ -25,6 +26,7 @@ use skopos_alerting::{
 use skopos_model::storage::StateCommit;
 use skopos_model::{Clock, Timestamp};
 use skopos_promql::ParseOptions;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +43,9 @@ pub(crate) use files::load;
 const READY_GRACE: Duration = Duration::from_secs(10);
 /// From one attempt to commit to the next.
 const COMMIT_RETRY: Duration = Duration::from_millis(500);
+/// Failed deliveries on their way to the dispatcher. What does not fit is told again only when the
+/// repeat interval has passed; it is a dead letter in any case.
+const UNDELIVERED_CAPACITY: usize = 1_024;
 
 /// Rules, alerts and deliveries as APIs show them; also the handle for reloading.
 pub struct RulesView {
@@ -60,6 +65,10 @@ struct Inner {
     /// Held from a step to the end of its commit.
     commit_order: tokio::sync::Mutex<()>,
     delivering: Delivering,
+    /// The dispatcher's next look may come earlier than it was.
+    dispatcher_changed: Notify,
+    /// Brings what could not be delivered to the dispatcher; taken by the loop that reads it.
+    undelivered: Mutex<Option<mpsc::Receiver<DeliveryRecord>>>,
     started_at: Timestamp,
     metrics: Metrics,
     groups: tokio::sync::Mutex<Groups>,
@@ -79,6 +88,7 @@ struct Metrics {
     commit_failures: Counter,
     skipped: Counter,
     corrupt_records: Counter,
+    unrendered: Counter,
     duration: Histogram,
 }
 
@@ -106,6 +116,10 @@ impl Metrics {
             corrupt_records: registry.counter(
                 "skopos_rules_corrupt_state_records_total",
                 "Records of alerts and notifications that could not be read at the start.",
+            ),
+            unrendered: registry.counter(
+                "skopos_notify_unrendered_total",
+                "Notifications that could not be put into words.",
             ),
             duration: registry.histogram(
                 "skopos_rules_group_duration_seconds",
@@ -153,12 +167,19 @@ impl RulesView {
             metrics.corrupt_records.inc();
             tracing::error!(kind = ?record.kind, key = %record.key, reason = %record.reason, "a state record cannot be read, its state is lost");
         }
-        let delivering =
-            Delivering::new(queue, receiver, Arc::clone(&store), Arc::clone(&clock), registry)
-                .map_err(|error| ServerError::Io {
-                    what: "make a client for notifications",
-                    source: std::io::Error::other(error),
-                })?;
+        let (failed, undelivered) = mpsc::channel(UNDELIVERED_CAPACITY);
+        let delivering = Delivering::new(
+            queue,
+            receiver,
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            failed,
+            registry,
+        )
+        .map_err(|error| ServerError::Io {
+            what: "make a client for notifications",
+            source: std::io::Error::other(error),
+        })?;
         let inner = Arc::new(Inner {
             store,
             clock,
@@ -170,6 +191,8 @@ impl RulesView {
             engine: Mutex::new(engine),
             commit_order: tokio::sync::Mutex::new(()),
             delivering,
+            dispatcher_changed: Notify::new(),
+            undelivered: Mutex::new(Some(undelivered)),
             started_at: now,
             metrics,
             groups: tokio::sync::Mutex::new(Groups {
@@ -191,8 +214,15 @@ impl RulesView {
 
     /// Evaluates and delivers until told to stop; what is being evaluated is finished.
     pub(crate) async fn run(&self) {
-        self.inner.start_groups().await;
-        self.inner.delivering.run(&self.inner.stop).await;
+        let inner = &self.inner;
+        inner.start_groups().await;
+        let failed = inner.undelivered.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let dispatching = async {
+            if let Some(failed) = failed {
+                inner.run_dispatcher(failed, &inner.stop).await;
+            }
+        };
+        tokio::join!(inner.delivering.run(&inner.stop), dispatching);
         let mut groups = self.inner.groups.lock().await;
         while groups.tasks.join_next().await.is_some() {}
     }

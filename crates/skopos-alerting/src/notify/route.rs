@@ -4,6 +4,8 @@
 //! that one says `continue` are the following tried too; a route none of whose children match takes
 //! the alert itself. What a route does not say it has from its parent, time intervals aside.
 
+mod resolve;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use skopos_alerting::notify::{
 };
 use skopos_model::Clock;
 use skopos_model::storage::StateCommit;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,7 @@ pub(super) struct Delivering {
     /// Held from a change of the queue to the end of its commit.
     commit_order: tokio::sync::Mutex<()>,
     arrived: Notify,
+    failed: mpsc::Sender<DeliveryRecord>,
     settled: Family<VerdictLabels, Counter>,
     retries: Counter,
 }
@@ -50,6 +51,7 @@ impl Delivering {
         receiver: Option<Secret<String>>,
         store: Arc<dyn Storage>,
         clock: Arc<dyn Clock>,
+        failed: mpsc::Sender<DeliveryRecord>,
         registry: &Registry,
     ) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
@@ -65,6 +67,7 @@ impl Delivering {
             clock,
             commit_order: tokio::sync::Mutex::new(()),
             arrived: Notify::new(),
+            failed,
             settled: registry.counter_family(
                 "skopos_notify_deliveries_total",
                 "Notifications settled, by verdict: delivered, failed, dropped.",
@@ -153,6 +156,9 @@ impl Delivering {
                     tracing::error!(group = %record.group_key, reason = %record.reason, "notification could not be delivered");
                 }
                 self.commit(commit, Some(stop)).await;
+                if record.verdict == Verdict::Failed {
+                    let _ = self.failed.try_send(record);
+                }
             }
             Settled::Retry { reason, .. } => {
                 self.retries.inc();

@@ -128,7 +128,9 @@ impl Inner {
             return Outcome::Stopped;
         }
         report(rule, &step);
+        self.report_unrendered(&step.unrendered);
         self.delivering.accept(step.intents).await;
+        self.dispatcher_changed.notify_one();
         Outcome::Durable
     }
 

@@ -102,3 +102,76 @@ fn intervals_mute_routes() {
     assert_eq!(routing.muted_by(&route, hour(7)), ["office"]);
     assert_eq!(routing.muted_by(&route, hour(9)), [""; 0]);
 }
+
+#[test]
+fn configurations_are_resolved() {
+    let text = "
+route:
+  receiver: default
+  group_by: [alertname]
+  routes:
+  - matchers: ['severity=~\"page|critical\"', 'team = db']
+    receiver: page
+    group_by: ['...']
+    mute_time_intervals: [weekend]
+  - match: {a: b}
+    match_re: {service: foo|bar}
+receivers:
+- name: default
+- name: page
+  webhook_configs:
+  - url: http://one.example/
+  - url: http://two.example/
+    send_resolved: false
+inhibit_rules:
+- source_matchers: [severity=critical]
+  target_match_re: {severity: warn.*}
+  equal: [service]
+time_intervals:
+- name: weekend
+  time_intervals:
+  - weekdays: [saturday, sunday]
+    location: Europe/Athens
+";
+    let config = crate::alertmanager::load("am.yml", text).unwrap();
+    let routing = Routing::from_config(&config).unwrap();
+    let keys: Vec<&str> = routing.routes.iter().map(|route| route.key.as_str()).collect();
+    let wanted = [
+        "{}",
+        "{}/{severity=~\"page|critical\",team=\"db\"}",
+        "{}/{a=\"b\",service=~\"^(?:foo|bar)$\"}",
+    ];
+    assert_eq!(keys, wanted);
+    assert_eq!(routing.routes.get(1).group_by, GroupBy::All);
+    assert_eq!(routing.routes.get(2).receiver, "default");
+    let page: Vec<_> =
+        routing.receivers["page"].iter().map(|i| (i.name.as_str(), i.send_resolved)).collect();
+    assert_eq!(page, [("webhook[0]", true), ("webhook[1]", false)]);
+    assert_eq!(routing.inhibit_rules.len(), 1);
+    // 2026-11-21 was a Saturday; its night in Athens begins at 22:00 on Friday, UTC.
+    let friday_night = Timestamp::from_secs(1_795_212_000 + 1_800);
+    assert_eq!(routing.muted_by(routing.routes.get(1), friday_night), ["weekend"]);
+    let before = friday_night.saturating_sub(Duration::from_secs(3600));
+    assert_eq!(routing.muted_by(routing.routes.get(1), before), [""; 0]);
+}
+
+#[test]
+fn wrong_matchers_and_ranges_are_errors_with_their_place() {
+    let text = "
+route:
+  receiver: default
+  routes:
+  - matchers: ['severity']
+  - match_re: {a: '('}
+receivers: [{name: default}]
+time_intervals:
+- name: odd
+  time_intervals:
+  - weekdays: [friday:monday]
+    location: Europe/Atlantis
+";
+    let config = crate::alertmanager::load("am.yml", text).unwrap();
+    let errors = Routing::from_config(&config).unwrap_err();
+    let places: Vec<(usize, usize)> = errors.iter().map(|e| (e.line, e.column)).collect();
+    assert_eq!(places, [(5, 16), (6, 19), (12, 15), (11, 16)], "{errors:?}");
+}
