@@ -137,7 +137,7 @@ fn play(recording: &Recording, played: &mut Played, servers: &mut [Server]) -> R
             // By restarts, because only these change a setting.
             for (server, sender) in servers.iter_mut().zip(&mut senders) {
                 if server.kind == Kind::Skopos {
-                    server.flush_by_restart()?;
+                    server.flush_by_restart("samples")?;
                     *sender = server.sender();
                 }
             }
@@ -204,7 +204,7 @@ fn check_counts(recording: &Recording, played: &Played, servers: &[Server]) -> R
 }
 
 fn skopos(server: &mut Server) -> Result<Footprint> {
-    server.flush_by_restart()?;
+    server.flush_by_restart("samples")?;
     let blocks = |wanted: &str| {
         bytes_of(&server.data(), |path| path.contains("/blocks/") && path.contains(wanted))
     };

@@ -64,7 +64,7 @@ pub fn run(setup: &Setup) -> Result<Section> {
     let (mut server, _) = Server::start(Kind::Skopos, setup)?;
     let loaded = load(&server, raw_bytes, Form::Protobuf, Some(&compressed))?;
     let peak = server.memory_mb("VmHWM");
-    server.flush_by_restart()?;
+    server.flush_by_restart("logs")?;
     let on_disk = bytes_of(&server.data(), |path| path.contains("/blocks/"))? as f64;
     let zstd = std::fs::metadata(&compressed).context("look at zstd's file")?.len() as f64;
     sizes(&mut section, &loaded, &json, on_disk, zstd, peak);

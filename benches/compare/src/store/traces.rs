@@ -30,7 +30,7 @@ pub fn run(setup: &Setup) -> Result<Section> {
     let loaded = load(&server, traces)?;
     let peak = server.memory_mb("VmHWM");
     let (fresh, fresh_logs) = visible(&server, setup)?;
-    server.flush_by_restart()?;
+    server.flush_by_restart("spans")?;
     let on_disk = bytes_of(&server.data(), |path| path.contains("/blocks/"))? as f64;
     let rate = spans / 1e3 / loaded.settled;
     section.target(
