@@ -17,6 +17,7 @@ pub(crate) mod metrics;
 mod parquet_file;
 pub(crate) mod series;
 mod times;
+mod traces;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

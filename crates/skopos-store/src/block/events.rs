@@ -1,8 +1,9 @@
 //! Event blocks: one row per record in the documented schema, sorted by (service, time).
 //!
 //! A row group is what is looked at or left out as a whole: by its times and services (statistics)
-//! and by trace id (Bloom filter). Of a row group that stays, the columns that a condition looks at
-//! are read first, all others only for the rows of the answer.
+//! and by trace id (of logs a Bloom filter, of spans an [index](super::traces) that knows the rows).
+//! Of a row group that stays, the columns that a condition looks at are read first, all others only
+//! for the rows of the answer.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use skopos_model::storage::{ErrorKind, StorageError};
 use skopos_model::{EventId, TimeRange, Timestamp, TraceId};
 
 use super::parquet_file::{self, ParquetFile};
+use super::traces::{TraceIndex, TraceIndexBuilder};
 use super::{BlockFiles, BlockKind, BlockMeta, damaged};
 use crate::event::filter::matching_rows;
 use crate::event::{event_schema, ids};
@@ -38,6 +40,9 @@ const GROUP_BYTES: usize = 128 << 20;
 const PAGE_ROWS: usize = 4096;
 /// Rows put together at once while writing.
 pub(crate) const BATCH_ROWS: usize = 8192;
+
+/// The index of a block of spans; older blocks have none.
+const TRACES_FILE: &str = "traces.parquet";
 
 fn file_name(kind: BlockKind) -> &'static str {
     match kind {
@@ -57,6 +62,8 @@ pub(crate) type RowKey = (Arc<str>, EventId);
 pub(crate) struct EventWriter {
     signal: EventSignal,
     writer: parquet_file::Writer,
+    /// Of spans.
+    traces: Option<TraceIndexBuilder>,
     first_ns: i64,
     last_ns: i64,
     rows: u64,
@@ -67,7 +74,8 @@ impl EventWriter {
     pub(crate) fn new(signal: EventSignal, rows: u64) -> Result<Self, StorageError> {
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let writer = parquet_file::Writer::new(event_schema(signal), properties(signal, rows))?;
-        Ok(Self { signal, writer, first_ns: i64::MAX, last_ns: i64::MIN, rows: 0 })
+        let traces = (signal == EventSignal::Spans).then(TraceIndexBuilder::default);
+        Ok(Self { signal, writer, traces, first_ns: i64::MAX, last_ns: i64::MIN, rows: 0 })
     }
 
     /// Counts a row that will be written.
@@ -80,6 +88,9 @@ impl EventWriter {
 
     /// Writes rows.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), StorageError> {
+        if let Some(traces) = &mut self.traces {
+            traces.add(batch);
+        }
         self.writer.write(batch)
     }
 
@@ -90,13 +101,20 @@ impl EventWriter {
         number: u64,
         level: u32,
     ) -> Result<Option<BlockMeta>, StorageError> {
-        let Self { signal, writer, first_ns, last_ns, rows } = self;
+        let Self { signal, writer, traces, first_ns, last_ns, rows } = self;
         if rows == 0 {
             return Ok(None);
         }
         let kind = BlockKind::of(signal);
-        let file = files.put(format!("{number:010}-{}", file_name(kind)), &writer.finish()?)?;
-        Ok(Some(BlockMeta { number, kind, level, first_ns, last_ns, rows, files: vec![file] }))
+        let mut written = vec![(file_name(kind), writer.finish()?)];
+        if let Some(index) = traces.map_or(Ok(None), TraceIndexBuilder::finish)? {
+            written.push((TRACES_FILE, index));
+        }
+        let mut of_block = Vec::new();
+        for (name, bytes) in written {
+            of_block.push(files.put(format!("{number:010}-{name}"), &bytes)?);
+        }
+        Ok(Some(BlockMeta { number, kind, level, first_ns, last_ns, rows, files: of_block }))
     }
 }
 
@@ -159,6 +177,9 @@ fn properties(signal: EventSignal, rows: usize) -> WriterProperties {
     };
     properties = plain(Encoding::DELTA_BINARY_PACKED, times, properties);
     properties = plain(Encoding::BYTE_STREAM_SPLIT, &["id"], properties);
+    if signal == EventSignal::Spans {
+        return properties.build();
+    }
     let trace_id = ColumnPath::from("trace_id");
     properties
         .set_column_bloom_filter_enabled(trace_id.clone(), true)
@@ -212,11 +233,14 @@ pub(crate) struct EventFile {
     file: ParquetFile,
     signal: EventSignal,
     groups: Vec<GroupFacts>,
+    traces: Option<TraceIndex>,
 }
 
 struct GroupFacts {
     first: Timestamp,
     last: Timestamp,
+    /// Place of its first row in the block.
+    start: usize,
     rows: usize,
     /// Smallest and largest service, when known.
     services: Option<(Vec<u8>, Vec<u8>)>,
@@ -242,7 +266,10 @@ impl EventFile {
             BlockKind::Spans => EventSignal::Spans,
             _ => EventSignal::Logs,
         };
+        let index = meta.files.iter().find(|f| f.name.ends_with(TRACES_FILE));
+        let index = index.map(|index| ParquetFile::open(files, index)).transpose()?;
         let (time, service) = (file.leaf("time"), file.leaf("service"));
+        let mut start = 0;
         let groups = file
             .row_groups()
             .iter()
@@ -254,20 +281,24 @@ impl EventFile {
                 };
                 let services = of(service)
                     .and_then(|s| Some((s.min_bytes_opt()?.to_vec(), s.max_bytes_opt()?.to_vec())));
+                let rows = usize::try_from(group.num_rows()).unwrap_or(0);
+                start += rows;
                 GroupFacts {
+                    start: start - rows,
                     first: Timestamp(first.unwrap_or(i64::MIN)),
                     last: Timestamp(last.unwrap_or(i64::MAX)),
-                    rows: usize::try_from(group.num_rows()).unwrap_or(0),
+                    rows,
                     services,
                 }
             })
             .collect();
-        Ok(Self { file, signal, groups })
+        Ok(Self { file, signal, groups, traces: index.map(TraceIndex::new) })
     }
 
     /// Bytes in memory, about.
     pub(super) fn size_bytes(&self) -> u64 {
-        self.file.size_bytes() + (self.groups.len() * size_of::<GroupFacts>()) as u64
+        let index = self.traces.as_ref().map_or(0, TraceIndex::size_bytes);
+        self.file.size_bytes() + (self.groups.len() * size_of::<GroupFacts>()) as u64 + index
     }
 
     /// All row groups.
@@ -334,8 +365,15 @@ impl RowGroup {
             return Ok(true);
         }
         let Some(facts) = self.file.groups.get(self.index) else { return Ok(true) };
+        if self.candidates(predicates)?.is_some_and(|rows| rows.is_empty()) {
+            return Ok(true);
+        }
         for predicate in predicates {
             let out = match predicate {
+                // The index has told.
+                predicate if self.file.traces.is_some() && wanted_traces(predicate).is_some() => {
+                    false
+                }
                 Predicate::All(inner) => self.is_ruled_out(range, inner)?,
                 Predicate::Equals(Field::Service, service) => {
                     let service = service.as_bytes();
@@ -362,6 +400,30 @@ impl RowGroup {
         Ok(false)
     }
 
+    /// The places of the rows that may satisfy conditions on trace ids, when the index tells.
+    fn candidates(&self, predicates: &[Predicate]) -> Result<Option<Vec<usize>>, StorageError> {
+        let Some(index) = &self.file.traces else { return Ok(None) };
+        let Some(ids) = predicates.iter().find_map(wanted_traces) else { return Ok(None) };
+        let start = self.file.groups.get(self.index).map_or(0, |facts| facts.start);
+        let mut places = Vec::new();
+        for id in ids {
+            let rows = index.rows(id)?;
+            let from = rows.partition_point(|row| (*row as usize) < start);
+            let of_group = rows[from..].iter().map(|row| *row as usize - start);
+            places.extend(of_group.take_while(|row| *row < self.rows));
+        }
+        places.sort_unstable();
+        places.dedup();
+        Ok(Some(places))
+    }
+
+    /// These columns of some rows, in a batch of all columns whose others hold nothing.
+    fn padded_rows(&self, rows: &[usize], columns: &[&str]) -> Result<RecordBatch, StorageError> {
+        let names: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
+        let batch = self.some_rows(rows, Some(&names))?;
+        self.file.typed(&batch, &event_schema(self.file.signal))
+    }
+
     /// The places of the rows that satisfy a scan, in a batch that has the columns the scan asks
     /// for; its other columns hold nothing.
     pub(crate) fn visit(&self, scan: &EventScan) -> Result<(RecordBatch, Vec<u32>), StorageError> {
@@ -375,6 +437,14 @@ impl RowGroup {
         if scan.predicates.is_empty() && scan.after.is_none() {
             looked_at.extend(&wanted);
         }
+        if let Some(places) = self.candidates(&scan.predicates)? {
+            looked_at.extend(&wanted);
+            looked_at.sort_unstable();
+            looked_at.dedup();
+            let batch = self.padded_rows(&places, &looked_at)?;
+            let rows = matching_rows(self.file.signal, &batch, scan.range, &scan.predicates)?;
+            return Ok((batch, rows));
+        }
         let batch = self.padded(&looked_at)?;
         let rows = matching_rows(self.file.signal, &batch, scan.range, &scan.predicates)?;
         if rows.is_empty() || wanted.iter().all(|name| looked_at.contains(name)) {
@@ -386,20 +456,26 @@ impl RowGroup {
             return Ok((self.padded(&columns)?, rows));
         }
         let places: Vec<usize> = rows.iter().map(|&row| row as usize).collect();
-        let names: Vec<String> = columns.iter().map(|&name| name.to_owned()).collect();
-        let batch = self.some_rows(&places, Some(&names))?;
+        let batch = self.padded_rows(&places, &columns)?;
         let rows = (0..batch.num_rows() as u32).collect();
-        Ok((self.file.typed(&batch, &all)?, rows))
+        Ok((batch, rows))
     }
 
     /// Ids and places of the rows that satisfy a scan.
     pub(crate) fn matching(&self, scan: &EventScan) -> Result<Vec<(EventId, usize)>, StorageError> {
         let mut columns = vec!["id", "time"];
         add_columns(self.file.signal, &scan.predicates, &mut columns);
-        let batch = self.padded(&columns)?;
+        columns.sort_unstable();
+        columns.dedup();
+        let places = self.candidates(&scan.predicates)?;
+        let batch = match &places {
+            Some(places) => self.padded_rows(places, &columns)?,
+            None => self.padded(&columns)?,
+        };
         let rows = matching_rows(self.file.signal, &batch, scan.range, &scan.predicates)?;
         let ids = ids(&batch)?;
-        let with_id = |row: u32| Some((*ids.get(row as usize)?, row as usize));
+        let place = |row| places.as_ref().map_or(Some(row), |places| places.get(row).copied());
+        let with_id = |row: u32| Some((*ids.get(row as usize)?, place(row as usize)?));
         Ok(rows.into_iter().filter_map(with_id).collect())
     }
 
@@ -459,6 +535,18 @@ pub(crate) fn trace_ids(predicates: &[Predicate]) -> impl Iterator<Item = TraceI
         }
         _ => None,
     })
+}
+
+/// The traces one of which a row must be of to satisfy a condition, when that is what it says.
+fn wanted_traces(predicate: &Predicate) -> Option<Vec<TraceId>> {
+    match predicate {
+        Predicate::All(inner) => inner.iter().find_map(wanted_traces),
+        Predicate::Any(inner) if is_trace_ids(inner) => Some(trace_ids(inner).collect()),
+        Predicate::Equals(Field::TraceId, _) => {
+            Some(trace_ids(std::slice::from_ref(predicate)).collect())
+        }
+        _ => None,
+    }
 }
 
 /// The columns that conditions look at.
