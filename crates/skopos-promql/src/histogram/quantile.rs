@@ -60,7 +60,11 @@ pub(crate) fn quantile(q: f64, h: &Histogram) -> (f64, NanRole) {
             break;
         }
     }
-    let Some(mut bucket) = found else { return (f64::NAN, NanRole::None) };
+    let Some(mut bucket) = found else {
+        // Observations in no bucket at all: only NaN is counted so.
+        let role = if has_nan { NanRole::Result } else { NanRole::None };
+        return (f64::NAN, role);
+    };
     if h.has_custom_buckets() {
         if bucket.lower == f64::NEG_INFINITY {
             if bucket.upper <= 0.0 {
@@ -140,9 +144,14 @@ pub(crate) fn fraction(lower: f64, upper: f64, h: &Histogram) -> (f64, NanRole) 
         return (0.0, role);
     }
     let custom = h.has_custom_buckets();
+    let all = one_sided(h);
+    // Above all buckets lies everything that is a number, whether or not buckets account for it.
+    let everything = if h.sum.is_nan() { counted } else { h.count };
     let rank = |v: f64| -> f64 {
-        let below: f64 =
-            one_sided(h).into_iter().map(|b| b.count * portion_below(custom, b, v)).sum();
+        if all.iter().all(|b| v >= b.upper) {
+            return everything;
+        }
+        let below: f64 = all.iter().map(|b| b.count * portion_below(custom, *b, v)).sum();
         below.min(h.count)
     };
     ((rank(upper) - rank(lower)) / h.count, role)
@@ -156,6 +165,7 @@ pub(crate) fn variance(h: &Histogram) -> f64 {
         // Unlike where buckets are cut, an infinitely wide bucket makes the variance infinite.
         let middle = match h.has_custom_buckets() {
             true => (bucket.lower + bucket.upper) / 2.0,
+            false if bucket.upper.is_infinite() => f64::INFINITY,
             false => middle(false, bucket),
         };
         let delta = middle - mean;
@@ -167,13 +177,14 @@ pub(crate) fn variance(h: &Histogram) -> f64 {
 /// The value that stands for all observations of a bucket: arithmetic middle of custom buckets,
 /// geometric of exponential ones, 0 for the zero bucket.
 fn middle(custom: bool, bucket: Bucket) -> f64 {
+    match (bucket.lower.is_infinite(), bucket.upper.is_infinite()) {
+        (true, true) => return 0.0,
+        (true, false) if bucket.upper <= 0.0 => return bucket.upper,
+        (true, false) => return bucket.upper / 2.0,
+        (false, true) => return bucket.lower,
+        (false, false) => {}
+    }
     if custom {
-        if bucket.lower == f64::NEG_INFINITY {
-            return if bucket.upper <= 0.0 { bucket.upper } else { bucket.upper / 2.0 };
-        }
-        if bucket.upper == f64::INFINITY {
-            return bucket.lower;
-        }
         return f64::midpoint(bucket.lower, bucket.upper);
     }
     if bucket.lower <= 0.0 && bucket.upper >= 0.0 {

@@ -56,8 +56,13 @@ pub(crate) fn trim(h: &Histogram, bound: f64, keep_lower: bool) -> Histogram {
     out.count = out.zero_count
         + sparse.positive.iter().chain(&sparse.negative).map(|(_, count)| count).sum::<f64>();
     let total: f64 = buckets(h).iter().map(|b| b.count).sum();
-    // Untouched histograms keep their exact sum; others get the estimate.
-    out.sum = if (out.count - total).abs() <= 1e-12 * total.abs() { h.sum } else { sum };
+    // Untouched histograms keep their exact sum, and observations that are in no bucket; others
+    // get the estimate.
+    if (out.count - total).abs() <= 1e-12 * total.abs() {
+        (out.count, out.sum) = (h.count, h.sum);
+    } else {
+        out.sum = sum;
+    }
     sparse.store(&mut out);
     out
 }

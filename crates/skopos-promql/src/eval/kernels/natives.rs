@@ -21,12 +21,15 @@ pub(in crate::eval) fn changes(window: &Window<'_>) -> f64 {
     (1..window.times.len()).filter(changed).count() as f64
 }
 
-/// How often the counter is reset; a change between float and histogram counts.
+/// How often the counter is reset; a change between float and histogram counts, and one between
+/// gauge and counter histograms.
 pub(in crate::eval) fn resets(window: &Window<'_>) -> f64 {
     let reset = |i: &usize| match (window.histogram(*i - 1), window.histogram(*i)) {
         (None, None) => window.values[*i] < window.values[*i - 1] || window.starts_anew(*i),
         (Some(before), Some(after)) => {
-            histogram::detect_reset(after, before) || window.starts_anew(*i)
+            is_gauge(before) != is_gauge(after)
+                || histogram::detect_reset(after, before)
+                || window.starts_anew(*i)
         }
         _ => true,
     };
@@ -119,7 +122,13 @@ pub(super) fn extrapolated(
     let is_reset = |i: usize| histogram::detect_reset(all[i], all[i - 1]) || window.starts_anew(i);
     let since = if is_counter { window.counted_since() } else { None };
     let starts_anew = since.is_none() && is_counter && is_reset(1);
-    let counted = if starts_anew { &all[1..] } else { &all[..] };
+    // A difference of gauges knows only its ends.
+    let ends = [first, last];
+    let counted = match (is_counter, starts_anew) {
+        (false, _) => &ends[..],
+        (true, false) => &all[..],
+        (true, true) => &all[1..],
+    };
     if counted.iter().any(|h| h.has_custom_buckets() != last.has_custom_buckets()) {
         notes.mixed_schemas = true;
         return None;
