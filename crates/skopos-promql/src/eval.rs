@@ -8,6 +8,7 @@ mod aggregate;
 mod binary;
 mod call;
 mod classic;
+mod counted;
 mod dates;
 mod extended;
 mod info;
@@ -31,6 +32,7 @@ use std::collections::HashMap;
 use skopos_model::storage::{QueryBudget, SeriesSet};
 use skopos_model::{Clock, LabelMatcher, Labels, METRIC_NAME, Sample, SampleValue};
 
+use self::counted::Counted;
 use self::select::Reads;
 use crate::annotations::{Annotations, Remark};
 use crate::ast::ValueType;
@@ -63,6 +65,9 @@ pub struct Execution<'a> {
     pub workers: Option<usize>,
     /// Measures what each operator costs by this clock.
     pub clock: Option<&'a dyn Clock>,
+    /// Counts what the query looks at ([`QueryStats::queryable`]). Parts that a plan shares count
+    /// once, so plan with [`Plan::as_written`] to count as Prometheus does.
+    pub count_samples: bool,
 }
 
 /// Like [`evaluate`], with a say in how. The profile is empty unless a clock is given;
@@ -78,6 +83,7 @@ pub fn evaluate_with(
         return Err(EvalError::WrongData { wanted, given });
     }
     budget.check()?;
+    let grid = plan.params.grid();
     let mut evaluator = Evaluator {
         params: plan.params,
         data,
@@ -89,10 +95,11 @@ pub fn evaluate_with(
         profile: execution.clock.map(|clock| Profiler::new(clock, plan.nodes)),
         workers: execution.workers.unwrap_or_else(parallel::default_workers),
         min_work: if execution.workers.is_some() { 0 } else { parallel::MIN_WORK },
+        counted: execution.count_samples.then(|| Counted::new(grid.steps)),
     };
-    let grid = plan.params.grid();
     evaluator.stats.steps = grid.steps as u64;
     let value = evaluator.finish(plan, grid)?;
+    evaluator.stats.queryable = evaluator.counted.take().map(|c| c.finish(grid));
     let profile = evaluator.profile.map(|p| p.profile).unwrap_or_default();
     let (annotations, stats) = (evaluator.annotations, evaluator.stats);
     Ok((QueryResult { value, annotations, stats }, profile))
@@ -110,6 +117,7 @@ struct Evaluator<'a> {
     profile: Option<Profiler<'a>>,
     workers: usize,
     min_work: u64,
+    counted: Option<Counted>,
 }
 
 /// The value of a shared part on a grid, kept until it was used as often as the plan says.
@@ -217,9 +225,16 @@ impl Evaluator<'_> {
 
     /// A scalar at every step.
     fn scalar(&mut self, node: &Node, grid: Grid) -> Result<Vec<f64>, EvalError> {
+        if self.counted.is_some() {
+            return self.account_scalar(grid, |this| this.unaccounted_scalar(node, grid));
+        }
+        self.unaccounted_scalar(node, grid)
+    }
+
+    fn unaccounted_scalar(&mut self, node: &Node, grid: Grid) -> Result<Vec<f64>, EvalError> {
         if node.invariant && grid.steps > 1 {
             self.charge(1, grid)?;
-            let first = self.scalar(node, grid.first())?;
+            let first = self.counted_apart(1, true, |this| this.scalar(node, grid.first()))?;
             return Ok(vec![first.first().copied().unwrap_or(f64::NAN); grid.steps]);
         }
         self.charge(1, grid)?;
@@ -240,6 +255,9 @@ impl Evaluator<'_> {
 
     /// An instant vector at every step.
     fn vector(&mut self, node: &Node, grid: Grid) -> Result<Vec<Block>, EvalError> {
+        if self.counted.is_some() {
+            return self.account(node, grid, |this| this.measured_vector(node, grid));
+        }
         if self.profile.is_some() {
             return self.measured_vector(node, grid);
         }
@@ -295,7 +313,11 @@ impl Evaluator<'_> {
 
     fn unmeasured_vector(&mut self, node: &Node, grid: Grid) -> Result<Vec<Block>, EvalError> {
         if node.invariant && grid.steps > 1 {
-            let blocks = self.unmeasured_vector(node, grid.first())?;
+            let first = grid.first();
+            let once = |this: &mut Self| {
+                this.account(node, first, |this| this.unmeasured_vector(node, first))
+            };
+            let blocks = self.counted_apart(1, true, once)?;
             self.charge(blocks.len(), grid)?;
             return Ok(blocks
                 .into_iter()

@@ -60,4 +60,4 @@ pub use parser::{ParseOptions, parse, parse_selector};
 pub use plan::explain::{Cost, Explanation, Operator, Profile};
 pub use plan::{EvalParams, MAX_POINTS_PER_SERIES, Plan};
 pub use span::{LineColumn, Span};
-pub use value::{MatrixSeries, QueryResult, QueryStats, Value, VectorSample};
+pub use value::{MatrixSeries, QueryResult, QueryStats, QueryableSamples, Value, VectorSample};

@@ -92,6 +92,22 @@ pub struct QueryStats {
     pub samples: u64,
     /// Steps evaluated.
     pub steps: u64,
+    /// What the query looked at, in Prometheus' terms; only when
+    /// [`Execution::count_samples`](crate::Execution::count_samples) asked for it.
+    pub queryable: Option<QueryableSamples>,
+}
+
+/// Samples that a query looked at, counted as Prometheus counts them: at each step, one per series
+/// of an instant selector and all in the window of a range selector, as often as they are looked
+/// at. A native histogram counts as many as floats would fill its memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryableSamples {
+    /// Over all steps.
+    pub total: u64,
+    /// Most samples held at a time: inputs and result of one operator, and one series' window.
+    pub peak: u64,
+    /// By step: its time, milliseconds, and the samples.
+    pub per_step: Vec<(i64, u64)>,
 }
 
 /// Presence per step.

@@ -49,6 +49,9 @@ pub struct QueryOptions {
     pub lookback: Option<Duration>,
     /// Who asks.
     pub class: QueryClass,
+    /// Whether to count the samples looked at, as Prometheus does for `stats`. Every part of the
+    /// query is then evaluated where it stands, even when the same part occurs elsewhere.
+    pub count_samples: bool,
 }
 
 /// An evaluated query and how long its parts took.
@@ -200,8 +203,11 @@ impl QueryEngine {
         params: EvalParams,
         options: &QueryOptions,
     ) -> Result<Answer, QueryError> {
-        let run = |plan: &Plan, data: Vec<SeriesSet>, budget: &QueryBudget| {
-            Ok(skopos_promql::evaluate(plan, data, budget)?)
+        let count_samples = options.count_samples;
+        let run = move |plan: &Plan, data: Vec<SeriesSet>, budget: &QueryBudget| {
+            let execution = Execution { count_samples, ..Execution::default() };
+            let (result, _) = skopos_promql::evaluate_with(plan, &data, budget, execution)?;
+            Ok(result)
         };
         let (_, result, timings) = self.planned(query, params, options, Some(run)).await?;
         let result = result.ok_or(QueryError::Failed { reason: "no result".into() })?;
@@ -246,9 +252,10 @@ impl QueryEngine {
         let read = self.begin(query, options.timeout, options.class).await?;
         let mut timings = Timings { queued: watch.lap(), ..Timings::default() };
         let (text, language) = (query.to_owned(), self.limits.language);
+        let make = if options.count_samples { Plan::as_written } else { Plan::new };
         let work = read.run(async {
             let plan = move || -> Result<Plan, QueryError> {
-                Ok(Plan::new(&parse(&text, &language)?, params)?)
+                Ok(make(&parse(&text, &language)?, params)?)
             };
             let plan = Arc::new(read.on_blocking_pool(plan).await??);
             timings.prepare = watch.lap();

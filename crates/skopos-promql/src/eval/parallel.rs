@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Evaluator;
+use super::counted::Counted;
 use crate::annotations::Annotations;
 use crate::error::EvalError;
 use crate::value::QueryStats;
@@ -40,6 +41,7 @@ impl<'a> Evaluator<'a> {
             profile: None,
             workers: 1,
             min_work: self.min_work,
+            counted: self.counted.as_ref().map(Counted::fork),
         }
     }
 
@@ -47,6 +49,9 @@ impl<'a> Evaluator<'a> {
         self.annotations.merge(worker.annotations);
         self.stats.series += worker.stats.series;
         self.stats.samples += worker.stats.samples;
+        if let (Some(mine), Some(theirs)) = (&mut self.counted, &worker.counted) {
+            mine.merge(theirs);
+        }
     }
 
     /// Maps every item, in order, leaving out those mapped to nothing. `scratch` is memory to

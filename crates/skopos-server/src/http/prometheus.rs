@@ -38,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
             .param("timeout", "A duration; can only shorten limits.query_timeout.")
             .param("lookback_delta", "How long a sample counts as current; 5m by default.")
             .param("limit", "At most so many series; 0 for all.")
-            .param("stats", "Any value: tell what the query cost.")
+            .param("stats", "Any value: tell what the query cost; `all`: for each step too.")
             .schema("PrometheusQuery")
     }));
     routes.extend(get_and_post("/api/v1/query_range", query::range, |route| {
@@ -51,7 +51,7 @@ pub(super) fn routes() -> Vec<Route> {
             .param("timeout", "A duration; can only shorten limits.query_timeout.")
             .param("lookback_delta", "How long a sample counts as current; 5m by default.")
             .param("limit", "At most so many series; 0 for all.")
-            .param("stats", "Any value: tell what the query cost.")
+            .param("stats", "Any value: tell what the query cost; `all`: for each step too.")
             .schema("PrometheusQuery")
     }));
     routes.extend(get_and_post("/api/v1/format_query", query::format, |route| {

@@ -111,6 +111,28 @@ pub(super) fn options(params: &Params) -> Result<QueryOptions, ApiError> {
     Ok(QueryOptions { timeout, lookback, ..QueryOptions::default() })
 }
 
+/// How much of what a query cost is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stats {
+    /// Nothing.
+    None,
+    /// Times and totals: any `stats`.
+    Totals,
+    /// Samples of each step too: `stats=all`.
+    PerStep,
+}
+
+/// How an expression is to be evaluated, and what of its cost to tell.
+pub(super) fn options_and_stats(params: &Params) -> Result<(QueryOptions, Stats), ApiError> {
+    let stats = match params.get("stats") {
+        None => Stats::None,
+        Some("all") => Stats::PerStep,
+        Some(_) => Stats::Totals,
+    };
+    let options = options(params)?;
+    Ok((QueryOptions { count_samples: stats != Stats::None, ..options }, stats))
+}
+
 /// Start and end in milliseconds, all of time by default.
 pub(super) fn window(params: &Params) -> Result<(i64, i64), ApiError> {
     let start = time_ms(params, "start")?.unwrap_or(Timestamp::MIN.as_millis());

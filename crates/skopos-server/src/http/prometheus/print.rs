@@ -40,12 +40,12 @@ pub(super) fn data(value: Value, stats: Option<String>) -> Pieces {
     Box::new(std::iter::once(head).chain(result).chain(std::iter::once(tail)))
 }
 
-/// What a query cost, in Prometheus' names as far as they fit.
-pub(super) fn stats(answer: &Answer) -> String {
+/// What a query cost, in Prometheus' shape; `per_step` tells the samples of each step.
+pub(super) fn stats(answer: &Answer, per_step: bool) -> String {
     let timings = &answer.timings;
-    let cost = &answer.result.stats;
+    let cost = answer.result.stats.queryable.clone().unwrap_or_default();
     let work = timings.fetch + timings.evaluate;
-    json!({
+    let mut stats = json!({
         "timings": {
             "evalTotalTime": work.as_secs_f64(),
             "resultSortTime": 0.0,
@@ -55,13 +55,20 @@ pub(super) fn stats(answer: &Answer) -> String {
             "execTotalTime": timings.total().as_secs_f64(),
         },
         "samples": {
-            "totalQueryableSamples": cost.samples,
-            "peakSamples": cost.samples,
+            "totalQueryableSamples": cost.total,
+            "peakSamples": cost.peak,
         },
-        "series": cost.series,
-        "steps": cost.steps,
-    })
-    .to_string()
+    });
+    if per_step {
+        let steps = cost.per_step.iter().map(|(at, samples)| json!([seconds(*at), samples]));
+        stats["samples"]["totalQueryableSamplesPerStep"] = steps.collect();
+    }
+    stats.to_string()
+}
+
+/// Seconds as a JSON number, whole ones without a fraction.
+fn seconds(ms: i64) -> serde_json::Value {
+    if ms % 1000 == 0 { json!(ms / 1000) } else { json!(ms as f64 / 1000.0) }
 }
 
 fn push_point(out: &mut String, timestamp_ms: i64, push: impl FnOnce(&mut String)) {

@@ -7,7 +7,8 @@ use skopos_promql::parser::parse;
 use skopos_promql::value::Value;
 
 use super::answer::{PrometheusError, Remarks, TRUNCATED, success, truncate};
-use super::{params, print};
+use super::params::{self, Stats};
+use super::print;
 use crate::http::json::push_string;
 use crate::http::params::Params;
 use crate::query::{Answer, QueryError};
@@ -20,14 +21,14 @@ pub(super) async fn instant(
     let headers = request.headers().clone();
     let params = Params::read(request).await?;
     let query = params::query(&params)?;
-    let options = params::options(&params)?;
+    let (options, stats) = params::options_and_stats(&params)?;
     let time_ms = match params::time_ms(&params, "time")? {
         Some(time_ms) => time_ms,
         None => state.clock.now().as_millis(),
     };
     let limit = params::limit(&params, "limit")?;
     let answer = state.queries.instant(query, time_ms, &options).await?;
-    Ok(respond(&headers, answer, query, limit, params.get("stats").is_some()))
+    Ok(respond(&headers, answer, query, limit, stats))
 }
 
 pub(super) async fn range(
@@ -38,10 +39,10 @@ pub(super) async fn range(
     let params = Params::read(request).await?;
     let (start_ms, end_ms, step_ms) = params::range(&params)?;
     let query = params::query(&params)?;
-    let options = params::options(&params)?;
+    let (options, stats) = params::options_and_stats(&params)?;
     let limit = params::limit(&params, "limit")?;
     let answer = state.queries.range(query, start_ms, end_ms, step_ms, &options).await?;
-    Ok(respond(&headers, answer, query, limit, params.get("stats").is_some()))
+    Ok(respond(&headers, answer, query, limit, stats))
 }
 
 pub(super) async fn format(
@@ -74,9 +75,9 @@ fn respond(
     answer: Answer,
     query: &str,
     limit: usize,
-    with_stats: bool,
+    stats: Stats,
 ) -> Response {
-    let stats = with_stats.then(|| print::stats(&answer));
+    let stats = (stats != Stats::None).then(|| print::stats(&answer, stats == Stats::PerStep));
     let Answer { mut result, .. } = answer;
     let mut remarks = Remarks {
         warnings: result.annotations.warnings(query),
