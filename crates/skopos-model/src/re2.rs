@@ -21,8 +21,14 @@ pub fn anchored_regex(pattern: &str) -> Result<Regex, InvalidRegex> {
         .build()
         .map_err(|error| InvalidRegex {
             pattern: pattern.into(),
-            reason: error.to_string().lines().last().unwrap_or_default().trim().into(),
+            reason: reason(&error.to_string()).into(),
         })
+}
+
+/// The line of the engine's report that says what is wrong.
+fn reason(report: &str) -> &str {
+    let last = report.lines().last().unwrap_or_default().trim();
+    last.strip_prefix("error: ").unwrap_or(last)
 }
 
 /// The character classes that are ASCII in RE2.

@@ -55,20 +55,27 @@ impl Function {
 
     /// The name nearest to a misspelt one, functions and aggregations alike.
     pub fn nearest(name: &str) -> Option<&'static str> {
-        let name = name.to_ascii_lowercase();
         let aggregations = crate::ast::AggregateOp::ALL.map(|op| op.as_str());
-        FUNCTIONS
-            .iter()
-            .map(|f| f.name)
-            .chain(aggregations)
-            .map(|candidate| {
-                // Of equally near names, one that was only begun is likelier.
-                (edit_distance(&name, candidate), !candidate.starts_with(&name), candidate)
-            })
-            .filter(|(distance, _, candidate)| *distance <= 1 + candidate.len() / 4)
-            .min()
-            .map(|(_, _, candidate)| candidate)
+        nearest(&name.to_ascii_lowercase(), FUNCTIONS.iter().map(|f| f.name).chain(aggregations))
     }
+}
+
+/// The candidate nearest to a misspelt word, if one is near enough.
+pub(crate) fn nearest<'c>(
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
+    candidates
+        .map(|candidate| {
+            // Of equally near words, one that was only begun is likelier.
+            (edit_distance(word, candidate), !candidate.starts_with(word), candidate)
+        })
+        .filter(|(distance, _, candidate)| {
+            // Of a short word hardly anything is left after two changes.
+            *distance <= 1 + candidate.len().min(word.len()) / 4
+        })
+        .min()
+        .map(|(_, _, candidate)| candidate)
 }
 
 /// Single-character edits (insert, delete, replace, swap of neighbours) from `a` to `b`.

@@ -11,7 +11,7 @@ mod selector;
 
 use crate::ast::*;
 use crate::error::ParseError;
-use crate::functions::{Function, FunctionKind};
+use crate::functions::{Function, FunctionKind, nearest};
 use crate::lexer::{Tok, Token, lex};
 use crate::span::Span;
 
@@ -177,6 +177,30 @@ impl<'q> Parser<'q> {
         match &self.peek().tok {
             Tok::End => Ok(()),
             Tok::Sym(")") => Err(self.error(self.peek().span, "unexpected right parenthesis ')'")),
+            Tok::Word => {
+                const KEYWORDS: [&str; 16] = [
+                    "and",
+                    "or",
+                    "unless",
+                    "atan2",
+                    "bool",
+                    "on",
+                    "ignoring",
+                    "group_left",
+                    "group_right",
+                    "by",
+                    "without",
+                    "offset",
+                    "anchored",
+                    "smoothed",
+                    "fill_left",
+                    "fill_right",
+                ];
+                let word = self.keyword().unwrap_or_default();
+                let near = nearest(&word, KEYWORDS.into_iter()).filter(|near| *near != word);
+                let error = self.unexpected("", "an operator or the end");
+                Err(error.suggest(near.map(str::to_owned)))
+            }
             _ => Err(self.unexpected("", "an operator or the end")),
         }
     }
@@ -327,8 +351,7 @@ impl<'q> Parser<'q> {
         let lower = word.to_ascii_lowercase();
         if let Some(op) = AggregateOp::from_name(word) {
             let next = self.keyword_ahead(1);
-            let is_grouping =
-                matches!(next.as_deref(), Some("by" | "without")) && self.is_sym_ahead(2, "(");
+            let is_grouping = matches!(next.as_deref(), Some("by" | "without"));
             if self.is_sym_ahead(1, "(") || is_grouping {
                 return self.aggregate(op);
             }
@@ -338,15 +361,7 @@ impl<'q> Parser<'q> {
         }
         let reserved = matches!(
             lower.as_str(),
-            "bool"
-                | "on"
-                | "ignoring"
-                | "group_left"
-                | "group_right"
-                | "and"
-                | "or"
-                | "unless"
-                | "atan2"
+            "bool" | "on" | "ignoring" | "group_left" | "group_right" | "atan2"
         );
         if reserved {
             return Err(self.unexpected("", "an expression"));

@@ -381,6 +381,19 @@ pub(crate) struct Leaf {
     pub(crate) shift: Shift,
     /// `smoothed` instant selectors interpolate.
     pub(crate) smoothed: bool,
+    pub(crate) resets: Resets,
+}
+
+/// What histograms read are to say of counter resets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Resets {
+    /// What they said when they were stored.
+    #[default]
+    Stored,
+    /// Where they said nothing, what comparing them to the one before shows. Prometheus does so
+    /// where only counts and sums are wanted, since it drops the buckets there; then resets that
+    /// contradict each other are found, and remarked on.
+    Compared,
 }
 
 #[derive(Clone, Debug)]
@@ -389,6 +402,7 @@ pub(crate) struct RangeNode {
     pub(crate) range_ms: i64,
     pub(crate) shift: Shift,
     pub(crate) mode: Option<RangeMode>,
+    pub(crate) resets: Resets,
 }
 
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use skopos_model::{Histogram, Labels, METRIC_NAME};
+use skopos_model::{Histogram, Labels};
 
 use super::key::Keys;
 use super::math::{Deviation, KahanSum, Mean, quantile};
@@ -41,8 +41,8 @@ pub(super) fn group(blocks: &[Block], without: bool, grouping: &[String]) -> Vec
     let mut groups: Vec<Group> = Vec::new();
     let mut index: HashMap<u128, usize> = HashMap::new();
     let mut keys = Keys::default();
-    // Names survive only where they are grouped by; then a dropped name in any member drops it.
-    let names = !without && grouping.iter().any(|g| g == METRIC_NAME);
+    // Names (and types and units) survive only where they are grouped by; then a dropped name in any member drops it.
+    let names = !without && grouping.iter().any(|g| IDENTITY.contains(&g.as_str()));
     for (member, block) in blocks.iter().enumerate() {
         let key = keys.of(&block.labels, |name| is_grouped(name, without, grouping));
         let at = *index.entry(key).or_insert_with(|| {
@@ -88,7 +88,7 @@ impl Evaluator<'_> {
         for group in groups {
             self.budget.check()?;
             let members: Vec<&Column> = group.members.iter().map(|i| &blocks[*i].column).collect();
-            let metric = group.members.first().map_or("", |i| blocks[*i].labels.metric_name());
+            let metric = |i: usize| blocks[group.members[i]].labels.metric_name();
             let column = match node.op {
                 AggregateOp::Sum => self.sum(&members, false, metric, node.expr.span, grid),
                 AggregateOp::Avg => self.sum(&members, true, metric, node.expr.span, grid),
@@ -107,12 +107,12 @@ impl Evaluator<'_> {
         Ok(out)
     }
 
-    /// `sum` and `avg`, of floats or of histograms, but not of both.
-    fn sum(
+    /// `sum` and `avg`, of floats or of histograms, but not of both. `metric` names a member.
+    fn sum<'b>(
         &mut self,
         members: &[&Column],
         average: bool,
-        metric: &str,
+        metric: impl Fn(usize) -> &'b str,
         span: Span,
         grid: Grid,
     ) -> Column {
@@ -135,35 +135,36 @@ impl Evaluator<'_> {
         }
         if members.iter().any(|m| m.has_histograms()) {
             for i in 0..grid.steps {
-                self.sum_histograms(members, average, metric, i, span, &mut column);
+                self.sum_histograms(members, average, &metric, i, span, &mut column);
             }
         }
         column
     }
 
     /// The sum at a step at which histograms may be; corrects what stands in the column.
-    fn sum_histograms(
+    fn sum_histograms<'b>(
         &mut self,
         members: &[&Column],
         average: bool,
-        metric: &str,
+        metric: &impl Fn(usize) -> &'b str,
         step: usize,
         span: Span,
         column: &mut Column,
     ) {
-        let cells = || members.iter().filter_map(|m| m.cell(step));
-        let histograms: Vec<&Arc<Histogram>> = cells()
-            .filter_map(|cell| if let Cell::Histogram(h) = cell { Some(h) } else { None })
+        let cells = || members.iter().enumerate().filter_map(|(i, m)| Some((i, m.cell(step)?)));
+        let histograms: Vec<(usize, &Arc<Histogram>)> = cells()
+            .filter_map(|(i, cell)| if let Cell::Histogram(h) = cell { Some((i, h)) } else { None })
             .collect();
-        let Some((first, rest)) = histograms.split_first() else { return };
+        let Some(((_, first), rest)) = histograms.split_first() else { return };
         if cells().count() != histograms.len() {
             self.note(Remark::MixedFloatsHistogramsInAggregation, span);
             column.remove(step);
             return;
         }
         let mut sum = HistogramSum::starting_at(first);
-        for next in rest {
+        for (member, next) in rest {
             if sum.add(next).is_err() {
+                let metric = metric(*member);
                 self.note(Remark::MixedExponentialCustom { metric }, span);
                 column.remove(step);
                 return;
@@ -176,7 +177,7 @@ impl Evaluator<'_> {
         if sum.hints_collide() {
             self.note(Remark::CounterResetCollision { operation }, span);
         }
-        let all = histograms.iter().map(|h| &***h);
+        let all = histograms.iter().map(|(_, h)| &***h);
         let sum = if average { sum.mean(all) } else { sum.sum() };
         column.set_histogram(step, Arc::new(histogram::compact(sum)));
     }

@@ -38,7 +38,9 @@ impl Evaluator<'_> {
             let message = "this should be an info metric, with float samples";
             return Err(EvalError::execution(span, message));
         }
-        let times = self.instant(&node.info, grid, Reads::Time)?;
+        // The same samples again, so they do not count again.
+        let read_times = |this: &mut Self| this.instant(&node.info, grid, Reads::Time);
+        let times = self.counted_apart(grid.steps, false, read_times)?;
         let mut by_identity: HashMap<[String; 2], Vec<InfoSeries>> = HashMap::new();
         for block in times {
             if let Some(identity) = identity(&block.labels) {

@@ -10,7 +10,7 @@ use super::kernels::{self, Kernel};
 use super::{Evaluator, merge_duplicates};
 use crate::error::EvalError;
 use crate::functions::RangeFn;
-use crate::plan::{Grid, Node, NodeKind, RangeNode, RangeSource, Shift};
+use crate::plan::{Grid, Node, NodeKind, RangeNode, RangeSource, Resets, Shift};
 use crate::span::Span;
 use crate::value::{Bitmap, Block, Column, MatrixSeries};
 
@@ -252,7 +252,11 @@ impl<'a> Evaluator<'a> {
                     if buffer.is_empty() {
                         return Ok(None);
                     }
+                    if range.resets == Resets::Compared {
+                        super::select::compare_resets(buffer);
+                    }
                     samples.fill(buffer, this.params.start_timestamps);
+                    this.count_windows(range, samples, grid);
                     map(this, &series.labels, false, samples)
                 })
             }
@@ -261,15 +265,23 @@ impl<'a> Evaluator<'a> {
                 if inner.steps == 0 {
                     return Ok(Vec::new());
                 }
-                let blocks = self.vector(node, inner)?;
+                let all_steps = |this: &mut Self| this.vector(node, inner);
+                let blocks = self.counted_apart(inner.steps, false, all_steps)?;
                 let work = (blocks.len() * (inner.steps + grid.steps)) as u64;
                 // Two series may differ in a name that is yet to be dropped: still two series.
                 self.map_parallel(&blocks, work, Samples::default, |this, samples, block| {
                     this.budget.check()?;
                     samples.fill_column(&block.column, inner);
+                    this.count_windows(range, samples, grid);
                     map(this, &block.labels, block.drop_name, samples)
                 })
             }
+        }
+    }
+
+    fn count_windows(&mut self, range: &RangeNode, samples: &Samples, grid: Grid) {
+        if let Some(counted) = &mut self.counted {
+            counted.windows(Windows::new(samples, range.shift, range.range_ms, grid), samples);
         }
     }
 

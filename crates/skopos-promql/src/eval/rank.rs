@@ -5,6 +5,7 @@ use super::aggregate::{Group, group};
 use crate::annotations::Remark;
 use crate::ast::AggregateOp;
 use crate::error::EvalError;
+use crate::format::format_general;
 use crate::plan::{AggregateNode, Grid};
 use crate::span::Span;
 use crate::value::{Bitmap, Block};
@@ -82,7 +83,8 @@ impl Evaluator<'_> {
             } else if param.is_nan() {
                 return Err(EvalError::execution(span, "Parameter value is NaN"));
             } else if param.abs() >= i64::MAX as f64 {
-                let message = format!("Scalar value {param} overflows int64");
+                let how = if *param > 0.0 { "overflows" } else { "underflows" };
+                let message = format!("Scalar value {} {how} int64", format_general(*param));
                 return Err(EvalError::execution(span, message));
             }
         }

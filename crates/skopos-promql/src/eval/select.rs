@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use skopos_model::is_stale;
 use skopos_model::storage::{SampleBuffer, SelectedSeries};
+use skopos_model::{CounterResetHint, Histogram, is_stale};
 
 use super::Evaluator;
 use crate::error::EvalError;
-use crate::plan::{Grid, Leaf, Source};
+use crate::histogram::detect_reset;
+use crate::plan::{Grid, Leaf, Resets, Source};
 use crate::value::{Block, Column};
 
 /// What a selector yields of a sample.
@@ -62,6 +63,9 @@ impl<'a> Evaluator<'a> {
             if reads == Reads::Start && !this.params.start_timestamps {
                 return Ok(None);
             }
+            if leaf.resets == Resets::Compared {
+                compare_resets(samples);
+            }
             let column = if leaf.smoothed {
                 super::extended::smoothed_instant(samples, leaf.shift, grid, lookback)
             } else {
@@ -69,6 +73,9 @@ impl<'a> Evaluator<'a> {
             };
             if !column.any() {
                 return Ok(None);
+            }
+            if let Some(counted) = &mut this.counted {
+                counted.instant(&column);
             }
             this.charge(1, grid)?;
             Ok(Some(Block { labels: series.labels.clone(), drop_name: false, column }))
@@ -101,6 +108,25 @@ impl<'a> Evaluator<'a> {
             }
         }
         column
+    }
+}
+
+/// Has histograms that say nothing of resets say what comparing them to the one before shows.
+pub(super) fn compare_resets(samples: &mut SampleBuffer) {
+    let mut before: Option<Arc<Histogram>> = None;
+    for (_, histogram) in &mut samples.histograms {
+        if is_stale(histogram.sum) {
+            continue;
+        }
+        let stored = Arc::clone(histogram);
+        if let (CounterResetHint::Unknown, Some(before)) = (stored.counter_reset_hint, &before) {
+            let counter_reset_hint = match detect_reset(&stored, before) {
+                true => CounterResetHint::CounterReset,
+                false => CounterResetHint::NotCounterReset,
+            };
+            *histogram = Arc::new(Histogram { counter_reset_hint, ..Histogram::clone(&stored) });
+        }
+        before = Some(stored);
     }
 }
 

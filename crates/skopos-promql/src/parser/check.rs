@@ -113,6 +113,11 @@ impl Parser<'_> {
             let message = "comparisons between scalars must use BOOL modifier";
             return Err(self.error(op_span, message));
         }
+        let trims = matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+        if trims && types == (Scalar, Scalar) {
+            let message = format!("operator {:?} not allowed for Scalar operations", op.as_str());
+            return Err(self.error(op_span, message));
+        }
         if op.is_set() && !both_vectors {
             let message =
                 format!("set operator {:?} not allowed in binary scalar expression", op.as_str());

@@ -17,6 +17,16 @@ impl Parser<'_> {
         Ok(expr)
     }
 
+    /// The same where nothing but a duration above zero makes sense. What depends on the query's
+    /// step and range shows only when the query is run.
+    pub(super) fn positive_duration(&mut self) -> Result<DurationExpr, ParseError> {
+        let expr = self.duration()?;
+        match expr.literal_ms() {
+            Some(ms) if ms <= 0 => Err(self.error(expr.span, "duration must be greater than 0")),
+            _ => Ok(expr),
+        }
+    }
+
     /// What may follow `offset`: one operand with an optional sign. Arithmetic needs parentheses.
     pub(super) fn offset_duration(&mut self) -> Result<DurationExpr, ParseError> {
         let expr = self.duration_operand()?;

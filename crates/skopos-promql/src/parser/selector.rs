@@ -10,7 +10,7 @@ use crate::span::Span;
 
 impl Parser<'_> {
     pub(super) fn vector_selector(&mut self) -> Result<Expr, ParseError> {
-        let start = self.peek().span;
+        let (start, start_at) = (self.peek().span, self.next);
         // The second argument of `info` only narrows a selection, so it may match everything.
         let may_be_empty = self.empty_selector_at == Some(self.next);
         let (mut name, mut matchers, mut end) = (None, Vec::new(), start);
@@ -24,6 +24,14 @@ impl Parser<'_> {
             end = self.braces(&mut name, &mut matchers)?;
         }
         let span = start.to(end);
+        // A name before the braces is the only one there may be.
+        let is_named = self.tokens[start_at].tok == Tok::Word;
+        let second = matchers.iter().skip(1).find(|m| m.name() == METRIC_NAME);
+        if let (true, Some(first), Some(second)) = (is_named, &name, second) {
+            let message =
+                format!("metric name must not be set twice: {first:?} or {:?}", second.value());
+            return Err(self.error(span, message));
+        }
         if matchers.iter().all(LabelMatcher::matches_empty) && !may_be_empty {
             let message = "vector selector must contain at least one non-empty matcher";
             return Err(self.error(span, message));
@@ -76,7 +84,9 @@ impl Parser<'_> {
                     *name = Some(label);
                 }
                 None => {
-                    return Err(self.unexpected("label matching", "label matching operator"));
+                    let error = self.unexpected("label matching", "label matching operator");
+                    let single = self.is_sym("==").then(|| "=".to_owned());
+                    return Err(error.suggest(single));
                 }
             }
             if self.eat_sym(",").is_none() && !self.is_sym("}") {
@@ -110,7 +120,7 @@ impl Parser<'_> {
     /// `[range]`, `[range:]`, `[range:step]`.
     pub(super) fn brackets(&mut self, expr: Expr) -> Result<Expr, ParseError> {
         self.expect_sym("[", "selector")?;
-        let range = self.duration()?;
+        let range = self.positive_duration()?;
         if self.eat_sym(":").is_none() {
             let end = self.expect_sym("]", "matrix selector")?;
             let span = expr.span.to(end);
@@ -127,16 +137,17 @@ impl Parser<'_> {
                 ExprKind::Vector(selector) => {
                     Ok(Expr { span, kind: ExprKind::Matrix { selector, range } })
                 }
-                _ => Err(self
-                    .error(expr.span, "ranges only allowed for vector selectors")
-                    .suggest(Some(format!(
-                        "{}[{}:]",
-                        expr.span.text(self.query),
-                        range.span.text(self.query)
-                    )))),
+                _ => {
+                    let hint = (expr.value_type() == ValueType::Vector).then(|| {
+                        let (expr, range) = (expr.span.text(self.query), range.span);
+                        format!("{expr}[{}:]", range.text(self.query))
+                    });
+                    let message = "ranges only allowed for vector selectors";
+                    Err(self.error(expr.span, message).suggest(hint))
+                }
             };
         }
-        let step = if self.is_sym("]") { None } else { Some(self.duration()?) };
+        let step = if self.is_sym("]") { None } else { Some(self.positive_duration()?) };
         let end = self.expect_sym("]", "subquery selector")?;
         if expr.value_type() != ValueType::Vector {
             let message = format!(

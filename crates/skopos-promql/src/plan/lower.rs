@@ -7,7 +7,7 @@ use super::*;
 use crate::ast::{
     Aggregate, AtModifier, Binary, Call, DurationExpr, ExprKind, Subquery, VectorSelector,
 };
-use crate::functions::{FunctionKind, QueryConstant};
+use crate::functions::{FunctionKind, HistogramPart, QueryConstant};
 
 /// Deepest tree lowered; the parser's bound with room for chains of operators.
 const MAX_DEPTH: usize = 2_000;
@@ -19,12 +19,24 @@ pub(super) struct Lowering {
     func: String,
     /// The labels that matter for what is being lowered, where only some do.
     projection: Option<Projection>,
+    /// Whether only counts or sums of histograms are wanted of what is being lowered, and whether
+    /// something around needs whole histograms all the same.
+    parts_wanted: bool,
+    whole_wanted: bool,
     depth: usize,
 }
 
 impl Lowering {
     pub(super) fn new(params: EvalParams) -> Self {
-        Self { params, selects: Vec::new(), func: String::new(), projection: None, depth: 0 }
+        Self {
+            params,
+            selects: Vec::new(),
+            func: String::new(),
+            projection: None,
+            parts_wanted: false,
+            whole_wanted: false,
+            depth: 0,
+        }
     }
 
     pub(super) fn lower(&mut self, expr: &Expr, grid: Grid) -> Result<Node, PlanError> {
@@ -126,6 +138,13 @@ impl Lowering {
         Source { select: self.selects.len() - 1, filter: Vec::new() }
     }
 
+    fn resets(&self) -> Resets {
+        match self.parts_wanted && !self.whole_wanted {
+            true => Resets::Compared,
+            false => Resets::Stored,
+        }
+    }
+
     fn leaf(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Leaf, PlanError> {
         let shift = self.shift(&selector.offset, &selector.at)?;
         let smoothed = selector.mode.is_some();
@@ -134,7 +153,7 @@ impl Lowering {
         let ahead = if smoothed { lookback } else { 0 };
         let bounds = (first - lookback + 1, last + ahead);
         let source = self.select(&selector.matchers, bounds, 0);
-        Ok(Leaf { source, shift, smoothed })
+        Ok(Leaf { source, shift, smoothed, resets: self.resets() })
     }
 
     fn matrix(
@@ -155,7 +174,14 @@ impl Lowering {
         };
         let bounds = (first - range_ms - before + 1, last + after);
         let source = RangeSource::Series(self.select(&selector.matchers, bounds, range_ms));
-        let range = RangeNode { source, range_ms, shift, mode: selector.mode };
+        // Functions that look for resets themselves come to the same either way.
+        let resets = match self.func.as_str() {
+            "sum_over_time" | "avg_over_time" | "first_over_time" | "last_over_time" => {
+                self.resets()
+            }
+            _ => Resets::Stored,
+        };
+        let range = RangeNode { source, range_ms, shift, mode: selector.mode, resets };
         let invariant = shift.at_ms.is_some();
         Ok(Node::new(span, invariant, NodeKind::Range(Box::new(range))))
     }
@@ -171,9 +197,12 @@ impl Lowering {
         if inner_grid.steps as u64 > MAX_STEPS {
             return Err(PlanError::TooManyPoints { limit: MAX_STEPS });
         }
+        let whole_wanted = std::mem::replace(&mut self.whole_wanted, true);
         let node = self.lower(&subquery.expr, inner_grid)?;
+        self.whole_wanted = whole_wanted;
         let source = RangeSource::Subquery { node, step_ms };
-        let range = RangeNode { source, range_ms, shift, mode: None };
+        let resets = Resets::Stored;
+        let range = RangeNode { source, range_ms, shift, mode: None, resets };
         let invariant = shift.at_ms.is_some();
         Ok(Node::new(span, invariant, NodeKind::Range(Box::new(range))))
     }
@@ -243,7 +272,19 @@ impl Lowering {
                 Ok(Node::new(span, invariant, NodeKind::Call { func, args }))
             }
         };
-        self.within(func.name, |this| this.projected(projection, lower))
+        let outer = (self.parts_wanted, self.whole_wanted);
+        match func.kind {
+            FunctionKind::HistogramPart(
+                HistogramPart::Count | HistogramPart::Sum | HistogramPart::Avg,
+            ) => self.parts_wanted = true,
+            FunctionKind::HistogramQuantile
+            | FunctionKind::HistogramQuantiles
+            | FunctionKind::HistogramFraction => self.whole_wanted = true,
+            _ => {}
+        }
+        let node = self.within(func.name, |this| this.projected(projection, lower));
+        (self.parts_wanted, self.whole_wanted) = outer;
+        node
     }
 
     fn timestamp(&mut self, span: Span, call: &Call, grid: Grid) -> Result<Node, PlanError> {
@@ -281,7 +322,12 @@ impl Lowering {
         let matchers: Vec<_> = name_matchers.iter().chain(&data_matchers).cloned().collect();
         let (first, last) = shift.bounds(&grid);
         let bounds = (first - self.params.lookback_ms + 1, last);
-        let info = Leaf { source: self.select(&matchers, bounds, 0), shift, smoothed: false };
+        let info = Leaf {
+            source: self.select(&matchers, bounds, 0),
+            shift,
+            smoothed: false,
+            resets: Resets::Stored,
+        };
         let invariant = base.invariant;
         let node = InfoNode { base, info, name_matchers, data_matchers };
         Ok(Node::new(span, invariant, NodeKind::Info(Box::new(node))))
@@ -358,10 +404,12 @@ impl Lowering {
         if scalars.0 || scalars.1 {
             self.projection = projection.clone();
         }
+        let whole_wanted = self.whole_wanted;
+        self.whole_wanted |= matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
         // No closures here: chains of operators are long, and each level costs stack.
         let lhs = self.lower(&binary.lhs, grid)?;
         let rhs = self.lower(&binary.rhs, grid)?;
-        (self.func, self.projection) = (func, projection);
+        (self.func, self.projection, self.whole_wanted) = (func, projection, whole_wanted);
         Ok(binary_node(span, binary, lhs, rhs, scalars))
     }
 }

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use skopos_model::LabelMatcher;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Grid, Node, NodeKind, RangeSource, SharedNode, Source};
+use super::{Grid, Leaf, Node, NodeKind, RangeNode, RangeSource, SharedNode, Source};
 use crate::ast::ValueType;
 use crate::eval::IDENTITY;
 use crate::functions::FunctionKind;
@@ -237,7 +237,8 @@ fn description(node: &Node) -> String {
         NodeKind::Number(value) => format!("number {:x}", value.to_bits()),
         NodeKind::Text { value, invalid } => format!("text {value:?} {invalid:?}"),
         NodeKind::Instant(leaf) => {
-            format!("instant {} {:?} {}", leaf.source.select, leaf.shift, leaf.smoothed)
+            let Leaf { source, shift, smoothed, resets } = leaf;
+            format!("instant {} {shift:?} {smoothed} {resets:?}", source.select)
         }
         NodeKind::SampleStart(leaf) => {
             format!("start {} {:?} {}", leaf.source.select, leaf.shift, leaf.smoothed)
@@ -250,7 +251,8 @@ fn description(node: &Node) -> String {
                 RangeSource::Series(source) => format!("select {}", source.select),
                 RangeSource::Subquery { step_ms, .. } => format!("step {step_ms}"),
             };
-            format!("range {source} {} {:?} {:?}", range.range_ms, range.shift, range.mode)
+            let RangeNode { range_ms, shift, mode, resets, .. } = &**range;
+            format!("range {source} {range_ms} {shift:?} {mode:?} {resets:?}")
         }
         NodeKind::Call { func, .. } => format!("call {}", func.name),
         NodeKind::Absent { labels, .. } => format!("absent {labels}"),
