@@ -32,7 +32,7 @@ use std::collections::HashMap;
 use skopos_model::storage::{QueryBudget, SeriesSet};
 use skopos_model::{Clock, LabelMatcher, Labels, METRIC_NAME, Sample, SampleValue};
 
-use self::counted::Counted;
+use self::counted::{Apart, Counted};
 use self::select::Reads;
 use crate::annotations::{Annotations, Remark};
 use crate::ast::ValueType;
@@ -234,7 +234,8 @@ impl Evaluator<'_> {
     fn unaccounted_scalar(&mut self, node: &Node, grid: Grid) -> Result<Vec<f64>, EvalError> {
         if node.invariant && grid.steps > 1 {
             self.charge(1, grid)?;
-            let first = self.counted_apart(1, true, |this| this.scalar(node, grid.first()))?;
+            let first =
+                self.counted_apart(Apart::Invariant, |this| this.scalar(node, grid.first()))?;
             return Ok(vec![first.first().copied().unwrap_or(f64::NAN); grid.steps]);
         }
         self.charge(1, grid)?;
@@ -317,7 +318,7 @@ impl Evaluator<'_> {
             let once = |this: &mut Self| {
                 this.account(node, first, |this| this.unmeasured_vector(node, first))
             };
-            let blocks = self.counted_apart(1, true, once)?;
+            let blocks = self.counted_apart(Apart::Invariant, once)?;
             self.charge(blocks.len(), grid)?;
             return Ok(blocks
                 .into_iter()

@@ -166,8 +166,25 @@ pub(crate) struct Bucket {
     pub(crate) is_zero: bool,
 }
 
-/// All non-empty buckets in ascending order.
+/// All non-empty buckets in ascending order. The bucket next to the zero bucket ends where that
+/// begins, although its own bound may lie within.
 pub(crate) fn buckets(h: &Histogram) -> Vec<Bucket> {
+    let mut all = stored_buckets(h);
+    if !h.has_custom_buckets() {
+        all.retain(|b| !b.is_zero || b.count > 0.0);
+        for bucket in all.iter_mut().filter(|b| !b.is_zero) {
+            if bucket.upper > 0.0 {
+                bucket.lower = bucket.lower.max(h.zero_threshold);
+            } else {
+                bucket.upper = bucket.upper.min(-h.zero_threshold);
+            }
+        }
+    }
+    all
+}
+
+/// All non-empty buckets with the bounds of their indices.
+fn stored_buckets(h: &Histogram) -> Vec<Bucket> {
     let sparse = Sparse::of(h);
     let mut out = Vec::new();
     if h.has_custom_buckets() {

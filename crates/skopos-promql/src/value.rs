@@ -104,10 +104,15 @@ pub struct QueryStats {
 pub struct QueryableSamples {
     /// Over all steps.
     pub total: u64,
+    /// Read from storage: of windows that overlap, each sample once; what does not change from
+    /// step to step, once; for subqueries what their steps read.
+    pub read: u64,
     /// Most samples held at a time: inputs and result of one operator, and one series' window.
     pub peak: u64,
     /// By step: its time, milliseconds, and the samples.
     pub per_step: Vec<(i64, u64)>,
+    /// Samples read, at the first step that needs them.
+    pub read_per_step: Vec<(i64, u64)>,
 }
 
 /// Presence per step.

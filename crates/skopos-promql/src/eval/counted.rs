@@ -1,13 +1,15 @@
 //! Samples looked at, counted as Prometheus counts them for `stats`. Only when asked for: it costs a
 //! look at every window.
 
+use std::ops::Range;
+
 use skopos_model::Histogram;
 
 use super::Evaluator;
-use super::range::{Samples, Windows};
+use super::range::{Bounds, Samples, Windows};
 use crate::error::EvalError;
 use crate::functions::FunctionKind;
-use crate::plan::{Grid, Node, NodeKind};
+use crate::plan::{Grid, Node, NodeKind, Shift};
 use crate::value::{Block, Column, QueryableSamples};
 
 /// The running count.
@@ -15,6 +17,8 @@ use crate::value::{Block, Column, QueryableSamples};
 pub(super) struct Counted {
     /// By step of the grid being evaluated.
     per_step: Vec<u64>,
+    /// The same, of what was read from storage: of windows that overlap, each sample once.
+    read_per_step: Vec<u64>,
     /// Samples of the results that are held now.
     held: u64,
     peak: u64,
@@ -48,15 +52,20 @@ fn points(blocks: &[Block], steps: usize) -> (u64, u64) {
 
 impl Counted {
     pub(super) fn new(steps: usize) -> Self {
-        Self { per_step: vec![0; steps], held: 0, peak: 0, inputs: 0, window: 0 }
+        let none = vec![0; steps];
+        Self { per_step: none.clone(), read_per_step: none, held: 0, peak: 0, inputs: 0, window: 0 }
     }
 
     pub(super) fn finish(self, grid: Grid) -> QueryableSamples {
-        let per_step = self.per_step.iter().enumerate();
+        let timed = |counts: &[u64]| {
+            counts.iter().enumerate().map(|(i, n)| (grid.time(i), *n)).collect::<Vec<_>>()
+        };
         QueryableSamples {
             total: self.per_step.iter().sum(),
+            read: self.read_per_step.iter().sum(),
             peak: self.peak,
-            per_step: per_step.map(|(i, n)| (grid.time(i), *n)).collect(),
+            per_step: timed(&self.per_step),
+            read_per_step: timed(&self.read_per_step),
         }
     }
 
@@ -66,9 +75,8 @@ impl Counted {
     }
 
     pub(super) fn merge(&mut self, worker: &Self) {
-        for (mine, theirs) in self.per_step.iter_mut().zip(&worker.per_step) {
-            *mine += theirs;
-        }
+        add(&mut self.per_step, &worker.per_step);
+        add(&mut self.read_per_step, &worker.read_per_step);
         self.window = self.window.max(worker.window);
     }
 
@@ -82,17 +90,52 @@ impl Counted {
     pub(super) fn instant(&mut self, column: &Column) {
         for step in column.present.ones() {
             self.per_step[step] += cost(column, step);
+            self.read_per_step[step] += cost(column, step);
         }
     }
 
-    /// Counts the windows of a range selector.
-    pub(super) fn windows(&mut self, mut windows: Windows<'_>, samples: &Samples) {
-        while let Some(bounds) = windows.advance() {
-            let histograms = samples.histograms.get(bounds.from..bounds.to).unwrap_or(&[]);
+    /// Counts the windows of a range selector; those of a subquery are not `stored`.
+    pub(super) fn windows(&mut self, mut windows: Windows<'_>, samples: &Samples, stored: bool) {
+        let size = |range: Range<usize>| {
+            let histograms = samples.histograms.get(range.clone()).unwrap_or(&[]);
             let beyond: u64 = histograms.iter().flatten().map(|h| histogram_size(h) - 1).sum();
-            let all = (bounds.to - bounds.from) as u64 + beyond;
-            self.per_step[bounds.step] += all;
+            range.len() as u64 + beyond
+        };
+        let mut known = 0;
+        while let Some(Bounds { step, from, to, .. }) = windows.advance() {
+            let all = size(from..to);
+            self.per_step[step] += all;
             self.window = self.window.max(all);
+            if stored {
+                self.read_per_step[step] += size(from.max(known).min(to)..to);
+                known = to;
+            }
+        }
+    }
+}
+
+fn add(to: &mut [u64], from: &[u64]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+}
+
+/// Where what a part looks at is counted that has steps of its own.
+#[derive(Clone, Copy)]
+pub(super) enum Apart {
+    /// The part is the same at each step of the grid around: looked at at each, read at the first.
+    Invariant,
+    /// A subquery with these steps, looked at over this grid: its windows count as looked at, what
+    /// its steps read counts at the first step of the grid that needs it.
+    Subquery { inner: Grid, outer: Grid, shift: Shift },
+    /// Nowhere.
+    Uncounted(Grid),
+}
+
+impl Apart {
+    fn steps(self) -> usize {
+        match self {
+            Self::Invariant => 1,
+            Self::Subquery { inner, .. } => inner.steps,
+            Self::Uncounted(grid) => grid.steps,
         }
     }
 }
@@ -150,24 +193,35 @@ impl<'a> Evaluator<'a> {
         Some((counted.held, std::mem::take(&mut counted.inputs)))
     }
 
-    /// Evaluates something on a grid of its own. `repeat` says whether what it looks at is looked
-    /// at again at each step of the grid around (parts that do not change from step to step), or
-    /// not counted (subqueries, of which the windows count).
+    /// Evaluates something that has steps of its own.
     pub(super) fn counted_apart<T>(
         &mut self,
-        steps: usize,
-        repeat: bool,
+        apart: Apart,
         evaluate: impl FnOnce(&mut Self) -> Result<T, EvalError>,
     ) -> Result<T, EvalError> {
         let Some(counted) = &mut self.counted else { return evaluate(self) };
-        let outer = std::mem::replace(&mut counted.per_step, vec![0; steps]);
+        let none = vec![0; apart.steps()];
+        let outer = std::mem::replace(&mut counted.per_step, none.clone());
+        let outer_read = std::mem::replace(&mut counted.read_per_step, none);
         let result = evaluate(self);
-        if let Some(counted) = &mut self.counted {
-            let inner = std::mem::replace(&mut counted.per_step, outer);
-            if repeat {
-                let all: u64 = inner.iter().sum();
-                counted.per_step.iter_mut().for_each(|n| *n += all);
+        let Some(counted) = &mut self.counted else { return result };
+        let looked_at: u64 = std::mem::replace(&mut counted.per_step, outer).iter().sum();
+        let read = std::mem::replace(&mut counted.read_per_step, outer_read);
+        match apart {
+            Apart::Invariant => {
+                counted.per_step.iter_mut().for_each(|n| *n += looked_at);
+                add(&mut counted.read_per_step, &read);
             }
+            Apart::Subquery { inner, outer, shift } => {
+                let mut step = 0;
+                for (i, read) in read.iter().enumerate() {
+                    while step + 1 < outer.steps && shift.apply(outer.time(step)) < inner.time(i) {
+                        step += 1;
+                    }
+                    counted.read_per_step[step] += read;
+                }
+            }
+            Apart::Uncounted(_) => {}
         }
         result
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use skopos_model::{Labels, METRIC_NAME};
 
+use super::counted::Apart;
 use super::select::Reads;
 use super::{Evaluator, merge_duplicates};
 use crate::error::EvalError;
@@ -40,7 +41,7 @@ impl Evaluator<'_> {
         }
         // The same samples again, so they do not count again.
         let read_times = |this: &mut Self| this.instant(&node.info, grid, Reads::Time);
-        let times = self.counted_apart(grid.steps, false, read_times)?;
+        let times = self.counted_apart(Apart::Uncounted(grid), read_times)?;
         let mut by_identity: HashMap<[String; 2], Vec<InfoSeries>> = HashMap::new();
         for block in times {
             if let Some(identity) = identity(&block.labels) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use skopos_model::storage::SampleBuffer;
 use skopos_model::{CounterResetHint, Histogram, Labels, Sample, SampleValue, is_stale};
 
+use super::counted::Apart;
 use super::kernels::{self, Kernel};
 use super::{Evaluator, merge_duplicates};
 use crate::error::EvalError;
@@ -266,7 +267,8 @@ impl<'a> Evaluator<'a> {
                     return Ok(Vec::new());
                 }
                 let all_steps = |this: &mut Self| this.vector(node, inner);
-                let blocks = self.counted_apart(inner.steps, false, all_steps)?;
+                let apart = Apart::Subquery { inner, outer: grid, shift: range.shift };
+                let blocks = self.counted_apart(apart, all_steps)?;
                 let work = (blocks.len() * (inner.steps + grid.steps)) as u64;
                 // Two series may differ in a name that is yet to be dropped: still two series.
                 self.map_parallel(&blocks, work, Samples::default, |this, samples, block| {
@@ -281,7 +283,9 @@ impl<'a> Evaluator<'a> {
 
     fn count_windows(&mut self, range: &RangeNode, samples: &Samples, grid: Grid) {
         if let Some(counted) = &mut self.counted {
-            counted.windows(Windows::new(samples, range.shift, range.range_ms, grid), samples);
+            let windows = Windows::new(samples, range.shift, range.range_ms, grid);
+            let stored = matches!(range.source, RangeSource::Series(_));
+            counted.windows(windows, samples, stored);
         }
     }
 

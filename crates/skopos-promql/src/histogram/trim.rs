@@ -2,7 +2,7 @@
 
 use skopos_model::Histogram;
 
-use super::{Bucket, Sparse, buckets, exponential_bounds, quantile};
+use super::{Bucket, Sparse, exponential_bounds, quantile, stored_buckets};
 
 /// The histogram without observations above (`keep_lower`) or below `bound`; buckets that hold it
 /// are split as quantiles interpolate.
@@ -55,7 +55,7 @@ pub(crate) fn trim(h: &Histogram, bound: f64, keep_lower: bool) -> Histogram {
     }
     out.count = out.zero_count
         + sparse.positive.iter().chain(&sparse.negative).map(|(_, count)| count).sum::<f64>();
-    let total: f64 = buckets(h).iter().map(|b| b.count).sum();
+    let total: f64 = stored_buckets(h).iter().map(|b| b.count).sum();
     // Untouched histograms keep their exact sum, and observations that are in no bucket; others
     // get the estimate.
     if (out.count - total).abs() <= 1e-12 * total.abs() {

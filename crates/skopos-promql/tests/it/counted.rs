@@ -118,3 +118,25 @@ fn histograms_count_by_their_size() {
         assert_eq!(counted.per_step, [(BASE_MS, 13)], "{query}");
     }
 }
+
+#[test]
+fn what_is_read_counts_once() {
+    let data = series();
+    let start = BASE_MS + 300_000;
+    // Four steps of a minute; samples each 15 s.
+    for (query, read) in [
+        ("m", [3, 3, 3, 3]),
+        ("m + m", [6, 6, 6, 6]),
+        ("rate(c_total[2m])", [16, 8, 8, 8]),
+        ("rate(c_total[30s])", [4, 4, 4, 4]),
+        ("rate(c_total[2m] @ 1700000300)", [16, 0, 0, 0]),
+        // Steps of 30 s: four in the first window, two more for each step.
+        ("sum_over_time(m[2m:30s])", [12, 6, 6, 6]),
+        ("vector(1)", [0, 0, 0, 0]),
+    ] {
+        let counted = counted(query, EvalParams::range(start, start + 180_000, 60_000), &data);
+        let got: Vec<u64> = counted.read_per_step.iter().map(|(_, n)| *n).collect();
+        assert_eq!(got, read, "{query}");
+        assert_eq!(counted.read, read.iter().sum::<u64>(), "{query}");
+    }
+}

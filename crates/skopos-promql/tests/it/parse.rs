@@ -115,7 +115,7 @@ fn words_are_names_where_they_can_be() {
         ("by{without=\"x\"}", "by{without=\"x\"}"),
         ("start", "start"),
         ("and and or or unless", "{\"and\"} and {\"or\"} or {\"unless\"}"),
-        ("{__name__=\"a\", __name__=~\"a|b\"}", "{__name__=\"a\",__name__=~\"a|b\"}"),
+        ("{__name__=\"a\", __name__=~\"a|b\"}", "{__name__=\"a\", __name__=~\"a|b\"}"),
         ("fill + fill(0) fill", "fill + fill (0) fill"),
         ("up # a comment\n + 1", "up + 1"),
         ("{\"my metric\", a=\"b\"}", "{\"my metric\", a=\"b\"}"),

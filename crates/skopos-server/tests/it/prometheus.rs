@@ -233,8 +233,49 @@ async fn forms_limits_warnings_and_stats() {
 
     let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "all")]).await;
     let stats = &answer["data"]["stats"];
-    assert!(stats["timings"]["execTotalTime"].is_number());
-    assert_eq!(stats["samples"]["totalQueryableSamples"], 3);
+    let timings = [
+        "evalTotalTime",
+        "execQueueTime",
+        "execTotalTime",
+        "innerEvalTime",
+        "queryPreparationTime",
+        "resultSortTime",
+    ];
+    let names: Vec<&String> = stats["timings"].as_object().unwrap().keys().collect();
+    assert_eq!(names, timings);
+    assert!(timings.iter().all(|name| stats["timings"][name].is_number()), "{stats}");
+    let now: i64 = at(0).parse().unwrap();
+    assert_eq!(
+        stats["samples"],
+        json!({
+            "totalQueryableSamples": 3,
+            "samplesRead": 3,
+            "peakSamples": 3,
+            "totalQueryableSamplesPerStep": [[now, 3]],
+            "samplesReadPerStep": [[now, 3]],
+        })
+    );
+    assert_eq!(stats.as_object().unwrap().len(), 2);
+    // Any other value tells no steps; none at all tells nothing.
+    let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "true")]).await;
+    let samples = &answer["data"]["stats"]["samples"];
+    assert_eq!(samples, &json!({ "totalQueryableSamples": 3, "samplesRead": 3, "peakSamples": 3 }));
+    let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "")]).await;
+    assert!(answer["data"].get("stats").is_none());
+    // A part that occurs twice is looked at twice, and each step has its own count.
+    let (start, end) = ((now - 60).to_string(), now.to_string());
+    let range = [
+        ("query", "sum(up) / count(up)"),
+        ("start", &*start),
+        ("end", &*end),
+        ("step", "30"),
+        ("stats", "all"),
+    ];
+    let answer = api.ok("/api/v1/query_range", &range).await;
+    assert_eq!(
+        answer["data"]["stats"]["samples"]["totalQueryableSamplesPerStep"],
+        json!([[now - 60, 0], [now - 30, 0], [now, 6]])
+    );
 
     let answer = api.ok("/api/v1/format_query", &[("query", "sum   by(job)( up ) /2")]).await;
     assert_eq!(answer["data"], "sum by (job) (up) / 2");

@@ -56,12 +56,16 @@ pub(super) fn stats(answer: &Answer, per_step: bool) -> String {
         },
         "samples": {
             "totalQueryableSamples": cost.total,
+            "samplesRead": cost.read,
             "peakSamples": cost.peak,
         },
     });
     if per_step {
-        let steps = cost.per_step.iter().map(|(at, samples)| json!([seconds(*at), samples]));
-        stats["samples"]["totalQueryableSamplesPerStep"] = steps.collect();
+        let list = |steps: &[(i64, u64)]| -> serde_json::Value {
+            steps.iter().map(|(at, samples)| json!([seconds(*at), samples])).collect()
+        };
+        stats["samples"]["totalQueryableSamplesPerStep"] = list(&cost.per_step);
+        stats["samples"]["samplesReadPerStep"] = list(&cost.read_per_step);
     }
     stats.to_string()
 }

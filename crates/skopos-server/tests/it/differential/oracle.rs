@@ -56,7 +56,7 @@ impl Oracle {
                 .arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()))
                 .arg(format!("--web.listen-address={free}"))
                 .arg("--web.enable-remote-write-receiver")
-                .arg("--enable-feature=native-histograms")
+                .arg("--enable-feature=native-histograms,promql-per-step-stats")
                 .arg("--log.level=error")
                 .kill_on_drop(true)
                 .spawn()
@@ -89,7 +89,27 @@ impl Oracle {
     }
 
     pub(super) async fn ask(&self, base: &str, query: &str, asked: &Asked) -> Answered {
-        let mut form = vec![("query", query.to_owned())];
+        self.ask_with(base, vec![("query", query.to_owned())], asked).await
+    }
+
+    /// What a query looked at: samples by step and in all.
+    pub(super) async fn samples(&self, base: &str, query: &str, asked: &Asked) -> Value {
+        let form = vec![("query", query.to_owned()), ("stats", "all".to_owned())];
+        let mut samples =
+            self.ask_with(base, form, asked).await.body["data"]["stats"]["samples"].take();
+        // The peak depends on how an engine goes about it; what was read came with 3.13.
+        if let Some(samples) = samples.as_object_mut() {
+            samples.retain(|name, _| name.starts_with("totalQueryableSamples"));
+        }
+        samples
+    }
+
+    async fn ask_with(
+        &self,
+        base: &str,
+        mut form: Vec<(&'static str, String)>,
+        asked: &Asked,
+    ) -> Answered {
         let path = match asked {
             Asked::Instant(time) => {
                 form.push(("time", time.to_string()));
