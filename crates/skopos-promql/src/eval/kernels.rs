@@ -5,6 +5,8 @@ mod natives;
 
 pub(super) use natives::{changes, resets};
 
+use std::collections::BTreeSet;
+
 use skopos_model::SampleValue;
 
 use super::Evaluator;
@@ -42,7 +44,8 @@ pub(super) struct Notes<'a> {
     pub(super) mixed_schemas: bool,
     pub(super) starts_overlap: bool,
     pub(super) ignored_histograms: bool,
-    pub(super) reconciled: Option<&'static str>,
+    /// In which operations custom bounds had to be reconciled.
+    pub(super) reconciled: BTreeSet<&'static str>,
     pub(super) collision: Option<&'static str>,
 }
 
@@ -64,7 +67,7 @@ impl<'a> Notes<'a> {
             mixed_schemas: false,
             starts_overlap: false,
             ignored_histograms: false,
-            reconciled: None,
+            reconciled: BTreeSet::new(),
             collision: None,
         }
     }
@@ -96,7 +99,7 @@ impl<'a> Notes<'a> {
         if std::mem::take(&mut self.ignored_histograms) {
             evaluator.note(Remark::HistogramIgnoredInMixedRange { metric }, span);
         }
-        if let Some(operation) = self.reconciled.take() {
+        for operation in std::mem::take(&mut self.reconciled) {
             evaluator.note(Remark::CustomBucketsReconciled { operation }, span);
         }
         if let Some(operation) = self.collision.take() {

@@ -143,18 +143,18 @@ fn exact_change(
 ) -> Result<Histogram, MixedSchemas> {
     let (left, left_reconciled) = natives.left(extent, is_counter)?;
     let (right, right_reconciled) = natives.right(extent, is_counter)?;
-    notes.reconciled = left_reconciled.or(right_reconciled).or(notes.reconciled);
+    notes.reconciled.extend(left_reconciled.into_iter().chain(right_reconciled));
     let is_gauge = |h: &Histogram| h.counter_reset_hint == CounterResetHint::Gauge;
     let are_gauges = is_gauge(&left) && is_gauge(&right);
     notes.not_a_gauge |= !is_counter && !are_gauges;
     let (mut change, combined) = histogram::sub(&right, &left)?;
     if combined.reconciled {
-        notes.reconciled = Some("subtraction");
+        notes.reconciled.insert("subtraction");
     }
     if is_counter && let Some(lost) = lost_to_resets(natives, extent, &left, &right, notes)? {
         let (next, combined) = histogram::add(&change, &lost)?;
         if combined.reconciled {
-            notes.reconciled = Some("addition");
+            notes.reconciled.insert("addition");
         }
         change = next;
     }
@@ -193,7 +193,7 @@ fn lost_to_resets(
                 Some(lost) => {
                     let (sum, combined) = histogram::add(&lost, before)?;
                     if combined.reconciled {
-                        notes.reconciled = Some("addition");
+                        notes.reconciled.insert("addition");
                     }
                     sum
                 }

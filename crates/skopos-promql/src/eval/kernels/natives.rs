@@ -96,7 +96,7 @@ pub(super) fn instant_delta(
 
 fn note_combined(notes: &mut Notes<'_>, combined: CombineNotes, operation: &'static str) {
     if combined.reconciled {
-        notes.reconciled = Some(operation);
+        notes.reconciled.insert(operation);
     }
     if combined.reset_collision {
         notes.collision = Some(operation);
@@ -150,8 +150,15 @@ pub(super) fn extrapolated(
             Err(_) => false,
         }
     };
+    // A reset counter began with nothing in the buckets that it has since.
+    let nothing = Histogram {
+        schema: all[1.min(all.len() - 1)].schema,
+        custom_values: all[1.min(all.len() - 1)].custom_values.clone(),
+        ..Histogram::default()
+    };
+    let before = if starts_anew { &nothing } else { &**first };
     // Counted since within the window means counted from nothing.
-    if since.is_none() && !starts_anew && !subtract_from(notes, first) {
+    if since.is_none() && !subtract_from(notes, before) {
         notes.mixed_schemas = true;
         return None;
     }
@@ -203,7 +210,7 @@ pub(super) fn total(
         }
     }
     if sum.reconciled {
-        notes.reconciled = Some("aggregation");
+        notes.reconciled.insert("aggregation");
     }
     if sum.hints_collide() {
         notes.collision = Some("aggregation");
