@@ -88,6 +88,9 @@ enum Command {
     /// Check rule files.
     #[command(subcommand)]
     Rules(commands::rules::RulesCommand),
+    /// Begin and check runbooks.
+    #[command(subcommand)]
+    Runbook(commands::runbook::RunbookCommand),
     /// Show and check the configuration.
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
@@ -112,6 +115,10 @@ impl Command {
             Format::Csv => matches!(self, Self::Cardinality(_) | Self::Sql(_)),
             Format::Arrow => matches!(self, Self::Sql(_)),
             Format::Parquet => matches!(self, Self::Export(_)),
+            Format::Sarif => matches!(
+                self,
+                Self::Rules(commands::rules::RulesCommand::Check(args)) if args.can_write_sarif()
+            ),
         }
     }
 }
@@ -124,6 +131,7 @@ impl Cli {
             let message = match global.format {
                 Format::Csv => "--format csv: the answer of this command is no table; use json",
                 Format::Arrow => "--format arrow: only `skopos sql` answers so",
+                Format::Sarif => "--format sarif: only `skopos rules check` answers so",
                 _ => "--format parquet: only `skopos export` writes so",
             };
             <Self as clap::CommandFactory>::command()
@@ -146,6 +154,7 @@ impl Cli {
             Command::Open(args) => commands::open::run(args, &global),
             Command::Health(args) => commands::health::run(args, &global),
             Command::Rules(command) => commands::rules::run(command, &global),
+            Command::Runbook(command) => commands::runbook::run(command, &global),
             Command::Config(command) => commands::config::run(command, &global),
             Command::Snapshot(args) => commands::snapshot::take(args, &global),
             Command::Restore(args) => commands::snapshot::restore(args, &global),

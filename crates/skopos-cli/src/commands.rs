@@ -12,6 +12,7 @@ pub(crate) mod open;
 pub(crate) mod promqltest;
 pub(crate) mod query;
 pub(crate) mod rules;
+pub(crate) mod runbook;
 pub(crate) mod serve;
 pub(crate) mod snapshot;
 pub(crate) mod sql;

@@ -20,6 +20,8 @@ pub(crate) enum Format {
     Arrow,
     /// A Parquet file, of `skopos export`.
     Parquet,
+    /// Findings as SARIF 2.1.0, of `skopos rules check`.
+    Sarif,
 }
 
 /// Whether to colour.

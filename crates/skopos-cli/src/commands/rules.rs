@@ -1,6 +1,7 @@
 //! `skopos rules`: rule files, checked before they are loaded. One file per command in `rules/`.
 
 pub(crate) mod check;
+mod pages;
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ use crate::cli::GlobalArgs;
 /// Check rule files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
-    /// Check that rule files can be loaded; every error with file, line and column.
+    /// Check rules: what does not load, cannot fire, fires for nothing, or has no runbook.
     Check(check::CheckArgs),
 }
 

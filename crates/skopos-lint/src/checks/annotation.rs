@@ -2,7 +2,7 @@
 //! the value has?
 
 use skopos_alerting::template::{Use, UseKind};
-use skopos_promql::ast::{BinaryOp, selectors};
+use skopos_promql::ast::{AggregateOp, BinaryOp, selectors};
 use skopos_promql::{Expr, ExprKind};
 
 use super::burn::number;
@@ -32,7 +32,7 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
             if one.kind != UseKind::Value {
                 continue;
             }
-            if one.functions.is_empty() {
+            if one.functions.is_empty() && !is_whole(value_of(ast)) {
                 let message = "the value is printed with all its digits";
                 let hint = "`{{ $value | humanize }}`, or `humanizePercentage`, `humanizeDuration`, `humanize1024`, `printf \"%.2f\"`";
                 found.push(subject.in_text("alerts/value", text, one.offset, message).hint(hint));
@@ -61,6 +61,15 @@ fn value_of(ast: &Expr) -> &Expr {
         }
         ExprKind::Binary(b) if matches!(b.op, BinaryOp::And | BinaryOp::Unless) => value_of(&b.lhs),
         _ => ast,
+    }
+}
+
+/// Whether the value is a whole number, which has no digits to spare.
+fn is_whole(value: &Expr) -> bool {
+    match &value.unparenthesised().kind {
+        ExprKind::Aggregate(a) => matches!(a.op, AggregateOp::Count | AggregateOp::Group),
+        ExprKind::Call(c) => matches!(c.func.name, "changes" | "resets" | "count_over_time"),
+        _ => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `promql/fragile`: expressions that work until a label is added.
 
-use skopos_promql::ast::{AggregateOp, BinaryOp, selectors};
+use skopos_promql::ast::{AggregateOp, BinaryOp, Cardinality, selectors};
 use skopos_promql::{Expr, ExprKind};
 
 use crate::context::{Draft, Subject};
@@ -10,16 +10,18 @@ const CODE: &str = "promql/fragile";
 
 pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
     let Some(ast) = subject.rule.ast() else { return };
+    if subject.rule.is_alert {
+        for (expr, op) in visible_picks(ast) {
+            let message = format!(
+                "which series `{}` picks changes from one evaluation to the next: alerts resolve and fire anew",
+                op.as_str()
+            );
+            let hint = "compare with a threshold instead, or aggregate to a fixed set of labels";
+            found.push(subject.in_expr(CODE, expr.span, message).hint(hint));
+        }
+    }
     for expr in ast.descendants() {
         match &expr.kind {
-            ExprKind::Aggregate(aggregate) if subject.rule.is_alert && picks(aggregate.op) => {
-                let message = format!(
-                    "which series `{}` picks changes from one evaluation to the next: alerts resolve and fire anew",
-                    aggregate.op.as_str()
-                );
-                let hint = "compare with a threshold instead, or aggregate to a fixed set of labels";
-                found.push(subject.in_expr(CODE, expr.span, message).hint(hint));
-            }
             ExprKind::Binary(binary) if matches(binary.op) => {
                 let Some(matching) = &binary.matching else { continue };
                 if matching.on || !matching.labels.is_empty() {
@@ -36,6 +38,27 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
             }
             _ => {}
         }
+    }
+}
+
+/// The picks whose labels become the alert's. What an aggregation sums up, what only says which series are meant,
+/// and the one side of a join (where `topk by (…) (1, …)` makes labels unique) is none of them.
+fn visible_picks(expr: &Expr) -> Vec<(&Expr, AggregateOp)> {
+    match &expr.kind {
+        ExprKind::Aggregate(aggregate) if picks(aggregate.op) => vec![(expr, aggregate.op)],
+        ExprKind::Aggregate(_) => Vec::new(),
+        ExprKind::Binary(binary) => {
+            let cardinality = binary.matching.as_ref().map(|m| m.cardinality);
+            let left = || visible_picks(&binary.lhs);
+            let right = || visible_picks(&binary.rhs);
+            match (binary.op, cardinality) {
+                (BinaryOp::And | BinaryOp::Unless, _) => left(),
+                (_, Some(Cardinality::ManyToOne)) => left(),
+                (_, Some(Cardinality::OneToMany)) => right(),
+                _ => left().into_iter().chain(right()).collect(),
+            }
+        }
+        _ => expr.children().into_iter().flat_map(visible_picks).collect(),
     }
 }
 

@@ -4,6 +4,7 @@ use skopos_model::{LabelMatcher, METRIC_NAME, MatchOp};
 use skopos_promql::ast::selectors;
 use skopos_promql::{Expr, Span};
 
+use crate::Severity;
 use crate::context::{Draft, Subject};
 
 pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
@@ -15,7 +16,10 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
         for matcher in selector.matchers.iter().filter(|m| m.name() != METRIC_NAME) {
             let Some((message, hint)) = judge(matcher) else { continue };
             let at = place(matcher, expr, text).unwrap_or(expr.span);
-            found.push(subject.in_expr("promql/regexp", at, message).hint(hint));
+            let draft = subject.in_expr("promql/regexp", at, message).hint(hint);
+            // What selects nothing is more than a matter of style.
+            let selects_nothing = matcher.op() == MatchOp::NotRegex && matcher.value() == ".*";
+            found.push(if selects_nothing { draft.severity(Severity::Warning) } else { draft });
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use skopos_promql::ExprKind;
 use skopos_promql::ast::selectors;
 
 use crate::Severity;
@@ -43,7 +44,9 @@ fn order(subject: &Subject<'_>, found: &mut Vec<Draft>) {
     let (_, _, at) = subject.at;
     let Some(ast) = subject.rule.ast() else { return };
     for (expr, selector) in selectors(ast) {
-        let Some(name) = metric::name_of(selector) else { continue };
+        // In a window of many evaluations one more or less is nothing.
+        let is_window = matches!(expr.kind, ExprKind::Matrix { .. });
+        let Some(name) = metric::name_of(selector).filter(|_| !is_window) else { continue };
         let records = |rule: &&crate::source::Rule| !rule.is_alert && rule.name.value == name;
         let rules = &subject.group.rules;
         let (before, after) = (&rules[..at.min(rules.len())], rules.get(at + 1..).unwrap_or(&[]));

@@ -36,6 +36,9 @@ fn rules_in_wide_use_have_no_errors() {
         if std::env::var_os("SKOPOS_SHOW").is_some() {
             println!("{}", report.render(Severity::Warning));
         }
+        if std::env::var_os("SKOPOS_SHOW").is_some_and(|v| v == "info") {
+            println!("{}", report.render(Severity::Info));
+        }
         assert!(report.is_below(Severity::Error), "{}", report.render(Severity::Error));
     }
 }
