@@ -111,7 +111,8 @@ pub(crate) fn read(body: &str) -> Option<Ask> {
                 _ => (None, rest),
             };
             // `promql/series(metric)` limits a check to one metric; the check itself is what we know.
-            let code = rest.split(|c: char| c == '(' || c.is_whitespace()).next().unwrap_or_default();
+            let code =
+                rest.split(|c: char| c == '(' || c.is_whitespace()).next().unwrap_or_default();
             if code.is_empty() {
                 return None;
             }
@@ -164,9 +165,18 @@ mod tests {
     #[test]
     fn what_is_understood() {
         let cases = [
-            (" skopos:ignore rule/for pages by design", ignore("rule/for", Some("pages by design"), false, true)),
-            (" skopos:ignore rule/for: by design", ignore("rule/for", Some("by design"), false, true)),
-            (" skopos:ignore rule/for - by design", ignore("rule/for", Some("by design"), false, true)),
+            (
+                " skopos:ignore rule/for pages by design",
+                ignore("rule/for", Some("pages by design"), false, true),
+            ),
+            (
+                " skopos:ignore rule/for: by design",
+                ignore("rule/for", Some("by design"), false, true),
+            ),
+            (
+                " skopos:ignore rule/for - by design",
+                ignore("rule/for", Some("by design"), false, true),
+            ),
             ("skopos:ignore rule/for", ignore("rule/for", None, false, true)),
             (" skopos:ignore-file alerts/* old", ignore("alerts/*", Some("old"), true, true)),
             (" skopos:ignroe x y", Some(Ask::Unknown("ignroe".into()))),
@@ -182,7 +192,10 @@ mod tests {
                     until: Some("2030-01-02".into()),
                 }),
             ),
-            (" pint rule/owner team-a", Some(Ask::Owner { name: "team-a".into(), whole_file: false })),
+            (
+                " pint rule/owner team-a",
+                Some(Ask::Owner { name: "team-a".into(), whole_file: false }),
+            ),
             (" pint disable", None),
             (" painting disable x", None),
             (" about skopos:ignore", None),

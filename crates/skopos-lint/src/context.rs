@@ -32,7 +32,11 @@ pub(crate) struct Draft {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(files: &[(&str, &'a str)], options: &'a Options, pages: &'a dyn Pages) -> Self {
+    pub(crate) fn new(
+        files: &[(&str, &'a str)],
+        options: &'a Options,
+        pages: &'a dyn Pages,
+    ) -> Self {
         let read = |(path, text): &(&str, &'a str)| RuleFile::read(path, text, &options.language);
         Self {
             files: files.iter().map(read).collect(),
@@ -83,7 +87,12 @@ impl<'a> Subject<'a> {
     }
 
     /// A finding about a piece of the expression.
-    pub(crate) fn in_expr(&self, code: &'static str, at: Span, message: impl Into<String>) -> Draft {
+    pub(crate) fn in_expr(
+        &self,
+        code: &'static str,
+        at: Span,
+        message: impl Into<String>,
+    ) -> Draft {
         let span = match &self.rule.expr {
             Some(expr) => expr.text.place(&self.file.text, at),
             None => self.rule.name.span(),

@@ -159,7 +159,8 @@ impl Report {
         }
         if !hidden.is_empty() {
             let each: Vec<String> = hidden.iter().map(|(code, n)| format!("{n} {code}")).collect();
-            let _ = writeln!(out, "not shown: {} (--min-severity info shows them)", each.join(", "));
+            let _ =
+                writeln!(out, "not shown: {} (--min-severity info shows them)", each.join(", "));
         }
         let _ = writeln!(out, "{}", self.summary());
         out

@@ -236,7 +236,8 @@ fn aggregated(aggregate: &Aggregate, records: &Records<'_>, depth: usize) -> Int
 }
 
 fn combined(binary: &Binary, records: &Records<'_>, depth: usize) -> Interval {
-    let fills = binary.matching.as_ref().is_some_and(|m| m.fill_left.is_some() || m.fill_right.is_some());
+    let fills =
+        binary.matching.as_ref().is_some_and(|m| m.fill_left.is_some() || m.fill_right.is_some());
     if fills {
         return Interval::ALL;
     }
@@ -329,9 +330,10 @@ pub(crate) fn is_share(part: &Expr, whole: &Expr) -> bool {
                 _ => false,
             }
         }
-        (ExprKind::Matrix { selector: a, range: x }, ExprKind::Matrix { selector: b, range: y }) => {
-            x.to_string() == y.to_string() && is_part(a, b)
-        }
+        (
+            ExprKind::Matrix { selector: a, range: x },
+            ExprKind::Matrix { selector: b, range: y },
+        ) => x.to_string() == y.to_string() && is_part(a, b),
         (ExprKind::Vector(a), ExprKind::Vector(b)) => {
             metric::name_of(a).is_some_and(metric::is_counter) && is_part(a, b)
         }
@@ -361,8 +363,13 @@ fn is_part(part: &VectorSelector, whole: &VectorSelector) -> bool {
     }
     let (Some(a), Some(b)) = (metric::name_of(part), metric::name_of(whole)) else { return false };
     // A bucket counts some of the observations.
-    let bucket_of = a.strip_suffix("_bucket").is_some_and(|base| b.strip_suffix("_count") == Some(base));
-    let one_bucket = || part.matchers.iter().any(|m| m.name() == "le" && m.literal_values().is_some_and(|v| v.len() == 1));
+    let bucket_of =
+        a.strip_suffix("_bucket").is_some_and(|base| b.strip_suffix("_count") == Some(base));
+    let one_bucket = || {
+        part.matchers
+            .iter()
+            .any(|m| m.name() == "le" && m.literal_values().is_some_and(|v| v.len() == 1))
+    };
     if a != b && !(bucket_of && one_bucket()) {
         return false;
     }
@@ -402,16 +409,8 @@ mod tests {
             ("hour() + 1".into(), 1.0, 24.0),
             ("sum(up)".into(), 0.0, f64::INFINITY),
             ("max(up)".into(), 0.0, 1.0),
-            (
-                "sum(rate(l_bucket{le=\"0.2\"}[5m])) / sum(rate(l_count[5m]))".into(),
-                0.0,
-                1.0,
-            ),
-            (
-                "sum(rate(l_bucket[5m])) / sum(rate(l_count[5m]))".into(),
-                0.0,
-                f64::INFINITY,
-            ),
+            ("sum(rate(l_bucket{le=\"0.2\"}[5m])) / sum(rate(l_count[5m]))".into(), 0.0, 1.0),
+            ("sum(rate(l_bucket[5m])) / sum(rate(l_count[5m]))".into(), 0.0, f64::INFINITY),
             ("sum(rate(a[1m])) / sum(rate(a[5m]))".into(), 0.0, f64::INFINITY),
         ];
         for (text, low, high) in cases {

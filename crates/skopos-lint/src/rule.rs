@@ -82,7 +82,8 @@ impl Check {
 
     /// The code that was probably meant.
     pub fn nearest(code: &str) -> Option<&'static str> {
-        let by_name = || CHECKS.iter().find(|c| c.code.split_once('/').is_some_and(|(_, n)| n == code));
+        let by_name =
+            || CHECKS.iter().find(|c| c.code.split_once('/').is_some_and(|(_, n)| n == code));
         nearest(code, CHECKS.iter().map(|c| c.code)).or_else(|| by_name().map(|c| c.code))
     }
 }

@@ -212,13 +212,19 @@ impl Runbook {
             problem("runbook/escalation", line, message, "add it to the file of owners".into());
         }
         let text = section.map_or("", |answer| answer.text.as_str());
-        let named: Vec<&str> = owners.named_in(text).chain(owners.known(&self.escalation)).collect();
+        let named: Vec<&str> =
+            owners.named_in(text).chain(owners.known(&self.escalation)).collect();
         if section.is_none() && self.escalation.is_empty() {
             return;
         }
         if named.is_empty() {
             let message = "the escalation path names nobody of the file of owners".into();
-            problem("runbook/escalation", line, message, "name a team or role that is in it".into());
+            problem(
+                "runbook/escalation",
+                line,
+                message,
+                "name a team or role that is in it".into(),
+            );
         } else if owners.have_schedules() && !named.iter().any(|name| owners.is_on_call(name)) {
             let message = format!("of {} nobody has a schedule", named.join(", "));
             let hint = "escalate to somebody who can be reached: `schedule` in the file of owners";
@@ -243,7 +249,8 @@ pub fn check(path: &str, markdown: &str, owners: Option<&Owners>) -> Vec<Finding
             let line: String = line.chars().take(200).collect();
             Finding {
                 code: problem.code,
-                severity: Check::find(problem.code).map_or(crate::Severity::Warning, |c| c.severity),
+                severity: Check::find(problem.code)
+                    .map_or(crate::Severity::Warning, |c| c.severity),
                 file: path.to_owned(),
                 line: problem.line,
                 column: 1,

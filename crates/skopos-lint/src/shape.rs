@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use skopos_model::METRIC_NAME;
-use skopos_promql::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, VectorSelector};
+use skopos_promql::ast::{
+    Aggregate, AggregateOp, Binary, BinaryOp, Call, Cardinality, VectorSelector,
+};
 use skopos_promql::{Expr, ExprKind, Span, ValueType};
 
 use crate::context::Records;
@@ -139,9 +141,10 @@ fn recorded(rule: &Rule, span: Span, records: &Records<'_>, depth: usize) -> Opt
 }
 
 fn called(call: &Call, span: Span, records: &Records<'_>, depth: usize) -> Shape {
-    let argument = call.args.iter().find(|arg| {
-        matches!(arg.value_type(), ValueType::Vector | ValueType::Matrix)
-    });
+    let argument = call
+        .args
+        .iter()
+        .find(|arg| matches!(arg.value_type(), ValueType::Vector | ValueType::Matrix));
     let text = |at: usize| match call.args.get(at).map(|e| &e.unparenthesised().kind) {
         Some(ExprKind::String(literal)) => Some(literal.value.as_str()),
         _ => None,
@@ -206,12 +209,17 @@ fn aggregated(aggregate: &Aggregate, inner: Shape, span: Span) -> Shape {
     } else {
         let kept = aggregate.grouping.iter().filter(|label| inner.may_have(label));
         let mut shape = Shape::closed(kept.cloned(), span);
-        shape.certain = inner.certain.intersection(shape.possible.as_ref().unwrap_or(&BTreeSet::new())).cloned().collect();
+        shape.certain = inner
+            .certain
+            .intersection(shape.possible.as_ref().unwrap_or(&BTreeSet::new()))
+            .cloned()
+            .collect();
         shape.gone = inner.gone;
         shape
     };
     if aggregate.op == AggregateOp::CountValues
-        && let Some(ExprKind::String(label)) = aggregate.param.as_ref().map(|e| &e.unparenthesised().kind)
+        && let Some(ExprKind::String(label)) =
+            aggregate.param.as_ref().map(|e| &e.unparenthesised().kind)
     {
         shape.add(&label.value);
     }
@@ -254,7 +262,8 @@ fn combined(binary: &Binary, span: Span, records: &Records<'_>, depth: usize) ->
         _ if matching.on => {
             let kept = matching.labels.iter().filter(|l| left.may_have(l) || right.may_have(l));
             let mut shape = Shape::closed(kept.cloned(), span);
-            let certain = left.certain.union(&right.certain).filter(|l| matching.labels.contains(*l));
+            let certain =
+                left.certain.union(&right.certain).filter(|l| matching.labels.contains(*l));
             shape.certain = certain.cloned().collect();
             shape
         }
@@ -266,7 +275,9 @@ fn combined(binary: &Binary, span: Span, records: &Records<'_>, depth: usize) ->
             shape.certain.extend(right.certain.iter().filter(|l| !ignored(l)).cloned());
             if let Some(theirs) = &right.possible {
                 let ours = shape.possible.clone();
-                let kept = theirs.iter().filter(|l| !ignored(l) && ours.as_ref().is_none_or(|o| o.contains(*l)));
+                let kept = theirs
+                    .iter()
+                    .filter(|l| !ignored(l) && ours.as_ref().is_none_or(|o| o.contains(*l)));
                 shape.possible = Some(kept.cloned().collect());
                 shape.closed_by = shape.closed_by.or(right.closed_by);
             }
@@ -324,7 +335,11 @@ mod tests {
                 Some(possible) => possible.iter().map(star).collect::<Vec<_>>().join(", "),
                 None => {
                     let gone = shape.gone.keys().cloned().collect::<Vec<_>>().join(", ");
-                    let mut parts = vec![if gone.is_empty() { "any".into() } else { format!("any but {gone}") }];
+                    let mut parts = vec![if gone.is_empty() {
+                        "any".into()
+                    } else {
+                        format!("any but {gone}")
+                    }];
                     parts.extend(shape.certain.iter().map(star));
                     parts.join(", ")
                 }

@@ -43,7 +43,9 @@ pub(crate) fn report(context: Context<'_>) -> Report {
     for (at, (file, mut drafts)) in files.iter().zip(by_file).enumerate() {
         let (holds, mut remarks) = holds(at, file, options);
         drafts.append(&mut remarks);
-        drafts.sort_by(|a, b| (a.span.start, a.code, a.span.end).cmp(&(b.span.start, b.code, b.span.end)));
+        drafts.sort_by(|a, b| {
+            (a.span.start, a.code, a.span.end).cmp(&(b.span.start, b.code, b.span.end))
+        });
         drafts.dedup_by(|a, b| a.code == b.code && a.span == b.span && a.message == b.message);
         let place = |draft: &Draft| placed(draft, file, originals[at]);
         for draft in drafts {

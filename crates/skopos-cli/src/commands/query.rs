@@ -96,7 +96,7 @@ pub(crate) fn run(args: QueryArgs, global: &GlobalArgs) -> Result<Outcome> {
     let result = &answer["data"]["result"];
     let empty = result.as_array().is_some_and(Vec::is_empty);
     match global.format {
-        Format::Json | Format::Csv | Format::Arrow | Format::Parquet => {
+        Format::Json | Format::Csv | Format::Arrow | Format::Parquet | Format::Sarif => {
             print_json(&answer, Format::Json)
         }
         Format::Ndjson => {

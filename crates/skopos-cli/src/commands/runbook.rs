@@ -96,8 +96,13 @@ fn new(args: &NewArgs, global: &GlobalArgs) -> Result<Outcome> {
     let mut open = std::fs::OpenOptions::new();
     open.write(true);
     // Asking whether it exists and then writing would overwrite what appears in between.
-    if args.force { open.create(true).truncate(true) } else { open.create_new(true) };
-    let written = open.open(&path).and_then(|mut file| std::io::Write::write_all(&mut file, page.as_bytes()));
+    if args.force {
+        open.create(true).truncate(true)
+    } else {
+        open.create_new(true)
+    };
+    let written =
+        open.open(&path).and_then(|mut file| std::io::Write::write_all(&mut file, page.as_bytes()));
     match written {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             bail!("{} exists; --force overwrites it", path.display())
@@ -109,7 +114,10 @@ fn new(args: &NewArgs, global: &GlobalArgs) -> Result<Outcome> {
             "{}\nanswer what says TODO, link it: annotations: {{ runbook: {0} }}, then: skopos runbook check {0}\n",
             path.display()
         )),
-        format => print_json(&serde_json::json!({ "alert": args.alert, "path": path.display().to_string() }), format),
+        format => print_json(
+            &serde_json::json!({ "alert": args.alert, "path": path.display().to_string() }),
+            format,
+        ),
     }
     Ok(Outcome::Done)
 }
@@ -122,7 +130,8 @@ fn check(args: &CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
     }
     let mut findings: Vec<Finding> = Vec::new();
     for path in &pages {
-        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         findings.extend(runbook::check(&path.display().to_string(), &text, owners.as_ref()));
     }
     let broken = {
@@ -133,7 +142,12 @@ fn check(args: &CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
     match global.format {
         Format::Text => {
             let mut out: String = findings.iter().map(|finding| format!("{finding}\n\n")).collect();
-            out += &format!("{} pages: {} good, {broken} incomplete\n", pages.len(), pages.len() - broken);
+            out += &format!(
+                "{} page{}: {} good, {broken} incomplete\n",
+                pages.len(),
+                if pages.len() == 1 { "" } else { "s" },
+                pages.len() - broken
+            );
             write_stdout(&out);
         }
         format => print_json(

@@ -49,7 +49,9 @@ fn a_wrong_rule_file_is_named_with_line_and_column() {
     )
     .unwrap();
     let path = path.to_str().unwrap();
-    let text = stderr_of(&["rules", "check", path], 4);
+    let output = run(&["rules", "check", path]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(4), "{text}");
     assert!(text.contains("bad.yml:5:"), "{text}");
     let data = folder.path().join("data");
     let text = stderr_of(&["serve", "--data", data.to_str().unwrap(), "--rules", path], 1);

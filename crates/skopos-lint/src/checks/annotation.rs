@@ -8,10 +8,10 @@ use skopos_promql::{Expr, ExprKind};
 use super::burn::number;
 use super::condition::is_heartbeat;
 use super::template::uses;
+use crate::Priority;
 use crate::context::{Draft, Subject};
 use crate::interval::{Interval, values};
 use crate::metric;
-use crate::Priority;
 
 /// Annotations that tell people what happens; any of them will do.
 const TEXTS: [&str; 4] = ["summary", "description", "message", "title"];
@@ -19,12 +19,13 @@ const TEXTS: [&str; 4] = ["summary", "description", "message", "title"];
 pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
     let rule = subject.rule;
     let Some(ast) = rule.ast().filter(|ast| rule.is_alert && !is_heartbeat(ast)) else { return };
-    let is_told = TEXTS.iter().any(|name| {
-        rule.annotation(name).is_some_and(|(_, text)| !text.value.trim().is_empty())
-    });
+    let is_told = TEXTS
+        .iter()
+        .any(|name| rule.annotation(name).is_some_and(|(_, text)| !text.value.trim().is_empty()));
     if !is_told && subject.priority() != Some(Priority::Nobody) {
         let message = "whoever is woken reads a name and labels, and no sentence";
-        let hint = "say in `summary` what is wrong, for whom, and how much: `{{ $value | humanize }}`";
+        let hint =
+            "say in `summary` what is wrong, for whom, and how much: `{{ $value | humanize }}`";
         found.push(subject.about("alerts/summary", message).hint(hint));
     }
     for (_, text) in &rule.annotations {
@@ -53,12 +54,10 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
 fn value_of(ast: &Expr) -> &Expr {
     let ast = ast.unparenthesised();
     match &ast.kind {
-        ExprKind::Binary(b) if b.op.is_comparison() && !b.return_bool => {
-            match number(&b.lhs) {
-                Some(_) => value_of(&b.rhs),
-                None => value_of(&b.lhs),
-            }
-        }
+        ExprKind::Binary(b) if b.op.is_comparison() && !b.return_bool => match number(&b.lhs) {
+            Some(_) => value_of(&b.rhs),
+            None => value_of(&b.lhs),
+        },
         ExprKind::Binary(b) if matches!(b.op, BinaryOp::And | BinaryOp::Unless) => value_of(&b.lhs),
         _ => ast,
     }
@@ -83,7 +82,8 @@ fn unit(one: &Use, text: &str, value: &Expr, subject: &Subject<'_>) -> Option<(S
         ));
     }
     if passes("humanizeDuration")
-        && let Some(name) = names(value).into_iter().find(|name| has_word(name, &["milliseconds", "ms"]))
+        && let Some(name) =
+            names(value).into_iter().find(|name| has_word(name, &["milliseconds", "ms"]))
     {
         return Some((
             format!("`humanizeDuration` takes seconds, and `{name}` is in milliseconds"),

@@ -16,7 +16,8 @@ pub(super) fn is_burn_rate(subject: &Subject<'_>) -> bool {
         return true;
     }
     let labelled = ["sloth_slo", "slo"].iter().any(|label| subject.rule.label(label).is_some());
-    let reads_slo = selectors(ast).iter().filter_map(|(_, s)| metric::name_of(s)).any(is_slo_metric);
+    let reads_slo =
+        selectors(ast).iter().filter_map(|(_, s)| metric::name_of(s)).any(is_slo_metric);
     labelled || reads_slo || ast.descendants().into_iter().any(|e| compares_with_budget(e, subject))
 }
 

@@ -18,11 +18,11 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
         // Without a severity nobody can tell that it does not.
         None => true,
     };
-    let given = |name: &&str| {
+    let given = |name: &str| {
         let either = rule.annotation(name).or_else(|| rule.label(name));
         either.is_some_and(|(_, reason)| !reason.value.trim().is_empty())
     };
-    if !wakes || WAIVERS.iter().any(|name| given(&name)) || is_burn_rate(subject) {
+    if !wakes || WAIVERS.iter().any(|name| given(name)) || is_burn_rate(subject) {
         return;
     }
     let read = selectors(ast);
@@ -34,8 +34,12 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
     if classes().any(|(_, _, class)| class == Class::Symptom) {
         return;
     }
-    let Some((expr, name, _)) = classes().find(|(_, _, class)| *class == Class::Cause) else { return };
-    let message = format!("`{name}` may be a cause, and is nothing that users feel: it runs high on good days too");
+    let Some((expr, name, _)) = classes().find(|(_, _, class)| *class == Class::Cause) else {
+        return;
+    };
+    let message = format!(
+        "`{name}` may be a cause, and is nothing that users feel: it runs high on good days too"
+    );
     let hint = "alert on errors, latency or what is left undone, and make this a ticket (P3); or say why it pages: `cause_ok: REASON`";
     found.push(subject.in_expr("alerts/cause", expr.span, message).hint(hint));
 }

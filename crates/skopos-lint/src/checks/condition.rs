@@ -43,7 +43,8 @@ pub(super) fn threshold(subject: &Subject<'_>, found: &mut Vec<Draft>) {
         if !binary.op.is_comparison() || binary.return_bool {
             continue;
         }
-        let (left, right) = (values(&binary.lhs, subject.records), values(&binary.rhs, subject.records));
+        let (left, right) =
+            (values(&binary.lhs, subject.records), values(&binary.rhs, subject.records));
         if left.compare(binary.op, right) != Some(false) {
             continue;
         }
@@ -70,7 +71,13 @@ pub(super) fn threshold(subject: &Subject<'_>, found: &mut Vec<Draft>) {
     }
 }
 
-fn hint(varying: &Expr, fixed: &Expr, interval: Interval, bound: Interval, op: BinaryOp) -> Option<String> {
+fn hint(
+    varying: &Expr,
+    fixed: &Expr,
+    interval: Interval,
+    bound: Interval,
+    op: BinaryOp,
+) -> Option<String> {
     if let ExprKind::Aggregate(aggregate) = &varying.unparenthesised().kind
         && aggregate.op == AggregateOp::Count
         && matches!(op, BinaryOp::Equal | BinaryOp::Less | BinaryOp::LessEqual)
@@ -82,7 +89,10 @@ fn hint(varying: &Expr, fixed: &Expr, interval: Interval, bound: Interval, op: B
         return None;
     }
     if !matches!(fixed.unparenthesised().kind, ExprKind::Number(_)) {
-        return Some("a share reaches 1 at most: of this budget no more than 1 / budget can burn at a time".into());
+        return Some(
+            "a share reaches 1 at most: of this budget no more than 1 / budget can burn at a time"
+                .into(),
+        );
     }
     if bound.low <= 100.0 {
         let as_share = skopos_promql::format_value(bound.low / 100.0);

@@ -28,7 +28,9 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
                     let message = format!(
                         "`{name}` is a counter: it only grows, and starts at 0 with its process; its value says nothing"
                     );
-                    let hint = format!("compare its growth: `rate({name}[5m])` per second, or `increase(…)`");
+                    let hint = format!(
+                        "compare its growth: `rate({name}[5m])` per second, or `increase(…)`"
+                    );
                     found.push(subject.in_expr(CODE, at.span, message).hint(hint));
                 }
             }
@@ -95,7 +97,9 @@ fn raw<'e>(expr: &'e Expr, wanted: &Wanted<'_>) -> Vec<(&'e Expr, &'e str)> {
             op if op.is_comparison() => Vec::new(),
             _ => {
                 let (mut left, right) = (raw(&binary.lhs, wanted), raw(&binary.rhs, wanted));
-                let names = |side: &[(&Expr, &str)]| side.iter().map(|(_, n)| n.to_string()).collect::<Vec<_>>();
+                let names = |side: &[(&Expr, &str)]| {
+                    side.iter().map(|(_, n)| n.to_string()).collect::<Vec<_>>()
+                };
                 // The difference of one counter at two times is its growth; products with an info
                 // metric and the like stay.
                 if binary.op == BinaryOp::Sub && !left.is_empty() && names(&left) == names(&right) {

@@ -30,8 +30,7 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
                 let sides = [without(&binary.lhs), without(&binary.rhs)];
                 let [Some(left), Some(right)] = sides else { continue };
                 if (left || right) && names(&binary.lhs) != names(&binary.rhs) {
-                    let message =
-                        "a label that is added to one of these metrics makes both sides differ: `without` keeps it";
+                    let message = "a label that is added to one of these metrics makes both sides differ: `without` keeps it";
                     let hint = "aggregate both sides by the same labels, or match `on (…)` those that count";
                     found.push(subject.in_expr(CODE, binary.op_span, message).hint(hint));
                 }
@@ -82,7 +81,8 @@ fn without(expr: &Expr) -> Option<bool> {
 }
 
 fn names(expr: &Expr) -> Vec<&str> {
-    let mut names: Vec<&str> = selectors(expr).iter().filter_map(|(_, s)| metric::name_of(s)).collect();
+    let mut names: Vec<&str> =
+        selectors(expr).iter().filter_map(|(_, s)| metric::name_of(s)).collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -1,7 +1,9 @@
 //! `promql/impossible`: selectors that select nothing, and sides that never find each other.
 
 use skopos_model::{LabelMatcher, METRIC_NAME};
-use skopos_promql::ast::{Aggregate, Binary, BinaryOp, Call, Cardinality, VectorSelector, selectors};
+use skopos_promql::ast::{
+    Aggregate, Binary, BinaryOp, Call, Cardinality, VectorSelector, selectors,
+};
 use skopos_promql::{Expr, ExprKind, ValueType};
 
 use crate::Severity;
@@ -59,10 +61,13 @@ fn grouping(subject: &Subject<'_>, expr: &Expr, aggregate: &Aggregate, found: &m
     }
     let inner = labels(&aggregate.expr, subject.records);
     for label in aggregate.grouping.iter().filter(|label| !inner.may_have(label)) {
-        let by = inner.taken_by(label).map_or(String::new(), |s| format!(": `{}` has left it out", subject.quote(s)));
+        let by = inner
+            .taken_by(label)
+            .map_or(String::new(), |s| format!(": `{}` has left it out", subject.quote(s)));
         let message = format!("nothing here has the label `{label}`{by}");
         let hint = format!("leave `{label}` out here, or keep it there");
-        found.push(subject.in_expr(CODE, expr.span, message).hint(hint).severity(Severity::Warning));
+        found
+            .push(subject.in_expr(CODE, expr.span, message).hint(hint).severity(Severity::Warning));
     }
 }
 
@@ -106,7 +111,9 @@ fn matching(subject: &Subject<'_>, binary: &Binary, found: &mut Vec<Draft>) {
             (false, true) => (right, left, "left"),
             (false, false) if matching.on => {
                 let message = format!("neither side has the label `{label}` to match on");
-                found.push(subject.in_expr(CODE, binary.op_span, message).severity(Severity::Warning));
+                found.push(
+                    subject.in_expr(CODE, binary.op_span, message).severity(Severity::Warning),
+                );
                 continue;
             }
             _ => continue,
@@ -116,12 +123,18 @@ fn matching(subject: &Subject<'_>, binary: &Binary, found: &mut Vec<Draft>) {
         if !is_certain && has.possible.is_none() {
             continue;
         }
-        let by = lacks.taken_by(label).map_or(String::new(), |s| format!(" (`{}` has left it out)", subject.quote(s)));
+        let by = lacks
+            .taken_by(label)
+            .map_or(String::new(), |s| format!(" (`{}` has left it out)", subject.quote(s)));
         let outcome = match binary.op {
             BinaryOp::Unless => "so `unless` takes nothing away",
             _ => "so they match only where it is empty on the other side",
         };
-        let outcome = if is_certain && binary.op != BinaryOp::Unless { "so nothing ever matches" } else { outcome };
+        let outcome = if is_certain && binary.op != BinaryOp::Unless {
+            "so nothing ever matches"
+        } else {
+            outcome
+        };
         let message = format!("the {which} side has no label `{label}`{by}, {outcome}");
         let hint = match matching.on {
             true => format!("keep `{label}` there, or take it out of `on`"),
@@ -137,7 +150,9 @@ fn matching(subject: &Subject<'_>, binary: &Binary, found: &mut Vec<Draft>) {
             _ => &sides[0],
         };
         for label in matching.include.iter().filter(|label| !one.may_have(label)) {
-            let message = format!("there is no label `{label}` to copy: the side of the one does not have it");
+            let message = format!(
+                "there is no label `{label}` to copy: the side of the one does not have it"
+            );
             found.push(subject.in_expr(CODE, binary.op_span, message).severity(Severity::Warning));
         }
     }

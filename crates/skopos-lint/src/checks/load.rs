@@ -3,8 +3,8 @@
 
 use skopos_alerting::rules::{RuleError, load_with};
 
-use crate::context::{Context, Draft};
 use crate::Severity;
+use crate::context::{Context, Draft};
 
 pub(super) fn check(context: &Context<'_>, found: &mut Vec<Draft>) {
     for (at, file) in context.files.iter().enumerate() {

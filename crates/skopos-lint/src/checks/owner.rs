@@ -34,7 +34,8 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
     }
     let (_, group, index) = subject.at;
     let by_comment = owner_by_comment(subject.file, group, index).is_some();
-    if by_comment || subject.priority() == Some(Priority::Nobody) || link::owner(subject).is_some() {
+    if by_comment || subject.priority() == Some(Priority::Nobody) || link::owner(subject).is_some()
+    {
         return;
     }
     let hint = "add a label `owner` (or `team`), or name the owner in the runbook";

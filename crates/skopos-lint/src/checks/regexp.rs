@@ -76,11 +76,15 @@ fn place(matcher: &LabelMatcher, expr: &Expr, text: &str) -> Option<Span> {
     let mut from = 0;
     while let Some(at) = within[from..].find(matcher.name()).map(|at| at + from) {
         from = at + matcher.name().len();
-        let rest = within[from..].trim_start().strip_prefix('"').unwrap_or(within[from..].trim_start());
+        let rest =
+            within[from..].trim_start().strip_prefix('"').unwrap_or(within[from..].trim_start());
         let Some(rest) = rest.trim_start().strip_prefix(matcher.op().as_str()) else { continue };
         let value = rest.trim_start();
         let quote = value.chars().next().filter(|c| matches!(c, '"' | '\'' | '`'))?;
-        let close = value[1..].match_indices(quote).map(|(i, _)| i + 1).find(|i| !value[..*i].ends_with('\\'))?;
+        let close = value[1..]
+            .match_indices(quote)
+            .map(|(i, _)| i + 1)
+            .find(|i| !value[..*i].ends_with('\\'))?;
         let end = within.len() - value.len() + close + 1;
         return Some(Span::new(expr.span.start + at, expr.span.start + end));
     }

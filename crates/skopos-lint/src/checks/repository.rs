@@ -27,14 +27,16 @@ fn duplicates(subjects: &[Subject<'_>], found: &mut Vec<Draft>) {
         let mut labels: Vec<String> =
             rule.labels.iter().map(|(k, v)| format!("{}={:?}", k.value, v.value)).collect();
         labels.sort();
-        let key = format!("{}\u{0}{}\u{0}{}\u{0}{ast}", rule.is_alert, rule.name.value, labels.join(","));
+        let key =
+            format!("{}\u{0}{}\u{0}{}\u{0}{ast}", rule.is_alert, rule.name.value, labels.join(","));
         let Some(first) = seen.get(&key) else {
             seen.insert(key, subject);
             continue;
         };
         let line = first.file.text[..first.rule.span.start].matches('\n').count() + 1;
         let what = if rule.is_alert { "alerts" } else { "records" };
-        let message = format!("{what} the same as {}:{line}, group {:?}", first.file.path, first.group.name);
+        let message =
+            format!("{what} the same as {}:{line}, group {:?}", first.file.path, first.group.name);
         found.push(subject.about("rule/duplicate", message).hint("remove one of them"));
     }
 }
@@ -53,7 +55,8 @@ fn order(subject: &Subject<'_>, found: &mut Vec<Draft>) {
         if before.iter().any(|rule| records(&rule)) || !after.iter().any(|rule| records(&rule)) {
             continue;
         }
-        let message = format!("`{name}` is recorded further down: this reads the previous evaluation's");
+        let message =
+            format!("`{name}` is recorded further down: this reads the previous evaluation's");
         let hint = "rules of a group run in order: record it above";
         found.push(subject.in_expr("rule/dependency", expr.span, message).hint(hint));
     }
@@ -68,7 +71,9 @@ fn recorded_nowhere(subject: &Subject<'_>, found: &mut Vec<Draft>) {
     }
     for (expr, selector) in selectors(ast) {
         let name = metric::name_of(selector).filter(|name| metric::is_recorded(name));
-        let Some(name) = name.filter(|name| subject.records.rules(name).is_empty()) else { continue };
+        let Some(name) = name.filter(|name| subject.records.rules(name).is_empty()) else {
+            continue;
+        };
         let message = format!("no rule of these files records `{name}`");
         let hint = "check the files that do together with these";
         let draft = subject.in_expr("rule/dependency", expr.span, message).hint(hint);
@@ -83,6 +88,7 @@ fn name(subject: &Subject<'_>, found: &mut Vec<Draft>) {
         return;
     }
     let message = format!("`{}` looks like a metric that something exposes", name.value);
-    let hint = "name recorded metrics `level:metric:operations`, such as `job:http_requests:rate5m`";
+    let hint =
+        "name recorded metrics `level:metric:operations`, such as `job:http_requests:rate5m`";
     found.push(subject.finding("rule/name", name.span(), message).hint(hint));
 }

@@ -17,8 +17,10 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
     };
     // What a template makes is known only when it fires.
     if subject.priority().is_none() && !severity.value.contains("{{") {
-        let message = format!("severity {:?} says neither page, nor chat, nor ticket", severity.value);
-        let hint = format!("use one of {known}, or give it a meaning: --severity {}=P2", severity.value);
+        let message =
+            format!("severity {:?} says neither page, nor chat, nor ticket", severity.value);
+        let hint =
+            format!("use one of {known}, or give it a meaning: --severity {}=P2", severity.value);
         found.push(subject.finding("severity/unknown", severity.span(), message).hint(hint));
     }
 }

@@ -78,9 +78,9 @@ fn pages_without_objective(subjects: &[Subject<'_>], found: &mut Vec<Draft>) {
     }
     let measured: BTreeSet<&str> = burn.iter().flat_map(|s| metrics(s)).collect();
     for subject in subjects.iter().filter(|s| s.rule.is_alert) {
-        let tied = TIES.iter().any(|tie| {
-            subject.rule.label(tie).is_some() || subject.rule.annotation(tie).is_some()
-        });
+        let tied = TIES
+            .iter()
+            .any(|tie| subject.rule.label(tie).is_some() || subject.rule.annotation(tie).is_some());
         let is_page = subject.priority() == Some(Priority::P1);
         // An alert on the very series that an objective measures stands for that objective.
         let same = metrics(subject).iter().any(|name| measured.contains(name));

@@ -45,7 +45,10 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
                 None => format!("the alert has no label `{label}`"),
             };
             let hint = match is_own {
-                true => "`$labels` has the labels of the expression's element, not those of the rule".into(),
+                true => {
+                    "`$labels` has the labels of the expression's element, not those of the rule"
+                        .into()
+                }
                 false => format!("keep `{label}` in the expression, or take it out of the text"),
             };
             found.push(subject.in_text(CODE, text, one.offset, message).hint(hint));

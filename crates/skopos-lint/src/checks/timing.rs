@@ -69,7 +69,8 @@ fn is_multi_window(ast: &Expr) -> bool {
     ast.descendants().into_iter().any(|e| {
         let ExprKind::Binary(b) = &e.kind else { return false };
         let windows = |e: &Expr| longest_window(e);
-        b.op == BinaryOp::And && matches!((windows(&b.lhs), windows(&b.rhs)), (Some(a), Some(b)) if a != b)
+        b.op == BinaryOp::And
+            && matches!((windows(&b.lhs), windows(&b.rhs)), (Some(a), Some(b)) if a != b)
     })
 }
 

@@ -37,7 +37,8 @@ pub(crate) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
         }
         Answer::Fetched(Fetched::NotAsked) => {
             let message = "unverified: addresses are not fetched";
-            let hint = "--online fetches them; --runbooks DIR reads pages by the last part of the address";
+            let hint =
+                "--online fetches them; --runbooks DIR reads pages by the last part of the address";
             found.push(subject.finding("runbook/unverified", link.span(), message).hint(hint));
         }
         Answer::Fetched(Fetched::Found(None)) => {}
@@ -93,7 +94,8 @@ enum Answer {
 fn page(subject: &Subject<'_>, link: &Text) -> Answer {
     let written = link.value.trim();
     // A fragment names a place within the page.
-    let target = if is_url(written) { written } else { written.split('#').next().unwrap_or(written) };
+    let target =
+        if is_url(written) { written } else { written.split('#').next().unwrap_or(written) };
     match subject.pages.page(&subject.file.path, target) {
         Ok(Some(text)) => Answer::Page(target.to_owned(), text),
         Ok(None) if is_url(written) => Answer::Fetched(subject.pages.fetch(written)),

@@ -64,7 +64,9 @@ impl Owners {
                     return Self::read(value);
                 }
                 for (key, value) in pairs {
-                    let Some(name) = key.text() else { return Err(wrong(key, "a name must be a text")) };
+                    let Some(name) = key.text() else {
+                        return Err(wrong(key, "a name must be a text"));
+                    };
                     owners.insert(name.to_owned(), has_schedule(value));
                 }
             }
@@ -113,7 +115,10 @@ impl Owners {
 }
 
 fn wrong(node: &Node, message: &str) -> OwnersError {
-    OwnersError { offset: node.span.start, message: format!("{message}, found {}", node.kind_name()) }
+    OwnersError {
+        offset: node.span.start,
+        message: format!("{message}, found {}", node.kind_name()),
+    }
 }
 
 fn has_schedule(value: &Node) -> bool {
@@ -154,7 +159,10 @@ mod tests {
     fn names_are_found_as_whole_words() {
         let owners = Owners::parse("[team-shop, incident-lead]").unwrap();
         let named = |text: &str| owners.named_in(text).map(str::to_owned).collect::<Vec<_>>();
-        assert_eq!(named("On call, Team-Shop: now; then the incident lead."), ["incident-lead", "team-shop"]);
+        assert_eq!(
+            named("On call, Team-Shop: now; then the incident lead."),
+            ["incident-lead", "team-shop"]
+        );
         assert!(named("team-shopping, xteam-shop").is_empty());
     }
 }

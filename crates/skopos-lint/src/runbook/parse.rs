@@ -36,7 +36,15 @@ pub(super) fn parse(markdown: &str) -> Runbook {
         read_front_matter(front, &mut page);
     }
     let text = &markdown[body.clone()];
-    let mut reader = Reader { markdown, offset: body.start, page, open: None, heading: None, lists: 0, code: false };
+    let mut reader = Reader {
+        markdown,
+        offset: body.start,
+        page,
+        open: None,
+        heading: None,
+        lists: 0,
+        code: false,
+    };
     for (event, range) in Parser::new_ext(text, dialect()).into_offset_iter() {
         reader.event(event, range);
     }
@@ -80,9 +88,7 @@ impl Reader<'_> {
                 self.code = false;
                 self.text("\n");
             }
-            Event::End(
-                TagEnd::Paragraph | TagEnd::Item | TagEnd::TableRow | TagEnd::TableHead,
-            )
+            Event::End(TagEnd::Paragraph | TagEnd::Item | TagEnd::TableRow | TagEnd::TableHead)
             | Event::SoftBreak
             | Event::HardBreak => self.text("\n"),
             Event::End(TagEnd::TableCell) => self.text(" "),

@@ -35,7 +35,8 @@ pub fn find_alert(files: &[(&str, &str)], alert: &str, options: &Options) -> Opt
     for (path, text) in files {
         let file = RuleFile::read(path, text, &options.language);
         for group in &file.groups {
-            let Some(rule) = group.rules.iter().find(|r| r.is_alert && r.name.value == alert) else {
+            let Some(rule) = group.rules.iter().find(|r| r.is_alert && r.name.value == alert)
+            else {
                 continue;
             };
             let value = |name: &str| {
@@ -135,7 +136,8 @@ pub fn slug(alert: &str) -> String {
             && before.is_some_and(|b| {
                 b.is_ascii_lowercase()
                     || b.is_ascii_digit()
-                    || (b.is_ascii_uppercase() && chars.get(at + 1).is_some_and(char::is_ascii_lowercase))
+                    || (b.is_ascii_uppercase()
+                        && chars.get(at + 1).is_some_and(char::is_ascii_lowercase))
             });
         if begins_word && !out.ends_with('-') {
             out.push('-');

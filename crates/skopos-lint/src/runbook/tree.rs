@@ -363,7 +363,8 @@ fn plain_of(block: &Block) -> String {
         }
         Block::Table { head, rows } => {
             let rows = [head].into_iter().chain(rows);
-            let row = |row: &Vec<Vec<Inline>>| row.iter().map(|c| plain(c)).collect::<Vec<_>>().join(" ");
+            let row =
+                |row: &Vec<Vec<Inline>>| row.iter().map(|c| plain(c)).collect::<Vec<_>>().join(" ");
             rows.map(row).collect::<Vec<_>>().join("\n")
         }
         Block::Rule => String::new(),
@@ -450,9 +451,12 @@ mod tests {
     #[test]
     fn steps_have_names_that_follow_their_text() {
         let page = |a: &str, b: &str| {
-            format!("# A\n\n## First three diagnostic steps\n\n1. {a}\n2. {b}\n3. look\n3. look\n\n## Causes\n\n- c\n")
+            format!(
+                "# A\n\n## First three diagnostic steps\n\n1. {a}\n2. {b}\n3. look\n3. look\n\n## Causes\n\n- c\n"
+            )
         };
-        let names = |text: &str| steps(&blocks(text)).into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let names =
+            |text: &str| steps(&blocks(text)).into_iter().map(str::to_owned).collect::<Vec<_>>();
         let (one, two) = (names(&page("x `q`", "y")), names(&page("y", "x `q`")));
         assert_eq!(one.len(), 4);
         assert_eq!((&one[0], &one[1]), (&two[1], &two[0]));
@@ -461,7 +465,8 @@ mod tests {
 
     #[test]
     fn tables_lists_and_code_keep_their_structure() {
-        let page = "| a | b |\n|---|---|\n| 1 | `2` |\n\n- x\n  - y\n\n```promql\nup\n```\n> q\n\n---\n";
+        let page =
+            "| a | b |\n|---|---|\n| 1 | `2` |\n\n- x\n  - y\n\n```promql\nup\n```\n> q\n\n---\n";
         let kinds: Vec<String> = blocks(page)
             .iter()
             .map(|b| serde_json::to_value(b).unwrap()["type"].as_str().unwrap().to_owned())

@@ -10,9 +10,28 @@ use skopos_model::{Clock, SystemClock};
 use crate::random::Random;
 
 const PIECES: [&str; 22] = [
-    "# skopos:ignore ", "# skopos:ignore-file ", "# pint disable ", "# pint snooze 2030-01-01 ", "alerts/*",
-    "rule/for", " why", "\n", "  ", "'", "\"", "#", "## Escalation path\n", "---\n", "Owner: ", "- ", "1. ", "```\n",
-    "| a | b |\n|---|---|\n", "[x](javascript:y)", "<b>", "é",
+    "# skopos:ignore ",
+    "# skopos:ignore-file ",
+    "# pint disable ",
+    "# pint snooze 2030-01-01 ",
+    "alerts/*",
+    "rule/for",
+    " why",
+    "\n",
+    "  ",
+    "'",
+    "\"",
+    "#",
+    "## Escalation path\n",
+    "---\n",
+    "Owner: ",
+    "- ",
+    "1. ",
+    "```\n",
+    "| a | b |\n|---|---|\n",
+    "[x](javascript:y)",
+    "<b>",
+    "é",
 ];
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {

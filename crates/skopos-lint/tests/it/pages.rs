@@ -98,7 +98,11 @@ fn every_page_has_its_form() {
         assert!(!title.is_empty() && !source.is_empty(), "{code}");
         assert!(page.contains("\nSeverity: ") && page.contains("\n## Why\n"), "{code}");
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("rules/{code}.md"));
-        assert_eq!(&std::fs::read_to_string(file).unwrap(), page, "the page of {code} has its name");
+        assert_eq!(
+            &std::fs::read_to_string(file).unwrap(),
+            page,
+            "the page of {code} has its name"
+        );
         let (area, name) = code.split_once('/').unwrap();
         for part in [area, name] {
             assert!(part.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{code}");
@@ -134,7 +138,9 @@ fn examples_are_found_or_not_as_the_pages_say() {
                 .report
                 .findings
                 .iter()
-                .filter(|f| ["yaml/parse", "promql/syntax", "rule/schema", "lint/comment"].contains(&f.code))
+                .filter(|f| {
+                    ["yaml/parse", "promql/syntax", "rule/schema", "lint/comment"].contains(&f.code)
+                })
                 .filter(|f| f.code != code)
                 .map(ToString::to_string)
                 .collect();
@@ -145,8 +151,10 @@ fn examples_are_found_or_not_as_the_pages_say() {
                 "hit" => {
                     let shown: Vec<String> = found.iter().map(ToString::to_string).collect();
                     let shown = shown.join("\n") + "\n";
-                    let after = blocks(check.page).into_iter().find(|b| b.start > example.block.start);
-                    let after = after.filter(|b| b.info == "text").expect("a text block follows the hit");
+                    let after =
+                        blocks(check.page).into_iter().find(|b| b.start > example.block.start);
+                    let after =
+                        after.filter(|b| b.info == "text").expect("a text block follows the hit");
                     if after.text != shown && update && !found.is_empty() {
                         write(check, &after, &shown);
                     } else if after.text != shown {

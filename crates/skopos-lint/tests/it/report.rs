@@ -10,8 +10,10 @@ fn options(only: &[&str]) -> Options {
 
 #[test]
 fn findings_point_into_folded_text_and_count_characters() {
-    let report = check(&[("a.yml", FILE)], &options(&["alerts/threshold", "alerts/value"]), &NoPages);
-    let places: Vec<_> = report.findings.iter().map(|f| (f.code, f.line, f.column, f.width)).collect();
+    let report =
+        check(&[("a.yml", FILE)], &options(&["alerts/threshold", "alerts/value"]), &NoPages);
+    let places: Vec<_> =
+        report.findings.iter().map(|f| (f.code, f.line, f.column, f.width)).collect();
     assert_eq!(places, [("alerts/threshold", 6, 7, 9), ("alerts/value", 9, 34, 6)]);
     assert_eq!(
         report.findings[0].to_string(),
@@ -42,8 +44,12 @@ fn sarif_names_rules_places_and_suppressions() {
     let first = &results[0];
     let index = first["ruleIndex"].as_u64().unwrap() as usize;
     assert_eq!(run["tool"]["driver"]["rules"][index]["id"], first["ruleId"]);
-    let region = &results.iter().find(|r| r["ruleId"] == "alerts/threshold").unwrap()["locations"][0]["physicalLocation"]["region"];
-    assert_eq!((&region["startLine"], &region["startColumn"], &region["endColumn"]), (&6.into(), &7.into(), &16.into()));
+    let region = &results.iter().find(|r| r["ruleId"] == "alerts/threshold").unwrap()["locations"]
+        [0]["physicalLocation"]["region"];
+    assert_eq!(
+        (&region["startLine"], &region["startColumn"], &region["endColumn"]),
+        (&6.into(), &7.into(), &16.into())
+    );
     assert_eq!(results[2]["suppressions"][0]["justification"], "quick");
 }
 
@@ -62,8 +68,12 @@ fn pints_comments_are_honoured_and_snoozes_end() {
 fn what_does_not_load_is_told_with_everything_else() {
     let bad = "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: sum(up\n  - alert: B\n    exprr: up\n  - alert: C\n    expr: count(up) == 0\n";
     let report = check(&[("bad.yml", bad)], &Options::default(), &NoPages);
-    let errors: Vec<_> =
-        report.findings.iter().filter(|f| f.severity == Severity::Error).map(|f| (f.line, f.code)).collect();
+    let errors: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|f| f.severity == Severity::Error)
+        .map(|f| (f.line, f.code))
+        .collect();
     assert_eq!(
         errors,
         [(5, "promql/syntax"), (6, "rule/schema"), (7, "rule/schema"), (9, "alerts/threshold")]
@@ -73,7 +83,8 @@ fn what_does_not_load_is_told_with_everything_else() {
 #[test]
 fn kubernetes_objects_are_read_by_their_spec() {
     let file = "apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: é\nspec:\n  groups:\n  - name: g\n    rules:\n    - alert: A\n      expr: count(up) == 0\n";
-    let report = check(&[("a.yml", file)], &options(&["alerts/threshold", "rule/schema"]), &NoPages);
+    let report =
+        check(&[("a.yml", file)], &options(&["alerts/threshold", "rule/schema"]), &NoPages);
     let places: Vec<_> = report.findings.iter().map(|f| (f.code, f.line, f.column)).collect();
     assert_eq!(places, [("alerts/threshold", 10, 13)]);
 }

@@ -88,9 +88,15 @@ fn what_is_still_to_be_written_is_no_answer() {
 
 #[test]
 fn escalation_must_reach_somebody_who_can_be_called() {
-    let page = |escalation: &str| format!("# A\n\nOwner: shop\n\n## Meaning\n\nabc def\n\n## Impact\n\nabc\n\n## Steps\n\n1. abc\n2. abc\n3. abc\n\n## Causes\n\nabc\n\n## Escalation\n\n{escalation}\n");
+    let page = |escalation: &str| {
+        format!(
+            "# A\n\nOwner: shop\n\n## Meaning\n\nabc def\n\n## Impact\n\nabc\n\n## Steps\n\n1. abc\n2. abc\n3. abc\n\n## Causes\n\nabc\n\n## Escalation\n\n{escalation}\n"
+        )
+    };
     let owners = Owners::parse("shop: {schedule: x}\npayments: {}\n").unwrap();
-    for (text, want) in [("call shop", 0), ("call payments", 1), ("call Sam", 1), ("the shop, then payments", 0)] {
+    for (text, want) in
+        [("call shop", 0), ("call payments", 1), ("call Sam", 1), ("the shop, then payments", 0)]
+    {
         let problems = Runbook::parse(&page(text)).problems(Some(&owners));
         assert_eq!(problems.len(), want, "{text}: {problems:?}");
         assert!(problems.iter().all(|p| p.code == "runbook/escalation"));

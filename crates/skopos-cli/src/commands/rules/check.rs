@@ -30,7 +30,7 @@ pub(crate) struct CheckArgs {
     #[arg(required_unless_present = "explain", value_name = "FILE|DIR")]
     paths: Vec<PathBuf>,
     /// Say what a check finds and why, with examples; `list` names them all.
-    #[arg(long, value_name = "CODE", exclusive = true)]
+    #[arg(long, value_name = "CODE", conflicts_with = "paths")]
     explain: Option<String>,
     /// Fail on warnings too, or on everything.
     #[arg(long, value_name = "LEVEL")]
@@ -162,7 +162,9 @@ fn explain(code: &str, format: Format) -> Result<Outcome> {
 fn unknown(code: &str) -> String {
     match Check::nearest(code) {
         Some(near) => format!("there is no check {code:?}; did you mean `{near}`?"),
-        None => format!("there is no check {code:?}; `skopos rules check --explain list` names them"),
+        None => {
+            format!("there is no check {code:?}; `skopos rules check --explain list` names them")
+        }
     }
 }
 

@@ -41,10 +41,8 @@ impl Files {
                     .enable_all()
                     .build()
                     .context("start the runtime")?;
-                let client = Client::builder()
-                    .timeout(TIMEOUT)
-                    .build()
-                    .context("set up the HTTP client")?;
+                let client =
+                    Client::builder().timeout(TIMEOUT).build().context("set up the HTTP client")?;
                 Some(Online { runtime, client, answers: RefCell::default() })
             }
         };
