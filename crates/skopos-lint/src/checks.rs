@@ -12,6 +12,7 @@ mod nan;
 mod owner;
 mod regexp;
 mod repository;
+mod route;
 mod severity;
 mod slo;
 mod template;
@@ -24,7 +25,7 @@ use crate::context::{Context, Draft, Records, Subject};
 /// A check of one rule.
 type RuleCheck = fn(&Subject<'_>, &mut Vec<Draft>);
 
-const RULE_CHECKS: [RuleCheck; 15] = [
+const RULE_CHECKS: [RuleCheck; 16] = [
     annotation::check,
     cause::check,
     condition::comparison,
@@ -35,6 +36,7 @@ const RULE_CHECKS: [RuleCheck; 15] = [
     nan::check,
     owner::check,
     regexp::check,
+    route::check,
     crate::runbook::link::check,
     severity::check,
     template::check,

@@ -43,6 +43,7 @@ mod interval;
 mod metric;
 mod output;
 mod priority;
+mod routes;
 mod rule;
 pub mod runbook;
 mod shape;
@@ -57,6 +58,7 @@ pub use comment::fuzz_lint_comments;
 pub use finding::{Finding, Report, Severity, Suppressed};
 pub use output::sarif;
 pub use priority::{Priority, Severities};
+pub use routes::Routes;
 pub use rule::Check;
 pub use runbook::{Fetched, NoPages, Owners, Pages};
 
@@ -71,6 +73,8 @@ pub struct Options {
     pub shortest_for: Duration,
     /// Who may own and be escalated to; any name when absent.
     pub owners: Option<Owners>,
+    /// Where alerts go; not judged when absent.
+    pub routes: Option<Routes>,
     /// Today, `YYYY-MM-DD`: ends what `pint snooze` began. Absent: snoozes last.
     pub today: Option<String>,
     /// Report only these codes (or areas, as `alerts/*`); all when empty.
@@ -86,6 +90,7 @@ impl Default for Options {
             severities: Severities::default(),
             shortest_for: Duration::from_secs(300),
             owners: None,
+            routes: None,
             today: None,
             only: Vec::new(),
             except: Vec::new(),

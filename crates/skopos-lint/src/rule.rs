@@ -61,6 +61,7 @@ const PAGES: &[&str] = pages![
     "runbook/owner"
     "runbook/unverified"
     "severity/missing"
+    "severity/route"
     "severity/unknown"
     "slo/burn-alert"
     "slo/page"

@@ -45,6 +45,11 @@ impl Matcher {
         self.0.value()
     }
 
+    /// Whether a label with this value satisfies it; a missing label is the empty text.
+    pub fn matches_value(&self, value: &str) -> bool {
+        self.0.matches(value)
+    }
+
     /// Whether an alert with these labels satisfies the condition.
     pub fn matches(&self, labels: &Labels) -> bool {
         self.0.matches(labels.value(self.name()))

@@ -54,9 +54,15 @@ fn the_guides_rules_pass_and_its_bad_example_does_not() {
     // The pages that the addresses end in, their owner and their escalation.
     let (rules, pages, owners) = (guide("rules.yml"), guide("runbooks"), guide("owners.yml"));
     let args = ["rules", "check", &rules, "--runbooks", &pages, "--owners", &owners];
-    let strict = [&args[..], &["--deny", "info", "--format", "json"]].concat();
+    let strict = [&args[..], &["--deny", "warnings", "--format", "json"]].concat();
     let report = json(&strict, 0);
-    assert_eq!(report["findings"], Value::Array(Vec::new()));
+    let notes: Vec<&str> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| f["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(notes, ["slo/page"], "the guide has no burn-rate alert on latency");
     assert!(text(&args, 0).contains("5 alerting rules"));
 }
 
@@ -98,6 +104,15 @@ fn warnings_fail_when_they_are_denied_and_comments_hold_back() {
         sarif["runs"][0]["results"].as_array().unwrap().iter().find(|r| r["ruleId"] == "rule/for");
     assert_eq!(held.unwrap()["suppressions"][0]["justification"], "it must be fast");
     text(&["status", "--format", "sarif"], 2);
+
+    let routes = folder.path().join("alertmanager.yml");
+    let (routes, file) = (routes.to_str().unwrap(), &routes);
+    let args =
+        ["rules", "check", path, "--only", "severity/route", "--alertmanager-config", routes];
+    std::fs::write(file, "route: {receiver: none}\nreceivers: [{name: none}]\n").unwrap();
+    assert!(text(&args, 4).contains("nobody is told"));
+    std::fs::write(file, "route: {receiver: none}\nreceivers: [{nam: none}]\n").unwrap();
+    assert!(text(&args, 4).contains("alertmanager.yml:2:"), "a wrong configuration is told");
 }
 
 /// A wiki: pages that are there, that are gone, that are Markdown, and one that only answers GET.

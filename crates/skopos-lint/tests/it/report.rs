@@ -2,7 +2,7 @@
 
 use skopos_lint::{NoPages, Options, Severity, check, sarif};
 
-const FILE: &str = "groups:\n- name: g\n  rules:\n  - alert: Errors\n    expr: |\n      count(up)\n        == 0\n    labels: {severity: P3}\n    annotations: {summary: 'é {{ $value }}'}\n  - alert: Down # skopos:ignore rule/for quick\n    expr: up == 0\n";
+const FILE: &str = "groups:\n- name: g\n  rules:\n  - alert: Errors\n    expr: |\n      min(up)\n        < 0\n    labels: {severity: P3}\n    annotations: {summary: 'é {{ $value }}'}\n  - alert: Down # skopos:ignore rule/for quick\n    expr: up == 0\n";
 
 fn options(only: &[&str]) -> Options {
     Options { only: only.iter().map(|s| s.to_string()).collect(), ..Options::default() }
@@ -14,11 +14,11 @@ fn findings_point_into_folded_text_and_count_characters() {
         check(&[("a.yml", FILE)], &options(&["alerts/threshold", "alerts/value"]), &NoPages);
     let places: Vec<_> =
         report.findings.iter().map(|f| (f.code, f.line, f.column, f.width)).collect();
-    assert_eq!(places, [("alerts/threshold", 6, 7, 9), ("alerts/value", 9, 34, 6)]);
+    assert_eq!(places, [("alerts/threshold", 6, 7, 7), ("alerts/value", 9, 34, 6)]);
     assert_eq!(
         report.findings[0].to_string(),
-        "a.yml:6:7: error[alerts/threshold]: `count(up) == 0` never holds: the left side is at least 1\n  \
-         6 |       count(up)\n    |       ^^^^^^^^^\n    = hint: of nothing there is no count: `absent(…)` says that there is nothing"
+        "a.yml:6:7: error[alerts/threshold]: `min(up) < 0` never holds: the left side lies between 0 and 1\n  \
+         6 |       min(up)\n    |       ^^^^^^^"
     );
 }
 
@@ -48,7 +48,7 @@ fn sarif_names_rules_places_and_suppressions() {
         [0]["physicalLocation"]["region"];
     assert_eq!(
         (&region["startLine"], &region["startColumn"], &region["endColumn"]),
-        (&6.into(), &7.into(), &16.into())
+        (&6.into(), &7.into(), &14.into())
     );
     assert_eq!(results[2]["suppressions"][0]["justification"], "quick");
 }

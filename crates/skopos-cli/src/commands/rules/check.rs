@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use skopos_lint::{Check, Options, Owners, Priority, Report, Severity};
+use skopos_lint::{Check, Options, Owners, Priority, Report, Routes, Severity};
 
 use super::pages::Files;
 use super::read_files;
@@ -56,6 +56,9 @@ pub(crate) struct CheckArgs {
     /// File of owners: a mapping from names, `schedule` says how they are reached.
     #[arg(long, value_name = "FILE")]
     owners: Option<PathBuf>,
+    /// Alertmanager configuration: does each alert reach somebody, and a pager when it is P1?
+    #[arg(long, value_name = "FILE")]
+    alertmanager_config: Option<PathBuf>,
     /// Fetch runbooks that are addresses.
     #[arg(long)]
     online: bool,
@@ -90,6 +93,17 @@ pub(crate) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
         except: args.disable,
         ..Options::default()
     };
+    if let Some(path) = &args.alertmanager_config {
+        let path = path.display().to_string();
+        let text = std::fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        options.routes = match Routes::load(&path, &text) {
+            Ok(routes) => Some(routes),
+            Err(errors) => {
+                errors.iter().for_each(|error| eprintln!("{error}\n"));
+                return Ok(Outcome::ConditionFailed);
+            }
+        };
+    }
     for (label, priority) in &args.severity {
         options.severities.set(label, *priority);
     }
