@@ -293,6 +293,13 @@ fn is_like(a: &Evaluation, b: &Evaluation) -> bool {
 }
 
 impl Engine {
+    /// Rules that could not return anything in their last evaluation, because a selector that they
+    /// need matched no series.
+    pub fn blind_rules(&self) -> usize {
+        let rules = self.groups.iter().flat_map(|group| &group.rules);
+        rules.filter(|rule| rule.history.last().is_some_and(|last| !last.blind.is_empty())).count()
+    }
+
     /// What is remembered of a rule's evaluations, the oldest first.
     pub fn history(&self, rule: RuleId) -> Vec<Evaluation> {
         let state = self.index.get(&rule).and_then(|&(g, r)| self.groups.get(g)?.rules.get(r));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use skopos_promql::{EvalParams, ParseError, ParseOptions, Plan, ValueType};
 
+use super::parts::{Part, parts};
 use super::reads::{Reads, Selector};
 
 /// A PromQL expression that a rule can evaluate.
@@ -12,6 +13,7 @@ pub struct Expression {
     text: String,
     range: Duration,
     reads: Reads,
+    parts: Vec<Part>,
 }
 
 /// Why a text is none, and where.
@@ -56,7 +58,7 @@ impl Expression {
         let windows = plan.selects().iter().map(|s| s.end_ms.saturating_sub(s.start_ms));
         let longest = windows.max().map_or(0, |ms| ms.saturating_add(1));
         let range = Duration::from_millis(u64::try_from(longest).unwrap_or(0));
-        Ok(Self { text: text.trim().into(), range, reads: Reads::of(&expr) })
+        Ok(Self { text: text.trim().into(), range, reads: Reads::of(&expr), parts: parts(&expr) })
     }
 
     /// The text.
@@ -68,6 +70,11 @@ impl Expression {
     /// have been arriving before the answer rests on it alone.
     pub fn range(&self) -> Duration {
         self.range
+    }
+
+    /// Its conditions, taken apart.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
     }
 
     /// Its selectors, each once, in the order of the text.

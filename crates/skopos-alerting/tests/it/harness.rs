@@ -8,7 +8,8 @@ use skopos_alerting::notify::{DeliveryOutcome, DeliveryPolicy, DeliveryQueue, In
 use skopos_alerting::rules::{self, RuleSet};
 use skopos_alerting::template::NoQueries;
 use skopos_alerting::{
-    AlertState, Engine, EvalFailure, NotificationSettings, RuleStep, SavedState, Settings,
+    AlertState, Engine, EvalFailure, NotificationSettings, ReadStats, RuleStep, SavedState,
+    Settings,
 };
 use skopos_model::storage::{CommitId, Committed, StateCommit, StateKind, StateRecord};
 use skopos_model::{Labels, METRIC_NAME, SampleValue, SeriesSamples, Timestamp};
@@ -86,11 +87,11 @@ impl MemoryLog {
 
 pub(crate) type Elements = Result<Vec<(Labels, SampleValue)>, EvalFailure>;
 
-/// `a=1,b=2`, `-` for nothing, `?` for nothing because no data arrived since the restart, `!` for a
-/// failing query. Names become the label `instance`.
+/// `a=1,b=2`, `-` for nothing, `?` for nothing because no data arrived since the restart, `%` for
+/// nothing because no series match, `!` for a failing query. Names become the label `instance`.
 pub(crate) fn elements(text: &str) -> Elements {
     match text {
-        "-" | "?" => Ok(Vec::new()),
+        "-" | "?" | "%" => Ok(Vec::new()),
         "!" => Err(EvalFailure::Query("storage is away".into())),
         _ => Ok(text
             .split(',')
@@ -119,6 +120,8 @@ pub(crate) struct World {
     pub(crate) arrivals: Vec<String>,
     /// Whether data arrives.
     pub(crate) fresh: bool,
+    /// Whether no series match.
+    pub(crate) blind: bool,
 }
 
 pub(crate) fn settings() -> Settings {
@@ -141,7 +144,7 @@ impl World {
         let queue = DeliveryQueue::new(DeliveryPolicy::default());
         let (received, arrivals) = (BTreeMap::new(), Vec::new());
         let log = MemoryLog::default();
-        Self { set, settings, log, engine, queue, received, arrivals, fresh: true }
+        Self { set, settings, log, engine, queue, received, arrivals, fresh: true, blind: false }
     }
 
     /// Loses everything in memory and starts from the log.
@@ -171,6 +174,8 @@ impl World {
         let result = answer
             .and_then(|found| rule.apply(found, external_labels, external_url, &NoQueries(slot)));
         let result = if self.fresh { result } else { result.map(|r| r.without_fresh_data()) };
+        let read = ReadStats { series: vec![u64::from(!self.blind)], samples: 3 };
+        let result = result.map(|evaluated| evaluated.with_read(read));
         self.engine.step(rule.id, slot, result, Duration::from_millis(1))
     }
 

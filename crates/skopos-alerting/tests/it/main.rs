@@ -1,14 +1,18 @@
 //! The crate through its public interface: rule files, templates, timelines, crashes, delivery.
 
+mod alert_generator;
 mod alertmanager;
 mod crashes;
 mod delivery;
 mod dispatch;
 mod fuzzing;
 mod harness;
+mod history;
 mod notification_templates;
+mod policies;
 mod receivers;
 mod rule_files;
+mod sends;
 mod state;
 mod templates;
 mod timelines;

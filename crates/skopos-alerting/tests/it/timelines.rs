@@ -18,7 +18,7 @@ fn check(rules: &str, settings: Settings, table: &str) -> World {
             world.restart(slot);
             continue;
         }
-        world.fresh = cells[1] != "?";
+        (world.fresh, world.blind) = (cells[1] != "?", cells[1] == "%");
         let intents = world.step(0, 0, slot, elements(cells[1]));
         let sent = intents.first().map_or("-".to_string(), summary);
         assert_eq!((&*world.states(0, 0), &*sent), (cells[2], cells[3]), "at {line}");
