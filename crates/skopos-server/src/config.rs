@@ -54,6 +54,8 @@ pub struct Overrides {
     pub otlp_http: Option<String>,
     /// `--evaluation-interval`
     pub evaluation_interval: Option<String>,
+    /// `--no-restart-hold`
+    pub no_restart_hold: bool,
     /// `--webhook`
     pub webhook: Option<String>,
     /// `--memory`
@@ -92,6 +94,7 @@ impl Overrides {
             ("otlp.grpc_listen", "--otlp-grpc", one(&self.otlp_grpc)),
             ("otlp.http_listen", "--otlp-http", one(&self.otlp_http)),
             ("rules.evaluation_interval", "--evaluation-interval", one(&self.evaluation_interval)),
+            ("rules.restart_hold", "--no-restart-hold", switch(self.no_restart_hold, "false")),
             ("notify.webhooks", "--webhook", one(&self.webhook)),
             ("memory.limit", "--memory", one(&self.memory)),
             ("log.format", "--log-format", one(&self.log_format)),
@@ -319,6 +322,23 @@ mod tests {
     }
 
     #[test]
+    fn rules_have_policies_labels_and_a_hold_by_name() {
+        use skopos_alerting::{NoData, OnError};
+        let yaml = "rules:\n  no_data: [\"Batch*=keep\", \"*=alert\"]\n  on_error: [\"X=alert\"]\n  external_labels: [region=eu]\n  query_offset: 30s\n  reload_interval: 0\n";
+        let flags = Overrides { no_restart_hold: true, ..Overrides::default() };
+        let s = settings(yaml, &[], &flags).unwrap();
+        let of = |name: &str| (s.rule_policies.of(name).no_data, s.rule_policies.of(name).on_error);
+        assert_eq!(of("BatchLate"), (NoData::Keep, OnError::Keep));
+        assert_eq!(of("X"), (NoData::Alert, OnError::Alert));
+        assert_eq!(s.external_labels["region"], "eu");
+        assert_eq!((s.query_offset, s.reload_interval), (Duration::from_secs(30), None));
+        assert!(!s.restart_hold);
+        let plain = settings("", &[], &Overrides::default()).unwrap();
+        assert_eq!(plain.reload_interval, Some(Duration::from_secs(5)));
+        assert!(plain.restart_hold && plain.query_offset.is_zero());
+    }
+
+    #[test]
     fn every_mistake_has_its_place_and_a_hint() {
         let none = Overrides::default();
         for (yaml, variables, want) in [
@@ -346,6 +366,10 @@ mod tests {
                 "SKOPOS__SCRAPE__INTERVAL: scrape.interval",
             ),
             ("auth:\n  tokens: [\"x:write:00\"]\n", &[], "auth.tokens"),
+            ("rules:\n  no_data: [High*=warn]\n", &[], "\"warn\" is none of ok, keep, alert"),
+            ("rules:\n  on_error: [keep]\n", &[], "is not PATTERN=POLICY"),
+            ("rules:\n  external_labels: [\"a-b=c\"]\n", &[], "is not name=value"),
+            ("rules:\n  reload_interval: often\n", &[], "rules.reload_interval"),
             ("notify:\n  webhooks: https://h/T0KEN\n", &[], "https is not supported"),
             ("notify:\n  webhooks: [\"ftp://h/T0KEN\"]\n", &[], "begin with http://"),
         ] {

@@ -6,6 +6,7 @@
 //! dashboards nor followers can starve the rules.
 
 mod admission;
+mod counted;
 mod error;
 
 use std::sync::Arc;

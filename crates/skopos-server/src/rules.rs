@@ -11,6 +11,7 @@ mod delivery;
 mod dispatch;
 mod files;
 mod group;
+mod reload;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +19,9 @@ use std::time::Duration;
 
 use skopos::metrics::{Counter, Histogram, Registry};
 use skopos_alerting::notify::{DeliveryPolicy, DeliveryQueue, DeliveryRecord};
-use skopos_alerting::rules::RuleSet;
+use skopos_alerting::rules::{Rule, RuleId, RuleSet};
 use skopos_alerting::{
-    AlertView, Engine, GroupView, Loaded, NotificationSettings, SavedState,
+    AlertView, Engine, Evaluation, GroupView, Loaded, NotificationSettings, SavedState,
     Settings as AlertingSettings,
 };
 use skopos_model::storage::StateCommit;
@@ -35,8 +36,10 @@ use crate::config::{Secret, Settings};
 use crate::query::{QueryEngine, QueryLimits};
 use crate::state::Storage;
 use delivery::Delivering;
+use reload::Reloading;
 
 pub(crate) use files::load;
+pub use reload::ReloadStatus;
 
 /// How late the last slot of a group may be before the server says that it is not ready, beside
 /// two intervals.
@@ -61,7 +64,12 @@ struct Inner {
     language: ParseOptions,
     external_labels: BTreeMap<String, String>,
     external_url: String,
+    /// Most rules of one group that are evaluated at a time.
+    concurrency: usize,
+    /// How far behind the slot groups that do not say so read their data.
+    query_offset: Duration,
     engine: Mutex<Engine>,
+    reloading: Reloading,
     /// Held from a step to the end of its commit.
     commit_order: tokio::sync::Mutex<()>,
     delivering: Delivering,
@@ -152,8 +160,12 @@ impl RulesView {
         let receiver: Option<Secret<String>> = settings.webhooks.first().cloned();
         let alerting = AlertingSettings {
             evaluation_interval: settings.evaluation_interval,
+            external_labels: settings.external_labels.clone(),
             external_url: external_url.clone(),
             restart_hold: settings.restart_hold,
+            resend_delay: settings.resend_delay,
+            query_offset: settings.query_offset,
+            policies: settings.rule_policies.clone(),
             notification: receiver.as_ref().map(|_| NotificationSettings::default()),
             ..AlertingSettings::default()
         };
@@ -186,8 +198,11 @@ impl RulesView {
             queries,
             files: settings.rule_files.clone(),
             language: QueryLimits::language(settings),
-            external_labels: BTreeMap::new(),
+            external_labels: settings.external_labels.clone(),
             external_url,
+            concurrency: settings.rule_concurrency,
+            query_offset: settings.query_offset,
+            reloading: Reloading::new(&settings.rule_files, now, registry),
             engine: Mutex::new(engine),
             commit_order: tokio::sync::Mutex::new(()),
             delivering,
@@ -209,6 +224,13 @@ impl RulesView {
             &[],
             move || waiting.upgrade().map_or(0.0, |inner| inner.delivering.queue_len() as f64),
         );
+        let blind = Arc::downgrade(&inner);
+        registry.gauge_fn(
+            "skopos_rules_blind",
+            "Rules that cannot return anything, because a selector that they need matches no series.",
+            &[],
+            move || blind.upgrade().map_or(0.0, |inner| inner.lock_engine().blind_rules() as f64),
+        );
         Ok(Self { inner })
     }
 
@@ -227,30 +249,18 @@ impl RulesView {
         while groups.tasks.join_next().await.is_some() {}
     }
 
-    /// Reads the rule files again. With any mistake in them everything stays as it is. Alerts of
-    /// rules that are still there keep their state.
-    pub async fn reload(&self) -> Result<usize, ServerError> {
-        let inner = &self.inner;
-        let set = load(&inner.files, &inner.language)?;
-        let mut groups = inner.groups.lock().await;
-        groups.stop.cancel();
-        while groups.tasks.join_next().await.is_some() {}
-        let loaded = {
-            let _order = inner.commit_order.lock().await;
-            let loaded = inner.lock_engine().reload(&set, inner.clock.now());
-            inner.commit(loaded.commit.as_ref()).await;
-            loaded
-        };
-        inner.delivering.accept(loaded.intents).await;
-        groups.stop = inner.stop.child_token();
-        inner.spawn_groups(&mut groups);
-        tracing::info!(rules = set.rule_count(), "rules were read again");
-        Ok(set.rule_count())
-    }
-
     /// All groups with their rules and alerts.
     pub fn groups(&self) -> Vec<GroupView> {
         self.inner.lock_engine().view()
+    }
+
+    /// A rule in force, and what is remembered of its evaluations, the oldest first.
+    pub(crate) fn history(&self, id: RuleId) -> Option<(Arc<Rule>, Vec<Evaluation>)> {
+        let engine = self.inner.lock_engine();
+        let rule = engine
+            .groups()
+            .find_map(|(group, _)| group.rules.iter().find(|rule| rule.id == id).map(Arc::clone))?;
+        Some((rule, engine.history(id)))
     }
 
     /// The pending and firing alerts.

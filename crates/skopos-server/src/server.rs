@@ -224,6 +224,10 @@ impl Server {
         tasks.background.spawn(watched);
         let rules = Arc::clone(&state.rules);
         tasks.background.spawn(reload_on_hangup(Arc::clone(&rules), tasks.stop_background.clone()));
+        if let Some(every) = settings.reload_interval {
+            let (rules, stop) = (Arc::clone(&rules), tasks.stop_background.clone());
+            tasks.background.spawn(async move { rules.watch(every, &stop).await });
+        }
         tasks.background.spawn(async move { rules.run().await });
         let deriver = Arc::clone(&state.deriver);
         let stop = tasks.stop_background.clone();

@@ -1,9 +1,11 @@
 //! [`Settings`]: the configuration understood and checked.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
+use skopos_alerting::{Policies, UnknownPolicy};
 use skopos_store::{OnLimit, SeriesLimits};
 
 use super::keys::{Key, Kind};
@@ -107,7 +109,13 @@ pub struct Settings {
     pub scrape_timeout: Duration,
     pub scrape_self: bool,
     pub rule_files: Vec<String>,
+    pub reload_interval: Option<Duration>,
     pub evaluation_interval: Duration,
+    pub query_offset: Duration,
+    pub rule_concurrency: usize,
+    pub external_labels: BTreeMap<String, String>,
+    pub rule_policies: Policies,
+    pub resend_delay: Duration,
     pub slo_files: Vec<String>,
     pub restart_hold: bool,
     pub webhooks: Vec<Secret<String>>,
@@ -171,7 +179,16 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
         scrape_timeout: r.duration("scrape.timeout"),
         scrape_self: r.switch("scrape.self"),
         rule_files: r.list("rules.files"),
+        reload_interval: r.reload_interval(),
         evaluation_interval: r.duration("rules.evaluation_interval"),
+        query_offset: r.query_offset(),
+        rule_concurrency: r.count("rules.concurrency") as usize,
+        external_labels: r.external_labels(),
+        rule_policies: Policies {
+            no_data: r.by_pattern("rules.no_data"),
+            on_error: r.by_pattern("rules.on_error"),
+        },
+        resend_delay: r.duration("rules.resend_delay"),
         slo_files: r.list("rules.slos"),
         restart_hold: r.switch("rules.restart_hold"),
         webhooks: r.webhooks(),
@@ -335,6 +352,58 @@ impl Resolver<'_> {
         floor.unwrap_or(FloorSetting::Auto)
     }
 
+    /// How often to look for changes; `None`: not at all.
+    fn reload_interval(&mut self) -> Option<Duration> {
+        let wanted = "a duration such as 5s, or 0";
+        let interval = self.parsed("rules.reload_interval", wanted, |text| match text {
+            "0" => Some(None),
+            other => parse_duration(other).map(|d| Some(d).filter(|d| !d.is_zero())),
+        });
+        interval.flatten()
+    }
+
+    fn query_offset(&mut self) -> Duration {
+        let wanted = "a duration such as 30s or 0s";
+        self.parsed("rules.query_offset", wanted, parse_duration).unwrap_or_default()
+    }
+
+    fn external_labels(&mut self) -> BTreeMap<String, String> {
+        let mut labels = BTreeMap::new();
+        for text in self.list("rules.external_labels") {
+            match text.split_once('=') {
+                Some((name, value)) if is_label_name(name) => {
+                    if labels.insert(name.to_owned(), value.to_owned()).is_some() {
+                        self.error("rules.external_labels", format_args!("{name} occurs twice"));
+                    }
+                }
+                _ => self.error(
+                    "rules.external_labels",
+                    format_args!("{text:?} is not name=value with a name of letters, digits and _"),
+                ),
+            }
+        }
+        labels
+    }
+
+    /// `PATTERN=POLICY`; a pattern may hold `=` itself, a policy does not.
+    fn by_pattern<T: FromStr<Err = UnknownPolicy>>(&mut self, name: &str) -> Vec<(String, T)> {
+        let mut policies = Vec::new();
+        for text in self.list(name) {
+            let Some((pattern, word)) = text.rsplit_once('=').filter(|(p, _)| !p.is_empty()) else {
+                self.error(
+                    name,
+                    format_args!("{text:?} is not PATTERN=POLICY, such as High*=keep"),
+                );
+                continue;
+            };
+            match word.parse() {
+                Ok(policy) => policies.push((pattern.to_owned(), policy)),
+                Err(error) => self.error(name, format_args!("{text:?}: {error}")),
+            }
+        }
+        policies
+    }
+
     /// Webhook URLs are secrets: a mistake is reported without the value.
     fn webhooks(&mut self) -> Vec<Secret<String>> {
         let urls = self.list("notify.webhooks");
@@ -388,6 +457,12 @@ fn is_http_url(url: &str) -> bool {
     url.parse::<http::Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
     })
+}
+
+fn is_label_name(text: &str) -> bool {
+    let mut characters = text.chars();
+    characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn is_sha256(text: &str) -> bool {

@@ -27,6 +27,12 @@ pub(super) fn routes() -> Vec<Route> {
         Route::post("/-/reload", Scope::Admin, reload)
             .summary("Reads the rule files again; with any mistake the old rules stay in force.")
             .tag(TAG),
+        Route::new(http::Method::PUT, "/-/reload", Scope::Admin, reload)
+            .summary("As POST.")
+            .tag(TAG),
+        Route::post("/api/v1/skopos/reload", Scope::Admin, reload)
+            .summary("As POST /-/reload.")
+            .tag(TAG),
         Route::post("/api/v1/skopos/snapshot", Scope::Admin, snapshot)
             .summary("Copies all data, consistently, into a new folder on the server's machine; ingest and queries go on.")
             .tag(TAG),

@@ -16,6 +16,7 @@ mod query;
 mod rules;
 mod series;
 mod status;
+mod why;
 
 pub(super) use answer::PrometheusError;
 use axum::handler::Handler;
@@ -106,6 +107,14 @@ pub(super) fn routes() -> Vec<Route> {
             .repeated("rule_group[]", "Only groups of this name.")
             .repeated("file[]", "Only groups of this file.")
             .param("exclude_alerts", "`true`: leave the alerts out."),
+        Route::get("/api/v1/rules/why", Scope::Read, why::why)
+            .summary(
+                "Why an alert fires or does not: what its conditions return, what its selectors \
+                 match, and what became of it in its last evaluations.",
+            )
+            .required("alert", "The alert's name.")
+            .param("rule_group", "Only the rule of this group.")
+            .param("time", "When to look at the conditions: RFC 3339, Unix seconds, now-15m; the last slot by default."),
         Route::get("/api/v1/alerts", Scope::Read, rules::alerts).summary("Active alerts."),
         Route::get("/api/v1/targets", Scope::Read, status::targets)
             .summary("Scrape targets and their last scrapes.")

@@ -8,6 +8,7 @@ use skopos_ingest::derive::Folded;
 use skopos_store::{DiskStats, StoreHealth};
 
 use crate::receipts::Receipt;
+use crate::rules::ReloadStatus;
 use crate::scrape::{TargetHealth, TargetStatus};
 use crate::state::AppState;
 
@@ -50,6 +51,7 @@ pub(crate) fn problems(state: &AppState, health: &StoreHealth, disk: &DiskStats)
     if let Err(late) = state.rules.check_recent() {
         list.error(late, "see `cpu` and `disk` of the machine; restart if it does not recover");
     }
+    list.reload(&state.rules.reload_status());
     list.rules(&state.rules.groups());
     let lost = state.rules.deliveries();
     list.deliveries(
@@ -120,6 +122,18 @@ impl List {
             self.warn(
                 format!("the disk of the data folder is nearly full: {mebibytes} MiB are free"),
                 "set or lower retention.*_bytes, or give it more space",
+            );
+        }
+    }
+
+    fn reload(&mut self, status: &ReloadStatus) {
+        if let Some(error) = &status.error {
+            self.error(
+                format!(
+                    "changed rule files are not in force, those of {} are: {error}",
+                    status.loaded_at
+                ),
+                "mend the file, it is then read again; `skopos rules check` names every mistake",
             );
         }
     }

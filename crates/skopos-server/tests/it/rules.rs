@@ -323,6 +323,161 @@ async fn reload_takes_good_files_and_refuses_bad_ones_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn changed_files_are_noticed_and_mistakes_are_told() {
+    let rules = rule_file(RULES);
+    let folder = rules.1.parent().unwrap().to_owned();
+    let server = TestServer::with(|settings| {
+        settings.rule_files = vec![folder.join("*.yml").display().to_string()];
+        settings.reload_interval = Some(std::time::Duration::from_millis(30));
+    })
+    .await;
+    let groups = || server.server.state().rules.groups();
+    assert_eq!(groups().len(), 1);
+    // A file that comes is found, since the argument was a pattern.
+    let more = RULES.replace("name: shop", "name: more").replace("QueueFull", "More");
+    std::fs::write(folder.join("more.yml"), &more).unwrap();
+    eventually("the new file is in force", || async { groups().len() == 2 }).await;
+
+    std::fs::write(folder.join("more.yml"), more.replace("for: 150ms", "for: soon")).unwrap();
+    let error = || server.server.state().rules.reload_status().error;
+    eventually("the mistake is seen", || async { error().is_some() }).await;
+    assert!(error().unwrap().contains("more.yml:10:"), "{:?}", error());
+    assert_eq!(groups().len(), 2, "the running rules go on");
+    let status = server.get_json("/api/v1/status").await;
+    let problems = status["data"]["problems"].as_array().unwrap();
+    assert!(
+        problems.iter().any(|p| p["what"].as_str().unwrap().contains("more.yml:10:")),
+        "{problems:?}"
+    );
+    let metrics = server.get_text("/metrics").await;
+    assert!(metrics.contains("skopos_rules_reload_failures_total 1"), "tried once: {metrics}");
+
+    // By API, both ways, with the header that every change wants.
+    for (method, path) in [("PUT", "/-/reload"), ("POST", "/api/v1/skopos/reload")] {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        let request = || server.client.request(method.clone(), server.http(path));
+        let response = request().header("x-skopos-request", "1").send().await.unwrap();
+        assert_eq!(response.status(), 400, "{path}");
+    }
+    std::fs::remove_file(folder.join("more.yml")).unwrap();
+    eventually("it is gone", || async { groups().len() == 1 && error().is_none() }).await;
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_an_alert_does_not_fire_is_answered() {
+    const MORE: &str = "
+  - alert: Blind
+    expr: sum(no_such_metric{job=\"x\"}) > 0
+  - alert: Slow
+    expr: queue_depth > 8
+    for: 1h
+";
+    let text = format!("{}{MORE}", RULES.trim_end());
+    let rules = rule_file(&text);
+    let server = TestServer::with(with_rules(&rules.1, None)).await;
+    push(&server, 3.0).await;
+    let why = async |query: &str| server.get_json(&format!("/api/v1/rules/why?{query}")).await;
+    let answer = async |alert: &str| -> String {
+        let answer = why(&format!("alert={alert}")).await;
+        answer["data"]["rules"][0]["answer"].as_str().unwrap_or("").to_owned()
+    };
+    eventually("a value is there", || async {
+        answer("QueueFull").await.contains("queue:depth:max is 3 and not > 5")
+    })
+    .await;
+    assert_eq!(answer("Blind").await, "it cannot fire: no series match no_such_metric{job=\"x\"}");
+    push(&server, 9.0).await;
+    eventually("pending", || async {
+        answer("Slow").await.starts_with("it is pending, 1 alert: `for` is not over")
+    })
+    .await;
+    eventually("firing", || async { answer("QueueFull").await.starts_with("it fires, 1 alert: ") })
+        .await;
+    let all = why("alert=QueueFull").await;
+    let rule = &all["data"]["rules"][0];
+    assert_eq!(rule["line"], 8);
+    assert_eq!(rule["selectors"][0]["selector"], "queue:depth:max");
+    assert_eq!(rule["selectors"][0]["series"], 1);
+    assert_eq!(rule["conditions"][0]["condition"], "> 5");
+    assert_eq!(rule["conditions"][0]["values"][0]["value"], "9");
+    let evaluations = rule["evaluations"].as_array().unwrap();
+    let reasons: Vec<&str> = evaluations
+        .iter()
+        .flat_map(|e| e["alerts"].as_array().unwrap())
+        .map(|outcome| outcome["reason"].as_str().unwrap())
+        .collect();
+    assert!(reasons.contains(&"pending") && reasons.contains(&"fired"), "{reasons:?}");
+    assert!(evaluations[0]["samples"].as_u64().unwrap() >= 1, "{}", evaluations[0]);
+    // A time of its own: before anything was pushed the condition had nothing to look at.
+    let then = why("alert=QueueFull&time=now-1h").await;
+    assert_eq!(then["data"]["rules"][0]["conditions"][0]["elements"], 0);
+
+    // Blind rules are never ok, in the API of Prometheus neither.
+    let listed = server.get_json("/api/v1/rules?type=alert").await;
+    let rules = listed["data"]["groups"][0]["rules"].as_array().unwrap();
+    let blind: Vec<&Value> = rules.iter().filter(|rule| rule["health"] != "ok").collect();
+    assert_eq!(blind.len(), 1, "{rules:?}");
+    assert_eq!(blind[0]["name"], "Blind");
+    assert_eq!(blind[0]["health"], "unknown");
+    assert_eq!(blind[0]["blind"][0], "no_such_metric{job=\"x\"}");
+    let metrics = server.get_text("/metrics").await;
+    assert!(metrics.contains("skopos_rules_blind 1"), "{metrics}");
+
+    let missing = server.client.get(server.http("/api/v1/rules/why?alert=QueueFul"));
+    let missing = missing.send().await.unwrap();
+    assert_eq!(missing.status(), 404);
+    assert!(missing.text().await.unwrap().contains("did you mean QueueFull?"));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn want_of_data_is_an_alert_where_a_policy_says_so() {
+    let rules = rule_file(
+        "groups:\n- name: g\n  interval: 50ms\n  rules:\n  - {alert: Gone, expr: no_such_metric > 1, labels: {severity: page}}\n  - {alert: Other, expr: no_such_metric > 1}\n",
+    );
+    let server = TestServer::with(|settings| {
+        with_rules(&rules.1, None)(settings);
+        settings.rule_policies.no_data = vec![("Gone".into(), skopos_alerting::NoData::Alert)];
+    })
+    .await;
+    eventually("it fires", || async { state(&server) == Some(AlertState::Firing) }).await;
+    let alerts = server.server.state().rules.active_alerts();
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(
+        alerts[0].labels.to_string(),
+        r#"{alertname="Gone", reason="no_data", severity="page"}"#
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_that_do_not_touch_each_other_are_all_evaluated_in_their_slot() {
+    let chain: String = (0..20)
+        .map(|n| format!("  - {{record: 'a:{n}', expr: 'vector({n})'}}\n  - {{record: 'b:{n}', expr: 'a:{n} * 2'}}\n"))
+        .collect();
+    let rules = rule_file(&format!("groups:\n- name: g\n  interval: 200ms\n  rules:\n{chain}"));
+    let server = TestServer::with(|settings| {
+        with_rules(&rules.1, None)(settings);
+        settings.rule_concurrency = 3;
+    })
+    .await;
+    eventually("two slots are over", || async {
+        server.series("b:19").await.values().next().is_some_and(|points| points.len() >= 2)
+    })
+    .await;
+    for n in 0..20 {
+        let (read, written) = (
+            server.series(&format!("a:{n}")).await.into_values().next().unwrap(),
+            server.series(&format!("b:{n}")).await.into_values().next().unwrap(),
+        );
+        // In the very slot in which it was written, not one later.
+        assert_eq!(written[0], (read[0].0, read[0].1 * 2.0), "rule {n}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_rule_file_prevents_the_start() {
     let rules = rule_file("groups:\n- name: x\n  rulez: []\n");
     let data = tempfile::tempdir().unwrap();

@@ -1,12 +1,14 @@
 //! `/api/v1/rules`, `/api/v1/alerts`.
 //!
 //! Beyond Prometheus' fields an alert that only the restart hold keeps firing carries `heldUntil`,
-//! and a group the number of slots it missed.
+//! a group the number of slots it missed and its query offset, a rule how many series it fetched.
+//! A rule that needs a selector that matches nothing names it in `blind`, and its health is
+//! `unknown`, which Prometheus' clients know: it was evaluated, and that says nothing.
 
 use axum::Json;
 use axum::extract::{Request, State};
 use serde_json::{Value, json};
-use skopos_alerting::{AlertState, AlertView, GroupView, RuleView};
+use skopos_alerting::{AlertState, AlertView, GroupView, Health, RuleView};
 use skopos_model::{Labels, Timestamp};
 
 use super::answer::PrometheusError;
@@ -90,6 +92,7 @@ fn group_json(group: &GroupView, rules: Vec<Value>) -> Value {
         "file": group.file,
         "interval": group.interval.as_secs_f64(),
         "limit": group.limit,
+        "queryOffset": group.query_offset.as_secs_f64(),
         "rules": rules,
         "evaluationTime": group.evaluation_time.as_secs_f64(),
         "lastEvaluation": time(group.last_evaluation),
@@ -97,16 +100,30 @@ fn group_json(group: &GroupView, rules: Vec<Value>) -> Value {
     })
 }
 
+/// A rule's health, which is never `ok` for one that cannot return anything.
+pub(super) fn health(rule: &RuleView) -> &'static str {
+    match rule.health {
+        Health::Ok if !rule.blind.is_empty() => Health::Unknown.as_str(),
+        health => health.as_str(),
+    }
+}
+
 fn rule_json(rule: &RuleView, with_alerts: bool) -> Value {
     let mut out = json!({
         "name": rule.name,
         "query": rule.query,
         "labels": rule.labels,
-        "health": rule.health.as_str(),
+        "health": health(rule),
         "evaluationTime": rule.evaluation_time.as_secs_f64(),
         "lastEvaluation": time(rule.last_evaluation),
         "type": if rule.alerting.is_some() { "alerting" } else { "recording" },
     });
+    if !rule.blind.is_empty() {
+        out["blind"] = json!(rule.blind);
+    }
+    if let Some(fetched) = rule.series_fetched {
+        out["seriesFetched"] = fetched.into();
+    }
     if let Some(error) = &rule.last_error {
         out["lastError"] = error.as_str().into();
     }
@@ -122,11 +139,11 @@ fn rule_json(rule: &RuleView, with_alerts: bool) -> Value {
 }
 
 /// Alerts that resolved lately are kept for receivers, not for this API.
-fn active(alerts: &[AlertView]) -> impl Iterator<Item = &AlertView> {
+pub(super) fn active(alerts: &[AlertView]) -> impl Iterator<Item = &AlertView> {
     alerts.iter().filter(|alert| alert.state != AlertState::Resolved)
 }
 
-fn alert_json(alert: &AlertView) -> Value {
+pub(super) fn alert_json(alert: &AlertView) -> Value {
     let mut out = json!({
         "labels": labels(&alert.labels),
         "annotations": alert.annotations,

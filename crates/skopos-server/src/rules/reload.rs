@@ -1,0 +1,134 @@
+//! Reading the rule files again: when asked to, and when they change.
+//!
+//! Changes are noticed by looking at names, sizes, times and inodes every few seconds, not by file
+//! system events: those do not come from network file systems, are lost when an editor or a
+//! container platform replaces the file or a whole folder by renaming, and need a watch for every
+//! folder of a pattern. A look costs one `stat` per file. A change is taken once it has stood still
+//! from one look to the next, so that a file that is being written is not read in the middle.
+//!
+//! A set with any mistake in it is refused as a whole and the running rules go on. It is not tried
+//! again before somebody touches the files.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use skopos::metrics::{Counter, Registry};
+use skopos_model::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::files::{self, Look};
+use super::{RulesView, load};
+use crate::ServerError;
+
+/// What became of reading the files, and what they looked like.
+pub(super) struct Reloading {
+    state: Mutex<State>,
+    failures: Counter,
+    successes: Counter,
+}
+
+struct State {
+    /// How the files looked when they were read last, with or without success.
+    read: Look,
+    /// When they were last read with success.
+    loaded_at: Timestamp,
+    /// Why the last reading failed.
+    error: Option<String>,
+}
+
+/// What became of the last attempt to read the rule files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadStatus {
+    /// When the rules in force were read.
+    pub loaded_at: Timestamp,
+    /// Why a later attempt failed: the first mistake, with its file, line and column.
+    pub error: Option<String>,
+}
+
+impl Reloading {
+    pub(super) fn new(sources: &[String], now: Timestamp, registry: &Registry) -> Self {
+        let state = State { read: files::look(sources), loaded_at: now, error: None };
+        Self {
+            state: Mutex::new(state),
+            failures: registry.counter(
+                "skopos_rules_reload_failures_total",
+                "Attempts to read the rule files again that failed; the old rules stayed in force.",
+            ),
+            successes: registry.counter(
+                "skopos_rules_reloads_total",
+                "Times the rule files were read again with success.",
+            ),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RulesView {
+    /// Reads the rule files again. With any mistake in them everything stays as it is. Alerts of
+    /// rules that are still there keep their state.
+    pub async fn reload(&self) -> Result<usize, ServerError> {
+        let inner = &self.inner;
+        // The look comes first: what changes from here on is noticed later.
+        inner.reloading.lock().read = files::look(&inner.files);
+        let set = load(&inner.files, &inner.language).inspect_err(|error| {
+            inner.reloading.failures.inc();
+            let text = error.to_string();
+            let first = text.lines().next().unwrap_or("unknown").to_owned();
+            inner.reloading.lock().error = Some(first);
+        })?;
+        let mut groups = inner.groups.lock().await;
+        groups.stop.cancel();
+        while groups.tasks.join_next().await.is_some() {}
+        let loaded = {
+            let _order = inner.commit_order.lock().await;
+            let loaded = inner.lock_engine().reload(&set, inner.clock.now());
+            inner.commit(loaded.commit.as_ref()).await;
+            loaded
+        };
+        inner.delivering.accept(loaded.intents).await;
+        groups.stop = inner.stop.child_token();
+        inner.spawn_groups(&mut groups);
+        inner.reloading.successes.inc();
+        {
+            let mut state = inner.reloading.lock();
+            (state.loaded_at, state.error) = (inner.clock.now(), None);
+        }
+        tracing::info!(rules = set.rule_count(), "rules were read again");
+        Ok(set.rule_count())
+    }
+
+    /// What became of the last attempt to read the rule files.
+    pub fn reload_status(&self) -> ReloadStatus {
+        let state = self.inner.reloading.lock();
+        ReloadStatus { loaded_at: state.loaded_at, error: state.error.clone() }
+    }
+
+    /// Reads the files again whenever they have changed, until told to stop.
+    pub(crate) async fn watch(&self, every: Duration, stop: &CancellationToken) {
+        let mut changing: Option<Look> = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(every) => {}
+            }
+            let sources = self.inner.files.clone();
+            // A look may hang on a network file system.
+            let Ok(seen) = tokio::task::spawn_blocking(move || files::look(&sources)).await else {
+                continue;
+            };
+            if seen == self.inner.reloading.lock().read {
+                changing = None;
+            } else if changing.as_ref() != Some(&seen) {
+                changing = Some(seen);
+            } else {
+                changing = None;
+                if let Err(error) = self.reload().await {
+                    tracing::error!(%error, "changed rule files were not loaded, the old rules stay in force");
+                }
+            }
+        }
+    }
+}
