@@ -40,6 +40,16 @@ const PROOFS: &[Proof] = &[
             ),
         ],
     },
+    Proof {
+        name: "alerting",
+        what: "alert state is exact after a crash at any point and after kill -9",
+        steps: &[
+            Step::Enumerated("cargo test -p skopos-alerting --test it crashes -- --nocapture"),
+            Step::Enumerated(
+                "cargo test -p skopos-cli --features demo --test it kill::alert_state -- --nocapture",
+            ),
+        ],
+    },
 ];
 
 /// Prints the proofs there are.

@@ -77,6 +77,8 @@ enum Command {
     Tail(commands::tail::TailArgs),
     /// Show one trace as a tree with its logs, or find traces.
     Trace(commands::trace::TraceArgs),
+    /// Show alerts and say why they fire or do not.
+    Alerts(commands::alerts::AlertsArgs),
     /// Show how many series there are, of what, and who went beyond limits.
     Cardinality(commands::cardinality::CardinalityArgs),
     /// Show a server in one look: ingest, storage, rules, problems and what to do about them.
@@ -149,6 +151,7 @@ impl Cli {
             Command::Logs(args) => commands::logs::run(args, &global),
             Command::Tail(args) => commands::tail::run(args, &global),
             Command::Trace(args) => commands::trace::run(args, &global),
+            Command::Alerts(args) => commands::alerts::run(args, &global),
             Command::Cardinality(args) => commands::cardinality::run(args, &global),
             Command::Status(args) => commands::status::run(args, &global),
             Command::Open(args) => commands::open::run(args, &global),

@@ -49,6 +49,31 @@ impl Client {
         self.json(request.timeout(ANSWER_TIMEOUT)).await
     }
 
+    /// GETs a path and reads the JSON answer; what does not exist is said on standard error and
+    /// is no failure.
+    pub(crate) async fn get_if_found(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Option<Value>> {
+        let request = self.request(Method::GET, path).query(query).timeout(ANSWER_TIMEOUT);
+        let response = self.send(request).await?;
+        let status = response.status();
+        let body = response.bytes().await.context("read the server's answer")?;
+        let value: Option<Value> = serde_json::from_slice(&body).ok();
+        if status.is_success() {
+            return value.map(Some).ok_or_else(|| anyhow!("{} did not answer in JSON", self.base));
+        }
+        // Without an answer in our words it is the path that the server does not know.
+        if let (StatusCode::NOT_FOUND, Some(message)) =
+            (status, value.as_ref().and_then(|v| v["error"].as_str()))
+        {
+            eprintln!("{}", crate::output::printable(message));
+            return Ok(None);
+        }
+        Err(refusal(status, value.as_ref(), &String::from_utf8_lossy(&body)))
+    }
+
     /// POSTs JSON and reads the JSON answer.
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Result<Value> {
         self.json(self.request(Method::POST, path).json(body).timeout(ANSWER_TIMEOUT)).await

@@ -1,5 +1,6 @@
 //! The commands, one per file.
 
+pub(crate) mod alerts;
 pub(crate) mod cardinality;
 pub(crate) mod completions;
 pub(crate) mod config;

@@ -42,9 +42,13 @@ pub(crate) struct ServeArgs {
     /// Configuration file; `skopos.yaml` in the working folder is read when it exists.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Prometheus rule file or folder of them; may be repeated.
-    #[arg(long, value_name = "FILE|DIR")]
+    /// Prometheus rule file, folder of them, or a quoted pattern; may be repeated.
+    #[arg(long, value_name = "FILE|DIR|PATTERN")]
     pub(crate) rules: Vec<String>,
+    /// After a restart let alerts resolve at once, as Prometheus does, instead of holding what fires
+    /// until one full range of fresh data has arrived.
+    #[arg(long)]
+    pub(crate) no_restart_hold: bool,
     /// URL to scrape for metrics; may be repeated.
     #[arg(long, value_name = "URL")]
     pub(crate) scrape: Vec<String>,
@@ -92,6 +96,7 @@ impl ServeArgs {
         Overrides {
             data: self.data.clone(),
             rules: self.rules.clone(),
+            no_restart_hold: self.no_restart_hold,
             scrape: self.scrape.clone(),
             prometheus_config: self.prometheus_config.clone(),
             listen: self.listen.clone(),

@@ -66,6 +66,69 @@ async fn what_was_sent_is_shown() {
     .unwrap();
 }
 
+const RULES: &str = r#"
+groups:
+  - name: cli
+    interval: 1s
+    rules:
+      - alert: TooManyUsers
+        expr: active_users_current > 5
+        labels: { severity: critical }
+      - alert: NeverSeen
+        expr: rate(no_such_metric_total[5m]) > 0
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_are_listed_and_explained() {
+    let data = tempfile::tempdir().unwrap();
+    let rules = data.path().join("cli.yml");
+    std::fs::write(&rules, RULES).unwrap();
+    let server = Server::start(data.path(), &["--rules", rules.to_str().unwrap()]).await;
+    send(&server).await;
+    for _ in 0..200 {
+        let answer = server.get("/api/v1/alerts", &[]).await;
+        if answer["data"]["alerts"][0]["state"] == "firing" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let url = server.http.clone();
+    tokio::task::spawn_blocking(move || {
+        let ask = |args: &[&str], code: i32| {
+            let output = run(&[args, &["--server", &url]].concat());
+            let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{args:?}: {complaint}");
+            (String::from_utf8(output.stdout).unwrap(), complaint)
+        };
+        let (text, _) = ask(&["alerts"], 0);
+        assert!(text.contains("firing    TooManyUsers"), "{text}");
+        assert!(
+            text.contains("blind     NeverSeen") && text.contains("no_such_metric_total"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("1 firing · 0 failing · 0 pending · 1 blind · 0 inactive\n"),
+            "{text}"
+        );
+        let (text, _) = ask(&["alerts", "why", "TooManyUsers"], 0);
+        assert!(text.contains("it fires, 1 alert") && text.contains("must be > 5"), "{text}");
+        assert!(
+            text.contains("    7  ") && text.contains("active_users_current  1 series"),
+            "{text}"
+        );
+        let (text, _) = ask(&["alerts", "why", "NeverSeen"], 0);
+        assert!(text.contains("it cannot fire: no series match no_such_metric_total"), "{text}");
+        let (text, _) = ask(&["alerts", "why", "NeverSeen", "--format", "json"], 0);
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["data"]["rules"][0]["blind"][0], "no_such_metric_total");
+        let (_, complaint) = ask(&["alerts", "why", "NeverSen"], 3);
+        assert!(complaint.contains("did you mean NeverSeen?"), "{complaint}");
+        ask(&["alerts", "list", "--state", "odd"], 2);
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_token_closes_the_server() {
     let data = tempfile::tempdir().unwrap();

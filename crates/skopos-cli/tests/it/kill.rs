@@ -240,6 +240,124 @@ async fn an_alert_survives_kills_while_pending_and_while_firing() {
     assert!(of("firing").is_disjoint(&of("resolved")));
 }
 
+/// `Long` stays pending and `Steady` fires for the whole test; `Flap` fires and resolves in between.
+const MANY_RULES: &str = r#"
+groups:
+  - name: kill
+    interval: 1s
+    rules:
+      - { alert: Long, expr: users_steady > 5, for: 1h }
+      - { alert: Steady, expr: users_steady > 5, for: 1s, keep_firing_for: 1h }
+      - { alert: Flap, expr: users_flap > 5 }
+"#;
+
+async fn gauge(server: &Server, name: &str, value: u64) {
+    let now = SystemClock::new().now().as_nanos().to_string();
+    let points = json!([{"timeUnixNano": now, "asInt": value.to_string()}]);
+    let body = json!({"resourceMetrics": [{
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "kill-test"}}]},
+        "scopeMetrics": [{"metrics": [{"name": name, "gauge": {"dataPoints": points}}]}]
+    }]});
+    assert!(server.post("/v1/metrics", &body).await);
+}
+
+/// Alerts by name: state and since when.
+async fn alerts(server: &Server) -> BTreeMap<String, (String, String)> {
+    let answer = server.get("/api/v1/alerts", &[]).await;
+    let alerts = answer["data"]["alerts"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+    alerts
+        .map(|a| (text(&a["labels"]["alertname"]), (text(&a["state"]), text(&a["activeAt"]))))
+        .collect()
+}
+
+/// Alert state survives twenty kills at different moments of the slots; with `--no-restart-hold`
+/// alerts resolve after a restart as they would have without one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alert_state_survives_twenty_kills() {
+    let data = tempfile::tempdir().unwrap();
+    let rules = data.path().join("kill.yml");
+    std::fs::write(&rules, MANY_RULES).unwrap();
+    let sink = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let webhook = format!("http://{}/hook", sink.local_addr().unwrap());
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    tokio::spawn(receive(sink, Arc::clone(&keys)));
+    let rules = rules.to_str().unwrap();
+    let flags = ["--rules", rules, "--webhook", &webhook, "--no-restart-hold"];
+    let wait = async |server: &Server,
+                      wanted: &dyn Fn(&BTreeMap<String, (String, String)>) -> bool| {
+        for _ in 0..400 {
+            let alerts = alerts(server).await;
+            if wanted(&alerts) {
+                return alerts;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the alerts are not as wanted: {:?}", alerts(server).await);
+    };
+
+    let server = Server::start(data.path(), &flags).await;
+    gauge(&server, "users_steady", 9).await;
+    let is = |state: &'static str, name: &'static str| {
+        move |alerts: &BTreeMap<String, (String, String)>| {
+            alerts.get(name).is_some_and(|(found, _)| found == state)
+        }
+    };
+    let first = wait(&server, &|a| is("firing", "Steady")(a) && is("pending", "Long")(a)).await;
+    server.kill();
+
+    let mut lost = 0;
+    let mut flaps = 0;
+    for round in 1..ROUNDS {
+        let server = Server::start(data.path(), &flags).await;
+        let restored = alerts(&server).await;
+        for name in ["Long", "Steady"] {
+            // The alert, its state and since when: all as before the first kill.
+            if restored.get(name) != first.get(name) {
+                println!(
+                    "round {round}: {name} was {:?}, is {:?}",
+                    first.get(name),
+                    restored.get(name)
+                );
+                lost += 1;
+            }
+        }
+        // So that it stays within what expressions look back over, however slow the machine is.
+        gauge(&server, "users_steady", 9).await;
+        if round % 5 == 0 {
+            flaps += 1;
+            gauge(&server, "users_flap", if flaps % 2 == 1 { 9 } else { 1 }).await;
+            let fires = is("firing", "Flap");
+            wait(&server, &|alerts| fires(alerts) == (flaps % 2 == 1)).await;
+        }
+        // Different from round to round, the same in every run.
+        tokio::time::sleep(Duration::from_millis(30 + round * 137 % 700)).await;
+        server.kill();
+    }
+
+    let server = Server::start(data.path(), &flags).await;
+    let fires = is("firing", "Flap");
+    assert_eq!(flaps, 3);
+    wait(&server, &|alerts| fires(alerts)).await;
+    gauge(&server, "users_flap", 1).await;
+    let of = |wanted: &str| -> BTreeSet<String> {
+        let keys = keys.lock().unwrap();
+        keys.iter().filter(|(s, _)| s == wanted).map(|(_, key)| key.clone()).collect()
+    };
+    for _ in 0..400 {
+        if of("resolved").len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // Steady fired once, Flap twice, and each time that it was over was told.
+    let (firing, resolved) = (of("firing"), of("resolved"));
+    let doubled = firing.intersection(&resolved).count();
+    println!("proof: alert state over kill -9: {ROUNDS} points, lost {lost}, doubled {doubled}");
+    assert_eq!((firing.len(), resolved.len()), (3, 2), "{:?}", keys.lock().unwrap());
+    assert_eq!((lost, doubled), (0, 0), "lost and doubled");
+}
+
 /// A webhook receiver: notes each notification's status and idempotency key.
 async fn receive(listener: tokio::net::TcpListener, keys: Arc<Mutex<Vec<(String, String)>>>) {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
