@@ -288,7 +288,8 @@ impl Engine {
         now: Timestamp,
     ) -> Loaded {
         let mut orphans: Vec<RuleState> = orphans.into_values().collect();
-        let has_orphans = !orphans.is_empty();
+        // What is left of a rule that went long ago says nothing about any alert.
+        let had_alerts = orphans.iter().any(|orphan| !orphan.alerts.is_empty());
         orphans.sort_by_key(|state| state.id);
         let slot = now.as_millis().max(self.last_reload.saturating_add(1));
         let mut sends = Vec::new();
@@ -309,7 +310,7 @@ impl Engine {
             orphan.changed_alerts(&mut records);
             orphan.changed_series(&mut records);
         }
-        if has_orphans {
+        if had_alerts {
             self.dispatcher.look(Timestamp::from_millis(slot));
         }
         let intents = self.dispatcher.drain(&mut records);

@@ -3,7 +3,7 @@
 //!
 //! Seeds are fixed; `SKOPOS_CRASH_RUNS` makes more runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use skopos_alerting::{NoData, NotificationSettings, OnError, Policies, Settings};
@@ -93,7 +93,7 @@ struct Outcome {
     views: Vec<String>,
     received: BTreeMap<String, String>,
     records: BTreeMap<(StateKind, String), Vec<u8>>,
-    samples: std::collections::BTreeSet<String>,
+    samples: BTreeSet<String>,
     crashes: usize,
 }
 
@@ -233,7 +233,16 @@ fn crashed_runs_equal_their_uninterrupted_twins() {
         for (slot, (twin, crashed)) in twin.views.iter().zip(&crashed.views).enumerate() {
             assert_eq!(twin, crashed, "seed {seed}, slot {slot}");
         }
-        assert_eq!(twin.received, crashed.received, "seed {seed}");
+        let keys = |outcome: &Outcome| outcome.received.keys().cloned().collect::<BTreeSet<_>>();
+        let only = |a: &Outcome, b: &Outcome| -> Vec<String> {
+            keys(a).difference(&keys(b)).map(|key| a.received[key].clone()).collect()
+        };
+        // One by one, so that a failure can be read.
+        assert_eq!(only(&twin, &crashed), Vec::<String>::new(), "seed {seed}: lost");
+        assert_eq!(only(&crashed, &twin), Vec::<String>::new(), "seed {seed}: invented");
+        for (key, body) in &twin.received {
+            assert_eq!(Some(body), crashed.received.get(key), "seed {seed}");
+        }
         assert_eq!(twin.records, crashed.records, "seed {seed}");
         assert_eq!(twin.samples, crashed.samples, "seed {seed}");
         crashes += crashed.crashes;

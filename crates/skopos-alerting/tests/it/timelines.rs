@@ -389,6 +389,17 @@ fn alerts_of_one_name_are_one_group_whatever_rule_makes_them() {
 }
 
 #[test]
+fn a_group_that_ends_and_begins_again_in_one_slot_is_told_both_times() {
+    let rules = "groups:\n- name: g\n  rules:\n  - {alert: Burn, expr: m, labels: {window: short}}\n  - {alert: Burn, expr: m, labels: {window: long}}\n";
+    let mut world = World::new(rules, settings());
+    let sent = |intents: Vec<_>| intents.first().map_or("-".to_string(), summary);
+    assert_eq!(sent(world.step(0, 0, seconds(15), elements("a=1"))), "firing a");
+    assert_eq!(sent(world.step(0, 0, seconds(30), elements("-"))), "resolved ~a");
+    assert_eq!(sent(world.step(0, 1, seconds(30), elements("b=1"))), "firing b");
+    assert_eq!(world.received.len(), 3, "every notification has a key of its own");
+}
+
+#[test]
 fn raising_for_while_firing_takes_the_alert_back() {
     let mut world = World::new(&rule(""), settings());
     world.step(0, 0, seconds(0), elements("a=1"));

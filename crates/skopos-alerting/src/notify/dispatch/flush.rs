@@ -194,11 +194,13 @@ impl Dispatcher {
             self.deadlines.remove(&(group.next_look, id.clone()));
         }
         self.touched.groups.insert(id.clone());
-        // Nobody believes that anything of it fires: nothing is left to remember.
+        // Nobody believes that anything of it fires: nothing is left to remember, but what was told
+        // just now. Another rule may start the group anew at this very time, and what is told then
+        // must not have the same name. Later looks forget it.
         for integration in 0..self.routing.receivers.get(&route.receiver).map_or(0, Vec::len) {
             let receiver = route.receiver.clone();
             let key = ToldKey { group_key: group_key.to_owned(), receiver, integration };
-            if self.told.get(&key).is_some_and(|told| told.firing.is_empty()) {
+            if self.told.get(&key).is_some_and(|told| told.firing.is_empty() && told.at < now) {
                 self.told.remove(&key);
                 self.touched.told.insert(key);
             }
