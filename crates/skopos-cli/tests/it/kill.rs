@@ -262,7 +262,9 @@ async fn gauge(server: &Server, name: &str, value: u64) {
 }
 
 /// Alerts by name: state and since when.
-async fn alerts(server: &Server) -> BTreeMap<String, (String, String)> {
+type Alerts = BTreeMap<String, (String, String)>;
+
+async fn alerts(server: &Server) -> Alerts {
     let answer = server.get("/api/v1/alerts", &[]).await;
     let alerts = answer["data"]["alerts"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
@@ -284,8 +286,7 @@ async fn alert_state_survives_twenty_kills() {
     tokio::spawn(receive(sink, Arc::clone(&keys)));
     let rules = rules.to_str().unwrap();
     let flags = ["--rules", rules, "--webhook", &webhook, "--no-restart-hold"];
-    let wait = async |server: &Server,
-                      wanted: &dyn Fn(&BTreeMap<String, (String, String)>) -> bool| {
+    let wait = async |server: &Server, wanted: &dyn Fn(&Alerts) -> bool| {
         for _ in 0..400 {
             let alerts = alerts(server).await;
             if wanted(&alerts) {
@@ -299,9 +300,7 @@ async fn alert_state_survives_twenty_kills() {
     let server = Server::start(data.path(), &flags).await;
     gauge(&server, "users_steady", 9).await;
     let is = |state: &'static str, name: &'static str| {
-        move |alerts: &BTreeMap<String, (String, String)>| {
-            alerts.get(name).is_some_and(|(found, _)| found == state)
-        }
+        move |alerts: &Alerts| alerts.get(name).is_some_and(|(found, _)| found == state)
     };
     let first = wait(&server, &|a| is("firing", "Steady")(a) && is("pending", "Long")(a)).await;
     server.kill();
