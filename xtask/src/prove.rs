@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::Usage;
 use crate::system::{Cmd, Stopwatch, human};
-use crate::test::Counts;
+use crate::test::{ALERTMANAGER, Counts, Need, PROMETHEUS, install};
 
 /// One command of a proof.
 enum Step {
@@ -15,11 +15,15 @@ enum Step {
     /// Must exit with 0 and have passed at least one test, and its tests must say what they
     /// enumerated, nothing of it lost or doubled.
     Enumerated(&'static str),
+    /// Must exit with 0 and have passed at least one test; none may skip for want of a program.
+    Tests(&'static str),
 }
 
 struct Proof {
     name: &'static str,
     what: &'static str,
+    /// Programs it needs beside cargo; they are installed where that is possible.
+    needs: &'static [Need],
     steps: &'static [Step],
 }
 
@@ -27,11 +31,13 @@ const PROOFS: &[Proof] = &[
     Proof {
         name: "loop",
         what: "from an alert to the slow span and back to healthy, on real services",
+        needs: &[],
         steps: &[Step::Plain("cargo demo --scripted")],
     },
     Proof {
         name: "durability",
         what: "what was acknowledged survives crashes at every point and kill -9 under load, once",
+        needs: &[],
         steps: &[
             Step::Enumerated("cargo test -p skopos-store --test it crash -- --nocapture"),
             Step::Enumerated("cargo test -p skopos-store --test it want_of_space -- --nocapture"),
@@ -42,12 +48,14 @@ const PROOFS: &[Proof] = &[
     },
     Proof {
         name: "alerting",
-        what: "alert state is exact after a crash at any point and after kill -9",
+        what: "alerts, notifications and silences are exact after a crash at any point and after kill -9; Debian's Prometheus, Alertmanager and amtool agree with us",
+        needs: &[PROMETHEUS, ALERTMANAGER],
         steps: &[
-            Step::Enumerated("cargo test -p skopos-alerting --test it crashes -- --nocapture"),
+            Step::Enumerated("cargo test -p skopos-alerting --test it crash -- --nocapture"),
             Step::Enumerated(
                 "cargo test -p skopos-cli --features demo --test it kill::alert_state -- --nocapture",
             ),
+            Step::Tests("cargo test -p skopos-server --test it alertmanager -- --nocapture"),
         ],
     },
 ];
@@ -69,6 +77,9 @@ pub(crate) fn run(name: &str) -> Result<bool> {
     };
     let watch = Stopwatch::start();
     println!("to prove: {}", proof.what);
+    if !proof.needs.is_empty() {
+        install(proof.needs)?;
+    }
     let mut tally = Tally::default();
     for step in proof.steps {
         if !run_step(step, &mut tally)? {
@@ -84,6 +95,7 @@ pub(crate) fn run(name: &str) -> Result<bool> {
 fn run_step(step: &Step, tally: &mut Tally) -> Result<bool> {
     match step {
         Step::Plain(line) => Cmd::new(line).run(),
+        Step::Tests(line) => run_tests(line, tally),
         Step::Enumerated(line) => {
             let before = tally.points;
             let ok = run_tests(line, tally)?;
@@ -97,7 +109,8 @@ fn run_step(step: &Step, tally: &mut Tally) -> Result<bool> {
 
 fn run_tests(line: &str, tally: &mut Tally) -> Result<bool> {
     let mut counts = Counts::default();
-    let ok = Cmd::new(line).run_watched(|line| {
+    let command = Cmd::new(line).env("SKOPOS_TOOLS_REQUIRED", "1");
+    let ok = command.run_watched(|line| {
         counts.read(line);
         tally.read(line);
     })?;
@@ -160,6 +173,7 @@ mod tests {
     fn a_selection_without_tests_proves_nothing() {
         let run = |step| run_step(&step, &mut Tally::default()).expect("it starts");
         assert!(!run(Step::Enumerated("true")));
+        assert!(!run(Step::Tests("true")));
         assert!(run(Step::Plain("true")));
         assert!(!run(Step::Plain("false")));
     }

@@ -41,14 +41,23 @@ pub(crate) struct Need {
     pub(crate) why: &'static str,
 }
 
+pub(crate) const PROMETHEUS: Need = Need {
+    probe: "prometheus --version",
+    package: "prometheus",
+    why: "answers the same queries as our server; its service is not needed",
+};
+
+pub(crate) const ALERTMANAGER: Need = Need {
+    probe: "amtool --version",
+    package: "prometheus-alertmanager",
+    why: "routes the same alerts as our server, and has amtool; its service is not needed",
+};
+
 const NEEDS: &[Need] = &[
     Need { probe: "cc --version", package: "build-essential", why: "compiles zstd and SQLite" },
     Need { probe: "git --version", package: "git", why: "tells tidy which files are ours" },
-    Need {
-        probe: "prometheus --version",
-        package: "prometheus",
-        why: "answers the same queries as our server; its service is not needed",
-    },
+    PROMETHEUS,
+    ALERTMANAGER,
     Need {
         probe: "python3 -c import\u{a0}venv,ensurepip",
         package: "python3-venv",

@@ -28,7 +28,7 @@ pub use dispatch::{
     PostedAlert, Render,
 };
 pub use inhibit::InhibitRule;
-pub use intent::{Intent, IntentId, NotificationStatus};
+pub use intent::{Intent, IntentId, InvalidIntentId, NotificationStatus};
 pub use ledger::{DeadLetter, DeliveryRecord, Verdict};
 pub use notification::{Notification, NotificationReason, NotifiedAlert, fingerprint};
 pub use payload::WebhookPayload;

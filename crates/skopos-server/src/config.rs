@@ -58,6 +58,8 @@ pub struct Overrides {
     pub no_restart_hold: bool,
     /// `--webhook`
     pub webhook: Option<String>,
+    /// `--alertmanager-url`
+    pub alertmanagers: Vec<String>,
     /// `--memory`
     pub memory: Option<String>,
     /// `--log-format`
@@ -96,6 +98,7 @@ impl Overrides {
             ("rules.evaluation_interval", "--evaluation-interval", one(&self.evaluation_interval)),
             ("rules.restart_hold", "--no-restart-hold", switch(self.no_restart_hold, "false")),
             ("notify.webhooks", "--webhook", one(&self.webhook)),
+            ("alerting.alertmanagers", "--alertmanager-url", self.alertmanagers.clone()),
             ("memory.limit", "--memory", one(&self.memory)),
             ("log.format", "--log-format", one(&self.log_format)),
             ("ui.open", "--no-open", switch(self.no_open, "false")),

@@ -8,6 +8,8 @@
 //! the UI ([`ui`]), public like the binary they come from; data reaches them through the table alone.
 
 mod admin;
+mod alertmanager;
+mod alerts;
 mod body;
 mod cardinality;
 mod events;
@@ -186,6 +188,8 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(prometheus::routes());
     routes.extend(cardinality::routes());
     routes.extend(remote_write::routes());
+    routes.extend(alertmanager::routes());
+    routes.extend(alerts::routes());
     routes.extend(jaeger::routes());
     routes.extend(logs::routes());
     routes.extend(traces::routes());
@@ -238,6 +242,9 @@ impl Guarded {
                 let peer = otlp::peer(&request);
                 self.state.receipts.refuse(Transport::RemoteWrite, &peer, error.class.as_str());
                 remote_write::refusal(&error)
+            }
+            Err(error) if request.uri().path().starts_with(alertmanager::PREFIX) => {
+                error.into_response()
             }
             Err(error) if self.scope == Scope::Ingest => {
                 let peer = otlp::peer(&request);

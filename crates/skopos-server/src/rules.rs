@@ -11,13 +11,14 @@ mod delivery;
 mod dispatch;
 mod files;
 mod group;
+mod handover;
 mod reload;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use skopos::metrics::{Counter, Histogram, Registry};
+use skopos::metrics::{Counter, Family, Histogram, Registry};
 use skopos_alerting::notify::{DeliveryPolicy, DeliveryQueue, DeliveryRecord};
 use skopos_alerting::rules::{Rule, RuleId, RuleSet};
 use skopos_alerting::{
@@ -36,6 +37,8 @@ use crate::config::{Secret, Settings};
 use crate::query::{QueryEngine, QueryLimits};
 use crate::state::Storage;
 use delivery::Delivering;
+use dispatch::SeverityLabels;
+use handover::Handover;
 use reload::Reloading;
 
 pub(crate) use files::load;
@@ -73,10 +76,12 @@ struct Inner {
     /// Held from a step to the end of its commit.
     commit_order: tokio::sync::Mutex<()>,
     delivering: Delivering,
+    handover: Handover,
     /// The dispatcher's next look may come earlier than it was.
     dispatcher_changed: Notify,
     /// Brings what could not be delivered to the dispatcher; taken by the loop that reads it.
     undelivered: Mutex<Option<mpsc::Receiver<DeliveryRecord>>>,
+    response_times: Family<SeverityLabels, Histogram>,
     started_at: Timestamp,
     metrics: Metrics,
     groups: tokio::sync::Mutex<Groups>,
@@ -192,6 +197,11 @@ impl RulesView {
             what: "make a client for notifications",
             source: std::io::Error::other(error),
         })?;
+        let handover = Handover::new(&settings.alertmanagers, settings.notify_timeout, registry)
+            .map_err(|error| ServerError::Io {
+                what: "make a client for Alertmanagers",
+                source: std::io::Error::other(error),
+            })?;
         let inner = Arc::new(Inner {
             store,
             clock,
@@ -206,8 +216,10 @@ impl RulesView {
             engine: Mutex::new(engine),
             commit_order: tokio::sync::Mutex::new(()),
             delivering,
+            handover,
             dispatcher_changed: Notify::new(),
             undelivered: Mutex::new(Some(undelivered)),
+            response_times: dispatch::response_times(registry),
             started_at: now,
             metrics,
             groups: tokio::sync::Mutex::new(Groups {
@@ -231,6 +243,13 @@ impl RulesView {
             &[],
             move || blind.upgrade().map_or(0.0, |inner| inner.lock_engine().blind_rules() as f64),
         );
+        let burying = Arc::downgrade(&inner);
+        registry.gauge_fn(
+            "skopos_notify_dead_letters",
+            "Notifications that could not be delivered.",
+            &[],
+            move || burying.upgrade().map_or(0.0, |inner| inner.delivering.dead_count() as f64),
+        );
         Ok(Self { inner })
     }
 
@@ -244,7 +263,8 @@ impl RulesView {
                 inner.run_dispatcher(failed, &inner.stop).await;
             }
         };
-        tokio::join!(inner.delivering.run(&inner.stop), dispatching);
+        let handing_over = inner.handover.run(&inner.stop);
+        tokio::join!(inner.delivering.run(&inner.stop), dispatching, handing_over);
         let mut groups = self.inner.groups.lock().await;
         while groups.tasks.join_next().await.is_some() {}
     }
@@ -299,6 +319,7 @@ impl Inner {
         self.commit(loaded.commit.as_ref()).await;
         drop(order);
         self.delivering.accept(loaded.intents).await;
+        self.handover.push(loaded.sends);
     }
 
     async fn start_groups(self: &Arc<Self>) {

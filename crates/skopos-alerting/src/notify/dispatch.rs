@@ -52,6 +52,11 @@ pub trait Render: fmt::Debug + Send + Sync {
     /// What the integration's sender will read when the notification is delivered. Holds no secret: it
     /// is stored. The same notification gives the same text.
     fn render(&self, notification: &Notification) -> Result<Arc<str>, String>;
+
+    /// The text of the `alertmanager.yml` in force, without its secrets, where there is one.
+    fn configuration(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A group: its route and the labels its alerts share.
@@ -122,6 +127,15 @@ impl Dispatcher {
     /// The routing in force.
     pub fn routing(&self) -> &Arc<Routing> {
         &self.routing
+    }
+
+    /// The text of the `alertmanager.yml` in force, without its secrets; without a file, one that says
+    /// who the default receiver is.
+    pub fn configuration(&self) -> String {
+        self.renderer.configuration().unwrap_or_else(|| {
+            let name = crate::template::quote(&self.routing.routes.get(0).receiver);
+            format!("route:\n  receiver: {name}\nreceivers:\n- name: {name}\n")
+        })
     }
 
     /// Says which alerts of a rule fire as of `at`; those it knew beside them are over.

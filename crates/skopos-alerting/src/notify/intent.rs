@@ -56,6 +56,22 @@ impl fmt::Display for IntentId {
     }
 }
 
+/// A text that is no intent's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is not the id of a notification")]
+pub struct InvalidIntentId;
+
+impl std::str::FromStr for IntentId {
+    type Err = InvalidIntentId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidIntentId> {
+        let (generation, group) = text.split_once('/').ok_or(InvalidIntentId)?;
+        let generation = generation.parse().map_err(|_| InvalidIntentId)?;
+        let group = u64::from_str_radix(group, 16).map_err(|_| InvalidIntentId)?;
+        Ok(Self { generation, group })
+    }
+}
+
 /// A notification that must be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {

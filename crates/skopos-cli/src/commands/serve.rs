@@ -70,6 +70,9 @@ pub(crate) struct ServeArgs {
     /// Receiver of notifications (Alertmanager's webhook format).
     #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,
+    /// An external Alertmanager that alerts are handed over to; may be repeated, all get all.
+    #[arg(long, value_name = "URL")]
+    pub(crate) alertmanager_url: Vec<String>,
     /// Memory for data, such as 2GiB; half of the machine's or the cgroup's by default.
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<String>,
@@ -104,6 +107,7 @@ impl ServeArgs {
             otlp_http: self.otlp_http.clone(),
             evaluation_interval: self.evaluation_interval.clone(),
             webhook: self.webhook.clone(),
+            alertmanagers: self.alertmanager_url.clone(),
             memory: self.memory.clone(),
             log_format: self.log_format.clone(),
             no_open: self.no_open,

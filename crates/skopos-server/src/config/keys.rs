@@ -446,6 +446,13 @@ pub const KEYS: &[Key] = &[
         "An alertmanager.yml with routes and receivers. Not supported by this version yet.",
     ),
     key(
+        "alerting.alertmanagers",
+        Some("--alertmanager-url"),
+        &[],
+        Kind::SecretList,
+        "URLs of external Alertmanagers to hand alerts over to, each to all of them, as Prometheus does.",
+    ),
+    key(
         "log.format",
         Some("--log-format"),
         &["auto"],

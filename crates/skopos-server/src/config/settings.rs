@@ -121,6 +121,7 @@ pub struct Settings {
     pub webhooks: Vec<Secret<String>>,
     pub notify_timeout: Duration,
     pub alertmanager_config: Option<PathBuf>,
+    pub alertmanagers: Vec<Secret<String>>,
     pub log_format: LogFormat,
     pub open_browser: bool,
     pub ui_dir: Option<PathBuf>,
@@ -194,6 +195,7 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
         webhooks: r.webhooks(),
         notify_timeout: r.duration("notify.timeout"),
         alertmanager_config: r.text("notify.alertmanager_config").map(PathBuf::from),
+        alertmanagers: r.alertmanagers(),
         log_format: match r.choice("log.format").as_str() {
             "json" => LogFormat::Json,
             "pretty" => LogFormat::Pretty,
@@ -416,6 +418,15 @@ impl Resolver<'_> {
         }
         if urls.len() > 1 {
             self.error("notify.webhooks", "only one default receiver can be given");
+        }
+        urls.into_iter().map(Secret::new).collect()
+    }
+
+    fn alertmanagers(&mut self) -> Vec<Secret<String>> {
+        let urls = self.list("alerting.alertmanagers");
+        if urls.iter().any(|url| !is_http_url(url)) {
+            let message = "expected URLs that begin with http:// or https://";
+            self.error("alerting.alertmanagers", message);
         }
         urls.into_iter().map(Secret::new).collect()
     }

@@ -1,4 +1,4 @@
-//! The server's own administration: receipts, deliveries, tokens, reload.
+//! The server's own administration: receipts, tokens, reload.
 
 use std::path::PathBuf;
 
@@ -20,9 +20,6 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::get("/api/v1/skopos/receipts", Scope::Read, receipts)
             .summary("What each sender sent: accepted, refused by reason, redacted by key.")
-            .tag(TAG),
-        Route::get("/api/v1/skopos/deliveries", Scope::Read, deliveries)
-            .summary("Notifications settled lately: delivered, failed or dropped, and why.")
             .tag(TAG),
         Route::post("/-/reload", Scope::Admin, reload)
             .summary("Reads the rule files again; with any mistake the old rules stay in force.")
@@ -85,26 +82,6 @@ async fn receipts(State(state): State<SharedState>) -> Json<Value> {
         }));
     }
     Json(json!({"since": state.started_at.to_string(), "senders": senders}))
-}
-
-async fn deliveries(State(state): State<SharedState>) -> Json<Value> {
-    let deliveries: Vec<Value> = state
-        .rules
-        .deliveries()
-        .iter()
-        .map(|record| {
-            json!({
-                "group": record.group_key,
-                "receiver": record.receiver,
-                "created_at": record.created_at.to_string(),
-                "settled_at": record.settled_at.to_string(),
-                "attempts": record.attempts,
-                "verdict": record.verdict.as_str(),
-                "reason": record.reason,
-            })
-        })
-        .collect();
-    Json(json!({"deliveries": deliveries}))
 }
 
 async fn reload(State(state): State<SharedState>) -> Result<Json<Value>, ApiError> {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use reqwest::header;
 use skopos::metrics::{Bounded, Counter, Family, Registry};
 use skopos_alerting::notify::{
-    Delivery, DeliveryOutcome, DeliveryQueue, DeliveryRecord, Intent, Settled, Verdict,
+    DeadLetter, Delivery, DeliveryOutcome, DeliveryQueue, DeliveryRecord, Intent, IntentId,
+    Settled, Verdict,
 };
 use skopos_model::Clock;
 use skopos_model::storage::StateCommit;
@@ -85,6 +86,30 @@ impl Delivering {
 
     pub(super) fn log(&self) -> Vec<DeliveryRecord> {
         self.lock().log().cloned().collect()
+    }
+
+    pub(super) fn waiting(&self) -> Vec<(Intent, u32, String)> {
+        let queue = self.lock();
+        queue.waiting().map(|(intent, n, reason)| (intent.clone(), n, reason.to_owned())).collect()
+    }
+
+    pub(super) fn dead_count(&self) -> usize {
+        self.lock().dead_letters().len()
+    }
+
+    pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.lock().dead_letters().cloned().collect()
+    }
+
+    /// Puts dead letters back among the waiting.
+    pub(super) async fn retry_dead(&self, id: Option<IntentId>) -> usize {
+        let _order = self.commit_order.lock().await;
+        let (count, commit) = self.lock().retry_dead(id, self.clock.now());
+        if count > 0 {
+            self.commit(commit, None).await;
+            self.arrived.notify_one();
+        }
+        count
     }
 
     /// Takes in intents whose commit is durable.

@@ -158,6 +158,7 @@ impl Inner {
         report(rule, &step);
         self.report_unrendered(&step.unrendered);
         self.delivering.accept(step.intents).await;
+        self.handover.push(step.sends);
         self.dispatcher_changed.notify_one();
         Outcome::Durable
     }

@@ -89,6 +89,8 @@ impl RulesView {
             loaded
         };
         inner.delivering.accept(loaded.intents).await;
+        inner.handover.push(loaded.sends);
+        inner.dispatcher_changed.notify_one();
         groups.stop = inner.stop.child_token();
         inner.spawn_groups(&mut groups);
         inner.reloading.successes.inc();

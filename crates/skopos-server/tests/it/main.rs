@@ -1,5 +1,6 @@
 //! Integration tests of the server, through its sockets.
 
+mod alertmanager;
 mod api;
 mod auth;
 mod bad_input;
