@@ -1,13 +1,18 @@
 //! Lowers syntax to operators.
 
-use skopos_model::storage::{Projection, SelectHints, SeriesSelect};
-use skopos_model::{LabelMatcher, LabelsBuilder, METRIC_NAME, MatchOp};
+mod calls;
+mod wanted;
 
+use skopos_model::storage::{Projection, SelectHints, SeriesSelect};
+use skopos_model::{LabelMatcher, METRIC_NAME, MatchOp};
+
+use self::calls::{absent_labels, depends_on_time, folded, keeps_labels};
+use self::wanted::Wanted;
 use super::*;
 use crate::ast::{
     Aggregate, AtModifier, Binary, Call, DurationExpr, ExprKind, Subquery, VectorSelector,
 };
-use crate::functions::{FunctionKind, HistogramPart, QueryConstant};
+use crate::functions::{FunctionKind, QueryConstant};
 
 /// Deepest tree lowered; the parser's bound with room for chains of operators.
 const MAX_DEPTH: usize = 2_000;
@@ -19,10 +24,7 @@ pub(super) struct Lowering {
     func: String,
     /// The labels that matter for what is being lowered, where only some do.
     projection: Option<Projection>,
-    /// Whether only counts or sums of histograms are wanted of what is being lowered, and whether
-    /// something around needs whole histograms all the same.
-    parts_wanted: bool,
-    whole_wanted: bool,
+    wanted: Wanted,
     depth: usize,
 }
 
@@ -33,8 +35,7 @@ impl Lowering {
             selects: Vec::new(),
             func: String::new(),
             projection: None,
-            parts_wanted: false,
-            whole_wanted: false,
+            wanted: Wanted::default(),
             depth: 0,
         }
     }
@@ -138,13 +139,6 @@ impl Lowering {
         Source { select: self.selects.len() - 1, filter: Vec::new() }
     }
 
-    fn resets(&self) -> Resets {
-        match self.parts_wanted && !self.whole_wanted {
-            true => Resets::Compared,
-            false => Resets::Stored,
-        }
-    }
-
     fn leaf(&mut self, selector: &VectorSelector, grid: Grid) -> Result<Leaf, PlanError> {
         let shift = self.shift(&selector.offset, &selector.at)?;
         let smoothed = selector.mode.is_some();
@@ -153,7 +147,7 @@ impl Lowering {
         let ahead = if smoothed { lookback } else { 0 };
         let bounds = (first - lookback + 1, last + ahead);
         let source = self.select(&selector.matchers, bounds, 0);
-        Ok(Leaf { source, shift, smoothed, resets: self.resets() })
+        Ok(Leaf { source, shift, smoothed, resets: self.wanted.resets() })
     }
 
     fn matrix(
@@ -174,13 +168,7 @@ impl Lowering {
         };
         let bounds = (first - range_ms - before + 1, last + after);
         let source = RangeSource::Series(self.select(&selector.matchers, bounds, range_ms));
-        // Functions that look for resets themselves come to the same either way.
-        let resets = match self.func.as_str() {
-            "sum_over_time" | "avg_over_time" | "first_over_time" | "last_over_time" => {
-                self.resets()
-            }
-            _ => Resets::Stored,
-        };
+        let resets = self.wanted.resets_of_range(&self.func);
         let range = RangeNode { source, range_ms, shift, mode: selector.mode, resets };
         let invariant = shift.at_ms.is_some();
         Ok(Node::new(span, invariant, NodeKind::Range(Box::new(range))))
@@ -197,9 +185,10 @@ impl Lowering {
         if inner_grid.steps as u64 > MAX_STEPS {
             return Err(PlanError::TooManyPoints { limit: MAX_STEPS });
         }
-        let whole_wanted = std::mem::replace(&mut self.whole_wanted, true);
+        let wanted = self.wanted;
+        self.wanted = wanted.by_subquery();
         let node = self.lower(&subquery.expr, inner_grid)?;
-        self.whole_wanted = whole_wanted;
+        self.wanted = wanted;
         let source = RangeSource::Subquery { node, step_ms };
         let resets = Resets::Stored;
         let range = RangeNode { source, range_ms, shift, mode: None, resets };
@@ -272,18 +261,10 @@ impl Lowering {
                 Ok(Node::new(span, invariant, NodeKind::Call { func, args }))
             }
         };
-        let outer = (self.parts_wanted, self.whole_wanted);
-        match func.kind {
-            FunctionKind::HistogramPart(
-                HistogramPart::Count | HistogramPart::Sum | HistogramPart::Avg,
-            ) => self.parts_wanted = true,
-            FunctionKind::HistogramQuantile
-            | FunctionKind::HistogramQuantiles
-            | FunctionKind::HistogramFraction => self.whole_wanted = true,
-            _ => {}
-        }
+        let wanted = self.wanted;
+        self.wanted = wanted.by_call(func.kind);
         let node = self.within(func.name, |this| this.projected(projection, lower));
-        (self.parts_wanted, self.whole_wanted) = outer;
+        self.wanted = wanted;
         node
     }
 
@@ -375,14 +356,18 @@ impl Lowering {
             labels: aggregate.grouping.clone(),
             include: !aggregate.without,
         });
-        let (param, expr) = self.within(aggregate.op.as_str(), |this| {
+        let wanted = self.wanted;
+        self.wanted = wanted.by_aggregate(aggregate.op);
+        let lowered = self.within(aggregate.op.as_str(), |this| {
             let param = match &aggregate.param {
                 Some(param) => Some(this.projected(None, |this| this.lower(param, grid))?),
                 None => None,
             };
             let expr = this.projected(projection, |this| this.lower(&aggregate.expr, grid))?;
             Ok((param, expr))
-        })?;
+        });
+        self.wanted = wanted;
+        let (param, expr) = lowered?;
         let invariant = expr.invariant && param.as_ref().is_none_or(|p| p.invariant);
         let node = AggregateNode {
             op: aggregate.op,
@@ -404,12 +389,13 @@ impl Lowering {
         if scalars.0 || scalars.1 {
             self.projection = projection.clone();
         }
-        let whole_wanted = self.whole_wanted;
-        self.whole_wanted |= matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+        let wanted = self.wanted;
+        self.wanted = wanted.by_operator(binary.op);
         // No closures here: chains of operators are long, and each level costs stack.
         let lhs = self.lower(&binary.lhs, grid)?;
         let rhs = self.lower(&binary.rhs, grid)?;
-        (self.func, self.projection, self.whole_wanted) = (func, projection, whole_wanted);
+        (self.func, self.projection) = (func, projection);
+        self.wanted = wanted;
         Ok(binary_node(span, binary, lhs, rhs, scalars))
     }
 }
@@ -429,68 +415,4 @@ fn binary_node(span: Span, binary: &Binary, lhs: Node, rhs: Node, scalars: (bool
         scalars,
     };
     Node::new(span, invariant, NodeKind::Binary(Box::new(node)))
-}
-
-/// Functions that treat each series for itself, whatever its labels.
-fn keeps_labels(kind: FunctionKind) -> bool {
-    matches!(
-        kind,
-        FunctionKind::Map(_)
-            | FunctionKind::Date(_)
-            | FunctionKind::Range(_)
-            | FunctionKind::HistogramPart(_)
-            | FunctionKind::Clamp
-            | FunctionKind::ClampMax
-            | FunctionKind::ClampMin
-            | FunctionKind::Round
-            | FunctionKind::Timestamp
-            | FunctionKind::StartTimestamp
-    )
-}
-
-/// The value of a function of constants.
-fn folded(kind: FunctionKind, args: &[Node]) -> Option<f64> {
-    match (kind, args) {
-        (FunctionKind::Pick { max }, [a, b]) => match (&a.kind, &b.kind) {
-            (NodeKind::Number(a), NodeKind::Number(b)) => Some(crate::ast::pick(max, *a, *b)),
-            _ => None,
-        },
-        (FunctionKind::ScalarOf, [arg]) => match &arg.kind {
-            NodeKind::Call { func, args } if matches!(func.kind, FunctionKind::VectorOf) => {
-                match args.as_slice() {
-                    [Node { kind: NodeKind::Number(value), .. }] => Some(*value),
-                    _ => None,
-                }
-            }
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Functions whose value changes with the evaluation time though their arguments may not.
-fn depends_on_time(kind: FunctionKind) -> bool {
-    matches!(
-        kind,
-        FunctionKind::Time
-            | FunctionKind::Timestamp
-            | FunctionKind::Date(_)
-            | FunctionKind::Range(crate::functions::RangeFn::PredictLinear)
-    )
-}
-
-/// The labels of `absent`'s result: those that the selector fixes by one `=` and nothing else.
-fn absent_labels(arg: &Expr) -> skopos_model::Labels {
-    let selector = match &arg.unparenthesised().kind {
-        ExprKind::Vector(selector) | ExprKind::Matrix { selector, .. } => selector,
-        _ => return skopos_model::Labels::empty(),
-    };
-    let mut labels = LabelsBuilder::default();
-    for matcher in selector.matchers.iter().filter(|m| m.name() != METRIC_NAME) {
-        let mentions = selector.matchers.iter().filter(|m| m.name() == matcher.name()).count();
-        if matcher.op() == MatchOp::Equal && mentions == 1 {
-            labels.set(matcher.name(), matcher.value());
-        }
-    }
-    labels.build()
 }
