@@ -205,7 +205,7 @@ async fn limits_are_named_with_the_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn forms_limits_warnings_and_stats() {
+async fn forms_limits_and_warnings() {
     let api = Api::start().await;
     for job in ["a", "b", "c"] {
         api.push(&format!("up{{job=\"{job}\"}}"), &[(0, 1.0)]).await;
@@ -230,52 +230,6 @@ async fn forms_limits_warnings_and_stats() {
     assert!(answer["warnings"][0].as_str().unwrap().contains("quantile value should be between"));
     let answer = api.ok("/api/v1/query", &[("query", "rate(up[5m])")]).await;
     assert!(answer.get("warnings").is_none());
-
-    let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "all")]).await;
-    let stats = &answer["data"]["stats"];
-    let timings = [
-        "evalTotalTime",
-        "execQueueTime",
-        "execTotalTime",
-        "innerEvalTime",
-        "queryPreparationTime",
-        "resultSortTime",
-    ];
-    let names: Vec<&String> = stats["timings"].as_object().unwrap().keys().collect();
-    assert_eq!(names, timings);
-    assert!(timings.iter().all(|name| stats["timings"][name].is_number()), "{stats}");
-    let now: i64 = at(0).parse().unwrap();
-    assert_eq!(
-        stats["samples"],
-        json!({
-            "totalQueryableSamples": 3,
-            "samplesRead": 3,
-            "peakSamples": 3,
-            "totalQueryableSamplesPerStep": [[now, 3]],
-            "samplesReadPerStep": [[now, 3]],
-        })
-    );
-    assert_eq!(stats.as_object().unwrap().len(), 2);
-    // Any other value tells no steps; none at all tells nothing.
-    let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "true")]).await;
-    let samples = &answer["data"]["stats"]["samples"];
-    assert_eq!(samples, &json!({ "totalQueryableSamples": 3, "samplesRead": 3, "peakSamples": 3 }));
-    let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "")]).await;
-    assert!(answer["data"].get("stats").is_none());
-    // A part that occurs twice is looked at twice, and each step has its own count.
-    let (start, end) = ((now - 60).to_string(), now.to_string());
-    let range = [
-        ("query", "sum(up) / count(up)"),
-        ("start", &*start),
-        ("end", &*end),
-        ("step", "30"),
-        ("stats", "all"),
-    ];
-    let answer = api.ok("/api/v1/query_range", &range).await;
-    assert_eq!(
-        answer["data"]["stats"]["samples"]["totalQueryableSamplesPerStep"],
-        json!([[now - 60, 0], [now - 30, 0], [now, 6]])
-    );
 
     let answer = api.ok("/api/v1/format_query", &[("query", "sum   by(job)( up ) /2")]).await;
     assert_eq!(answer["data"], "sum by (job) (up) / 2");

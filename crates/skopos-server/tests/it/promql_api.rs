@@ -1,4 +1,4 @@
-//! What the API tells about queries themselves: their tree, their layout, their plan.
+//! What the API tells about queries themselves: their tree, their layout, their plan, what they cost.
 
 use serde_json::json;
 
@@ -135,5 +135,59 @@ async fn plans_show_what_operators_cost() {
     let too_many = [("query", "up"), ("start", "0"), ("end", "100000"), ("step", "1")];
     let (status, answer) = api.get("/api/v1/skopos/explain", &too_many).await;
     assert_eq!((status, &answer["errorType"]), (400, &json!("bad_data")), "{answer}");
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stats_tell_what_was_looked_at() {
+    let api = Api::start().await;
+    for job in ["a", "b", "c"] {
+        api.push(&format!("up{{job=\"{job}\"}}"), &[(0, 1.0)]).await;
+    }
+    let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "all")]).await;
+    let stats = &answer["data"]["stats"];
+    let timings = [
+        "evalTotalTime",
+        "execQueueTime",
+        "execTotalTime",
+        "innerEvalTime",
+        "queryPreparationTime",
+        "resultSortTime",
+    ];
+    let names: Vec<&String> = stats["timings"].as_object().unwrap().keys().collect();
+    assert_eq!(names, timings);
+    assert!(timings.iter().all(|name| stats["timings"][name].is_number()), "{stats}");
+    let now = NOW;
+    assert_eq!(
+        stats["samples"],
+        json!({
+            "totalQueryableSamples": 3,
+            "samplesRead": 3,
+            "peakSamples": 3,
+            "totalQueryableSamplesPerStep": [[now, 3]],
+            "samplesReadPerStep": [[now, 3]],
+        })
+    );
+    assert_eq!(stats.as_object().unwrap().len(), 2);
+    // Any other value tells no steps; none at all tells nothing.
+    let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "true")]).await;
+    let samples = &answer["data"]["stats"]["samples"];
+    assert_eq!(samples, &json!({ "totalQueryableSamples": 3, "samplesRead": 3, "peakSamples": 3 }));
+    let answer = api.ok("/api/v1/query", &[("query", "up"), ("stats", "")]).await;
+    assert!(answer["data"].get("stats").is_none());
+    // A part that occurs twice is looked at twice, and each step has its own count.
+    let (start, end) = ((now - 60).to_string(), now.to_string());
+    let range = [
+        ("query", "sum(up) / count(up)"),
+        ("start", &*start),
+        ("end", &*end),
+        ("step", "30"),
+        ("stats", "all"),
+    ];
+    let answer = api.ok("/api/v1/query_range", &range).await;
+    assert_eq!(
+        answer["data"]["stats"]["samples"]["totalQueryableSamplesPerStep"],
+        json!([[now - 60, 0], [now - 30, 0], [now, 6]])
+    );
     api.stop().await;
 }
