@@ -1,7 +1,8 @@
 //! Alerting: rules, the state of alerts, and the notifications they cause.
 //!
 //! What it is: [`rules`] reads Prometheus' rule files and says precisely what is wrong with them;
-//! [`template`] is Go's template language; [`Engine`] turns the results of queries into alert
+//! [`builtin`] are the rules that come with Skopos; [`rule_test`] runs tests of rule files in
+//! promtool's format, and [`backtest`] says when rules would have fired; [`template`] is Go's template language; [`Engine`] turns the results of queries into alert
 //! states, recorded series and intents to notify; [`notify::DeliveryQueue`] says what to
 //! send when.
 //!
@@ -51,10 +52,13 @@
 //! ```
 
 pub mod alertmanager;
+pub mod backtest;
+pub mod builtin;
 mod codec;
 mod duration;
 mod engine;
 pub mod notify;
+pub mod rule_test;
 pub mod rules;
 pub mod template;
 

@@ -10,7 +10,7 @@
 mod depends;
 mod expression;
 mod glob;
-mod load;
+pub(crate) mod load;
 mod parts;
 mod reads;
 mod report;

@@ -20,8 +20,11 @@ mod script;
 mod series;
 mod store;
 
+pub use compare::same_histogram;
 pub use run::{Case, Report, run};
 pub use script::ScriptError;
+pub use series::{Point, parse_series, write_histogram};
+pub use store::Store;
 
 /// Reads a script without running it.
 pub fn check_syntax(script: &str) -> Result<(), ScriptError> {

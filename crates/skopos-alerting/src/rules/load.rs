@@ -64,19 +64,27 @@ pub fn fuzz_rule_file(data: &[u8]) {
     }
 }
 
-struct Reader<'a> {
-    path: &'a str,
-    text: &'a str,
-    language: &'a ParseOptions,
-    errors: Vec<RuleError>,
+/// Reads nodes as what they should be and collects what is wrong with them.
+pub(crate) struct Reader<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) text: &'a str,
+    pub(crate) language: &'a ParseOptions,
+    pub(crate) errors: Vec<RuleError>,
     /// How often a group's identity was seen: equal names in equal base names are told apart.
-    group_ids: &'a mut HashMap<u64, usize>,
+    pub(crate) group_ids: &'a mut HashMap<u64, usize>,
 }
 
-type Fields<'n> = BTreeMap<&'n str, (&'n Rc<Node>, &'n Rc<Node>)>;
+/// The entries of a mapping by key: the key's node and the value's.
+pub(crate) type Fields<'n> = BTreeMap<&'n str, (&'n Rc<Node>, &'n Rc<Node>)>;
 
 impl Reader<'_> {
-    fn error(&mut self, at: usize, length: usize, code: &'static str, message: impl Into<String>) {
+    pub(crate) fn error(
+        &mut self,
+        at: usize,
+        length: usize,
+        code: &'static str,
+        message: impl Into<String>,
+    ) {
         self.error_with_hint(at, length, code, message, None);
     }
 
@@ -112,7 +120,7 @@ impl Reader<'_> {
         });
     }
 
-    fn error_on(&mut self, node: &Node, code: &'static str, message: impl Into<String>) {
+    pub(crate) fn error_on(&mut self, node: &Node, code: &'static str, message: impl Into<String>) {
         let raw = self.text.get(node.span.clone()).unwrap_or("");
         let length = raw.trim_end().split('\n').next().unwrap_or("").chars().count();
         self.error(node.span.start, length, code, message);
@@ -294,7 +302,12 @@ impl Reader<'_> {
     }
 
     /// The entries of a mapping with known keys; unknown and repeated keys are errors.
-    fn fields<'n>(&mut self, node: &'n Rc<Node>, known: &[&str], what: &str) -> Option<Fields<'n>> {
+    pub(crate) fn fields<'n>(
+        &mut self,
+        node: &'n Rc<Node>,
+        known: &[&str],
+        what: &str,
+    ) -> Option<Fields<'n>> {
         let NodeKind::Mapping(pairs) = &node.kind else {
             let message = format!("{what} must be a mapping, found {}", node.kind_name());
             self.error_on(node, "value", message);
@@ -325,7 +338,7 @@ impl Reader<'_> {
         Some(fields)
     }
 
-    fn list<'n>(&mut self, node: &'n Node, key: &str) -> &'n [Rc<Node>] {
+    pub(crate) fn list<'n>(&mut self, node: &'n Node, key: &str) -> &'n [Rc<Node>] {
         match &node.kind {
             NodeKind::Sequence(items) => items,
             NodeKind::Null => &[],
@@ -337,7 +350,7 @@ impl Reader<'_> {
         }
     }
 
-    fn string(&mut self, node: &Node, key: &str) -> Option<String> {
+    pub(crate) fn string(&mut self, node: &Node, key: &str) -> Option<String> {
         match &node.kind {
             NodeKind::Scalar { text, .. } => Some(text.clone()),
             NodeKind::Null => Some(String::new()),
@@ -349,7 +362,7 @@ impl Reader<'_> {
         }
     }
 
-    fn duration(&mut self, fields: &Fields<'_>, key: &str) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, fields: &Fields<'_>, key: &str) -> Option<Duration> {
         let (_, node) = fields.get(key)?;
         if matches!(node.kind, NodeKind::Null) {
             return None;
@@ -383,7 +396,11 @@ impl Reader<'_> {
     }
 
     /// A mapping of label or annotation names to texts, with the nodes of the texts.
-    fn labels(&mut self, fields: &Fields<'_>, key: &str) -> BTreeMap<String, (String, Rc<Node>)> {
+    pub(crate) fn labels(
+        &mut self,
+        fields: &Fields<'_>,
+        key: &str,
+    ) -> BTreeMap<String, (String, Rc<Node>)> {
         let mut labels = BTreeMap::new();
         let Some((_, node)) = fields.get(key) else { return labels };
         if matches!(node.kind, NodeKind::Null) {
@@ -411,7 +428,7 @@ impl Reader<'_> {
     }
 }
 
-fn texts(labels: BTreeMap<String, (String, Rc<Node>)>) -> BTreeMap<String, String> {
+pub(crate) fn texts(labels: BTreeMap<String, (String, Rc<Node>)>) -> BTreeMap<String, String> {
     labels.into_iter().map(|(name, (text, _))| (name, text)).collect()
 }
 

@@ -2,6 +2,8 @@
 
 mod alert_generator;
 mod alertmanager;
+mod backtest;
+mod builtin;
 mod crashes;
 mod delivery;
 mod dispatch;
@@ -12,6 +14,7 @@ mod notification_templates;
 mod policies;
 mod receivers;
 mod rule_files;
+mod rule_tests;
 mod sends;
 mod state;
 mod templates;

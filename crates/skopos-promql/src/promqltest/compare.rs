@@ -28,7 +28,9 @@ fn close(a: f64, b: f64) -> bool {
     difference / sum.min(f64::MAX) < EPSILON
 }
 
-fn same_histogram(want: &Histogram, got: &Histogram) -> bool {
+/// Whether two histograms are the same bucket for bucket, where `close` says which numbers are. A
+/// hint is only compared where one is expected.
+pub fn same_histogram(want: &Histogram, got: &Histogram, close: impl Fn(f64, f64) -> bool) -> bool {
     let (want, got) = (histogram::compact(want.clone()), histogram::compact(got.clone()));
     let lists =
         |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(*a, *b));
@@ -49,7 +51,9 @@ fn same_histogram(want: &Histogram, got: &Histogram) -> bool {
 fn same(want: &SampleValue, got: &SampleValue) -> bool {
     match (want, got) {
         (SampleValue::Float(want), SampleValue::Float(got)) => close(*want, *got),
-        (SampleValue::Histogram(want), SampleValue::Histogram(got)) => same_histogram(want, got),
+        (SampleValue::Histogram(want), SampleValue::Histogram(got)) => {
+            same_histogram(want, got, close)
+        }
         _ => false,
     }
 }

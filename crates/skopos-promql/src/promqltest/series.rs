@@ -7,14 +7,82 @@ use skopos_model::{
     SampleValue,
 };
 
+use crate::format::format_general;
 use crate::histogram;
 use crate::lexer::{Tok, lex};
 
-/// A point, or a gap.
-pub(super) type Point = Option<SampleValue>;
+/// A point of a series in the test notation, or a gap.
+pub type Point = Option<SampleValue>;
 
 /// Longest repetition accepted.
 pub(super) const MAX_POINTS: usize = 1_000_000;
+
+/// Reads a series as scripts and rule tests write it: labels, then points
+/// (`up{job="shop"} 1x3 _ 0+1x5 stale`). Labels may be absent altogether.
+pub fn parse_series(line: &str) -> Result<(Labels, Vec<Point>), String> {
+    let line = line.trim();
+    let is_bare = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.');
+    if line.is_empty() || line.starts_with("{{") || line.starts_with(is_bare) {
+        return Ok((Labels::empty(), points(line)?));
+    }
+    let (labels, rest) = labels(line)?;
+    Ok((labels, points(rest)?))
+}
+
+/// A histogram in the notation that [`parse_series`] reads: `{{schema:1 count:2 buckets:[1 1]}}`.
+pub fn write_histogram(value: &Histogram) -> String {
+    let h = histogram::compact(value.clone());
+    let mut parts = Vec::new();
+    if h.schema != 0 {
+        parts.push(format!("schema:{}", h.schema));
+    }
+    for (name, number) in [
+        ("count", h.count),
+        ("sum", h.sum),
+        ("z_bucket", h.zero_count),
+        ("z_bucket_w", h.zero_threshold),
+    ] {
+        if number != 0.0 {
+            parts.push(format!("{name}:{}", format_general(number)));
+        }
+    }
+    let list = |numbers: &[f64]| {
+        let texts: Vec<String> = numbers.iter().map(|n| format_general(*n)).collect();
+        texts.join(" ")
+    };
+    if !h.custom_values.is_empty() {
+        parts.push(format!("custom_values:[{}]", list(&h.custom_values)));
+    }
+    match h.counter_reset_hint {
+        CounterResetHint::Unknown => {}
+        CounterResetHint::CounterReset => parts.push("counter_reset_hint:reset".into()),
+        CounterResetHint::NotCounterReset => parts.push("counter_reset_hint:not_reset".into()),
+        CounterResetHint::Gauge => parts.push("counter_reset_hint:gauge".into()),
+    }
+    for (prefix, spans, buckets) in [
+        ("", &h.positive_spans, &h.positive_buckets),
+        ("n_", &h.negative_spans, &h.negative_buckets),
+    ] {
+        if let Some(offset) = spans.first().map(|s| s.offset).filter(|offset| *offset != 0) {
+            parts.push(format!("{prefix}offset:{offset}"));
+        }
+        // The notation knows one span, so gaps between spans are written as empty buckets.
+        let mut filled = Vec::new();
+        let mut rest = buckets.as_slice();
+        for (i, span) in spans.iter().enumerate() {
+            if i > 0 {
+                filled.extend((0..span.offset.clamp(0, 10_000)).map(|_| 0.0));
+            }
+            let (of_span, after) = rest.split_at(rest.len().min(span.length as usize));
+            filled.extend_from_slice(of_span);
+            rest = after;
+        }
+        if !filled.is_empty() {
+            parts.push(format!("{prefix}buckets:[{}]", list(&filled)));
+        }
+    }
+    format!("{{{{{}}}}}", parts.join(" "))
+}
 
 /// Takes the labels off the front of a line.
 pub(super) fn labels(line: &str) -> Result<(Labels, &str), String> {
@@ -263,6 +331,30 @@ mod tests {
             assert_eq!(floats(text), want, "{text}");
         }
         assert!(points("1 foo").is_err());
+    }
+
+    #[test]
+    fn a_series_with_and_without_labels() {
+        let (labels, points) = parse_series("up{job='a b'} 1x1 _").unwrap();
+        assert_eq!((labels.to_string().as_str(), points.len()), (r#"up{job="a b"}"#, 3));
+        assert_eq!(parse_series("{a=\"b\"}").unwrap().1, []);
+        assert_eq!(parse_series(""), Ok((Labels::empty(), Vec::new())));
+        assert_eq!(parse_series("-1 2").unwrap().1.len(), 2);
+        assert!(parse_series("up{ 1").is_err());
+    }
+
+    #[test]
+    fn histograms_are_written_as_they_are_read() {
+        for text in [
+            "{{}}",
+            "{{schema:1 count:32.1 sum:-0.3 z_bucket:7.1 z_bucket_w:0.05 offset:-3 buckets:[5.1 10 7] n_offset:-5 n_buckets:[4.1 5]}}",
+            "{{schema:-53 count:3 sum:2 custom_values:[1 2] buckets:[1 0 2]}}",
+            "{{count:2 sum:3 counter_reset_hint:gauge buckets:[2]}}",
+        ] {
+            let read = parse_series(text).unwrap().1;
+            let [Some(SampleValue::Histogram(read))] = read.as_slice() else { panic!("{read:?}") };
+            assert_eq!(write_histogram(read), text);
+        }
     }
 
     #[test]

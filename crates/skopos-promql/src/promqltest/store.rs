@@ -13,8 +13,9 @@ use skopos_model::{
 use super::series::Point;
 use crate::histogram;
 
+/// Series in memory, as the test notation writes them; answers [`Plan`](crate::Plan)'s selects.
 #[derive(Default)]
-pub(super) struct Store {
+pub struct Store {
     series: BTreeMap<Labels, BTreeMap<i64, SampleValue>>,
     /// Start timestamps by the time of the sample.
     starts: BTreeMap<Labels, BTreeMap<i64, i64>>,
@@ -42,6 +43,29 @@ impl SampleSource for Loaded {
 }
 
 impl Store {
+    /// Adds a sample. False, and nothing changes, where the series has one at that time already.
+    pub fn insert(&mut self, labels: &Labels, timestamp_ms: i64, value: SampleValue) -> bool {
+        let samples = match self.series.get_mut(labels) {
+            Some(samples) => samples,
+            None => self.series.entry(labels.clone()).or_default(),
+        };
+        let is_new = !samples.contains_key(&timestamp_ms);
+        if is_new {
+            samples.insert(timestamp_ms, value);
+        }
+        is_new
+    }
+
+    /// The samples of a series by time.
+    pub fn samples(&self, labels: &Labels) -> Option<&BTreeMap<i64, SampleValue>> {
+        self.series.get(labels)
+    }
+
+    /// Every series with its samples by time, in label order.
+    pub fn series(&self) -> impl Iterator<Item = (&Labels, &BTreeMap<i64, SampleValue>)> {
+        self.series.iter()
+    }
+
     pub(super) fn clear(&mut self) {
         self.series.clear();
         self.starts.clear();
@@ -66,12 +90,14 @@ impl Store {
         }
     }
 
-    pub(super) fn select(&self, select: &SeriesSelect) -> SeriesSet {
+    /// The series that match, with their samples in the range asked for.
+    pub fn select(&self, select: &SeriesSelect) -> SeriesSet {
         let mut set = SeriesSet::default();
         for (labels, samples) in &self.series {
             if select.matchers.iter().all(|m| m.matches(labels.value(m.name()))) {
                 let starts = self.starts.get(labels).cloned().unwrap_or_default();
-                let samples = Arc::new(Loaded { samples: with_hints(samples), starts });
+                let samples = with_hints(samples, select.start_ms, select.end_ms);
+                let samples = Arc::new(Loaded { samples, starts });
                 set.series.push(SelectedSeries { labels: labels.clone(), samples });
             }
         }
@@ -80,10 +106,16 @@ impl Store {
 }
 
 /// A store knows from how it laid counters down whether one was reset; gauges stay gauges.
-fn with_hints(samples: &BTreeMap<i64, SampleValue>) -> Vec<Sample> {
-    let mut before: Option<&Arc<Histogram>> = None;
-    let mut out = Vec::with_capacity(samples.len());
-    for (time, value) in samples {
+fn with_hints(samples: &BTreeMap<i64, SampleValue>, start_ms: i64, end_ms: i64) -> Vec<Sample> {
+    let mut before: Option<&Arc<Histogram>> = match samples.range(..start_ms).next_back() {
+        Some((_, SampleValue::Histogram(last))) => Some(last),
+        _ => None,
+    };
+    let mut out = Vec::new();
+    if start_ms > end_ms {
+        return out;
+    }
+    for (time, value) in samples.range(start_ms..=end_ms) {
         let SampleValue::Histogram(current) = value else {
             before = None;
             out.push(Sample { timestamp_ms: *time, value: value.clone() });
