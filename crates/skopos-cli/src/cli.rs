@@ -87,7 +87,7 @@ enum Command {
     Open(commands::open::OpenArgs),
     /// Ask a probe; the exit code says what it answered.
     Health(commands::health::HealthArgs),
-    /// Check rule files.
+    /// Check and test rule files.
     #[command(subcommand)]
     Rules(commands::rules::RulesCommand),
     /// Begin and check runbooks.

@@ -79,6 +79,12 @@ impl Client {
         self.json(self.request(Method::POST, path).json(body).timeout(ANSWER_TIMEOUT)).await
     }
 
+    /// POSTs a form, for what may be too long for an address, and reads the JSON answer.
+    pub(crate) async fn post_form(&self, path: &str, fields: &[(&str, String)]) -> Result<Value> {
+        let request = self.request(Method::POST, path).form(fields);
+        self.json(request.timeout(ANSWER_TIMEOUT)).await
+    }
+
     /// DELETEs and reads the JSON answer.
     pub(crate) async fn delete(&self, path: &str) -> Result<Value> {
         self.json(self.request(Method::DELETE, path).timeout(ANSWER_TIMEOUT)).await

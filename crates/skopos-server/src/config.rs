@@ -406,7 +406,6 @@ mod tests {
         for (name, what) in [
             ("rules.slos", "Not supported by this version yet"),
             ("notify.alertmanager_config", "Not supported by this version yet"),
-            ("rules.files", "`builtin` is not supported by this version yet"),
         ] {
             let doc = Key::named(name).unwrap().doc;
             assert!(doc.contains(what), "{name}: {doc}");

@@ -1,7 +1,10 @@
-//! `skopos rules`: rule files, checked before they are loaded. One file per command in `rules/`.
+//! `skopos rules`: rule files, checked, tested and replayed before they are loaded. One file per command in `rules/`.
 
+pub(crate) mod backtest;
+pub(crate) mod builtin;
 pub(crate) mod check;
 mod pages;
+pub(crate) mod test;
 
 use std::path::{Path, PathBuf};
 
@@ -11,16 +14,25 @@ use clap::Subcommand;
 use crate::Outcome;
 use crate::cli::GlobalArgs;
 
-/// Check rule files.
+/// Check and test rule files.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
     /// Check rules: what does not load, cannot fire, fires for nothing, or has no runbook.
     Check(check::CheckArgs),
+    /// Run tests of rule files, in the format of `promtool test rules`.
+    Test(test::TestArgs),
+    /// Say when rules would have fired over stored history, and how noisily.
+    Backtest(backtest::BacktestArgs),
+    /// Show or copy the rules that come with Skopos (`--rules builtin`), with tests and runbooks.
+    Builtin(builtin::BuiltinArgs),
 }
 
 pub(crate) fn run(command: RulesCommand, global: &GlobalArgs) -> Result<Outcome> {
     match command {
         RulesCommand::Check(args) => check::run(args, global),
+        RulesCommand::Test(args) => test::run(args, global),
+        RulesCommand::Backtest(args) => backtest::run(args, global),
+        RulesCommand::Builtin(args) => builtin::run(args, global),
     }
 }
 

@@ -11,6 +11,7 @@ mod operate;
 mod packaging;
 mod promqltest;
 mod python;
+mod rules;
 mod rules_check;
 mod shop;
 mod snapshot;

@@ -1,5 +1,6 @@
 //! Tests of the rule checks: every page's examples, the guide's own rules, public rules, runbooks.
 
+mod builtin;
 mod fuzzing;
 mod guide;
 mod pages;

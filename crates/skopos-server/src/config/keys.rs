@@ -358,7 +358,7 @@ pub const KEYS: &[Key] = &[
         Some("--rules"),
         &[],
         Kind::List,
-        "Prometheus rule files, folders of them, or patterns such as `rules/*.yml`. (`builtin` is not supported by this version yet.)",
+        "Prometheus rule files, folders of them, or patterns such as `rules/*.yml`; `builtin` for the rules that come with Skopos.",
     ),
     key(
         "rules.reload_interval",

@@ -1,12 +1,13 @@
 //! Finding and reading rule files.
 //!
-//! A source is a file, a folder (its `.yml` and `.yaml` files in name order) or a pattern such as
-//! `rules/*.yml`. Folders and patterns are looked at anew at every load, so that files that come
+//! A source is a file, a folder (its `.yml` and `.yaml` files in name order), a pattern such as
+//! `rules/*.yml`, or `builtin` for the rules that come with Skopos. Folders and patterns are looked at anew at every load, so that files that come
 //! and go are noticed.
 
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use skopos_alerting::builtin;
 use skopos_alerting::rules::{self, RuleSet, glob_matches};
 use skopos_promql::ParseOptions;
 
@@ -15,6 +16,10 @@ use crate::ServerError;
 /// Reads the files given with `--rules`. `language` says which parts of PromQL rules may use.
 pub(crate) fn load(sources: &[String], language: &ParseOptions) -> Result<RuleSet, ServerError> {
     let mut texts = Vec::new();
+    if sources.iter().any(|source| source == builtin::SOURCE) {
+        let files = builtin::rule_files().iter();
+        texts.extend(files.map(|file| (file.path.to_owned(), file.text.to_owned())));
+    }
     for path in paths(sources)? {
         let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
         texts.push((path.display().to_string(), text));
@@ -58,13 +63,10 @@ fn inode(_seen: &std::fs::Metadata) -> u64 {
     0
 }
 
-/// The files that the sources stand for, each once.
+/// The files on disk that the sources stand for, each once.
 fn paths(sources: &[String]) -> Result<Vec<PathBuf>, ServerError> {
     let mut all: Vec<PathBuf> = Vec::new();
-    for source in sources {
-        if source == "builtin" {
-            return Err(ServerError::NotBuilt { what: "--rules builtin" });
-        }
+    for source in sources.iter().filter(|source| *source != builtin::SOURCE) {
         for path in expand(Path::new(source))? {
             if !all.contains(&path) {
                 all.push(path);
@@ -157,6 +159,18 @@ mod tests {
         let sources = [path.display().to_string()];
         assert!(load(&sources, &ParseOptions::default()).is_err());
         assert_eq!(load(&sources, &ParseOptions::all()).unwrap().groups.len(), 1);
+    }
+
+    #[test]
+    fn builtin_stands_beside_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.yml");
+        std::fs::write(&path, "groups: [{name: g, rules: [{record: a, expr: b}]}]").unwrap();
+        let sources = ["builtin".to_owned(), path.display().to_string()];
+        let set = load(&sources, &ParseOptions::default()).unwrap();
+        assert!(set.groups.len() > 3);
+        assert!(set.groups[0].file.starts_with("builtin/"));
+        assert_eq!(set.groups.last().unwrap().name, "g");
     }
 
     #[test]
