@@ -1,5 +1,6 @@
-//! `skopos alerts`: what fires, what is pending, what cannot fire, and why.
+//! `skopos alerts`: what fires, what is pending, what cannot fire, and why; and whose it is.
 
+mod ack;
 mod list;
 mod why;
 
@@ -23,6 +24,7 @@ Examples:
   skopos alerts list --state firing
   skopos alerts why HighErrorRate
   skopos alerts why HighErrorRate --time now-3h
+  skopos alerts ack e96d9573b3f6c8d6 --by ada
   skopos alerts --format json | jq '.data.groups[].rules[] | select(.blind)'
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such alert."
@@ -40,6 +42,8 @@ enum AlertsCommand {
     List(list::ListArgs),
     /// Say why an alert fires or does not.
     Why(why::WhyArgs),
+    /// Acknowledge a firing alert.
+    Ack(ack::AckArgs),
 }
 
 pub(crate) fn run(args: AlertsArgs, global: &GlobalArgs) -> Result<Outcome> {
@@ -47,6 +51,7 @@ pub(crate) fn run(args: AlertsArgs, global: &GlobalArgs) -> Result<Outcome> {
         None => list::run(args.list, global),
         Some(AlertsCommand::List(args)) => list::run(args, global),
         Some(AlertsCommand::Why(args)) => why::run(args, global),
+        Some(AlertsCommand::Ack(args)) => ack::run(args, global),
     }
 }
 

@@ -92,6 +92,8 @@ async fn alerts_are_listed_and_explained() {
         }
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+    let firing = server.get("/api/v1/skopos/alerts", &[]).await;
+    let fingerprint = firing["alerts"][0]["fingerprint"].as_str().unwrap().to_owned();
     let url = server.http.clone();
     tokio::task::spawn_blocking(move || {
         let ask = |args: &[&str], code: i32| {
@@ -100,6 +102,11 @@ async fn alerts_are_listed_and_explained() {
             assert_eq!(output.status.code(), Some(code), "{args:?}: {complaint}");
             (String::from_utf8(output.stdout).unwrap(), complaint)
         };
+        let (text, _) = ask(&["alerts", "ack", &fingerprint, "--by", "ada"], 0);
+        assert!(text.starts_with("TooManyUsers is with ada, "), "{text}");
+        let (_, complaint) = ask(&["alerts", "ack", &fingerprint, "--by", "bob"], 1);
+        assert!(complaint.contains("ada acknowledged it already"), "{complaint}");
+        ask(&["alerts", "ack", "0000000000000000", "--by", "bob"], 3);
         let (text, _) = ask(&["alerts"], 0);
         assert!(text.contains("firing    TooManyUsers"), "{text}");
         assert!(
