@@ -2,9 +2,10 @@
 //!
 //! What it is: [`rules`] reads Prometheus' rule files and says precisely what is wrong with them;
 //! [`builtin`] are the rules that come with Skopos; [`rule_test`] runs tests of rule files in
-//! promtool's format, and [`backtest`] says when rules would have fired; [`template`] is Go's template language; [`Engine`] turns the results of queries into alert
-//! states, recorded series and intents to notify; [`notify::DeliveryQueue`] says what to
-//! send when.
+//! promtool's format, and [`backtest`] says when rules would have fired; [`template`] is Go's
+//! template language; [`Engine`] turns the results of queries into alert states and recorded series;
+//! [`notify::Dispatcher`] routes, groups and mutes alerts as Alertmanager does and decides whom to
+//! tell; [`notify::DeliveryQueue`] says what to send when.
 //!
 //! What it is not: it has no storage, no HTTP, no timers, no runtime and no clock. It computes what
 //! is due and what changed; the server sleeps, queries, commits and delivers.

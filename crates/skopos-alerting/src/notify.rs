@@ -1,7 +1,8 @@
 //! Notifications: what is said, when, and that it arrives.
 //!
-//! A [step](crate::Engine::step) decides that a receiver must be told something and commits an
-//! [`Intent`] together with the transition that caused it. Once that commit is durable the intent
+//! The [`Dispatcher`] puts alerts into groups along the [routes](route) and decides that a receiver must
+//! be told something, in the [step](crate::Engine::step) of a rule or when a group's time has come. The
+//! [`Intent`] is committed together with what caused it. Once that commit is durable the intent
 //! enters the [`DeliveryQueue`], which says what to send when, and moves it to the log when it is
 //! settled. So delivery is at least once: a crash between sending and settling repeats it, with
 //! the same bytes under the same `Idempotency-Key`.

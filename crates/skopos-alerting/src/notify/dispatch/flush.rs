@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skopos_model::{Labels, Timestamp};
 
@@ -212,7 +213,9 @@ impl Dispatcher {
         let Some(group) = self.groups.get(id) else { return };
         let next_look = if route.group_interval.is_zero() {
             let ends = group.members.iter().filter_map(|labels| self.alerts.get(labels)?.ends_at());
-            let idle = now.saturating_add(IDLE_LOOK.min(route.repeat_interval));
+            // Never at this very time again.
+            let pause = IDLE_LOOK.min(route.repeat_interval).max(Duration::from_secs(1));
+            let idle = now.saturating_add(pause);
             ends.filter(|end| *end > now).min().map_or(idle, |end| end.min(idle))
         } else if planned > now {
             planned

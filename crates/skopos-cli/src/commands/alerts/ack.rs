@@ -35,8 +35,7 @@ pub(crate) struct AckArgs {
 }
 
 pub(crate) fn run(args: AckArgs, global: &GlobalArgs) -> Result<Outcome> {
-    let body =
-        json!({"fingerprint": args.fingerprint, "by": args.by, "comment": args.comment});
+    let body = json!({"fingerprint": args.fingerprint, "by": args.by, "comment": args.comment});
     let answer = match block_on(Client::new(&args.server)?.post("/api/v1/alerts/ack", &body)) {
         Err(error) if error.to_string().contains("answered 404") => {
             eprintln!("no firing alert has the fingerprint {}", printable(&args.fingerprint));
