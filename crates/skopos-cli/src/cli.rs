@@ -100,6 +100,8 @@ enum Command {
     Snapshot(commands::snapshot::SnapshotArgs),
     /// Make a data folder out of a snapshot.
     Restore(commands::snapshot::RestoreArgs),
+    /// Check every block of a data folder against its checksum.
+    Verify(commands::verify::VerifyArgs),
     /// Create and list access tokens.
     #[command(subcommand)]
     Token(commands::token::TokenCommand),
@@ -131,6 +133,10 @@ impl Cli {
         crate::output::set_color(global.color);
         if !self.command.can_write(global.format) {
             let message = match global.format {
+                Format::Csv if matches!(self.command, Command::Export(_)) => {
+                    "--format csv: `skopos export` writes parquet and ndjson; csv comes from \
+                     `skopos sql --format csv`"
+                }
                 Format::Csv => "--format csv: the answer of this command is no table; use json",
                 Format::Arrow => "--format arrow: only `skopos sql` answers so",
                 Format::Sarif => "--format sarif: only `skopos rules check` answers so",
@@ -161,6 +167,7 @@ impl Cli {
             Command::Config(command) => commands::config::run(command, &global),
             Command::Snapshot(args) => commands::snapshot::take(args, &global),
             Command::Restore(args) => commands::snapshot::restore(args, &global),
+            Command::Verify(args) => commands::verify::run(args, &global),
             Command::Token(command) => commands::token::run(command, &global),
             Command::Completions(args) => commands::completions::run(args),
             Command::Man(args) => commands::man::run(args),

@@ -21,3 +21,4 @@ pub(crate) mod status;
 pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod trace;
+pub(crate) mod verify;

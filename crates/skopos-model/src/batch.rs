@@ -149,4 +149,7 @@ pub struct Appended {
     pub accepted: u64,
     /// What the store refused (too old, future, duplicate timestamp with limits, …).
     pub rejected: Vec<Rejection>,
+    /// What is stored in another series than the one that was sent, because of a limit; counted in
+    /// `accepted`. The reason is the limit.
+    pub folded: Vec<Rejection>,
 }

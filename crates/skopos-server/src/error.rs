@@ -253,6 +253,10 @@ impl From<StorageError> for ApiError {
             None => error.to_string(),
         };
         match class {
+            // Which file it is and what to do about it is what who asks needs to know.
+            ErrorClass::Internal if error.kind == ErrorKind::Corrupt => {
+                Self { internal_message, ..Self::new(class, error.message) }
+            }
             ErrorClass::Internal => Self::internal(internal_message),
             _ => {
                 let mut answer = Self { internal_message, ..Self::new(class, error.message) };
@@ -284,15 +288,15 @@ mod tests {
 
     #[test]
     fn causes_of_internal_errors_stay_inside() {
-        let error = StorageError::with_source(
-            ErrorKind::Corrupt,
-            "segment 3 is damaged",
-            std::io::Error::other("/secret/path"),
-        );
-        let error = ApiError::from(error);
-        assert_eq!(error.class, ErrorClass::Internal);
-        assert!(!error.external_message.contains("segment"));
-        assert!(error.internal_message.contains("/secret/path"));
+        for (kind, tells) in [(ErrorKind::Internal, false), (ErrorKind::Corrupt, true)] {
+            let source = std::io::Error::other("/secret/path");
+            let error = StorageError::with_source(kind, "block file 3 is damaged", source);
+            let error = ApiError::from(error);
+            assert_eq!(error.class, ErrorClass::Internal);
+            assert_eq!(error.external_message.contains("block file 3"), tells, "{kind:?}");
+            assert!(!error.external_message.contains("/secret/path"));
+            assert!(error.internal_message.contains("/secret/path"));
+        }
     }
 
     #[test]

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use skopos_ingest::derive::Tally;
 use skopos_ingest::otlp::{self, DecodeError, OtlpEncoding, OtlpOptions};
 use skopos_ingest::remote_write::{self, WriteError};
-use skopos_ingest::{ContentEncoding, DecompressError, Ingested, Limits, MetricScope, decompress};
+use skopos_ingest::{
+    Adjustment, ContentEncoding, DecompressError, Ingested, Limits, MetricScope, decompress,
+};
 use skopos_model::storage::StorageError;
 use skopos_model::{Clock, Rejection, SampleValue, SignalBatch};
 use skopos_store::SeriesLimits;
@@ -172,7 +174,7 @@ impl Ingest {
     /// Stores what was decoded, counts it and accounts for all of it.
     async fn keep(&self, export: &Export, derived: Derived) -> Result<Exported, ApiError> {
         let Derived { ingested, tally, dropped } = derived;
-        let Ingested { decoded, adjusted, redactions, scopes } = ingested;
+        let Ingested { decoded, mut adjusted, redactions, scopes } = ingested;
         for redaction in &redactions {
             self.receipts.redact(&redaction.sender, &redaction.key, redaction.count);
         }
@@ -197,6 +199,16 @@ impl Ingest {
                 }
                 self.name_scopes(&mut rejection, &scopes);
                 rejected.push(rejection);
+            }
+            for mut folded in appended.folded {
+                if let Some((_, service)) = folded.sender.rsplit_once('/') {
+                    folded.sender = service.to_owned();
+                }
+                self.name_scopes(&mut folded, &scopes);
+                let Rejection { reason, sender, count, message } = folded;
+                let known = SeriesLimits::REASONS.into_iter().find(|known| *known == reason);
+                let reason = known.unwrap_or("folded");
+                adjusted.push(Adjustment { reason, sender, count, message });
             }
         }
         self.deriver.add(&tally);
@@ -359,17 +371,22 @@ fn storage_error(error: StorageError) -> (ApiError, &'static str) {
 }
 
 /// What the decoders let through. What a series may look like is decided by the store, which knows
-/// whether it is new; the decoders' own bounds only ever lie above that.
+/// whether it is new, and names metric and label of what it refuses to everybody; the decoders' own
+/// bounds lie well above that, for what only wastes memory.
 pub(crate) fn decoder_limits(settings: &Settings) -> Limits {
     let (own, series) = (Limits::default(), &settings.series_limits);
     Limits {
         request_bytes: settings.max_request_bytes,
         decoded_bytes: settings.max_request_bytes.saturating_mul(DECODED_PER_REQUEST_BYTE),
-        labels_per_series: own.labels_per_series.max(series.labels_per_series),
-        label_name_bytes: own.label_name_bytes.max(series.label_name_bytes),
-        label_value_bytes: own.label_value_bytes.max(series.label_value_bytes),
+        labels_per_series: above(own.labels_per_series, series.labels_per_series),
+        label_name_bytes: above(own.label_name_bytes, series.label_name_bytes),
+        label_value_bytes: above(own.attribute_value_bytes, series.label_value_bytes),
         ..own
     }
+}
+
+fn above(own: usize, of_series: usize) -> usize {
+    own.max(of_series).saturating_mul(4)
 }
 
 /// How many items each sender has in a batch.

@@ -80,6 +80,9 @@ pub(crate) fn register_store(registry: &Registry, store: &Arc<Store>) {
     gauge("skopos_store_state_log_poisoned", "1 once a failed write has stopped it.", |s| {
         u64::from(s.state_log.poisoned)
     });
+    gauge("skopos_store_corrupt_blocks", "Blocks found damaged, which queries cannot read.", |s| {
+        s.blocks.damaged
+    });
     type ReadStats = fn(&StoreStats) -> u64;
     let per_signal: [(&str, ReadStats, ReadStats, ReadStats); 3] = [
         ("metrics", |s| s.blocks.blocks[0], |s| s.blocks.bytes[0], |s| s.blocks.rows[0]),

@@ -6,9 +6,11 @@
 //! - Opening and reading are lazy and synchronous, for a blocking pool. What is kept in memory per
 //!   block once it has been read: the file's footer, and of metric blocks the series with the
 //!   places of their chunks; all of it in one bounded [`cache`].
-//! - Bytes on disk are not trusted: whatever they are, reading ends with an error, not a panic.
+//! - Bytes on disk are not trusted: they are compared with [checksums](checksum) before they are
+//!   used, and whatever they are, reading ends with an error, not a panic.
 
 pub(crate) mod cache;
+mod checksum;
 pub(crate) mod chunk;
 pub(crate) mod compact;
 pub(crate) mod events;
@@ -26,7 +28,7 @@ use skopos_model::storage::{ErrorKind, StorageError};
 use skopos_model::{TimeRange, Timestamp};
 
 pub use chunk::fuzz_chunk;
-pub(crate) use file::BlockFiles;
+pub(crate) use file::{BlockFiles, is_damage, verify};
 
 use events::EventFile;
 use series::MetricIndex;
@@ -151,5 +153,9 @@ impl Drop for Block {
 
 /// Damage in a block's file.
 fn damaged(name: &str, reason: impl std::fmt::Display) -> StorageError {
-    StorageError::new(ErrorKind::Corrupt, format!("block file {name} is damaged: {reason}"))
+    let message = format!(
+        "block file {name} is damaged: {reason}; what it holds cannot be read: restore a snapshot, \
+         or set the block aside with `skopos verify --set-aside`"
+    );
+    StorageError::new(ErrorKind::Corrupt, message)
 }

@@ -35,6 +35,9 @@ const VERSION: u8 = 32;
 const CATALOG: LogFormat =
     LogFormat { magic: b"SKOPCTL\n", extension: ".catalog", kinds: &[VERSION] };
 
+/// What to do about a block that is not whole.
+const ASIDE: &str = "restore a snapshot, or set the block aside with `skopos verify --set-aside`";
+
 /// How many versions stay on disk, the current one included.
 const KEPT_VERSIONS: u64 = 2;
 
@@ -147,12 +150,14 @@ impl Catalog {
                 let number = entry.name.split('-').next().and_then(|n| n.parse::<u64>().ok());
                 highest = highest.max(number.map_or(0, |n| n.saturating_add(1)));
             } else if let Some(file) = stored.file(&entry.name).filter(|f| f.len != entry.len) {
-                let reason = format!("file has {} bytes, the catalog says {}", entry.len, file.len);
+                let reason =
+                    format!("file has {} bytes, the catalog says {}: {ASIDE}", entry.len, file.len);
                 return Err(StoreError::corrupt(&files.path(&entry.name), 0, reason));
             }
         }
         if let Some(missing) = needed.first() {
-            return Err(StoreError::corrupt(&files.path(missing), 0, "block file is missing"));
+            let reason = format!("block file is missing: {ASIDE}");
+            return Err(StoreError::corrupt(&files.path(missing), 0, reason));
         }
         let block = |meta| Arc::new(Block::new(Arc::clone(&files), meta));
         let version = Version {
@@ -205,13 +210,7 @@ impl Catalog {
             blocks,
         });
         let next_block = self.next_block.load(Ordering::Relaxed);
-        let mut framer = Framer::new(&CATALOG, version.number);
-        framer.push(VERSION, &record::encode(&version, next_block));
-        let name = CATALOG.file_name(version.number);
-        replace_file(&*self.fs, &self.dir, &name, |file| {
-            let path = self.dir.join(&name);
-            file.write_all(framer.pending()).map_err(StoreError::io("write", &path))
-        })?;
+        put(&*self.fs, &self.dir, version.number, &record::encode(&version, next_block))?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&version);
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).extend(removed);
         if let Some(obsolete) = version.number.checked_sub(KEPT_VERSIONS).filter(|n| *n > 0) {
@@ -258,6 +257,28 @@ pub(crate) fn newest(fs: &dyn Fs, dir: &Path) -> Result<Option<(LogFile, Stored)
     let Some(file) = list_files(fs, dir, &CATALOG)?.pop() else { return Ok(None) };
     let stored = read(fs, &file.path, file.number, file.len)?;
     Ok(Some((file, stored)))
+}
+
+/// Writes a version whole and puts it in place; its file's name and bytes.
+fn put(fs: &dyn Fs, dir: &Path, number: u64, body: &[u8]) -> Result<(String, Vec<u8>), StoreError> {
+    let mut framer = Framer::new(&CATALOG, number);
+    framer.push(VERSION, body);
+    let name = CATALOG.file_name(number);
+    replace_file(fs, dir, &name, |file| {
+        let path = dir.join(&name);
+        file.write_all(framer.pending()).map_err(StoreError::io("write", &path))
+    })?;
+    Ok((name, framer.pending().to_vec()))
+}
+
+/// Writes a version into a folder that no [`Catalog`] is open on; its file's name and bytes.
+pub(crate) fn write(
+    fs: &dyn Fs,
+    dir: &Path,
+    number: u64,
+    stored: &Stored,
+) -> Result<(String, Vec<u8>), StoreError> {
+    put(fs, dir, number, &stored.encode())
 }
 
 fn read(fs: &dyn Fs, path: &Path, number: u64, len: u64) -> Result<record::Stored, StoreError> {

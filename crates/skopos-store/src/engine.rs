@@ -42,13 +42,15 @@ use skopos_model::storage::{
 use skopos_model::{Appended, SignalBatch};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::block::Block;
 use crate::catalog::Catalog;
 use crate::error::StoreError;
 use crate::fs::LockGuard;
 use crate::recovery::{RecoveryReport, ReplayProgress};
-use crate::snapshot::SnapshotReport;
+use crate::snapshot::{Damaged, SnapshotReport};
 use crate::state::StateMap;
 use crate::state::writer::Command;
+use crate::verify::DamagedBlock;
 use crate::wal::poison::Poison;
 use crate::wal::writer::LogCounters;
 use append::Request;
@@ -125,7 +127,25 @@ impl Store {
             head_full: self.ingest.views().current().head_bytes() > self.max_head_bytes,
             replay_finished: self.progress.is_finished(),
             replay_fraction: self.progress.fraction(),
+            damaged_blocks: self.damaged_blocks(),
         }
+    }
+
+    /// Blocks of which damage was found since the start, by reads, compaction or snapshots.
+    fn damaged_blocks(&self) -> Vec<DamagedBlock> {
+        let damaged = self.catalog.files().damaged();
+        if damaged.is_empty() {
+            return Vec::new();
+        }
+        let view = self.ingest.views().current();
+        let found = |block: &Arc<Block>| {
+            let mut files = block.meta.files.iter();
+            files.find_map(|file| {
+                let reason = damaged.get(&file.name)?;
+                Some(DamagedBlock::new(&block.meta, &file.name, reason))
+            })
+        };
+        view.blocks.blocks.iter().filter_map(found).collect()
     }
 
     /// Writes and syncs what is queued, marks the logs as closed, and lets the data folder go.
@@ -151,10 +171,14 @@ impl Store {
     }
 
     /// Copies everything that was acknowledged before the call into a new folder, consistently, while
-    /// appends and queries go on. Blocks are linked where the file system can.
-    pub async fn snapshot(&self, to: &Path) -> Result<SnapshotReport, StorageError> {
+    /// appends and queries go on. Blocks are verified, and linked where the file system can.
+    pub async fn snapshot(
+        &self,
+        to: &Path,
+        damaged: Damaged,
+    ) -> Result<SnapshotReport, StorageError> {
         let to = to.to_path_buf();
-        self.flush_command(|reply| flush::Command::Snapshot(to, reply)).await
+        self.flush_command(|reply| flush::Command::Snapshot(to, damaged, reply)).await
     }
 
     async fn flush_command<T>(

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use skopos_model::storage::{ErrorKind, StorageError};
 
+use crate::verify::DamagedBlock;
 use crate::wal::poison::is_no_space;
 
 /// A failure of the store.
@@ -42,6 +43,12 @@ pub enum StoreError {
         /// What is wrong there.
         reason: String,
     },
+    /// Blocks to be copied are not what was written.
+    #[error("{}", crate::verify::listed(damaged))]
+    DamagedBlocks {
+        /// All of them.
+        damaged: Vec<DamagedBlock>,
+    },
     /// The file was written by a newer version of Skopos.
     #[error(
         "{} has {what} {found}, this version of skopos reads up to {supported}: \
@@ -75,8 +82,8 @@ pub enum StoreError {
     },
     /// The disk has less free space than it must keep.
     #[error(
-        "{} has {free_bytes} bytes free, less than the disk floor of {floor_bytes} bytes: free \
-         space, or shorten retention; until then nothing is taken in, and then it goes on by itself",
+        "{} has {free_bytes} bytes free, less than the disk floor of {floor_bytes} bytes: free space, or lower \
+         retention.*_bytes if blocks take it; until then nothing is taken in, and then it goes on by itself",
         path.display()
     )]
     DiskFloor {
@@ -154,7 +161,7 @@ impl StoreError {
             Self::Io { .. } | Self::Conflict { .. } => ErrorKind::Internal,
             Self::Block { source, .. } => source.kind,
             Self::Locked { .. } | Self::HeadFull { .. } | Self::Closed => ErrorKind::Unavailable,
-            Self::Corrupt { .. } => ErrorKind::Corrupt,
+            Self::Corrupt { .. } | Self::DamagedBlocks { .. } => ErrorKind::Corrupt,
             Self::UnsupportedVersion { .. } => ErrorKind::UnsupportedVersion,
             Self::Poisoned { .. } => ErrorKind::Poisoned,
             Self::InvalidInput { .. } => ErrorKind::InvalidInput,

@@ -81,6 +81,8 @@ pub mod snapshot;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod state;
 #[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+pub mod verify;
+#[cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 mod wal;
 
 pub use block::cache::CacheStats;

@@ -7,6 +7,9 @@
 //!   looked at is left out.
 //! - Block files are never changed, so they are linked where the file system can; the rest is copied.
 //! - The manifest comes last and at once: a folder without one is no snapshot.
+//! - Every block is verified before anything is made: a damaged one fails the snapshot by name, or
+//!   is left out of it and told, as who asks wishes. So nothing is in a snapshot that cannot be
+//!   restored.
 //! - A restore checks every byte before it touches the target, and marks the target as unfinished
 //!   until it is done.
 
@@ -16,11 +19,12 @@ use std::path::{Path, PathBuf};
 mod manifest;
 mod restore;
 
-use crate::block::FileMeta;
-use crate::catalog;
+use crate::block::{BlockMeta, FileMeta};
+use crate::catalog::{self, Stored};
 use crate::error::StoreError;
 use crate::fs::{self, Fs, LockAttempt, LockGuard};
 use crate::state::recover::find_files;
+use crate::verify::{self, DamagedBlock};
 use crate::wal::WAL;
 use crate::wal::replay::{LogFile, list_files};
 pub use manifest::fuzz_manifest;
@@ -35,8 +39,18 @@ const MOST_LOOKS: usize = 10;
 /// Bytes read at once.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// What was copied.
+/// What becomes of a snapshot of damaged blocks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Damaged {
+    /// There is none: it fails and names them.
+    #[default]
+    Fail,
+    /// They are left out, and named in the report.
+    Skip,
+}
+
+/// What was copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SnapshotReport {
     /// Files.
     pub files: u64,
@@ -44,18 +58,25 @@ pub struct SnapshotReport {
     pub bytes: u64,
     /// Of them in files that share their space with the original.
     pub linked_bytes: u64,
+    /// Damaged blocks that were left out.
+    pub skipped: Vec<DamagedBlock>,
 }
 
 /// Takes a snapshot of a data folder that no server has open. `to` must be missing or empty; the
 /// folder is locked meanwhile.
-pub fn snapshot(fs: &dyn Fs, data: &Path, to: &Path) -> Result<SnapshotReport, StoreError> {
+pub fn snapshot(
+    fs: &dyn Fs,
+    data: &Path,
+    to: &Path,
+    damaged: Damaged,
+) -> Result<SnapshotReport, StoreError> {
     if !fs.is_dir(&data.join("default").join("catalog")) {
         let reason = format!("{} is no data folder of skopos", data.display());
         return Err(StoreError::InvalidInput { reason });
     }
     let _lock = lock(fs, data)?;
     check_finished(fs, data)?;
-    take(fs, data, to)
+    take(fs, data, to, damaged)
 }
 
 /// Locks a data folder for this process.
@@ -68,17 +89,35 @@ pub(crate) fn lock(fs: &dyn Fs, root: &Path) -> Result<LockGuard, StoreError> {
 }
 
 /// Takes a snapshot of a data folder whose catalog nobody changes meanwhile.
-pub(crate) fn take(fs: &dyn Fs, data: &Path, to: &Path) -> Result<SnapshotReport, StoreError> {
+pub(crate) fn take(
+    fs: &dyn Fs,
+    data: &Path,
+    to: &Path,
+    damaged: Damaged,
+) -> Result<SnapshotReport, StoreError> {
+    check_target(data, to)?;
+    let newest = catalog::newest(fs, &data.join("default").join("catalog"))?;
+    let mut skipped = Vec::new();
+    if let Some((_, stored)) = &newest {
+        skipped = verify::damaged_of(fs, data, &stored.blocks)?;
+        if !skipped.is_empty() && damaged == Damaged::Fail {
+            return Err(StoreError::DamagedBlocks { damaged: skipped });
+        }
+    }
     prepare_folder(fs, to)?;
-    let mut copy = Copy { fs, data, to, manifest: Manifest::default(), report: Default::default() };
-    let catalog_dir = data.join("default").join("catalog");
-    let wal_from = match catalog::newest(fs, &catalog_dir)? {
+    let report = SnapshotReport { skipped, ..SnapshotReport::default() };
+    let mut copy = Copy { fs, data, to, manifest: Manifest::default(), report };
+    let wal_from = match newest {
         None => 0,
-        Some((file, stored)) => {
+        Some((file, mut stored)) => {
+            stored.blocks.retain(|block| !copy.is_skipped(block));
             for block in stored.blocks.iter().flat_map(|block| &block.files) {
                 copy.link(block)?;
             }
-            copy.copy_whole("catalog", &file)?;
+            match copy.report.skipped.is_empty() {
+                true => copy.copy_whole("catalog", &file)?,
+                false => copy.write_catalog(file.number, &stored)?,
+            }
             stored.wal_from
         }
     };
@@ -88,6 +127,30 @@ pub(crate) fn take(fs: &dyn Fs, data: &Path, to: &Path) -> Result<SnapshotReport
     }
     copy.state()?;
     copy.finish()
+}
+
+/// Refuses a target inside the data folder: it would go with it, and the server cleans up there.
+fn check_target(data: &Path, to: &Path) -> Result<(), StoreError> {
+    let absolute = |path: &Path| {
+        // What is there of it, links resolved, and what is to be made.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let there = path.ancestors().find_map(|above| {
+            let real = std::fs::canonicalize(above).ok()?;
+            Some(real.join(path.strip_prefix(above).ok()?))
+        });
+        there.unwrap_or(path)
+    };
+    match absolute(to).starts_with(absolute(data)) {
+        false => Ok(()),
+        true => {
+            let reason = format!(
+                "{} is inside of the data folder {}: name a folder outside, best on another disk",
+                to.display(),
+                data.display()
+            );
+            Err(StoreError::InvalidInput { reason })
+        }
+    }
 }
 
 /// Makes the folders of a snapshot; refuses one that holds anything.
@@ -132,6 +195,18 @@ impl Copy<'_> {
         (place(self.data), place(self.to))
     }
 
+    fn is_skipped(&self, block: &BlockMeta) -> bool {
+        self.report.skipped.iter().any(|skipped| skipped.number == block.number)
+    }
+
+    /// Writes the catalog without the blocks that are left out.
+    fn write_catalog(&mut self, number: u64, stored: &Stored) -> Result<(), StoreError> {
+        let dir = self.to.join("default").join("catalog");
+        let (name, bytes) = catalog::write(self.fs, &dir, number, stored)?;
+        self.list("catalog", &name, bytes.len() as u64, crc32c::crc32c(&bytes));
+        Ok(())
+    }
+
     /// Copies a block's file, which is never changed, by a link where that is possible.
     fn link(&mut self, listed: &FileMeta) -> Result<(), StoreError> {
         let (from, to) = self.paths("blocks", &listed.name);
@@ -174,7 +249,7 @@ impl Copy<'_> {
     /// what has come instead is taken.
     fn state(&mut self) -> Result<(), StoreError> {
         let dir = self.data.join("default").join("state");
-        let (listed, report) = (self.manifest.files.len(), self.report);
+        let (listed, report) = (self.manifest.files.len(), self.report.clone());
         let mut looks = 0;
         loop {
             looks += 1;
@@ -190,7 +265,7 @@ impl Copy<'_> {
                 let path = self.to.join(&file.path);
                 self.fs.remove(&path).map_err(StoreError::io("remove", &path))?;
             }
-            self.report = report;
+            self.report = report.clone();
         }
     }
 
@@ -206,7 +281,7 @@ impl Copy<'_> {
 }
 
 /// Copies the first `len` bytes of a file, durably; how many there were, and their checksum.
-fn copy_file(fs: &dyn Fs, from: &Path, to: &Path, len: u64) -> io::Result<(u64, u32)> {
+pub(crate) fn copy_file(fs: &dyn Fs, from: &Path, to: &Path, len: u64) -> io::Result<(u64, u32)> {
     let mut source = fs.open(from)?;
     let mut target = fs.create(to)?;
     let summed = sum(&mut source, len, |piece| target.write_all(piece))?;

@@ -12,7 +12,7 @@ use skopos_model::event::Field;
 #[derive(Clone, Debug, Args)]
 pub(crate) struct FilterArgs {
     /// Conditions, such as `service=payment level>=error "pool timeout"`; all that is given must
-    /// hold.
+    /// hold. One that begins with `-` stands after `--`: `skopos logs -- -level=info`.
     #[arg(value_name = "FILTER")]
     pub(crate) filter: Vec<String>,
     /// Only this service.
@@ -100,9 +100,18 @@ pub(crate) fn quoted(text: &str) -> String {
 /// Reads a filter; a mistake ends the program as wrong usage.
 fn checked(text: &str) -> Filter {
     Filter::parse(text).unwrap_or_else(|error| {
-        let snippet = error.snippet(text).replace('\n', "\n  ");
-        refuse(&format!("filter: {error}\n\n  {snippet}"))
+        let snippet: Vec<String> = error.snippet(text).lines().map(cut).collect();
+        refuse(&format!("filter: {error}\n\n  {}", snippet.join("\n  ")))
     })
+}
+
+/// The beginning of a line, as much as a terminal can bear.
+fn cut(line: &str) -> String {
+    const MOST: usize = 160;
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// Ends the program: what was asked for makes no sense.

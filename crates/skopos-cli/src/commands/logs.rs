@@ -22,6 +22,7 @@ const PAGE: u32 = 5_000;
 Examples:
   skopos logs --level error --since 1h
   skopos logs 'service=payment level>=warn -\"card declined\"'
+  skopos logs --since 1h -- -level=info -service=gateway       neither of both
   skopos logs 'http.response.status_code>=500 http.route=/pay/*' --since 1d --limit 20000
   skopos logs --trace 4bf92f3577b34da6a3ce929d0e0e4736 --format ndjson")]
 pub(crate) struct LogsArgs {

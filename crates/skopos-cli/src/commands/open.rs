@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::Value;
+use skopos_model::Labels;
 
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
@@ -17,7 +18,7 @@ use crate::output::{Format, print_json, write_stdout};
 Examples:
   skopos open
   skopos open 5b8efff798038103d269b633813fc60c       a trace
-  skopos open HighErrorRate                          an alert
+  skopos open HighErrorRate                          an alert that fires, with its logs and traces
   skopos open --logs 'service.name=checkout level>=error'
   skopos open HighErrorRate --print-url              for a chat message, or without a browser")]
 pub(crate) struct OpenArgs {
@@ -56,7 +57,13 @@ pub(crate) fn run(args: OpenArgs, global: &GlobalArgs) -> Result<Outcome> {
                     eprintln!("there is no alerting rule {name:?}; {}", advice(&known));
                     return Ok(Outcome::NothingFound);
                 }
-                format!("{base}/alerts/{}", encoded(&name))
+                match firing(&client, &name)? {
+                    Some(path) => format!("{base}{path}"),
+                    None => {
+                        eprintln!("{name} does not fire now; its rule is shown");
+                        format!("{base}/alerts/{}", encoded(&name))
+                    }
+                }
             }
         },
     };
@@ -94,6 +101,23 @@ fn alert_names(client: &Client) -> Result<Vec<String>> {
         rules.filter_map(|rule: &Value| rule["name"].as_str()).map(str::to_owned).collect();
     names.dedup();
     Ok(names)
+}
+
+/// The page of a firing alert, with its logs and traces: of the one that began last, one that is
+/// pending only where none fires.
+fn firing(client: &Client, name: &str) -> Result<Option<String>> {
+    let answer = block_on(client.get("/api/v1/alerts", &[]))?;
+    let alerts = answer["data"]["alerts"].as_array().map_or(&[][..], Vec::as_slice);
+    let of_rule = alerts.iter().filter(|alert| alert["labels"]["alertname"] == name);
+    let newest = of_rule.filter_map(|alert| {
+        let active_at: jiff::Timestamp = alert["activeAt"].as_str()?.parse().ok()?;
+        let labels = alert["labels"].as_object()?.iter();
+        let labels = labels.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+        let fingerprint = skopos_alerting::notify::fingerprint(&Labels::from_pairs(labels));
+        Some((alert["state"] == "firing", active_at.as_millisecond(), fingerprint))
+    });
+    let path = |(_, start, fingerprint)| format!("/alerts/{}/{fingerprint}/{start}", encoded(name));
+    Ok(newest.max().map(path))
 }
 
 fn advice(known: &[String]) -> String {

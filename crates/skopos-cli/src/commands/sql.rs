@@ -117,11 +117,15 @@ pub(crate) fn run(args: SqlArgs, global: &GlobalArgs) -> Result<Outcome> {
     let header_lines = usize::from(global.format == Format::Csv);
     block_on(async {
         let mut response = client.post_stream("/api/v1/sql", &Value::Object(body)).await?;
-        let mut lines = 0;
+        let (mut lines, mut line_ends) = (0, LineEnds::default());
         let mut out = io::stdout().lock();
         while let Some(chunk) = response.chunk().await.context("the answer broke off")? {
             lines += chunk.iter().filter(|&&byte| byte == b'\n').count();
-            if out.write_all(&chunk).is_err() {
+            let written = match global.format {
+                Format::Csv => out.write_all(&line_ends.of(&chunk)),
+                _ => out.write_all(&chunk),
+            };
+            if written.is_err() {
                 // The reader has seen enough.
                 return Ok(Outcome::Done);
             }
@@ -130,6 +134,37 @@ pub(crate) fn run(args: SqlArgs, global: &GlobalArgs) -> Result<Outcome> {
         let none = global.format != Format::Arrow && lines <= header_lines;
         Ok(if none { Outcome::NothingFound } else { Outcome::Done })
     })
+}
+
+/// Makes the line ends of CSV on the wire (RFC 4180: CR LF) those of a terminal and its tools. Quoted
+/// cells keep theirs.
+#[derive(Default)]
+struct LineEnds {
+    quoted: bool,
+    /// A CR that came last in a chunk.
+    held: bool,
+}
+
+impl LineEnds {
+    fn of(&mut self, chunk: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(chunk.len() + 1);
+        for &byte in chunk {
+            if std::mem::take(&mut self.held) && byte != b'\n' {
+                out.push(b'\r');
+            }
+            match byte {
+                b'\r' if !self.quoted => {
+                    self.held = true;
+                    continue;
+                }
+                // A quote inside of a quoted cell stands twice, which turns it off and on again.
+                b'"' => self.quoted = !self.quoted,
+                _ => {}
+            }
+            out.push(byte);
+        }
+        out
+    }
 }
 
 /// An answer that is printed when it is there as a whole.
@@ -196,6 +231,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn line_ends_of_csv_are_those_of_a_terminal() {
+        let wire = b"a,b\r\n\"x\r\ny\",\"q\"\"\r\n\"\r\n1,2\r\n";
+        for cut in 0..wire.len() {
+            let (first, second) = wire.split_at(cut);
+            let mut ends = LineEnds::default();
+            let out = [ends.of(first), ends.of(second)].concat();
+            assert_eq!(out, b"a,b\n\"x\r\ny\",\"q\"\"\r\n\"\n1,2\n", "cut at {cut}");
+        }
+    }
 
     #[test]
     fn tables_show_null_and_plans_as_trees() {

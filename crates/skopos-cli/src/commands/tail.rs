@@ -151,11 +151,12 @@ async fn follow(client: &Client, args: &TailArgs, mut out: Output) -> Result<Out
                     }
                 }
                 Ok(Some(Item::Skipped(count, reason))) => {
-                    let why = match reason.as_str() {
-                        "slow" => "this terminal was too slow",
-                        _ => "rate cap, see --rate",
+                    let what = match reason.as_str() {
+                        "slow" => "dropped (this terminal was too slow)",
+                        "stored" => "older ones not shown: see `skopos logs` and `skopos trace`",
+                        _ => "dropped (rate cap, see --rate)",
                     };
-                    remark(&yellow(format!("… {count} dropped ({why})")).to_string());
+                    remark(&yellow(format!("… {count} {what}")).to_string());
                 }
                 Ok(Some(Item::Heartbeat)) => {}
                 Ok(None) | Err(_) => break,

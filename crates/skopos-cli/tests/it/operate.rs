@@ -75,12 +75,19 @@ async fn a_server_is_looked_at_probed_and_opened() {
         for (target, path) in [
             (&[][..], "/".to_owned()),
             (&[trace], format!("/traces/{trace}")),
-            (&["HighErrorRate"], "/alerts/HighErrorRate".to_owned()),
+            (&["Broken"], "/alerts/Broken".to_owned()),
             (&["--logs", "level>=error"], "/logs?q=level%3E%3Derror".to_owned()),
         ] {
             let args = [&["open", "--print-url"], target, &server].concat();
             assert_eq!(expect(&args, 0), format!("{url}{path}\n"));
         }
+        // One that fires: its labels' fingerprint and when it began.
+        let args = [&["open", "--print-url", "HighErrorRate"][..], &server].concat();
+        let opened = expect(&args, 0);
+        let place = opened.trim_end().strip_prefix(&format!("{url}/alerts/HighErrorRate/"));
+        let (fingerprint, start) = place.and_then(|p| p.split_once('/')).expect(&opened);
+        assert_eq!(fingerprint, fnv1a(&["alertname", "HighErrorRate"]), "{opened}");
+        assert!(start.parse::<i64>().unwrap() > 1_700_000_000_000, "{opened}");
         let args = [&["open", "--print-url", "HighErorRate"][..], &server].concat();
         let (_, complaint) = check(&args, run(&args), 3);
         assert!(complaint.contains("there are HighErrorRate, Broken"), "{complaint}");
@@ -99,6 +106,15 @@ async fn a_server_is_looked_at_probed_and_opened() {
     })
     .await
     .unwrap();
+}
+
+/// Alertmanager's fingerprint, as the UI computes it.
+fn fnv1a(texts: &[&str]) -> String {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for byte in texts.iter().flat_map(|text| text.bytes().chain([0xff])) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    format!("{hash:016x}")
 }
 
 /// An executable shell script.

@@ -100,11 +100,18 @@ async fn the_manifest_probes_what_exists() {
         server.get(path, &[]).await;
     }
 
-    // The volume is where the data goes, and only there can be written.
-    let mount = &container["volumeMounts"][0];
-    assert!(words("args").contains(&mount["mountPath"].as_str().unwrap()), "{mount}");
-    let claim = &all[1]["spec"]["volumeClaimTemplates"][0];
-    assert_eq!(claim["metadata"]["name"], mount["name"]);
+    // The volumes are where the data and its copies go, and only there can be written.
+    let mounts = container["volumeMounts"].as_array().unwrap();
+    let claims = all[1]["spec"]["volumeClaimTemplates"].as_array().unwrap();
+    let names = |list: &[Value], path: &str| -> Vec<Value> {
+        list.iter().map(|item| item.pointer(path).unwrap().clone()).collect()
+    };
+    assert_eq!(names(mounts, "/name"), ["data", "backup"]);
+    assert_eq!(names(claims, "/metadata/name"), ["data", "backup"]);
+    assert!(words("args").contains(&mounts[0]["mountPath"].as_str().unwrap()), "{mounts:?}");
+    let backup = mounts[1]["mountPath"].as_str().unwrap();
+    assert!(packaged("../docs/operating.md").contains(&format!("`skopos snapshot {backup}/")));
+    assert!(packaged("skopos.service").contains(&format!("ReadWritePaths=-{backup}\n")));
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert!(container["resources"]["limits"]["memory"].is_string());

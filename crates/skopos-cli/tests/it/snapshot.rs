@@ -79,6 +79,39 @@ async fn data_goes_into_a_snapshot_and_comes_back() {
     assert_eq!(bodies(&server).await, ["one", "two", "three"]);
     server.kill();
 
+    // A damaged block is found, named, and can be left out.
+    let data = other.path().join("data");
+    let blocks = std::fs::read_dir(data.join("default/blocks")).unwrap();
+    let logs = blocks.map(|entry| entry.unwrap().path());
+    let logs = logs.into_iter().find(|path| text(path).ends_with("-logs.parquet")).unwrap();
+    assert!(run(&["verify", "--data", text(&data)]).status.success());
+    let mut bytes = std::fs::read(&logs).unwrap();
+    bytes[64..68].copy_from_slice(&[0xa5; 4]);
+    std::fs::remove_file(&logs).unwrap();
+    std::fs::write(&logs, bytes).unwrap();
+    let name = logs.file_name().unwrap().to_str().unwrap();
+    let found = run(&["verify", "--data", text(&data), "--format", "json"]);
+    assert_eq!(found.status.code(), Some(4));
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(found["damaged"][0]["file"], name, "{found}");
+    let refused = refusal(&["snapshot", text(&home.path().join("y")), "--data", text(&data)]);
+    assert!(refused.contains(name) && refused.contains("--skip-damaged"), "{refused}");
+    let rest = home.path().join("rest");
+    let args = ["snapshot", text(&rest), "--data", text(&data), "--skip-damaged"];
+    let told = String::from_utf8(run(&args).stdout).unwrap();
+    assert!(told.contains("without 1 damaged blocks") && told.contains(name), "{told}");
+    let inside = data.join("copy");
+    let refused = refusal(&["snapshot", text(&inside), "--data", text(&data)]);
+    assert!(refused.contains("inside of the data folder"), "{refused}");
+    let told = String::from_utf8(run(&["verify", "--data", text(&data), "--set-aside"]).stdout);
+    assert!(told.as_ref().unwrap().contains("set aside"), "{told:?}");
+    assert!(data.join("damaged").join(name).exists());
+    let server = Server::start(other.path(), &[]).await;
+    send(&server, "five").await;
+    let left = bodies(&server).await;
+    assert!(left.contains(&"five".to_owned()) && left.len() < 4, "{left:?}");
+    server.kill();
+
     // One bit is enough.
     let block = std::fs::read_dir(copy.join("default/blocks")).unwrap().next().unwrap().unwrap();
     let mut bytes = std::fs::read(block.path()).unwrap();

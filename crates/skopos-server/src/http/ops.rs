@@ -27,7 +27,7 @@ pub(super) fn routes(settings: &Settings) -> Vec<Route> {
             .summary("Whether the process runs. Looks at nothing else.")
             .tag(TAG),
         Route::get("/health/ready", Scope::Public, ready)
-            .summary("Whether data can be stored and rules are evaluated in time.")
+            .summary("Whether the logs can be written and rules are evaluated in time. A full disk only shows: it passes by itself, and queries, rules and notification go on.")
             .unavailable("Not ready; the answer names the failing checks.")
             .tag(TAG),
         Route::get("/health/startup", Scope::Public, startup)

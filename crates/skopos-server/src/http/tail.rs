@@ -63,7 +63,8 @@ pub(super) fn routes() -> Vec<Route> {
         Route::get("/api/v1/tail", Scope::Read, tail)
             .summary(
                 "Spans and log records as they arrive, one JSON object a line: {\"log\":…}, \
-                 {\"span\":…}, {\"skipped\":n,\"reason\":\"rate\"|\"slow\"}, and each second \
+                 {\"span\":…}, {\"skipped\":n,\"reason\":\"rate\"|\"slow\"|\"stored\"} (stored: older than the first that is \
+                 shown), and each second \
                  {\"heartbeat\":true,\"per_second\":n}.",
             )
             .tag("events")

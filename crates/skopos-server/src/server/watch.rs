@@ -1,8 +1,9 @@
 //! Says aloud what the store cannot say itself: once, that a log can no longer be written or that the
 //! disk is full, so that from then on every ingest request is refused, which senders see but nobody
-//! may read; when a full disk is over; and once in ten minutes per metric and sender, that new series
+//! may read; when a full disk is over; that a block is damaged; and once in ten minutes per metric and sender, that new series
 //! went beyond a limit.
 
+use std::collections::BTreeSet;
 use std::sync::Weak;
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ struct Told {
     wal: bool,
     state_log: bool,
     disk: bool,
+    /// Numbers of damaged blocks.
+    blocks: BTreeSet<u64>,
 }
 
 impl Told {
@@ -71,6 +74,15 @@ impl Told {
             _ => {}
         }
         self.disk = health.disk_failure.is_some();
+        for block in &health.damaged_blocks {
+            if self.blocks.insert(block.number) {
+                tracing::error!(
+                    %block,
+                    "a block is damaged: what it holds cannot be read; restore a snapshot, or stop \
+                     the server and set it aside with `skopos verify --set-aside`"
+                );
+            }
+        }
         if let Some(cause) = health.wal_failure.as_deref().filter(|_| !self.wal) {
             self.wal = true;
             tracing::error!(
@@ -141,6 +153,7 @@ mod tests {
             head_full: false,
             replay_finished: true,
             replay_fraction: 1.0,
+            damaged_blocks: Vec::new(),
         }
     }
 

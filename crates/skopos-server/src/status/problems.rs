@@ -43,11 +43,16 @@ const NAMED: usize = 3;
 /// Space below which there may be too little for compaction, as a share of the disk.
 const SCARCE_PERCENT: u64 = 5;
 
+/// Memory that the process may take beside its data and half as much again: program, threads,
+/// requests being decoded.
+const BESIDE_DATA_BYTES: u64 = 192 << 20;
+
 /// Collects all problems, the worst first.
 pub(crate) fn problems(state: &AppState, health: &StoreHealth, disk: &DiskStats) -> Vec<Problem> {
     let mut list = List::default();
     list.store(health);
     list.disk(disk);
+    list.memory(super::resident_bytes(), state.memory_bytes);
     if let Err(late) = state.rules.check_recent() {
         list.error(late, "see `cpu` and `disk` of the machine; restart if it does not recover");
     }
@@ -84,7 +89,8 @@ impl List {
         if let Some(cause) = &health.disk_failure {
             self.error(
                 format!("telemetry is not stored: {cause}"),
-                "free space, or lower retention.*_bytes; it goes on by itself",
+                "free space there; if blocks take most of it (`disk` below), lower retention.*_bytes; \
+                 it goes on by itself",
             );
         }
         if let Some(cause) = &health.wal_failure {
@@ -99,6 +105,14 @@ impl List {
                 "mend the disk, then restart the server",
             );
         }
+        let damaged = health.damaged_blocks.iter();
+        let damaged = damaged.map(|block| format!("{block}; what it holds cannot be read"));
+        self.some(
+            Severity::Error,
+            damaged,
+            "blocks are damaged",
+            "restore a snapshot; or stop the server, `skopos verify --set-aside`, start it: all else stays",
+        );
         if health.head_full {
             self.error(
                 "ingest is refused: recent data has reached its bound in memory",
@@ -134,6 +148,20 @@ impl List {
                     status.loaded_at
                 ),
                 "mend the file, it is then read again; `skopos rules check` names every mistake",
+            );
+        }
+    }
+
+    fn memory(&mut self, used: Option<u64>, budget: u64) {
+        let Some(used) = used else { return };
+        if used > budget.saturating_add(budget / 2).saturating_add(BESIDE_DATA_BYTES) {
+            let (used, budget) = (used >> 20, budget >> 20);
+            self.warn(
+                format!(
+                    "the process holds {used} MiB, much more than the {budget} MiB of memory.limit"
+                ),
+                "memory.limit is for data (docs/operating.md, Memory): lower it, or look for large \
+                 requests and many queries at once",
             );
         }
     }
@@ -225,6 +253,9 @@ impl List {
 
 #[cfg(test)]
 mod tests {
+    use skopos_model::Timestamp;
+    use skopos_store::verify::DamagedBlock;
+
     use super::*;
 
     fn healthy() -> StoreHealth {
@@ -239,6 +270,7 @@ mod tests {
             head_full: false,
             replay_finished: true,
             replay_fraction: 1.0,
+            damaged_blocks: Vec::new(),
         }
     }
 
@@ -259,13 +291,33 @@ mod tests {
             state_failure: Some("torn".into()),
             flush_failure: Some("input/output error".into()),
             head_full: true,
+            damaged_blocks: vec![DamagedBlock {
+                number: 7,
+                signal: "logs",
+                first: Timestamp::from_secs(0),
+                last: Timestamp::from_secs(3600),
+                rows: 12,
+                file: "0000000007-logs.parquet".into(),
+                reason: "its bytes are not those that were written".into(),
+            }],
             ..healthy()
         };
         let found = collected(|list| list.store(&failed));
-        assert_eq!(found.len(), 5, "{found:#?}");
+        assert_eq!(found.len(), 6, "{found:#?}");
+        let damaged = found.iter().find(|what| what.contains("0000000007-logs.parquet")).unwrap();
+        assert!(damaged.starts_with("error") && damaged.contains("12 items of logs"), "{damaged}");
         assert!(found[0].contains("error telemetry is not stored: below the floor"), "{found:#?}");
         let closed = StoreHealth { open: false, ..healthy() };
         assert_eq!(collected(|list| list.store(&closed)), ["error the store is closed"]);
+    }
+
+    #[test]
+    fn much_more_memory_than_the_figure_is_told() {
+        let told = |used: u64| collected(|list| list.memory(Some(used << 20), 64 << 20));
+        assert!(told(105).is_empty() && told(288).is_empty());
+        let warned = told(289);
+        assert!(warned[0].contains("289 MiB, much more than the 64 MiB"), "{warned:?}");
+        assert!(collected(|list| list.memory(None, 1)).is_empty());
     }
 
     #[test]

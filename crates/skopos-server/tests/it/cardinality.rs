@@ -102,6 +102,10 @@ async fn senders_operators_and_users_are_told_who_added_which_label() {
     assert_eq!(sender("shop")["accepted"]["metrics"], 70);
     assert_eq!(sender("shop")["rejected"][0]["reason"], "metric_series");
     assert!(sender("cart")["rejected"][0]["message"].as_str().unwrap().contains("user"));
+    let beyond = &sender("cart")["rejected"][0]["metrics"][0];
+    assert_eq!(beyond["metric"], "requests_total", "{beyond}");
+    assert_eq!((&beyond["scope"], &beyond["label"]), (&json!("cart.meter"), &json!("user")));
+    assert_eq!(sender("shop")["folded"], json!([]));
 
     let metrics = api.client.get(format!("{}/metrics", api.base)).send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
@@ -118,6 +122,90 @@ async fn senders_operators_and_users_are_told_who_added_which_label() {
     ] {
         assert!(metrics.contains(&line), "{line}\n{metrics}");
     }
+    api.stop().await;
+}
+
+/// A counter of `cart` with one series per user, in OTLP/JSON.
+fn counters(name: &str, users: std::ops::Range<usize>) -> Value {
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let point = |user: usize| {
+        let user = format!("u-{user:05}");
+        json!({
+            "timeUnixNano": (NOW * 1_000_000_000).to_string(),
+            "startTimeUnixNano": ((NOW - 60) * 1_000_000_000).to_string(),
+            "asDouble": 1,
+            "attributes": [text("user", &user)],
+        })
+    };
+    let points: Vec<Value> = users.map(point).collect();
+    json!({"resourceMetrics": [{
+        "resource": {"attributes": [text("service.name", "cart")]},
+        "scopeMetrics": [{"scope": {"name": "cart.meter"}, "metrics": [{
+            "name": name,
+            "sum": {"aggregationTemporality": 2, "isMonotonic": true, "dataPoints": points},
+        }]}],
+    }]})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folding_and_values_that_are_too_long_are_told_like_every_refusal() {
+    let api = Api::with(|settings| {
+        settings.series_limits.metric_series = 5;
+        settings.series_limits.on_limit = skopos_store::OnLimit::Fold;
+    })
+    .await;
+    let url = format!("http://{}/v1/metrics", api.server.as_ref().unwrap().addresses().otlp_http);
+    let post = async |body: Value| -> Value {
+        api.client.post(&url).json(&body).send().await.unwrap().json().await.unwrap()
+    };
+    let told = post(counters("orders_total", 0..8)).await;
+    // A warning: everything is stored.
+    assert!(
+        told["partialSuccess"]["rejectedDataPoints"].is_null()
+            || told["partialSuccess"]["rejectedDataPoints"] == "0",
+        "{told}"
+    );
+    let message = told["partialSuccess"]["errorMessage"].as_str().unwrap();
+    for part in [
+        "adjusted 3 (metric_series) of cart",
+        "orders_total",
+        "user=\"other\"",
+        "scope=\"cart.meter\"",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let text = |key: &str, value: &str| json!({"key": key, "value": {"stringValue": value}});
+    let mut long = counters("visits_total", 0..1);
+    long["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"][0]["attributes"] =
+        json!([text("stack", &"x".repeat(5_000))]);
+    let told = post(long).await;
+    assert_eq!(told["partialSuccess"]["rejectedDataPoints"], "1", "{told}");
+
+    let answer = api.ok("/api/v1/cardinality", &[]).await;
+    let rows: Vec<[&str; 5]> = answer["data"]["refusals"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| {
+            ["metric", "action", "reason", "label", "scope"].map(|k| row[k].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ["orders_total", "folded", "metric_series", "user", "cart.meter"],
+            ["visits_total", "refused", "label_value_bytes", "stack", "cart.meter"],
+        ]
+    );
+    let receipts = api.ok("/api/v1/skopos/receipts", &[]).await;
+    let senders = receipts["senders"].as_array().unwrap();
+    let cart = senders.iter().find(|sender| sender["sender"] == "cart").unwrap();
+    assert_eq!(cart["folded"][0]["metric"], "orders_total", "{cart}");
+    assert_eq!(
+        (&cart["folded"][0]["samples"], &cart["folded"][0]["label"]),
+        (&json!(3), &json!("user"))
+    );
+    assert_eq!(cart["rejected"][0]["metrics"][0]["metric"], "visits_total", "{cart}");
     api.stop().await;
 }
 

@@ -5,6 +5,7 @@ mod api;
 mod auth;
 mod bad_input;
 mod cardinality;
+mod damage;
 mod derive;
 mod differential;
 mod events;

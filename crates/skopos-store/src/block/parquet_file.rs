@@ -20,7 +20,7 @@ use super::file::{BlockFiles, OpenFile};
 use super::{FileMeta, damaged};
 
 /// Version of the layout of all files of a block.
-const FORMAT_VERSION: u32 = 2;
+const FORMAT_VERSION: u32 = 3;
 /// Where a file says its version.
 const VERSION_KEY: &str = "skopos.block.version";
 
@@ -103,9 +103,9 @@ impl ParquetFile {
         Ok(Self { name: meta.name.clone(), file, metadata })
     }
 
-    /// Bytes in memory, about: the footer.
+    /// Bytes in memory, about: the footer and the checksums.
     pub(super) fn size_bytes(&self) -> u64 {
-        self.metadata.metadata().memory_size() as u64
+        self.metadata.metadata().memory_size() as u64 + self.file.size_bytes()
     }
 
     pub(super) fn row_groups(&self) -> &[RowGroupMetaData] {

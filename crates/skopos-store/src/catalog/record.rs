@@ -18,6 +18,12 @@ impl Stored {
     pub(crate) fn file(&self, name: &str) -> Option<&FileMeta> {
         self.blocks.iter().flat_map(|block| &block.files).find(|file| file.name == name)
     }
+
+    /// The frame's body.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let Self { next_block, wal_from, next_sequence, blocks } = self;
+        encode_parts(*next_block, *wal_from, *next_sequence, blocks.iter())
+    }
 }
 
 pub(crate) fn encode(version: &Version, next_block: u64) -> Vec<u8> {
@@ -94,8 +100,6 @@ pub(crate) fn decode(body: &[u8]) -> Result<Stored, DecodeError> {
 /// encoding and decoding again.
 pub fn fuzz_catalog(data: &[u8]) {
     if let Ok(stored) = decode(data) {
-        let Stored { next_block, wal_from, next_sequence, blocks } = &stored;
-        let again = encode_parts(*next_block, *wal_from, *next_sequence, blocks.iter());
-        assert_eq!(decode(&again).expect("own encoding decodes"), stored);
+        assert_eq!(decode(&stored.encode()).expect("own encoding decodes"), stored);
     }
 }

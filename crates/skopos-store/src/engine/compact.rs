@@ -57,10 +57,14 @@ impl Flusher {
     fn next_run(&self) -> Option<Vec<Arc<Block>>> {
         let view = self.setup.ingest.views().current();
         let config = &self.setup.config;
+        // One that cannot be read must not keep all others from being merged.
+        let damaged = self.setup.catalog.files().damaged();
+        let is_whole =
+            |block: &BlockMeta| block.files.iter().all(|file| !damaged.contains_key(&file.name));
         BlockKind::ALL.into_iter().find_map(|kind| {
             let blocks = Self::blocks_of(&view, kind);
             let metas: Vec<&BlockMeta> = blocks.iter().map(|block| &block.meta).collect();
-            let (from, to) = run(&metas, config.compact_count, config.compact_bytes)?;
+            let (from, to) = run(&metas, config.compact_count, config.compact_bytes, is_whole)?;
             Some(blocks.get(from..to)?.to_vec())
         })
     }
@@ -112,16 +116,21 @@ fn expired(blocks: &[&BlockMeta], retention: Retention, now: Timestamp) -> Vec<u
     removed
 }
 
-/// Where a run of neighbours begins and ends that should become one block.
-fn run(blocks: &[&BlockMeta], count: usize, most_bytes: u64) -> Option<(usize, usize)> {
+/// Where a run of neighbours begins and ends that should and may become one block.
+fn run(
+    blocks: &[&BlockMeta],
+    count: usize,
+    most_bytes: u64,
+    may: impl Fn(&BlockMeta) -> bool,
+) -> Option<(usize, usize)> {
     let count = count.max(2);
     (0..MOST_LEVELS).find_map(|level| {
         let last_start = (blocks.len() + 1).checked_sub(count)?;
         (0..last_start).find_map(|from| {
             let run = blocks.get(from..from + count)?;
             let bytes: u64 = run.iter().map(|block| block.size_bytes()).sum();
-            let fits = run.iter().all(|block| block.level == level) && bytes <= most_bytes;
-            fits.then_some((from, from + count))
+            let fits = run.iter().all(|block| block.level == level && may(block));
+            (fits && bytes <= most_bytes).then_some((from, from + count))
         })
     })
 }
@@ -162,9 +171,19 @@ mod tests {
         ] {
             let blocks = blocks(levels);
             let metas: Vec<_> = blocks.iter().collect();
-            assert_eq!(run(&metas, 4, 100), want, "{levels:?}");
-            assert_eq!(run(&metas, 4, 39), None, "too large");
+            assert_eq!(run(&metas, 4, 100, |_| true), want, "{levels:?}");
+            assert_eq!(run(&metas, 4, 39, |_| true), None, "too large");
         }
+    }
+
+    #[test]
+    fn a_damaged_block_stays_where_it_is_and_others_are_merged() {
+        let blocks: Vec<BlockMeta> = (0..9).map(|number| block(number, 0, 0, 10)).collect();
+        let metas: Vec<_> = blocks.iter().collect();
+        let without = |damaged: u64| run(&metas, 4, 100, |block| block.number != damaged);
+        assert_eq!(without(2), Some((3, 7)));
+        assert_eq!(without(4), Some((0, 4)));
+        assert_eq!(without(3), Some((4, 8)));
     }
 
     #[test]

@@ -34,7 +34,7 @@ use crate::config::BlockConfig;
 use crate::error::StoreError;
 use crate::fs::Fs;
 use crate::head::Head;
-use crate::snapshot::{self, SnapshotReport};
+use crate::snapshot::{self, Damaged, SnapshotReport};
 use crate::wal::WAL;
 use crate::wal::replay::remove_before;
 use crate::wal::writer::LogCounters;
@@ -62,7 +62,7 @@ pub(super) enum Command {
     /// Compact blocks and remove old ones.
     Maintain(Reply<MaintenanceReport>),
     /// Copy everything into a new folder.
-    Snapshot(PathBuf, Reply<SnapshotReport>),
+    Snapshot(PathBuf, Damaged, Reply<SnapshotReport>),
 }
 
 /// What a flush did.
@@ -152,7 +152,9 @@ impl Flusher {
             match command {
                 Command::Flush(reply) => drop(reply.send(self.flush())),
                 Command::Maintain(reply) => drop(reply.send(self.maintain())),
-                Command::Snapshot(to, reply) => drop(reply.send(self.snapshot(&to))),
+                Command::Snapshot(to, damaged, reply) => {
+                    drop(reply.send(self.snapshot(&to, damaged)));
+                }
                 Command::Look if self.setup.config.automatic => self.look(),
                 Command::Look => {}
             }
@@ -227,9 +229,18 @@ impl Flusher {
 
     /// Copies everything acknowledged before the call. This thread alone changes the catalog, so it
     /// stands still meanwhile; the flush makes the copy mostly links.
-    fn snapshot(&mut self, to: &Path) -> Result<SnapshotReport, StoreError> {
+    fn snapshot(&mut self, to: &Path, damaged: Damaged) -> Result<SnapshotReport, StoreError> {
         self.flush()?;
-        snapshot::take(&*self.setup.fs, &self.setup.data_dir, to)
+        let taken = snapshot::take(&*self.setup.fs, &self.setup.data_dir, to, damaged);
+        let found = match &taken {
+            Ok(report) => report.skipped.as_slice(),
+            Err(StoreError::DamagedBlocks { damaged }) => damaged,
+            Err(_) => &[],
+        };
+        for block in found {
+            self.setup.catalog.files().note_damage(&block.file, &block.reason);
+        }
+        taken
     }
 
     fn try_flush(&mut self) -> Result<FlushReport, StoreError> {

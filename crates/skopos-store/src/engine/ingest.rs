@@ -149,8 +149,8 @@ impl Ingest {
             SignalBatch::Logs(_) => Signal::Logs,
             SignalBatch::Traces(_) => Signal::Traces,
         };
-        let Prepared { batch, accepted, rejected } = self.head().prepare(batch);
-        Ok(Taken { signal, batch, receipt: Appended { accepted, rejected } })
+        let Prepared { batch, accepted, rejected, folded } = self.head().prepare(batch);
+        Ok(Taken { signal, batch, receipt: Appended { accepted, rejected, folded } })
     }
 
     /// Makes a durable batch readable; its receipt.

@@ -8,6 +8,7 @@ use super::{DiskStats, LogHandle, Store};
 use crate::block::BlockKind;
 use crate::block::cache::CacheStats;
 use crate::head::HeadStats;
+use crate::verify::DamagedBlock;
 use crate::wal::latency::LatencySnapshot;
 
 /// Counts at one moment. Counters begin at zero with each start.
@@ -73,6 +74,8 @@ pub struct BlockStats {
     pub merged: u64,
     /// Blocks that retention removed.
     pub expired: u64,
+    /// Blocks that were found damaged since the start and are still there.
+    pub damaged: u64,
 }
 
 /// Counts of one log.
@@ -118,6 +121,8 @@ pub struct StoreHealth {
     pub replay_finished: bool,
     /// Share of replay done, 0 to 1.
     pub replay_fraction: f64,
+    /// Blocks that were found damaged since the start: queries that need them fail.
+    pub damaged_blocks: Vec<DamagedBlock>,
 }
 
 pub(super) fn collect(store: &Store) -> StoreStats {
@@ -171,6 +176,7 @@ fn block_stats(store: &Store, view: &View) -> BlockStats {
         flushed_bytes: get(&counters.flushed_bytes),
         merged: get(&counters.merged),
         expired: get(&counters.expired),
+        damaged: store.damaged_blocks().len() as u64,
         ..BlockStats::default()
     };
     for block in &view.blocks.blocks {

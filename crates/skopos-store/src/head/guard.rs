@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use skopos_model::{Clock, Labels, METRIC_NAME, SeriesId, SeriesSamples, Temporality};
+use skopos_model::{Clock, Labels, METRIC_NAME, Rejection, SeriesId, SeriesSamples, Temporality};
 
 use self::account::Account;
 use self::fold::{Folded, Folds, Now, Pair};
@@ -32,6 +32,9 @@ const LOOKED_AT: usize = 20_000;
 const GROWN_FOR: Duration = Duration::from_secs(300);
 /// Kinds of refusals of one batch that are put together before they are accounted for.
 const MOST_NOTED: usize = 32;
+/// Metrics of one batch, sender and limit that are counted, and those that are named.
+const MOST_COUNTED: usize = 64;
+const MOST_NAMED: usize = 5;
 /// Metrics whose label that grew is remembered.
 const MOST_GROWN: usize = 1_024;
 
@@ -67,8 +70,20 @@ pub(super) enum Decision {
     Admit,
     /// Its samples were added to a series that stands for many.
     Folded,
-    /// It is refused for this reason.
-    Refuse(&'static str, String),
+    /// It is refused.
+    Refused,
+}
+
+/// What went beyond limits in a batch.
+pub(super) struct Beyond {
+    /// The series that stand for many, with what the batch adds to them.
+    pub(super) sums: Vec<SeriesSamples>,
+    /// Samples that were added to them.
+    pub(super) folded_samples: u64,
+    /// By limit and sender.
+    pub(super) refused: Vec<Rejection>,
+    /// By limit and sender.
+    pub(super) folded: Vec<Rejection>,
 }
 
 impl Guard {
@@ -98,6 +113,7 @@ impl Guard {
             pending_of_metric: HashMap::new(),
             folded: Folded::default(),
             noted: Vec::new(),
+            told: Vec::new(),
         }
     }
 
@@ -179,6 +195,40 @@ pub(super) struct Admission<'a> {
     folded: Folded,
     /// What went beyond limits, the newest kinds of it; others are in the account already.
     noted: Vec<Noted>,
+    /// What the sender is told.
+    told: Vec<Told>,
+}
+
+/// What one sender is told about one limit.
+struct Told {
+    rejection: Rejection,
+    action: LimitAction,
+    /// Samples of the first metrics.
+    metrics: Vec<(Box<str>, u64)>,
+}
+
+impl Told {
+    fn count(&mut self, metric: &str, samples: u64) {
+        self.rejection.count += samples;
+        if let Some((_, count)) = self.metrics.iter_mut().find(|(name, _)| **name == *metric) {
+            *count += samples;
+        } else if self.metrics.len() < MOST_COUNTED {
+            self.metrics.push((metric.into(), samples));
+        }
+    }
+
+    /// The message names the first of its kind; of several metrics it says how much was of which.
+    fn finish(mut self) -> Rejection {
+        if self.metrics.len() > 1 {
+            self.metrics.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+            let named: Vec<String> = (self.metrics.iter().take(MOST_NAMED))
+                .map(|(metric, samples)| format!("{samples} of {}", account::shortened(metric)))
+                .collect();
+            let more = if self.metrics.len() > MOST_NAMED { ", …" } else { "" };
+            self.rejection.message.push_str(&format!("; {}{more}", named.join(", ")));
+        }
+        self.rejection
+    }
 }
 
 /// New series of one batch that went beyond a limit in the same way.
@@ -241,6 +291,12 @@ impl Admission<'_> {
         };
         let folded = may_fold && label != METRIC_NAME && self.fold(&label, series);
         let action = if folded { LimitAction::Folded } else { LimitAction::Refused };
+        let decision = match action {
+            LimitAction::Folded => Decision::Folded,
+            LimitAction::Refused => Decision::Refused,
+        };
+        let value = if known.is_some() { series.labels.value(&label).to_owned() } else { value };
+        self.tell(&over, action, &series.labels, (&label, &value), samples);
         let same = self
             .noted
             .iter_mut()
@@ -248,14 +304,8 @@ impl Admission<'_> {
             .find(|noted| noted.action == action && noted.is_like(&over, &series.labels));
         if let Some(noted) = same {
             noted.samples += samples;
-            return match action {
-                LimitAction::Folded => Decision::Folded,
-                // The first of its kind in the batch has said it.
-                LimitAction::Refused => Decision::Refuse(over.reason, String::new()),
-            };
+            return decision;
         }
-        let value = if known.is_some() { series.labels.value(&label).to_owned() } else { value };
-        let message = self.message(&over, &series.labels, &label, &value);
         let (labels, reason) = (series.labels.clone(), over.reason);
         let limit = over.limit as u64;
         self.noted.push(Noted { labels, reason, limit, action, label, value, samples });
@@ -263,21 +313,52 @@ impl Admission<'_> {
             let oldest = self.noted.remove(0);
             self.guard.note(oldest);
         }
-        match action {
-            LimitAction::Folded => Decision::Folded,
-            LimitAction::Refused => Decision::Refuse(reason, message),
-        }
+        decision
     }
 
-    /// The series that stand for many, with what this batch adds to them. `last_value` yields the
-    /// newest sample of a series of the head.
-    pub(super) fn finish(self) -> (Vec<SeriesSamples>, u64) {
-        self.noted.into_iter().for_each(|noted| self.guard.note(noted));
-        if self.folded.is_empty() {
-            return (Vec::new(), 0);
+    /// Counts for what the sender is told; the message is made for the first of its kind.
+    fn tell(
+        &mut self,
+        over: &Over,
+        action: LimitAction,
+        labels: &Labels,
+        (label, value): (&str, &str),
+        samples: u64,
+    ) {
+        let (sender, metric) = (labels.value("job"), labels.metric_name());
+        let is_same = |told: &&mut Told| {
+            told.action == action
+                && told.rejection.reason == over.reason
+                && told.rejection.sender == sender
+        };
+        if let Some(told) = self.told.iter_mut().find(is_same) {
+            return told.count(metric, samples);
         }
-        let index = self.index;
-        self.guard.lock().folds.finish(self.folded, |labels| index.last_value(labels))
+        let message = self.message(over, action, labels, label, value);
+        let rejection = Rejection { count: 0, ..Rejection::one(over.reason, sender, message) };
+        let mut told = Told { rejection, action, metrics: Vec::new() };
+        told.count(metric, samples);
+        self.told.push(told);
+    }
+
+    /// What this batch adds to series that stand for many, and what the senders are told.
+    pub(super) fn finish(self) -> Beyond {
+        self.noted.into_iter().for_each(|noted| self.guard.note(noted));
+        let told = self.told.into_iter().filter(|told| told.rejection.count > 0);
+        let (folded, refused): (Vec<Told>, Vec<Told>) =
+            told.partition(|told| told.action == LimitAction::Folded);
+        let (mut sums, mut folded_samples) = (Vec::new(), 0);
+        if !self.folded.is_empty() {
+            let (index, mut state) = (self.index, self.guard.lock());
+            let last = |labels: &Labels| index.last_value(labels);
+            (sums, folded_samples) = state.folds.finish(self.folded, last);
+        }
+        Beyond {
+            sums,
+            folded_samples,
+            refused: refused.into_iter().map(Told::finish).collect(),
+            folded: folded.into_iter().map(Told::finish).collect(),
+        }
     }
 
     /// The limit that a new series goes beyond; a series that goes beyond none counts from now on.
@@ -374,13 +455,25 @@ impl Admission<'_> {
         folded
     }
 
-    fn message(&self, over: &Over, labels: &Labels, label: &str, value: &str) -> String {
+    fn message(
+        &self,
+        over: &Over,
+        action: LimitAction,
+        labels: &Labels,
+        label: &str,
+        value: &str,
+    ) -> String {
         let (reason, limit) = (over.reason, over.limit);
         let metric = account::shortened(labels.metric_name());
         let (label, value) = (account::shortened(label), account::shortened(value));
         let SeriesSender { job, service, scope } = sender(labels);
         let from = format!("job={job:?} service={service:?} scope={scope:?}");
         match over.label.as_deref() {
+            _ if action == LimitAction::Folded => format!(
+                "new series of {metric} from {from} count under {label}={OTHER:?} at \
+                 limits.{reason} = {limit}: label {label:?} has the most values, now {value:?}; \
+                 take that label away or raise the limit; known series go on"
+            ),
             Some("") => format!(
                 "new series of {metric} from {from} refused: it has {value}, more than \
                  limits.{reason} = {limit}"

@@ -68,11 +68,7 @@ fn prepare_metrics(
             None => match admission.decide(id, series, |metric| head.metrics.is_counter(metric)) {
                 Decision::Admit => {}
                 Decision::Folded => return false,
-                Decision::Refuse(reason, message) => {
-                    let (count, sender) = (series.samples.len() as u64, series.labels.value("job"));
-                    refuse(&mut rejected, reason, count, sender, || message.clone());
-                    return false;
-                }
+                Decision::Refused => return false,
             },
         }
         let SeriesSamples { labels, samples, temporality, .. } = &mut *series;
@@ -89,10 +85,12 @@ fn prepare_metrics(
         !samples.is_empty() || !series.exemplars.is_empty()
     });
     let accepted = batch.sample_count() as u64;
-    let (sums, folded) = admission.finish();
+    let beyond = admission.finish();
     drop(index);
-    batch.series.extend(sums);
-    Prepared { batch: PreparedBatch::Metrics(batch), accepted: accepted + folded, rejected }
+    batch.series.extend(beyond.sums);
+    rejected.extend(beyond.refused);
+    let accepted = accepted + beyond.folded_samples;
+    Prepared { batch: PreparedBatch::Metrics(batch), accepted, rejected, folded: beyond.folded }
 }
 
 /// Makes the samples of a state commit ready, for which the limits of series do not count.
@@ -122,7 +120,8 @@ fn prepare_logs(head: &Head, mut batch: LogBatch, latest: Timestamp) -> Prepared
     }
     batch.groups.retain(|group| !group.records.is_empty());
     let first_sequence = head.sequence.fetch_add(accepted, Ordering::Relaxed);
-    Prepared { batch: PreparedBatch::Logs { first_sequence, batch }, accepted, rejected }
+    let batch = PreparedBatch::Logs { first_sequence, batch };
+    Prepared { batch, accepted, rejected, folded: Vec::new() }
 }
 
 fn prepare_traces(head: &Head, mut batch: TraceBatch, latest: Timestamp) -> Prepared {
@@ -143,7 +142,8 @@ fn prepare_traces(head: &Head, mut batch: TraceBatch, latest: Timestamp) -> Prep
     }
     batch.groups.retain(|group| !group.spans.is_empty());
     let first_sequence = head.sequence.fetch_add(accepted, Ordering::Relaxed);
-    Prepared { batch: PreparedBatch::Traces { first_sequence, batch }, accepted, rejected }
+    let batch = PreparedBatch::Traces { first_sequence, batch };
+    Prepared { batch, accepted, rejected, folded: Vec::new() }
 }
 
 fn well_formed(value: &SampleValue) -> bool {

@@ -14,6 +14,8 @@ pub struct Prepared {
     pub accepted: u64,
     /// What was refused, by reason and sender.
     pub rejected: Vec<Rejection>,
+    /// What counts in series with the value `other`, by limit and sender.
+    pub folded: Vec<Rejection>,
 }
 
 /// A checked batch as the WAL stores it.

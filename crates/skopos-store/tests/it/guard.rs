@@ -241,6 +241,31 @@ fn limits_hold_neither_for_replay_nor_for_rules() {
     assert_eq!(fixture.read("ALERTS").len(), 1);
 }
 
+#[test]
+fn one_refusal_of_several_metrics_names_them_and_folding_is_told() {
+    let series = |now_ms: i64, metric: &str, i: usize| {
+        let user = format!("u-{i}");
+        let labels = Labels::from_pairs([("__name__", metric), ("job", "shop"), ("user", &*user)]);
+        SeriesSamples::single(labels, now_ms, i as f64)
+    };
+    for (on_limit, action) in [(OnLimit::Refuse, "refused"), (OnLimit::Fold, "count under")] {
+        let fixture = Fixture::new(limits(1_000, 5, on_limit));
+        let all = (0..8).map(|i| series(fixture.now_ms(), "orders_total", i));
+        let all = all.chain((0..9).map(|i| series(fixture.now_ms(), "requests_total", i)));
+        let receipt = fixture.append(all.collect());
+        let (told, other) = match on_limit {
+            OnLimit::Refuse => (&receipt.rejected, &receipt.folded),
+            OnLimit::Fold => (&receipt.folded, &receipt.rejected),
+        };
+        assert_eq!(*other, []);
+        let [told] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&*told.reason, &*told.sender, told.count), ("metric_series", "shop", 7));
+        for word in ["orders_total", "\"user\"", action, "4 of requests_total, 3 of orders_total"] {
+            assert!(told.message.contains(word), "{word}: {}", told.message);
+        }
+    }
+}
+
 /// What all folded series of the metric sum up to, in time order.
 fn other(fixture: &Fixture) -> Vec<f64> {
     let read = fixture.read("requests_total");

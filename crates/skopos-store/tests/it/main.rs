@@ -4,6 +4,7 @@ mod blocks;
 mod codec;
 mod conformance;
 mod crash;
+mod damage;
 mod disk;
 mod events;
 mod format;

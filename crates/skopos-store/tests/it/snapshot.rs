@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use skopos_model::storage::{Append, StateKind, StateLog};
 use skopos_store::fs::Fs;
-use skopos_store::snapshot::{fuzz_manifest, restore, snapshot};
+use skopos_store::snapshot::{Damaged, fuzz_manifest, restore, snapshot};
 use skopos_store::{Store, StoreConfig, StoreError};
 use skopos_testkit::fault_fs::{FaultFs, Faults, Survival};
 
@@ -51,14 +51,14 @@ fn a_snapshot_of_a_running_store_is_that_moment_and_stays_so() {
     let then = block_on(async {
         fill(&store, 0).await;
         let then = everything(&store).await;
-        let report = store.snapshot(Path::new(COPY)).await.unwrap();
+        let report = store.snapshot(Path::new(COPY), Damaged::Fail).await.unwrap();
         assert!(report.linked_bytes > report.bytes / 2, "{report:?}");
         // The store goes on; what was linked may go from it.
         fill(&store, 20).await;
         store.flush().await.unwrap();
         store.maintain().await.unwrap();
         store.compact().await.unwrap();
-        let again = store.snapshot(Path::new(COPY)).await.unwrap_err();
+        let again = store.snapshot(Path::new(COPY), Damaged::Fail).await.unwrap_err();
         assert!(again.message.contains("not empty"), "{again}");
         then
     });
@@ -88,14 +88,19 @@ fn a_stopped_folder_can_be_copied_and_a_running_one_says_who_has_it() {
     let store = open(&fs).unwrap();
     block_on(fill(&store, 0));
     let then = block_on(everything(&store));
-    let error = snapshot(&fs, Path::new(DATA), Path::new(COPY)).unwrap_err();
+    let error = snapshot(&fs, Path::new(DATA), Path::new(COPY), Damaged::Fail).unwrap_err();
     assert!(matches!(error, StoreError::Locked { .. }), "{error}");
     drop(store);
-    snapshot(&fs, Path::new(DATA), Path::new(COPY)).unwrap();
+    snapshot(&fs, Path::new(DATA), Path::new(COPY), Damaged::Fail).unwrap();
     restore(&fs, Path::new(COPY), Path::new(RESTORED), false).unwrap();
     let restored = open_with(&fs, restored_config()).unwrap();
     assert_eq!(block_on(everything(&restored)), then);
-    let error = snapshot(&fs, Path::new("/nothing"), Path::new("/copies/2")).unwrap_err();
+    for inside in [DATA, "/data/backup", "/data/default/blocks/../../backup"] {
+        let error = snapshot(&fs, Path::new(DATA), Path::new(inside), Damaged::Fail).unwrap_err();
+        assert!(error.to_string().contains("inside of the data folder"), "{inside}: {error}");
+    }
+    let error =
+        snapshot(&fs, Path::new("/nothing"), Path::new("/copies/2"), Damaged::Fail).unwrap_err();
     assert!(error.to_string().contains("no data folder"), "{error}");
 }
 
@@ -120,7 +125,7 @@ fn appends_go_on_while_snapshots_are_taken() {
         while !writer.is_finished() {
             let before = logs(&store).await.len();
             let to = format!("/copies/{copies}");
-            store.snapshot(Path::new(&to)).await.unwrap();
+            store.snapshot(Path::new(&to), Damaged::Fail).await.unwrap();
             let after = logs(&store).await.len() + 1;
             let data = format!("/restored/{copies}");
             restore(&fs, Path::new(&to), Path::new(&data), false).unwrap();
@@ -144,7 +149,7 @@ fn a_restore_checks_first_and_takes_no_folder_that_holds_something() {
     let store = open(&fs).unwrap();
     block_on(fill(&store, 0));
     let then = block_on(everything(&store));
-    block_on(store.snapshot(Path::new(COPY))).unwrap();
+    block_on(store.snapshot(Path::new(COPY), Damaged::Fail)).unwrap();
     drop(store);
     let (from, to) = (Path::new(COPY), Path::new(RESTORED));
     let files: Vec<_> = fs.files().into_iter().filter(|path| path.starts_with(from)).collect();
@@ -175,7 +180,7 @@ fn a_crash_during_a_restore_is_noticed_and_repeating_it_is_enough() {
     let store = open(&fs).unwrap();
     block_on(fill(&store, 0));
     let then = block_on(everything(&store));
-    block_on(store.snapshot(Path::new(COPY))).unwrap();
+    block_on(store.snapshot(Path::new(COPY), Damaged::Fail)).unwrap();
     drop(store);
     fs.restart(Survival::Nothing);
     let (from, to) = (Path::new(COPY), Path::new(RESTORED));

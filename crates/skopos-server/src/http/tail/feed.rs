@@ -82,8 +82,10 @@ impl Feed {
 
     /// Begins with what is stored, in the order it happened; the rate does not apply to it.
     pub(super) fn begin_with(&mut self, mut stored: Stored) {
-        self.skipped += stored.left_out;
-        self.tell_skipped();
+        if stored.left_out > 0 {
+            let count = stored.left_out;
+            let _ = writeln!(self.lines, r#"{{"skipped":{count},"reason":"stored"}}"#);
+        }
         stored.lines.sort_unstable_by_key(|(id, _)| *id);
         self.sent += stored.lines.len() as u64;
         self.lines.extend(stored.lines.iter().map(|(_, line)| line.as_str()));

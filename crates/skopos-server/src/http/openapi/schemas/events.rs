@@ -211,7 +211,7 @@ pub(super) fn all() -> Value {
                 object(&["span"], json!({"span": reference("Span")})),
                 object(
                     &["skipped", "reason"],
-                    json!({"skipped": count, "reason": {"enum": ["rate", "slow"]}}),
+                    json!({"skipped": count, "reason": {"enum": ["rate", "slow", "stored"]}}),
                 ),
                 object(
                     &["heartbeat", "per_second"],
