@@ -6,8 +6,9 @@ import { incidentWindow, logsFilter, PAD_MS, safeLink, threshold } from '../src/
 import { byteOffset, charOffset, splice } from '../src/lib/bytes';
 import { differs, equals, quoted, scopeOf, terms, withoutTerm, withTerm } from '../src/lib/filter';
 import { fingerprint } from '../src/lib/fingerprint';
-import { age, bytes, compact, duration, nanosToMs, percent, sample } from '../src/lib/format';
+import { age, bytes, compact, duration, nanosToMs, percent, sample, visible } from '../src/lib/format';
 import { bodyText, flat } from '../src/lib/logs';
+import { meanOf } from '../src/lib/red';
 import { lines } from '../src/lib/ndjson';
 import { Ring } from '../src/lib/ring';
 import { durationText, parseDuration, parseInstant, parseRange, rangeText, shift, windowText, zoom } from '../src/lib/time';
@@ -193,4 +194,15 @@ it('the lock file has every platform and no registry address', () => {
   const packages = Object.keys((JSON.parse(lock) as { packages: Record<string, unknown> }).packages);
   expect(packages.filter((name) => name.includes('@rolldown/binding-')).length).toBeGreaterThanOrEqual(15);
   expect(lock).not.toContain('"resolved"');
+});
+
+it('hidden characters are shown, not obeyed', () => {
+  const log = { body: 'pay \u202efdp.exe\u0007', event_name: '', attributes: { k: 'a\u2066b' } } as unknown as LogRecord;
+  expect(bodyText(log)).toBe('pay \\u{202e}fdp.exe\\u{7}  k=a\\u{2066}b');
+  expect(visible('two\nlines\tand ünïcode 日本 🙂')).toBe('two\nlines\tand ünïcode 日本 🙂');
+});
+
+it('a rate is that of the time that has data', () => {
+  expect(meanOf([null, null, 4, 6, null])).toBe(5);
+  expect(meanOf([null])).toBe(null);
 });

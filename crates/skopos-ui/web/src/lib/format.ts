@@ -80,6 +80,14 @@ export function sample(n: number): string {
   return String(Number(n.toPrecision(4)));
 }
 
+/** Control characters, and marks that turn the direction of text: what they do to a line is not what it says. */
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Stored text as it may be shown: hidden characters are named instead of obeyed, as the command line does. */
+export function visible(text: string): string {
+  return text.replace(HIDDEN, (c) => `\\u{${c.charCodeAt(0).toString(16)}}`);
+}
+
 /** Nanoseconds since the epoch, as text because they do not fit a number, to milliseconds. */
 export function nanosToMs(text: string): number {
   return Number(BigInt(text) / 1000n) / 1000;

@@ -1,6 +1,7 @@
 // A record's text: its body, else its event name, followed by the attributes that a line can hold.
 
 import type { Attributes, LogRecord } from '../api/types';
+import { visible } from './format';
 
 export function valueText(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value) ?? '';
@@ -17,7 +18,7 @@ export function bodyText(log: LogRecord): string {
     .map(([name, value]) => `${name}=${valueText(value)}`)
     .join(' ');
   // Line breaks would tear the row; the drawer has the whole text.
-  return `${body}  ${extra}`.replace(/\s*[\r\n]+\s*/g, ' ⏎ ').trim().slice(0, 600);
+  return visible(`${body}  ${extra}`.slice(0, 1000).replace(/\s*[\r\n]+\s*/g, ' ⏎ ').trim().slice(0, 600));
 }
 
 /** Attributes, nested maps flattened with dots, in order of name. */

@@ -89,19 +89,26 @@ async function rowsOf(
     from.series.find((s) => s.labels[source.by] === service)?.values ?? [];
   return rates.map(({ metric, value }) => {
     const service = metric[source.by] ?? '';
-    const rate = Number(value[1]);
+    const overall = Number(value[1]);
     const failed = number(errors, service);
+    const lineOfRates = line(rateLines, service);
     return {
       service,
-      rate,
-      errors: Number.isNaN(failed) ? 0 : failed / rate,
+      rate: meanOf(lineOfRates) ?? overall,
+      errors: Number.isNaN(failed) ? 0 : failed / overall,
       p50: number(p50, service),
       p99: number(p99, service),
-      rates: line(rateLines, service),
+      rates: lineOfRates,
       errorRates: line(errorLines, service),
       p99s: line(p99Lines, service),
     };
   });
+}
+
+/** The mean over what has data: a window that began before the service did says nothing about its rate. */
+export function meanOf(values: (number | null)[]): number | null {
+  const known = values.filter((value) => value !== null);
+  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
 }
 
 /** Worst first: by the share of errors in steps that matter, then by p99. */
