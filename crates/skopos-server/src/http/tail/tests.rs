@@ -54,6 +54,20 @@ fn feed(rate: u64) -> (Feed, Arc<VirtualClock>) {
 }
 
 #[test]
+fn the_rate_is_not_for_what_was_stored() {
+    let (mut feed, _) = feed(3);
+    let mut stored = Stored::new(7);
+    let Followed::Batch(signal, stored_before) = batch(5) else { unreachable!("made above") };
+    stored.add(signal, &[stored_before]).unwrap();
+    feed.begin_with(stored);
+    let told = lines(&mut feed);
+    assert_eq!(told[0], r#"{"reason":"stored","skipped":7}"#);
+    assert_eq!(told[1..], ["n0", "n1", "n2", "n3", "n4"]);
+    feed.push(batch(4)).unwrap();
+    assert_eq!(lines(&mut feed), ["n0", "n1", "n2"], "the whole rate is there for what arrives");
+}
+
+#[test]
 fn what_the_rate_leaves_out_is_told() {
     let (mut feed, clock) = feed(3);
     feed.push(batch(2)).unwrap();
