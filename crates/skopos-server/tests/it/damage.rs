@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use skopos_model::Clock as _;
 use skopos_testkit::VirtualClock;
 use skopos_testkit::fault_fs::FaultFs;
 
 use crate::harness::TestServer;
-use crate::otlp::logs_json;
 
 async fn post(server: &TestServer, path: &str, body: Value) -> (u16, Value) {
     let answer = server.client.post(server.http(path)).json(&body).send().await.unwrap();
@@ -23,7 +23,10 @@ async fn snapshot(server: &TestServer, body: Value) -> (u16, Value) {
 /// A server on a disk whose only block of logs is damaged, and the name of its file.
 async fn damaged(disk: &FaultFs, clock: &Arc<VirtualClock>) -> (TestServer, String) {
     let server = TestServer::on(disk, clock, |_| {}).await;
-    let request = server.client.post(server.otlp("/v1/logs")).json(&logs_json("shop", "text"));
+    let at = clock.now().as_nanos().to_string();
+    let record = json!({"timeUnixNano": at, "body": {"stringValue": "text"}});
+    let logs = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]});
+    let request = server.client.post(server.otlp("/v1/logs")).json(&logs);
     assert_eq!(request.send().await.unwrap().status(), 200);
     // Taking a snapshot moves everything to blocks.
     assert_eq!(snapshot(&server, json!({"dir": "/first"})).await.0, 200);
@@ -94,7 +97,7 @@ async fn a_snapshot_goes_where_it_can_be_written_and_outside_of_the_data() {
     std::fs::write(&file, "x").unwrap();
     for (dir, part) in [
         (inside.as_path(), "is inside of the data folder"),
-        (Path::new("/dev/null/copy"), "Not a directory"),
+        (Path::new("/dev/null/copy"), "/dev/null/copy"),
         (Path::new("/proc/no/such/place"), "/proc/no"),
     ] {
         let (code, answer) = snapshot(&server, json!({ "dir": dir })).await;
