@@ -130,7 +130,7 @@ impl BlockFiles {
     /// Opens a file for reading.
     pub(super) fn open(self: &Arc<Self>, file: &FileMeta) -> Result<OpenFile, StorageError> {
         let path = self.path(&file.name);
-        let opened = self.fs.open_at(&path).and_then(|read| {
+        let opened = self.fs.open_at(&path).map_err(named).and_then(|read| {
             let checksums = Checksums::read(&*read, file.len)?;
             Ok((read, checksums))
         });
@@ -154,6 +154,14 @@ impl BlockFiles {
     }
 }
 
+/// Says of a file that is not there no more than that.
+fn named(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ io::ErrorKind::NotFound => io::Error::new(kind, "the file is missing"),
+        _ => error,
+    }
+}
+
 /// Whether a file that fails so is gone or damaged: repeating the read is of no use.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, NotFound, UnexpectedEof};
@@ -165,7 +173,7 @@ pub(crate) fn is_damage(error: &io::Error) -> bool {
 
 /// Checks that a file is, byte for byte, what was written.
 pub(crate) fn verify(fs: &dyn Fs, path: &Path, file: &FileMeta) -> io::Result<()> {
-    let mut from = fs.open(path)?;
+    let mut from = fs.open(path).map_err(named)?;
     let (mut len, mut checksum) = (0, 0);
     let mut piece = vec![0; 256 << 10];
     loop {

@@ -276,7 +276,7 @@ fn verify_finds_every_damage_and_sets_it_aside() {
             let bytes = fs.read(path).unwrap();
             fs.put(path, bytes[..bytes.len() / 2].to_vec());
         }),
-        ("no such file", |fs, path| fs.remove(path).unwrap()),
+        ("the file is missing", |fs, path| fs.remove(path).unwrap()),
     ];
     for (reason, harm) in harms {
         let fs = FaultFs::new();
