@@ -4,6 +4,7 @@
 //! changed; and the set of series written last, where it cannot be derived from the alerts, so
 //! that a series that vanishes across a restart still gets its stale marker.
 
+mod keep;
 mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +16,8 @@ use skopos_model::{Labels, METRIC_NAME, STALE_NAN, Sample, SampleValue, SeriesSa
 
 use super::alert::{Absent, Alert, AlertState, Instance, Notified, Timing};
 use super::evaluated::Outcome;
-use super::history::{self, Evaluation, History, Outcomes, ReadStats, Reason};
-use super::policy::{NoData, OnError, RulePolicy, stand_in};
+use super::history::{self, Evaluation, History, Outcomes, Reason};
+use super::policy::{NoData, RulePolicy};
 use super::view::Health;
 use super::{EvalFailure, Evaluated, Transition, millis, record};
 use crate::rules::{Rule, RuleId};
@@ -174,70 +175,6 @@ impl RuleState {
         );
         advanced.transitions = self.transitions(&before);
         advanced
-    }
-
-    /// The selectors that the rule needs and that matched nothing.
-    fn blind(&self, read: Option<&ReadStats>) -> Vec<String> {
-        let (Some(rule), Some(read)) = (&self.rule, read) else { return Vec::new() };
-        rule.expr.blind_selectors(&read.series).into_iter().map(|s| s.text.clone()).collect()
-    }
-
-    /// The rule failed: every alert stays what it is; by policy one more stands for the failure.
-    fn keep_on_error(
-        &mut self,
-        failure: &EvalFailure,
-        at: At,
-        limits: Limits,
-        advanced: &mut Advanced,
-    ) {
-        let summary = match (&self.rule, self.policy.on_error) {
-            (Some(rule), OnError::Alert) if rule.alerting().is_some() => {
-                Some(format!("{} cannot be evaluated: {failure}", rule.name))
-            }
-            _ => None,
-        };
-        self.keep_all("error", summary, Reason::KeptByError, at, limits, advanced);
-    }
-
-    /// There is nothing to evaluate: by policy every alert stays what it is, and perhaps one more
-    /// stands for the want of data.
-    fn keep_without_data(
-        &mut self,
-        blind: &[String],
-        at: At,
-        limits: Limits,
-        advanced: &mut Advanced,
-    ) {
-        let summary = match (&self.rule, self.policy.no_data) {
-            (Some(rule), NoData::Alert) => {
-                Some(format!("{} has no data: no series match {}", rule.name, blind.join(", ")))
-            }
-            _ => None,
-        };
-        self.keep_all("no_data", summary, Reason::KeptWithoutData, at, limits, advanced);
-        self.write_alerts(at.data_time, advanced);
-    }
-
-    fn keep_all(
-        &mut self,
-        reason: &str,
-        summary: Option<String>,
-        kept: Reason,
-        at: At,
-        limits: Limits,
-        advanced: &mut Advanced,
-    ) {
-        let instance =
-            summary.and_then(|text| self.rule.as_ref().map(|rule| stand_in(rule, reason, text)));
-        let stands_in = instance.as_ref().map(|instance| instance.labels.clone());
-        for alert in self.alerts.values().filter(|alert| alert.is_active()) {
-            if stands_in.as_ref() != Some(&alert.labels) {
-                advanced.outcomes.add(alert, Some(alert.state), kept.clone());
-            }
-        }
-        let Some(instance) = instance else { return };
-        self.present(instance, None, at.slot, self.timing(limits), advanced);
-        self.write_alerts(at.data_time, advanced);
     }
 
     /// The first evaluation after a restart: when slots were missed, our own silence must not
