@@ -46,6 +46,9 @@ pub struct Annotations {
 /// Remarks kept per evaluation; one per metric name can otherwise be many.
 const MAX_ANNOTATIONS: usize = 1000;
 
+/// Remarks of a kind that an answer shows, as in Prometheus; the rest is counted.
+const MAX_SHOWN: usize = 10;
+
 impl Annotations {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
@@ -61,18 +64,29 @@ impl Annotations {
         })
     }
 
-    /// The warnings as Prometheus' API has them.
+    /// The warnings as Prometheus' API has them: ten, then how many more there are.
     pub fn warnings(&self, query: &str) -> Vec<String> {
         self.of(Severity::Warning, query)
     }
 
-    /// The infos as Prometheus' API has them.
+    /// The infos as Prometheus' API has them: ten, then how many more there are.
     pub fn infos(&self, query: &str) -> Vec<String> {
         self.of(Severity::Info, query)
     }
 
     fn of(&self, severity: Severity, query: &str) -> Vec<String> {
-        self.iter().filter(|a| a.severity == severity).map(|a| a.message(query)).collect()
+        let mut all = self.iter().filter(|a| a.severity == severity);
+        let mut shown: Vec<String> =
+            all.by_ref().take(MAX_SHOWN).map(|a| a.message(query)).collect();
+        let more = all.count();
+        if more > 0 {
+            let kind = match severity {
+                Severity::Warning => "warning",
+                Severity::Info => "info",
+            };
+            shown.push(format!("{more} more {kind} annotations omitted"));
+        }
+        shown
     }
 
     pub(crate) fn add(&mut self, remark: Remark<'_>, span: Span) {

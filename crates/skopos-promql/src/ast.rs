@@ -9,7 +9,7 @@ mod duration;
 mod operators;
 mod pretty;
 
-pub(crate) use display::quote_bytes;
+pub(crate) use display::{quote, quote_bytes};
 pub(crate) use duration::pick;
 pub use duration::{DurationExpr, DurationKind};
 pub use operators::{AggregateOp, BinaryOp, Cardinality, Fill, VectorMatching};

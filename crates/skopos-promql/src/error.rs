@@ -4,6 +4,7 @@ use std::fmt;
 
 use skopos_model::storage::{ErrorKind, StorageError};
 
+use crate::format::format_general;
 use crate::span::{LineColumn, Span, caret_snippet};
 
 /// A query that is not PromQL.
@@ -80,7 +81,7 @@ pub enum PlanError {
     #[error("invalid expression type {0:?} for range query, must be Scalar or instant Vector")]
     NotForRangeQuery(&'static str),
     /// A duration that is not above zero, or not finite.
-    #[error("{what} must be {need}, got {got} s")]
+    #[error("{what} must be {need}, got {} s", format_general(*got))]
     BadDuration {
         /// Which duration.
         what: &'static str,
@@ -91,9 +92,39 @@ pub enum PlanError {
         /// Where.
         span: Span,
     },
+    /// A subquery with more steps than the host allows.
+    #[error("subquery makes {steps} points per series, more than max_samples = {limit}")]
+    SubqueryTooLong {
+        /// Steps it would have.
+        steps: u64,
+        /// Most steps allowed ([`EvalParams::max_steps`](crate::EvalParams::max_steps)).
+        limit: u64,
+        /// The subquery.
+        span: Span,
+    },
     /// The expression is nested too deeply.
-    #[error("expression is nested too deeply")]
-    TooDeep,
+    #[error("expression is nested more than {limit} deep")]
+    TooDeep {
+        /// Deepest nesting planned.
+        limit: usize,
+        /// What lies deeper.
+        span: Span,
+    },
+}
+
+impl PlanError {
+    /// What of the query is at fault, where it is not the parameters.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::BadDuration { span, .. }
+            | Self::SubqueryTooLong { span, .. }
+            | Self::TooDeep { span, .. } => Some(*span),
+            Self::EndBeforeStart
+            | Self::BadStep
+            | Self::TooManyPoints { .. }
+            | Self::NotForRangeQuery(_) => None,
+        }
+    }
 }
 
 /// A query that failed while it ran.
@@ -114,6 +145,18 @@ pub enum EvalError {
         /// Number of sets given.
         given: usize,
     },
+    /// A function would make a label value that is too long.
+    #[error("{func} makes a label value of {bytes} bytes, more than max_label_bytes = {limit}")]
+    LabelTooLong {
+        /// The function or aggregation.
+        func: &'static str,
+        /// Bytes it would have.
+        bytes: usize,
+        /// Most bytes allowed ([`EvalParams::max_label_bytes`](crate::EvalParams::max_label_bytes)).
+        limit: usize,
+        /// The call.
+        span: Span,
+    },
     /// The expression has no value for this data: duplicate label sets, many-to-many matching,
     /// invalid parameters.
     #[error("{message}")]
@@ -126,6 +169,14 @@ pub enum EvalError {
 }
 
 impl EvalError {
+    /// What of the query is at fault, where it is one operator.
+    pub fn span(&self) -> Option<Span> {
+        match self {
+            Self::Execution { span, .. } | Self::LabelTooLong { span, .. } => Some(*span),
+            Self::Budget(_) | Self::Storage(_) | Self::WrongData { .. } => None,
+        }
+    }
+
     pub(crate) fn execution(span: Span, message: impl Into<String>) -> Self {
         Self::Execution { message: message.into(), span }
     }

@@ -7,6 +7,7 @@
 mod aggregate;
 mod binary;
 mod call;
+mod charge;
 mod classic;
 mod counted;
 mod dates;
@@ -168,11 +169,14 @@ impl Evaluator<'_> {
                         blocks.into_iter().filter_map(|b| to_sample(b, timestamp_ms)).collect(),
                     ));
                 }
-                let mut series: Vec<_> = blocks
-                    .into_iter()
-                    .filter(|b| b.column.any())
-                    .map(|b| to_series(b, grid))
-                    .collect();
+                let mut series = Vec::with_capacity(blocks.len());
+                for block in blocks.into_iter().filter(|b| b.column.any()) {
+                    // Samples take the place of their column.
+                    let samples = block.column.present.ones().count() * size_of::<Sample>();
+                    self.budget.charge_bytes(samples as u64)?;
+                    series.push(to_series(block, grid));
+                    self.release(1, grid);
+                }
                 series.sort_by(|a, b| a.labels.cmp(&b.labels));
                 Ok(Value::Matrix(series))
             }
@@ -189,6 +193,7 @@ impl Evaluator<'_> {
             return Ok(blocks);
         }
         for block in blocks.iter_mut().filter(|b| b.drop_name) {
+            self.charge_labels(&block.labels)?;
             block.labels = without_identity(&block.labels);
             block.drop_name = false;
         }
@@ -209,6 +214,7 @@ impl Evaluator<'_> {
             IDENTITY.into_iter().all(same)
         });
         for block in &mut blocks {
+            self.charge_labels(&block.labels)?;
             block.labels = without_identity(&block.labels);
         }
         if same_name { Ok(blocks) } else { merge_duplicates(blocks, span) }
@@ -216,11 +222,6 @@ impl Evaluator<'_> {
 
     fn note(&mut self, remark: Remark<'_>, span: Span) {
         self.annotations.add(remark, span);
-    }
-
-    /// Charges what a result of `series` columns holds.
-    fn charge(&self, series: usize, grid: Grid) -> Result<(), EvalError> {
-        Ok(self.budget.charge_bytes((series as u64).saturating_mul(grid.steps as u64 * 8 + 64))?)
     }
 
     /// A scalar at every step.
@@ -300,9 +301,10 @@ impl Evaluator<'_> {
         let Some(kept) = &mut self.cache[slot] else { return Ok(Vec::new()) };
         kept.uses_left = kept.uses_left.saturating_sub(1);
         if kept.uses_left > 0 {
-            let blocks: Vec<Block> = kept.blocks.iter().filter(|b| keep(b)).cloned().collect();
-            self.charge(blocks.len(), grid)?;
-            return Ok(blocks);
+            let wanted = || kept.blocks.iter().filter(|b| keep(b));
+            let bytes = wanted().count() as u64 * (grid.steps as u64 * 8 + 64);
+            self.budget.charge_bytes(bytes)?;
+            return Ok(wanted().cloned().collect());
         }
         let mut blocks =
             std::mem::take(&mut self.cache[slot]).map(|s| s.blocks).unwrap_or_default();
@@ -346,6 +348,7 @@ impl Evaluator<'_> {
                 let mut blocks = self.vector(inner, grid)?;
                 for block in &mut blocks {
                     negate(&mut block.column);
+                    self.charge_histograms(&block.column)?;
                 }
                 self.drop_names(blocks, node.span)
             }

@@ -1,4 +1,9 @@
-//! Numbers and durations as Prometheus prints them.
+//! Numbers, durations and label sets as Prometheus prints them.
+
+use skopos_model::Labels;
+use skopos_model::labels::is_legacy_label_name;
+
+use crate::ast::quote;
 
 /// A sample value as Prometheus' API answers it: `NaN`, `+Inf`, `-Inf`, else the shortest digits
 /// that read back the same, with an exponent only below 1e-6 and from 1e21.
@@ -59,6 +64,15 @@ fn with_exponent(value: f64) -> String {
         None => ('+', exponent),
     };
     format!("{digits}e{sign}{exponent:0>2}")
+}
+
+/// Labels as Prometheus' messages have them: the name among the others, all in braces.
+pub(crate) fn format_labels(labels: &Labels) -> String {
+    let label = |(name, value): (&str, &str)| match is_legacy_label_name(name) {
+        true => format!("{name}={}", quote(value)),
+        false => format!("{}={}", quote(name), quote(value)),
+    };
+    format!("{{{}}}", labels.iter().map(label).collect::<Vec<_>>().join(", "))
 }
 
 /// A duration in Prometheus' notation: `1h30m`, `250ms`, `0s`, with a sign when negative.

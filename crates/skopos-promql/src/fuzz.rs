@@ -31,6 +31,7 @@ pub fn fuzz_promql_parse(data: &[u8]) {
             timeout: Some(std::time::Duration::from_millis(200)),
             max_samples: 10_000,
             max_bytes: 1 << 20,
+            max_series: 10_000,
         };
         let clock = std::sync::Arc::new(skopos_model::SystemClock::new());
         let data = vec![SeriesSet::default(); plan.selects().len()];

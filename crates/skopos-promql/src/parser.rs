@@ -8,18 +8,26 @@ mod check;
 mod duration;
 mod operator;
 mod selector;
+mod suggest;
 
 use crate::ast::*;
 use crate::error::ParseError;
-use crate::functions::{Function, FunctionKind, nearest};
+use crate::functions::{Function, FunctionKind};
 use crate::lexer::{Tok, Token, lex};
 use crate::span::Span;
 
 /// Deepest nesting accepted.
 pub const MAX_DEPTH: usize = 128;
 
+/// Most operators in one chain such as `a + b + c`. A chain is a deep tree too, and trees are
+/// walked recursively; parts in parentheses count for themselves.
+pub const MAX_CHAIN: usize = MAX_DEPTH * 8;
+
 /// Longest query accepted, bytes.
 pub const MAX_QUERY_BYTES: usize = 1 << 20;
+
+/// Why a part of the language is not there, and what brings it.
+pub(crate) const EXPERIMENTAL: &str = "it is experimental: query.experimental switches it on";
 
 /// Which parts of the language are switched on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +68,8 @@ impl ParseOptions {
 /// Reads a query.
 pub fn parse(query: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
     if query.len() > MAX_QUERY_BYTES {
-        let message = format!("query is longer than {MAX_QUERY_BYTES} bytes");
+        let message =
+            format!("query is longer than {MAX_QUERY_BYTES} bytes, the most there may be");
         return Err(ParseError::new("", Span::default(), message));
     }
     let mut parser = Parser {
@@ -74,9 +83,8 @@ pub fn parse(query: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
     if parser.peek().tok == Tok::End {
         return Err(parser.error(parser.peek().span, "no expression found in input"));
     }
-    let expr = parser.binary(0)?;
-    parser.expect_end()?;
-    Ok(expr)
+    let parsed = parser.binary(0).and_then(|expr| parser.expect_end().map(|()| expr));
+    parsed.map_err(|error| parser.or_unclosed(error))
 }
 
 /// Reads a series selector such as `up{job="x"}`, as the `match[]` parameter of the API has it.
@@ -171,36 +179,13 @@ impl<'q> Parser<'q> {
         let expected =
             if expected.is_empty() { String::new() } else { format!(", expected {expected}") };
         self.error(token.span, format!("unexpected {found}{context}{expected}"))
+            .suggest(self.near_keyword())
     }
 
     fn expect_end(&self) -> Result<(), ParseError> {
         match &self.peek().tok {
             Tok::End => Ok(()),
             Tok::Sym(")") => Err(self.error(self.peek().span, "unexpected right parenthesis ')'")),
-            Tok::Word => {
-                const KEYWORDS: [&str; 16] = [
-                    "and",
-                    "or",
-                    "unless",
-                    "atan2",
-                    "bool",
-                    "on",
-                    "ignoring",
-                    "group_left",
-                    "group_right",
-                    "by",
-                    "without",
-                    "offset",
-                    "anchored",
-                    "smoothed",
-                    "fill_left",
-                    "fill_right",
-                ];
-                let word = self.keyword().unwrap_or_default();
-                let near = nearest(&word, KEYWORDS.into_iter()).filter(|near| *near != word);
-                let error = self.unexpected("", "an operator or the end");
-                Err(error.suggest(near.map(str::to_owned)))
-            }
             _ => Err(self.unexpected("", "an operator or the end")),
         }
     }
@@ -210,7 +195,8 @@ impl<'q> Parser<'q> {
         parse: impl FnOnce(&mut Self) -> Result<T, ParseError>,
     ) -> Result<T, ParseError> {
         if self.depth >= MAX_DEPTH {
-            let message = format!("expression is nested more than {MAX_DEPTH} deep");
+            let message =
+                format!("expression is nested more than {MAX_DEPTH} deep, the most there may be");
             return Err(self.error(self.peek().span, message));
         }
         self.depth += 1;
@@ -233,8 +219,11 @@ impl<'q> Parser<'q> {
             }
             // A long chain of left-associative operators makes a deep tree as well.
             length += 1;
-            if length > MAX_DEPTH * 8 {
-                return Err(self.error(self.peek().span, "too many operators in one expression"));
+            if length > MAX_CHAIN {
+                let message = format!(
+                    "more than {MAX_CHAIN} operators in one chain; put parts of it in parentheses"
+                );
+                return Err(self.error(self.peek().span, message));
             }
             let op_span = self.bump().span;
             let (return_bool, matching) = self.binary_modifiers(op)?;
@@ -380,13 +369,14 @@ impl<'q> Parser<'q> {
                 .flatten()
         });
         let Some(func) = found else {
-            let suggestion = Function::nearest(name).map(str::to_owned);
+            let suggestion = suggest::keyword(name).or_else(|| Function::nearest(name));
+            let suggestion = suggestion.map(str::to_owned);
             return Err(self
                 .error(name_span, format!("unknown function with name {name:?}"))
                 .suggest(suggestion));
         };
         if func.experimental && !self.options.experimental_functions {
-            let message = format!("function {name:?} is not enabled (it is experimental)");
+            let message = format!("function {name:?} is not enabled ({EXPERIMENTAL})");
             return Err(self.error(name_span, message));
         }
         let (args, end) =

@@ -20,9 +20,12 @@ use crate::span::Span;
 /// Most points per series that Prometheus' API answers.
 pub const MAX_POINTS_PER_SERIES: u64 = 11_000;
 
-/// Most steps of any query or subquery, whatever the host allows: one column must at least fit
+/// Most steps of a query or subquery unless the host says otherwise: one column must at least fit
 /// memory.
-pub(crate) const MAX_STEPS: u64 = 50_000_000;
+pub const DEFAULT_MAX_STEPS: u64 = 50_000_000;
+
+/// Longest label value that a query may make unless the host says otherwise, bytes.
+pub const DEFAULT_MAX_LABEL_BYTES: usize = 64 << 10;
 
 /// When and how a query is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,10 @@ pub struct EvalParams {
     /// Whether `rate`, `increase`, `irate` and `resets` look at start timestamps, as Prometheus'
     /// feature flag `use-start-timestamps` makes them.
     pub start_timestamps: bool,
+    /// Most steps of each of its subqueries.
+    pub max_subquery_steps: u64,
+    /// Longest label value that `label_replace`, `label_join` and the like may make, bytes.
+    pub max_label_bytes: usize,
 }
 
 /// Prometheus' default lookback.
@@ -59,6 +66,8 @@ impl EvalParams {
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
             start_timestamps: false,
+            max_subquery_steps: DEFAULT_MAX_STEPS,
+            max_label_bytes: DEFAULT_MAX_LABEL_BYTES,
         }
     }
 
@@ -96,7 +105,7 @@ impl EvalParams {
         if self.step_ms < 0 || (self.step_ms == 0 && self.start_ms != self.end_ms) {
             return Err(PlanError::BadStep);
         }
-        self.check_points(MAX_STEPS)
+        self.check_points(DEFAULT_MAX_STEPS)
     }
 
     pub(crate) fn grid(&self) -> Grid {

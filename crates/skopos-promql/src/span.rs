@@ -59,19 +59,30 @@ impl fmt::Display for LineColumn {
     }
 }
 
-/// Renders the line of `span` with carets beneath it, as compilers do.
+/// Most characters of a line shown on each side of what the carets mark.
+const MAX_CONTEXT: usize = 80;
+
+/// Renders the line of `span` with carets beneath it, as compilers do. Of a long line only what
+/// is near is shown.
 pub fn caret_snippet(text: &str, span: Span) -> String {
     let place = LineColumn::of(text, span.start);
     let line = text.split('\n').nth(place.line - 1).unwrap_or("");
     let line_len = line.chars().count();
     let covered = span.text(text).split('\n').next().unwrap_or("").chars().count();
     let width = covered.clamp(1, (line_len + 1).saturating_sub(place.column).max(1));
+    let width = width.min(MAX_CONTEXT);
+    let left_out = (place.column - 1).saturating_sub(MAX_CONTEXT);
+    let near: String = line.chars().skip(left_out).take(2 * MAX_CONTEXT + width).collect();
+    let (before, after) = (
+        if left_out > 0 { "…" } else { "" },
+        if line_len > left_out + near.chars().count() { "…" } else { "" },
+    );
     let gutter = place.line.to_string();
     // Tabs stay tabs, so that the carets stand under what they mean.
-    let indent: String =
-        line.chars().take(place.column - 1).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+    let indent = before.chars().chain(near.chars().take(place.column - 1 - left_out));
+    let indent: String = indent.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     format!(
-        "{gutter} | {line}\n{blank} | {indent}{carets}",
+        "{gutter} | {before}{near}{after}\n{blank} | {indent}{carets}",
         blank = " ".repeat(gutter.len()),
         carets = "^".repeat(width)
     )
@@ -96,5 +107,11 @@ mod tests {
             "2 | \tfoo bar\n  | \t    ^^^"
         );
         assert_eq!(caret_snippet("up", Span::new(2, 2)), "1 | up\n  |   ^");
+        let long = format!("{}!{}", "a".repeat(500), "b".repeat(500));
+        let snippet = caret_snippet(&long, Span::new(500, 501));
+        let (line, carets) = snippet.split_once('\n').unwrap();
+        assert!(line.starts_with("1 | …aaa") && line.ends_with("bbb…"), "{line}");
+        let at = line.chars().position(|c| c == '!');
+        assert_eq!(carets.chars().position(|c| c == '^'), at);
     }
 }

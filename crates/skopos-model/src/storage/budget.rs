@@ -23,7 +23,9 @@ struct Inner {
     deadline: Option<Duration>,
     max_samples: u64,
     max_bytes: u64,
+    max_series: u64,
     samples: AtomicU64,
+    series: AtomicU64,
     bytes: AtomicU64,
     cancelled: AtomicBool,
     pool: Option<MemoryPool>,
@@ -113,15 +115,18 @@ pub struct BudgetLimit {
     pub max_samples: u64,
     /// Most bytes held at once or fetched.
     pub max_bytes: u64,
+    /// Most series read, counted once for each selector that reads them.
+    pub max_series: u64,
 }
 
 impl Default for BudgetLimit {
-    /// Two minutes, 50 million samples (Prometheus' defaults) and 1 GiB.
+    /// Two minutes, 50 million samples (Prometheus' defaults), 1 GiB and two million series.
     fn default() -> Self {
         Self {
             timeout: Some(Duration::from_secs(120)),
             max_samples: 50_000_000,
             max_bytes: 1 << 30,
+            max_series: 2_000_000,
         }
     }
 }
@@ -144,7 +149,9 @@ impl QueryBudget {
             deadline,
             max_samples: limit.max_samples,
             max_bytes: limit.max_bytes,
+            max_series: limit.max_series,
             samples: AtomicU64::new(0),
+            series: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
             pool,
@@ -154,7 +161,9 @@ impl QueryBudget {
 
     /// A budget without limits, for replay, tests and tools.
     pub fn unlimited() -> Self {
-        let limit = BudgetLimit { timeout: None, max_samples: u64::MAX, max_bytes: u64::MAX };
+        let most = u64::MAX;
+        let limit =
+            BudgetLimit { timeout: None, max_samples: most, max_bytes: most, max_series: most };
         Self::new(limit, Arc::new(crate::clock::SystemClock::new()))
     }
 
@@ -165,6 +174,18 @@ impl QueryBudget {
             return Err(StorageError::new(
                 ErrorKind::ResourceExhausted,
                 format!("query reads more than max_samples = {}", self.0.max_samples),
+            ));
+        }
+        self.check()
+    }
+
+    /// Takes `n` series from the account; also looks at deadline and cancellation.
+    pub fn charge_series(&self, n: u64) -> Result<(), StorageError> {
+        let used = self.0.series.fetch_add(n, Ordering::Relaxed).saturating_add(n);
+        if used > self.0.max_series {
+            return Err(StorageError::new(
+                ErrorKind::ResourceExhausted,
+                format!("query reads more than max_series = {}", self.0.max_series),
             ));
         }
         self.check()
@@ -248,7 +269,7 @@ mod tests {
     #[test]
     fn queries_share_a_pool_and_give_back_what_they_took() {
         let pool = MemoryPool::new(100);
-        let limit = BudgetLimit { timeout: None, max_samples: 10, max_bytes: 80 };
+        let limit = BudgetLimit { timeout: None, max_samples: 10, max_bytes: 80, max_series: 5 };
         let query = || QueryBudget::in_pool(limit, Arc::new(SystemClock::new()), pool.clone());
         let (a, b) = (query(), query());
         a.charge_bytes(70).unwrap();
@@ -277,12 +298,18 @@ mod tests {
 
     #[test]
     fn each_limit_is_named() {
-        let limit = BudgetLimit { timeout: Some(Duration::ZERO), max_samples: 10, max_bytes: 10 };
+        let limit = BudgetLimit {
+            timeout: Some(Duration::ZERO),
+            max_samples: 10,
+            max_bytes: 10,
+            max_series: 10,
+        };
         let budget = QueryBudget::new(limit, Arc::new(SystemClock::new()));
         let error = budget.charge_samples(11).unwrap_err();
         assert_eq!(error.kind, ErrorKind::ResourceExhausted);
         assert!(error.message.contains("max_samples = 10"));
         assert!(budget.charge_bytes(11).unwrap_err().message.contains("max_bytes"));
+        assert!(budget.charge_series(11).unwrap_err().message.contains("max_series = 10"));
 
         let unlimited = QueryBudget::unlimited();
         unlimited.clone().cancel();

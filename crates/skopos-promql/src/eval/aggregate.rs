@@ -17,6 +17,9 @@ use crate::plan::{AggregateNode, Grid, Node, NodeKind};
 use crate::span::Span;
 use crate::value::{Block, Cell, Column};
 
+/// Most bytes that an aggregation keeps for a step of a group beside the result.
+const SCRATCH_BYTES: usize = 40;
+
 /// A group: its labels and its members by index.
 pub(super) struct Group {
     pub(super) labels: Labels,
@@ -84,9 +87,12 @@ impl Evaluator<'_> {
         let blocks = self.vector(&node.expr, grid)?;
         let groups = group(&blocks, node.without, &node.grouping);
         self.charge(groups.len(), grid)?;
+        // Sums and deviations keep this much for each step while a group is summed up.
+        let scratch = grid.steps.saturating_mul(SCRATCH_BYTES);
+        self.budget.charge_bytes(scratch as u64)?;
         let mut out = Vec::with_capacity(groups.len());
         for group in groups {
-            self.budget.check()?;
+            self.charge_labels(&group.labels)?;
             let members: Vec<&Column> = group.members.iter().map(|i| &blocks[*i].column).collect();
             let metric = |i: usize| blocks[group.members[i]].labels.metric_name();
             let column = match node.op {
@@ -100,10 +106,12 @@ impl Evaluator<'_> {
                 }
                 _ => self.floats(node.op, &members, &quantiles, node.expr.span, grid),
             };
+            self.charge_histograms(&column)?;
             if column.any() {
                 out.push(Block { labels: group.labels, drop_name: group.drop_name, column });
             }
         }
+        self.budget.release_bytes(scratch as u64);
         Ok(out)
     }
 
@@ -270,6 +278,8 @@ impl Evaluator<'_> {
                             Some(at) => *at,
                             None => {
                                 self.charge(1, grid)?;
+                                let func = "count_values";
+                                self.charge_label(&base, &label, text.len(), func, span)?;
                                 let mut labels = base.to_builder();
                                 labels.set(&label, &text);
                                 let column = Column::empty(grid.steps);

@@ -81,6 +81,7 @@ impl Evaluator<'_> {
             let column = &mut block.column;
             if column.has_histograms() || matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
                 self.mixed_with_scalar(node, column, scalar, scalar_left, span);
+                self.charge_histograms(&block.column)?;
                 continue;
             }
             let pair = |value: f64, scalar: f64| {

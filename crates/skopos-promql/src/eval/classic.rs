@@ -43,10 +43,10 @@ impl Evaluator<'_> {
         &mut self,
         arg: &Node,
         grid: Grid,
-        mut visit: impl FnMut(&mut Self, &Family, usize, Shape),
+        mut visit: impl FnMut(&mut Self, &Family, usize, Shape) -> Result<(), EvalError>,
     ) -> Result<Vec<Family>, EvalError> {
         let blocks = self.vector(arg, grid)?;
-        let families = self.families(&blocks, arg.span);
+        let families = self.families(&blocks, arg.span)?;
         for family in &families {
             self.budget.check()?;
             for step in 0..grid.steps {
@@ -59,8 +59,8 @@ impl Evaluator<'_> {
                     family.natives.iter().find_map(|i| blocks[*i].column.histogram(step).cloned());
                 match (native, classic.is_empty()) {
                     (None, true) => {}
-                    (None, false) => visit(self, family, step, Shape::Classic(classic)),
-                    (Some(native), true) => visit(self, family, step, Shape::Native(native)),
+                    (None, false) => visit(self, family, step, Shape::Classic(classic))?,
+                    (Some(native), true) => visit(self, family, step, Shape::Native(native))?,
                     (Some(_), false) => {
                         let metric = family.labels.metric_name();
                         self.note(Remark::MixedClassicNative { metric }, arg.span);
@@ -71,7 +71,7 @@ impl Evaluator<'_> {
         Ok(families)
     }
 
-    fn families(&mut self, blocks: &[Block], span: Span) -> Vec<Family> {
+    fn families(&mut self, blocks: &[Block], span: Span) -> Result<Vec<Family>, EvalError> {
         let mut families: Vec<Family> = Vec::new();
         let mut index: HashMap<Labels, usize> = HashMap::new();
         for (i, block) in blocks.iter().enumerate() {
@@ -98,6 +98,7 @@ impl Evaluator<'_> {
             let value = block.labels.value(BUCKET_LABEL);
             match parse_bound(value) {
                 Some(bound) => {
+                    self.charge_labels(&block.labels)?;
                     let at = add(&mut families, block.labels.without(BUCKET_LABEL));
                     families[at].buckets.push((bound, i));
                 }
@@ -110,7 +111,7 @@ impl Evaluator<'_> {
         for family in &mut families {
             family.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
-        families
+        Ok(families)
     }
 
     pub(super) fn histogram_quantile(
@@ -128,7 +129,6 @@ impl Evaluator<'_> {
         }
         let mut out = Vec::new();
         let mut index: HashMap<(Labels, usize, u64), usize> = HashMap::new();
-        let mut failure = None;
         let mut mended: BTreeMap<String, Mended> = BTreeMap::new();
         self.each_histogram(arg, grid, |this, family, step, shape| {
             let metric = family.labels.metric_name();
@@ -172,13 +172,15 @@ impl Evaluator<'_> {
                     Some(at) => *at,
                     None => {
                         let mut labels = family.labels.clone();
+                        this.charge(1, grid)?;
                         if let Some(label) = label {
                             if labels.get(label).is_some() {
                                 let message = format!(
                                     "histogram_quantiles() label {label:?} already exists in {labels}"
                                 );
-                                failure = Some(message);
+                                return Err(EvalError::execution(span, message));
                             }
+                            this.charge_labels(&labels)?;
                             let mut builder = labels.to_builder();
                             builder.set(label, &format_openmetrics(q));
                             labels = builder.build();
@@ -191,15 +193,12 @@ impl Evaluator<'_> {
                 };
                 out[at].column.set(step, value);
             }
+            Ok(())
         })?;
         for (metric, mended) in &mended {
             let detail = &mended.describe();
             self.note(Remark::ForcedMonotonicity { metric, detail }, arg.span);
         }
-        if let Some(message) = failure {
-            return Err(EvalError::execution(span, message));
-        }
-        self.charge(out.len(), grid)?;
         let out = merge_duplicates(out, span)?;
         self.drop_names(out, span)
     }
@@ -226,10 +225,14 @@ impl Evaluator<'_> {
                 }
                 Shape::Classic(raw) => classic_fraction(lower, upper, clean(raw).0),
             };
-            columns
-                .entry(family.labels.clone())
-                .or_insert_with(|| Column::empty(grid.steps))
-                .set(step, value);
+            if !columns.contains_key(&family.labels) {
+                this.charge(1, grid)?;
+                columns.insert(family.labels.clone(), Column::empty(grid.steps));
+            }
+            if let Some(column) = columns.get_mut(&family.labels) {
+                column.set(step, value);
+            }
+            Ok(())
         })?;
         let mut out = Vec::new();
         for family in families {
@@ -237,7 +240,6 @@ impl Evaluator<'_> {
                 out.push(Block { labels: family.labels, drop_name: family.drop_name, column });
             }
         }
-        self.charge(out.len(), grid)?;
         self.drop_names(out, span)
     }
 }

@@ -8,6 +8,7 @@ use super::counted::Apart;
 use super::select::Reads;
 use super::{Evaluator, merge_duplicates};
 use crate::error::EvalError;
+use crate::format::format_labels;
 use crate::plan::{Grid, InfoNode};
 use crate::span::Span;
 use crate::value::{Block, Column};
@@ -66,12 +67,18 @@ impl Evaluator<'_> {
                         None => continue,
                     }
                 };
-                let key = (labels.clone(), block.drop_name);
-                let at = *index.entry(key).or_insert_with(|| {
-                    let column = Column::empty(grid.steps);
-                    out.push(Block { labels, drop_name: block.drop_name, column });
-                    out.len() - 1
-                });
+                let key = (labels, block.drop_name);
+                let at = match index.get(&key) {
+                    Some(at) => *at,
+                    None => {
+                        self.charge(1, grid)?;
+                        self.charge_labels(&key.0)?;
+                        let (labels, column) = (key.0.clone(), Column::empty(grid.steps));
+                        out.push(Block { labels, drop_name: block.drop_name, column });
+                        index.insert(key, out.len() - 1);
+                        out.len() - 1
+                    }
+                };
                 if out[at].column.present.get(step) {
                     let message = "vector cannot contain metrics with the same labelset";
                     return Err(EvalError::execution(span, message));
@@ -81,7 +88,6 @@ impl Evaluator<'_> {
                 }
             }
         }
-        self.charge(out.len(), grid)?;
         if self.params.delayed_name_removal { Ok(out) } else { merge_duplicates(out, span) }
     }
 }
@@ -104,8 +110,9 @@ fn enrich(
             Some((earlier, _)) if *earlier > time => {}
             Some((earlier, labels)) if *earlier == time => {
                 let message = format!(
-                    "found duplicate series for info metric: existing {labels} @ {time}, new {} @ {time}",
-                    series.labels
+                    "found duplicate series for info metric: existing {} @ {time}, new {} @ {time}",
+                    format_labels(labels),
+                    format_labels(&series.labels)
                 );
                 return Err(EvalError::execution(span, message));
             }

@@ -11,6 +11,7 @@ use super::key::Keys;
 use super::{Evaluator, IDENTITY, any_present, merge_duplicates};
 use crate::ast::{BinaryOp, Cardinality, VectorMatching};
 use crate::error::EvalError;
+use crate::format::format_labels;
 use crate::plan::{BinaryNode, Grid};
 use crate::span::Span;
 use crate::value::{Bitmap, Block, Cell, Column};
@@ -126,10 +127,9 @@ impl Evaluator<'_> {
             drops: drops_name(node.op, node.return_bool),
             steps: grid.steps,
         };
-        self.charge(join.many.len(), grid)?;
         for pairing in &pairings {
             self.budget.check()?;
-            if !join.plain_pair(pairing)? {
+            if !join.plain_pair(self, pairing, grid)? {
                 for step in 0..grid.steps {
                     join.step(self, pairing, step)?;
                 }
@@ -137,6 +137,9 @@ impl Evaluator<'_> {
         }
         let mut out = join.out;
         out.retain(|b| b.column.any());
+        for block in &out {
+            self.charge_histograms(&block.column)?;
+        }
         Ok(out)
     }
 }
@@ -166,7 +169,12 @@ struct Join<'a> {
 impl Join<'_> {
     /// The common case, one float series on the "one" side, whole columns at a time. Whether it was
     /// one.
-    fn plain_pair(&mut self, pairing: &Pairing) -> Result<bool, EvalError> {
+    fn plain_pair(
+        &mut self,
+        evaluator: &Evaluator<'_>,
+        pairing: &Pairing,
+        grid: Grid,
+    ) -> Result<bool, EvalError> {
         let no_fill = self.fill_many.is_none() && self.fill_one.is_none();
         let &[one] = pairing.right.as_slice() else {
             // Without a partner and without filling there is nothing to do.
@@ -183,10 +191,13 @@ impl Join<'_> {
             return Ok(false);
         }
         for &many in &pairing.left {
+            evaluator.charge(1, grid)?;
             let column = self.plain_column(many, one);
             if !column.any() {
+                evaluator.release(1, grid);
                 continue;
             }
+            evaluator.charge_labels(&self.many[many].labels)?;
             let (labels, drop_name) = self.result_labels(&self.many[many], Some(&self.one[one]));
             match self.index.entry((labels.clone(), drop_name)) {
                 Entry::Vacant(entry) => {
@@ -236,11 +247,22 @@ impl Join<'_> {
         EvalError::execution(self.span, message)
     }
 
-    fn slot(&mut self, labels: Labels, drop_name: bool) -> usize {
-        let steps = self.steps;
-        *self.index.entry((labels.clone(), drop_name)).or_insert_with(|| {
-            self.out.push(Block { labels, drop_name, column: Column::empty(steps) });
-            self.out.len() - 1
+    /// The place of a result with these labels.
+    fn slot(
+        &mut self,
+        evaluator: &Evaluator<'_>,
+        labels: Labels,
+        drop_name: bool,
+    ) -> Result<usize, EvalError> {
+        Ok(match self.index.entry((labels, drop_name)) {
+            Entry::Occupied(entry) => *entry.get(),
+            Entry::Vacant(entry) => {
+                let labels = entry.key().0.clone();
+                evaluator.charge_labels(&labels)?;
+                evaluator.budget.charge_bytes(self.steps as u64 * 8 + 64)?;
+                self.out.push(Block { labels, drop_name, column: Column::empty(self.steps) });
+                *entry.insert(self.out.len() - 1)
+            }
         })
     }
 
@@ -286,7 +308,7 @@ impl Join<'_> {
                 _ => {
                     let (labels, drop_name) =
                         self.result_labels(&self.many[i], partner.map(|p| &self.one[p]));
-                    let at = self.slot(labels, drop_name);
+                    let at = self.slot(evaluator, labels, drop_name)?;
                     self.latest[i] = Some((partner, at));
                     at
                 }
@@ -310,7 +332,7 @@ impl Join<'_> {
                     column: Column::default(),
                 };
                 let (labels, drop_name) = self.result_labels(&stand_in, Some(&self.one[partner]));
-                let at = self.slot(labels, drop_name);
+                let at = self.slot(evaluator, labels, drop_name)?;
                 if self.out[at].column.present.get(step) {
                     return Err(self.not_unique());
                 }
@@ -324,9 +346,9 @@ impl Join<'_> {
         let side = if self.swapped { "left" } else { "right" };
         let message = format!(
             "found duplicate series for the match group {} on the {side} hand-side of the operation: [{}, {}];many-to-many matching not allowed: matching labels must be unique on one side",
-            match_labels(&self.one[first].labels, self.matching),
-            self.one[second].labels,
-            self.one[first].labels
+            format_labels(&match_labels(&self.one[first].labels, self.matching)),
+            format_labels(&self.one[second].labels),
+            format_labels(&self.one[first].labels)
         );
         EvalError::execution(self.span, message)
     }

@@ -1,8 +1,11 @@
-//! `label_replace` and `label_join`.
+//! `label_replace` and `label_join`. The length of a new value is known and charged before the
+//! value is made: nested calls could otherwise multiply a short label beyond any memory.
 
-use regex::Regex;
+mod replacement;
+
 use skopos_model::METRIC_NAME;
 
+use self::replacement::Replacement;
 use super::{Evaluator, merge_duplicates};
 use crate::error::EvalError;
 use crate::plan::{Grid, Node, NodeKind};
@@ -60,13 +63,17 @@ impl Evaluator<'_> {
                 format!("invalid destination label name in label_replace(): {target_name}");
             return Err(EvalError::execution(target.span, message));
         }
-        let (replacement, _) = text(Some(replacement))?;
+        let (replacement_text, _) = text(Some(replacement))?;
+        let replacement = Replacement::new(replacement_text, &regex);
         let (source, _) = text(Some(source))?;
         let mut blocks = self.vector(arg, grid)?;
         for block in &mut blocks {
-            if let Some(value) = expand(&regex, replacement, block.labels.value(source)) {
-                set_label(block, target_name, &value);
-            }
+            self.budget.check()?;
+            let Some(captures) = regex.captures(block.labels.value(source)) else { continue };
+            let bytes = replacement.expanded_bytes(&captures);
+            self.charge_label(&block.labels, target_name, bytes, "label_replace", span)?;
+            let value = replacement.expand(&captures);
+            set_label(block, target_name, &value);
         }
         merge_duplicates(blocks, span)
     }
@@ -95,20 +102,17 @@ impl Evaluator<'_> {
             }
             names.push(name);
         }
+        let separators = separator.len().saturating_mul(names.len().saturating_sub(1));
         let mut blocks = self.vector(arg, grid)?;
         for block in &mut blocks {
+            self.budget.check()?;
             let values: Vec<&str> = names.iter().map(|name| block.labels.value(name)).collect();
+            let bytes =
+                values.iter().map(|value| value.len()).fold(separators, usize::saturating_add);
+            self.charge_label(&block.labels, target_name, bytes, "label_join", span)?;
             let joined = values.join(separator);
             set_label(block, target_name, &joined);
         }
         merge_duplicates(blocks, span)
     }
-}
-
-/// The replacement with `$1`, `${name}` filled in, or `None` when `value` does not match.
-fn expand(regex: &Regex, replacement: &str, value: &str) -> Option<String> {
-    let captures = regex.captures(value)?;
-    let mut out = String::new();
-    captures.expand(replacement, &mut out);
-    Some(out)
 }

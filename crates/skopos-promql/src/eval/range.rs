@@ -213,6 +213,7 @@ impl<'a> Evaluator<'a> {
         kernels::check_params(func, params, span)?;
         let out = self.map_series(range, grid, |this, labels, drop_name, samples| {
             let mut notes = kernels::Notes::new(func, params, param_spans, arg.span);
+            this.charge(1, grid)?;
             let kernel = Kernel { func, range_ms: range.range_ms, params };
             let windows = Windows::new(samples, range.shift, range.range_ms, grid);
             let column = match range.mode {
@@ -224,9 +225,10 @@ impl<'a> Evaluator<'a> {
             };
             notes.report(this, labels, &column);
             if !column.any() {
+                this.release(1, grid);
                 return Ok(None);
             }
-            this.charge(1, grid)?;
+            this.charge_histograms(&column)?;
             Ok(Some(Block { labels: labels.clone(), drop_name, column }))
         })?;
         if func.keeps_name() { Ok(out) } else { self.drop_names(out, span) }
@@ -272,10 +274,13 @@ impl<'a> Evaluator<'a> {
                 let work = (blocks.len() * (inner.steps + grid.steps)) as u64;
                 // Two series may differ in a name that is yet to be dropped: still two series.
                 self.map_parallel(&blocks, work, Samples::default, |this, samples, block| {
-                    this.budget.check()?;
-                    samples.fill_column(&block.column, inner);
-                    this.count_windows(range, samples, grid);
-                    map(this, &block.labels, block.drop_name, samples)
+                    // Time and value of each step, for as long as this series is looked at.
+                    let bytes = block.column.present.ones().count() * 16;
+                    this.with_scratch(bytes, |this| {
+                        samples.fill_column(&block.column, inner);
+                        this.count_windows(range, samples, grid);
+                        map(this, &block.labels, block.drop_name, samples)
+                    })
                 })
             }
         }
@@ -299,7 +304,8 @@ impl<'a> Evaluator<'a> {
             return Err(EvalError::execution(node.span, "expected a range vector"));
         };
         let lookback = self.params.lookback_ms;
-        let all = self.map_series(range, grid, |_, labels, drop_name, samples| {
+        let all = self.map_series(range, grid, |this, labels, drop_name, samples| {
+            this.budget.charge_bytes((samples.times.len() * size_of::<Sample>()) as u64)?;
             let windows = Windows::new(samples, range.shift, range.range_ms, grid);
             let mut blocks = Vec::new();
             for placed in windows {

@@ -66,18 +66,19 @@ impl<'a> Evaluator<'a> {
             if leaf.resets == Resets::Compared {
                 compare_resets(samples);
             }
+            this.charge(1, grid)?;
             let column = if leaf.smoothed {
                 super::extended::smoothed_instant(samples, leaf.shift, grid, lookback)
             } else {
                 this.newest(samples, leaf, grid, reads)
             };
             if !column.any() {
+                this.release(1, grid);
                 return Ok(None);
             }
             if let Some(counted) = &mut this.counted {
                 counted.instant(&column);
             }
-            this.charge(1, grid)?;
             Ok(Some(Block { labels: series.labels.clone(), drop_name: false, column }))
         })
     }

@@ -1,6 +1,6 @@
 //! Aggregations and lists of labels.
 
-use super::Parser;
+use super::{EXPERIMENTAL, Parser};
 use crate::ast::*;
 use crate::error::ParseError;
 use crate::lexer::Tok;
@@ -9,7 +9,7 @@ impl Parser<'_> {
     pub(super) fn aggregate(&mut self, op: AggregateOp) -> Result<Expr, ParseError> {
         let name_span = self.bump().span;
         if op.is_experimental() && !self.options.experimental_functions {
-            let message = format!("{}() is experimental and not enabled", op.as_str());
+            let message = format!("{}() is not enabled ({EXPERIMENTAL})", op.as_str());
             return Err(self.error(name_span, message));
         }
         let mut grouping = self.grouping()?;

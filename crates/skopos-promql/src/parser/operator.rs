@@ -1,6 +1,6 @@
 //! Operators and their modifiers.
 
-use super::Parser;
+use super::{EXPERIMENTAL, Parser};
 use crate::ast::*;
 use crate::error::ParseError;
 use crate::lexer::Tok;
@@ -119,9 +119,8 @@ impl Parser<'_> {
             }
             let span = self.bump().span;
             if !self.options.fill_modifiers {
-                return Err(
-                    self.error(span, "binop fill modifiers are experimental and not enabled")
-                );
+                let message = format!("fill modifiers are not enabled ({EXPERIMENTAL})");
+                return Err(self.error(span, message));
             }
             if op.is_set() {
                 let message = format!(

@@ -2,7 +2,7 @@
 
 use skopos_model::{LabelMatcher, METRIC_NAME, MatchOp};
 
-use super::Parser;
+use super::{EXPERIMENTAL, Parser};
 use crate::ast::*;
 use crate::error::ParseError;
 use crate::lexer::Tok;
@@ -214,7 +214,10 @@ impl Parser<'_> {
         let ms = (seconds * 1000.0).round();
         // The bounds keep sums with ranges and offsets far from overflow.
         if !ms.is_finite() || ms.abs() > (i64::MAX / 4) as f64 {
-            let message = format!("timestamp out of bounds for @ modifier: {seconds}");
+            let message = format!(
+                "timestamp out of bounds for @ modifier: {}",
+                crate::format::format_general(seconds)
+            );
             return Err(self.error(start.to(end), message));
         }
         Ok((AtModifier::Time(ms as i64), end))
@@ -226,7 +229,9 @@ impl Parser<'_> {
             if self.is_keyword("anchored") { RangeMode::Anchored } else { RangeMode::Smoothed };
         self.bump();
         if !self.options.extended_range_selectors {
-            return Err(self.error(span, "anchored and smoothed modifiers are not enabled"));
+            let message =
+                format!("anchored and smoothed modifiers are not enabled ({EXPERIMENTAL})");
+            return Err(self.error(span, message));
         }
         let is_range = matches!(expr.kind, ExprKind::Matrix { .. });
         let selector = match &mut expr.kind {

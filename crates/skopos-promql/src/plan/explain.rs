@@ -8,7 +8,7 @@ use skopos_model::storage::SeriesSelect;
 
 use super::{Leaf, Node, NodeKind, Plan, RangeNode, RangeSource, Shift, Source};
 use crate::ast::{Cardinality, RangeMode, VectorMatching};
-use crate::format::format_duration_ms;
+use crate::format::{format_duration_ms, format_general};
 use crate::span::Span;
 
 /// What one operator cost.
@@ -160,7 +160,7 @@ fn name(node: &Node) -> String {
     match &node.kind {
         NodeKind::Shared { slot, filter } if filter.is_empty() => format!("shared {slot}"),
         NodeKind::Shared { slot, filter } => format!("shared {slot} where {}", matchers(filter)),
-        NodeKind::Number(value) => format!("number {value}"),
+        NodeKind::Number(value) => format!("number {}", format_general(*value)),
         NodeKind::Text { value, .. } => format!("text {value:?}"),
         NodeKind::Instant(instant) => format!("newest of {}", leaf(instant)),
         NodeKind::SampleTime(instant) => format!("time of newest of {}", leaf(instant)),

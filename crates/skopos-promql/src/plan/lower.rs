@@ -43,7 +43,7 @@ impl Lowering {
     pub(super) fn lower(&mut self, expr: &Expr, grid: Grid) -> Result<Node, PlanError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
-            return Err(PlanError::TooDeep);
+            return Err(PlanError::TooDeep { limit: MAX_DEPTH, span: expr.span });
         }
         let node = self.lower_kind(expr, grid);
         self.depth -= 1;
@@ -182,8 +182,9 @@ impl Lowering {
         };
         let shift = self.shift(&subquery.offset, &subquery.at)?;
         let inner_grid = grid.subquery(shift, range_ms, step_ms);
-        if inner_grid.steps as u64 > MAX_STEPS {
-            return Err(PlanError::TooManyPoints { limit: MAX_STEPS });
+        let (steps, limit) = (inner_grid.steps as u64, self.params.max_subquery_steps);
+        if steps > limit {
+            return Err(PlanError::SubqueryTooLong { steps, limit, span });
         }
         let wanted = self.wanted;
         self.wanted = wanted.by_subquery();

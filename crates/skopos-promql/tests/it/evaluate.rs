@@ -177,7 +177,8 @@ fn budgets_stop_queries_by_name() {
     let data = vec![series("m", &[], &samples)];
     let clock = Arc::new(SystemClock::new());
     let limit = |max_samples, max_bytes, timeout| {
-        QueryBudget::new(BudgetLimit { timeout, max_samples, max_bytes }, clock.clone())
+        let limit = BudgetLimit { timeout, max_samples, max_bytes, ..BudgetLimit::default() };
+        QueryBudget::new(limit, clock.clone())
     };
     let params = EvalParams::range(0, 99_000, 1000);
     let failure = |budget: &QueryBudget| match run_with(&data, "m", params, budget) {
@@ -223,7 +224,10 @@ fn matching_fails_only_where_both_duplicates_are_present() {
     clash[2].1.insert(0, Sample::float(0, 5.0));
     let error =
         run_with(&clash, query, EvalParams::instant(0), &QueryBudget::unlimited()).unwrap_err();
-    assert!(error.to_string().contains("found duplicate series for the match group"), "{error}");
+    let message = error.to_string();
+    let group = "found duplicate series for the match group {k=\"1\"} on the right hand-side of the operation: [{__name__=\"right\", k=\"1\", v=\"b\"}, {__name__=\"right\", k=\"1\", v=\"a\"}]";
+    assert!(message.starts_with(group), "{message}");
+    assert_eq!(error.span().map(|span| span.text(query)), Some(query));
 }
 
 #[test]
@@ -254,10 +258,22 @@ fn endless_subqueries_are_refused_or_stopped() {
     let expr = parse("vector(1)[290y:1ms]", &ParseOptions::all()).unwrap();
     assert!(matches!(
         Plan::new(&expr, EvalParams::instant(0)),
-        Err(PlanError::TooManyPoints { .. })
+        Err(PlanError::SubqueryTooLong { limit: 50_000_000, .. })
     ));
+    for (query, at) in
+        [("m[0s]", "0s"), ("m[-1m]", "-1m"), ("m[5m:0s]", "0s"), ("m offset 9e18", "9e18")]
+    {
+        let expr = parse(query, &ParseOptions::all()).unwrap();
+        let error = Plan::new(&expr, EvalParams::instant(0)).unwrap_err();
+        assert_eq!(error.span().map(|span| span.text(query)), Some(at), "{query}");
+    }
     let clock = Arc::new(SystemClock::new());
-    let limit = BudgetLimit { timeout: None, max_samples: 100, max_bytes: 1 << 20 };
+    let limit = BudgetLimit {
+        timeout: None,
+        max_samples: 100,
+        max_bytes: 1 << 20,
+        ..BudgetLimit::default()
+    };
     let query = "count_over_time((vector(1) + time())[1000s:1ms])";
     let result =
         run_with(&Vec::new(), query, EvalParams::instant(0), &QueryBudget::new(limit, clock));

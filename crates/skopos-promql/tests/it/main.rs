@@ -4,6 +4,7 @@ mod counted;
 mod evaluate;
 mod fuzz;
 mod guide;
+mod limits;
 mod naive;
 mod natives;
 mod parse;

@@ -169,6 +169,17 @@ fn errors_say_where_and_what() {
         ("foo{\"bar\"}", "1:5", "metric name must not be set twice", None),
         ("sum(up", "1:4", "unclosed left parenthesis", None),
         ("(up", "1:1", "unclosed left parenthesis", None),
+        ("sum(", "1:4", "unclosed left parenthesis", None),
+        ("sum(rate(up[5m]) +", "1:4", "unclosed left parenthesis", None),
+        ("sum by (job", "1:8", "unclosed left parenthesis", None),
+        ("up offse 5m", "1:4", "unexpected identifier \"offse\"", Some("offset")),
+        ("sum bye (job) (up)", "1:5", "unexpected identifier \"bye\"", Some("by")),
+        ("a * on(x) group_lft b", "1:21", "unexpected identifier \"b\"", Some("group_left")),
+        ("a * on(x) group_lft(y) b", "1:11", "unknown function", Some("group_left")),
+        ("up @ strt()", "1:6", "unexpected identifier \"strt\"", Some("start")),
+        ("foo{__name__=\"bar\"}", "1:1", "must not be set twice: \"foo\" or \"bar\"", None),
+        ("temp{__name__=~\"temp\"}", "1:1", "set twice: \"temp\" or \"temp\"", None),
+        ("sum(\n  foo{a=\"b\", __name__!=\"bar\"})", "2:3", "must not be set twice", None),
         ("up)", "1:3", "unexpected right parenthesis ')'", None),
         ("up[5m", "1:6", "unexpected end of input in matrix selector", None),
         ("up offset 5m[5m]", "1:1", "no offset modifiers allowed before range", None),
@@ -225,6 +236,12 @@ fn experimental_parts_need_their_switch() {
         assert!(parse(query, &ParseOptions::default()).is_err(), "{query}");
         all(query);
     }
+    for query in ["info(up)", "limitk(1, up)", "up + fill(0) up", "rate(up[5m] anchored)"] {
+        let error = parse(query, &ParseOptions::default()).unwrap_err();
+        assert!(error.message.contains("query.experimental"), "{error}");
+    }
+    // Without a name before the braces, the name is a matcher like others.
+    all("{\"bar\", __name__=\"baz\"}");
     let strict = ParseOptions { duration_expressions: false, ..ParseOptions::all() };
     assert!(parse("up[5m * 2]", &strict).is_err());
     assert!(parse("up[5m]", &strict).is_ok());
