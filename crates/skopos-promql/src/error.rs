@@ -71,11 +71,15 @@ pub enum PlanError {
     BadStep,
     /// More steps than the guard allows.
     #[error(
-        "exceeded maximum resolution of {limit} points per timeseries; try decreasing the query resolution (?step=XX)"
+        "exceeded maximum resolution of {} points per timeseries. Try decreasing the query resolution (?step=XX); {} points are asked for",
+        grouped(*limit),
+        grouped(*points)
     )]
     TooManyPoints {
         /// The guard.
         limit: u64,
+        /// What is asked for.
+        points: u64,
     },
     /// Strings and range vectors exist only in instant queries.
     #[error("invalid expression type {0:?} for range query, must be Scalar or instant Vector")]
@@ -125,6 +129,19 @@ impl PlanError {
             | Self::NotForRangeQuery(_) => None,
         }
     }
+}
+
+/// A number with commas between thousands, as Prometheus writes its guard.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 /// A query that failed while it ran.

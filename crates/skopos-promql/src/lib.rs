@@ -59,5 +59,5 @@ pub use functions::Function;
 pub use parser::{ParseOptions, parse, parse_selector};
 pub use plan::explain::{Cost, Explanation, Operator, Profile};
 pub use plan::{EvalParams, MAX_POINTS_PER_SERIES, Plan};
-pub use span::{LineColumn, Span, caret_snippet};
+pub use span::{LineColumn, Place, Span, caret_snippet};
 pub use value::{MatrixSeries, QueryResult, QueryStats, QueryableSamples, Value, VectorSample};

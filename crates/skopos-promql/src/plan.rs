@@ -92,8 +92,9 @@ impl EvalParams {
     /// The API's guard: an error when a range query asks for more than `limit` points
     /// ([`MAX_POINTS_PER_SERIES`] in Prometheus, which counts intervals, not points).
     pub fn check_points(&self, limit: u64) -> Result<(), PlanError> {
-        if self.points() > limit.saturating_add(1) {
-            return Err(PlanError::TooManyPoints { limit });
+        let points = self.points();
+        if points > limit.saturating_add(1) {
+            return Err(PlanError::TooManyPoints { limit, points });
         }
         Ok(())
     }

@@ -59,6 +59,22 @@ impl fmt::Display for LineColumn {
     }
 }
 
+/// Where something stands in a query, for programs and for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its bytes.
+    pub span: Span,
+    /// Line and column of its start.
+    pub at: LineColumn,
+}
+
+impl Place {
+    /// The place of `span` in `query`.
+    pub fn of(query: &str, span: Span) -> Self {
+        Self { span, at: LineColumn::of(query, span.start) }
+    }
+}
+
 /// Most characters of a line shown on each side of what the carets mark.
 const MAX_CONTEXT: usize = 80;
 

@@ -26,6 +26,7 @@ use skopos_promql::value::QueryResult;
 pub(crate) use admission::FollowCounts;
 pub use admission::{Admission, FollowPermit, QueryStats};
 pub use error::QueryError;
+use error::TimeGiven;
 
 use crate::config::Settings;
 use crate::memory::MemoryPlan;
@@ -104,6 +105,10 @@ pub struct QueryLimits {
     pub max_samples: u64,
     /// Most bytes held by one query.
     pub max_bytes: u64,
+    /// Most series read by one query.
+    pub max_series: u64,
+    /// Longest label value made by a query, bytes.
+    pub max_label_bytes: usize,
     /// Most bytes held by all queries together.
     pub pool_bytes: u64,
     /// Most queries at a time, per class.
@@ -121,6 +126,8 @@ impl QueryLimits {
             timeout: settings.query_timeout,
             max_samples: settings.max_query_samples,
             max_bytes: memory.query_bytes,
+            max_series: settings.max_query_series,
+            max_label_bytes: settings.max_query_label_bytes,
             pool_bytes: memory.query_pool_bytes,
             max_concurrent: settings.max_concurrent_queries,
             subquery_step: settings.evaluation_interval,
@@ -194,8 +201,27 @@ impl QueryEngine {
         options: &QueryOptions,
     ) -> Result<Answer, QueryError> {
         let params = EvalParams::range(start_ms, end_ms, step_ms);
-        params.check_points(MAX_POINTS_PER_SERIES)?;
+        self.check_points(query, params, options)?;
         self.evaluate(query, params, options).await
+    }
+
+    /// Refuses more points than the API answers, before anything is read.
+    fn check_points(
+        &self,
+        query: &str,
+        params: EvalParams,
+        options: &QueryOptions,
+    ) -> Result<(), QueryError> {
+        let checked = params.check_points(MAX_POINTS_PER_SERIES);
+        checked.map_err(|error| QueryError::from(error).about(query, self.time_of(options.timeout)))
+    }
+
+    fn time_of(&self, asked: Option<Duration>) -> TimeGiven {
+        let limit = self.limits.timeout;
+        match asked {
+            Some(asked) if asked < limit => TimeGiven { timeout: asked, by_client: true },
+            _ => TimeGiven { timeout: limit, by_client: false },
+        }
     }
 
     async fn evaluate(
@@ -223,6 +249,7 @@ impl QueryEngine {
         options: &QueryOptions,
         analyze: bool,
     ) -> Result<Explained, QueryError> {
+        self.check_points(query, params, options)?;
         let clock = Arc::clone(&self.clock);
         let run = move |plan: &Plan, data: Vec<SeriesSet>, budget: &QueryBudget| {
             let execution = Execution { clock: Some(&*clock), ..Execution::default() };
@@ -249,6 +276,8 @@ impl QueryEngine {
     {
         params.lookback_ms = options.lookback.map_or(DEFAULT_LOOKBACK_MS, millis);
         params.subquery_step_ms = millis(self.limits.subquery_step).max(1);
+        params.max_subquery_steps = self.limits.max_samples;
+        params.max_label_bytes = self.limits.max_label_bytes;
         let mut watch = Stopwatch::new(&*self.clock);
         let read = self.begin(query, options.timeout, options.class).await?;
         let mut timings = Timings { queued: watch.lap(), ..Timings::default() };
@@ -323,8 +352,12 @@ impl QueryEngine {
         selects: &[SeriesSelect],
         budget: &QueryBudget,
     ) -> Result<Vec<SeriesSet>, QueryError> {
-        let fetches = selects.iter().map(|select| self.store.select(select, budget));
-        Ok(try_join_all(fetches).await?)
+        let fetches = selects.iter().map(async |select| {
+            let set = self.store.select(select, budget).await?;
+            budget.charge_series(set.series.len() as u64)?;
+            Ok::<_, QueryError>(set)
+        });
+        try_join_all(fetches).await
     }
 
     /// Admits a read of any kind; waits for its turn. `what` names it in refusals.
@@ -334,11 +367,13 @@ impl QueryEngine {
         timeout: Option<Duration>,
         class: QueryClass,
     ) -> Result<Read, QueryError> {
-        let timeout = timeout.map_or(self.limits.timeout, |t| t.min(self.limits.timeout));
+        let given = self.time_of(timeout);
+        let timeout = given.timeout;
         let limit = BudgetLimit {
             timeout: Some(timeout),
             max_samples: self.limits.max_samples,
             max_bytes: self.limits.max_bytes,
+            max_series: self.limits.max_series,
         };
         let budget = QueryBudget::in_pool(limit, Arc::clone(&self.clock), self.memory.clone());
         let budget = CancelOnDrop(budget);
@@ -348,13 +383,13 @@ impl QueryEngine {
             _ => Err(QueryError::Timeout { timeout }),
         };
         let permit = permit.map_err(|error| {
-            let error = error.about(what, timeout);
+            let error = error.about(what, given);
             self.admission.finished(Some(&error));
             error
         })?;
         let admission = Arc::clone(&self.admission);
         let what = what.to_owned();
-        Ok(Read { what, budget, permit: Arc::new(permit), timeout, deadline, admission })
+        Ok(Read { what, budget, permit: Arc::new(permit), given, deadline, admission })
     }
 }
 
@@ -363,7 +398,7 @@ pub struct Read {
     what: String,
     budget: CancelOnDrop,
     permit: Arc<admission::Permit>,
-    timeout: Duration,
+    given: TimeGiven,
     deadline: tokio::time::Instant,
     admission: Arc<Admission>,
 }
@@ -382,9 +417,9 @@ impl Read {
     ) -> Result<T, QueryError> {
         let result = match tokio::time::timeout_at(self.deadline, work).await {
             Ok(result) => result,
-            Err(_) => Err(QueryError::Timeout { timeout: self.timeout }),
+            Err(_) => Err(QueryError::Timeout { timeout: self.given.timeout }),
         };
-        let result = result.map_err(|error| error.about(&self.what, self.timeout));
+        let result = result.map_err(|error| error.about(&self.what, self.given));
         self.admission.finished(result.as_ref().err());
         result
     }

@@ -281,6 +281,20 @@ pub const KEYS: &[Key] = &[
         "Most bytes one query may hold. `auto`: half of what queries may hold together by memory.limit.",
     ),
     key(
+        "limits.query_series",
+        None,
+        &["2000000"],
+        Kind::Count,
+        "Most series one query may read, counted once for each selector that reads them.",
+    ),
+    key(
+        "limits.query_label_bytes",
+        None,
+        &["64KiB"],
+        Kind::Bytes,
+        "Longest label value that a query may make, by `label_replace`, `label_join` or `count_values`.",
+    ),
+    key(
         "limits.concurrent_queries",
         None,
         &["20"],

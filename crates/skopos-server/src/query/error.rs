@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use skopos_model::storage::{ErrorKind, StorageError};
+use skopos_promql::Place;
 use skopos_promql::error::{EvalError, ParseError, PlanError};
 
 use crate::config::format_duration;
@@ -19,11 +20,29 @@ pub enum QueryError {
     #[error("{0}")]
     Parse(#[from] ParseError),
     /// It cannot be planned with these parameters.
-    #[error("{0}")]
-    Plan(#[from] PlanError),
+    #[error("{error}")]
+    Plan {
+        /// Why.
+        error: PlanError,
+        /// Where, when a piece of the query is at fault.
+        place: Option<Place>,
+    },
+    /// It asks for more points than are answered.
+    #[error("{error} (query: {query})")]
+    Points {
+        /// The guard and what was asked for.
+        error: PlanError,
+        /// The query.
+        query: String,
+    },
     /// It has no value for this data.
-    #[error("{0}")]
-    Evaluate(EvalError),
+    #[error("{error}")]
+    Evaluate {
+        /// What happened.
+        error: EvalError,
+        /// The operator or function at fault.
+        place: Option<Place>,
+    },
     /// Storage failed.
     #[error("{0}")]
     Storage(StorageError),
@@ -34,6 +53,8 @@ pub enum QueryError {
         limit: String,
         /// The query.
         query: String,
+        /// What of the query goes beyond it, where that is one piece.
+        place: Option<Place>,
     },
     /// It took too long.
     #[error("query timed out after {}", format_duration(*timeout))]
@@ -43,12 +64,13 @@ pub enum QueryError {
     },
     /// It took too long; which query and which limit is known.
     #[error(
-        "query timed out after {}; narrow it, or raise limits.query_timeout (query: {query})",
-        format_duration(*timeout)
+        "query timed out after {}; narrow it, or raise {} (query: {query})",
+        format_duration(given.timeout),
+        if given.by_client { "its timeout parameter" } else { "limits.query_timeout" }
     )]
     TimedOut {
         /// The time it had.
-        timeout: Duration,
+        given: TimeGiven,
         /// The query.
         query: String,
     },
@@ -79,18 +101,29 @@ pub enum QueryError {
     },
 }
 
+/// The time a read has, and who said so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeGiven {
+    /// How long.
+    pub timeout: Duration,
+    /// Whether the client asked for less than the server's limit.
+    pub by_client: bool,
+}
+
+/// Evaluator and budget know their limits by their own names.
+fn in_our_names(message: &str) -> String {
+    message
+        .replace("max_samples", "limits.query_samples")
+        .replace("query_pool_bytes", "the queries' share of memory.limit")
+        .replace("max_bytes", "limits.query_bytes")
+        .replace("max_series", "limits.query_series")
+        .replace("max_label_bytes", "limits.query_label_bytes")
+}
+
 impl From<StorageError> for QueryError {
     fn from(error: StorageError) -> Self {
         match error.kind {
-            ErrorKind::ResourceExhausted => {
-                // The budget knows its limits by its own names.
-                let limit = error
-                    .message
-                    .replace("max_samples", "limits.query_samples")
-                    .replace("query_pool_bytes", "the queries' share of memory.limit")
-                    .replace("max_bytes", "limits.query_bytes");
-                Self::Limit { limit, query: String::new() }
-            }
+            ErrorKind::ResourceExhausted => Self::limit(in_our_names(&error.message)),
             ErrorKind::DeadlineExceeded => Self::Timeout { timeout: Duration::ZERO },
             ErrorKind::Cancelled => Self::Cancelled,
             _ => Self::Storage(error),
@@ -102,22 +135,65 @@ impl From<EvalError> for QueryError {
     fn from(error: EvalError) -> Self {
         match error {
             EvalError::Budget(error) | EvalError::Storage(error) => error.into(),
-            other => Self::Evaluate(other),
+            error => Self::Evaluate { error, place: None },
+        }
+    }
+}
+
+impl From<PlanError> for QueryError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::TooManyPoints { .. } => Self::Points { error, query: String::new() },
+            error => Self::Plan { error, place: None },
         }
     }
 }
 
 impl QueryError {
-    /// Completes a refusal with the query and the time it had.
-    pub(super) fn about(self, what: &str, timeout: Duration) -> Self {
+    fn limit(limit: String) -> Self {
+        Self::Limit { limit, query: String::new(), place: None }
+    }
+
+    /// What of the query is at fault, where that is one piece of it.
+    pub fn place(&self) -> Option<Place> {
+        match self {
+            Self::Parse(error) => Some(Place { span: error.span, at: error.at }),
+            Self::Plan { place, .. } | Self::Evaluate { place, .. } | Self::Limit { place, .. } => {
+                *place
+            }
+            _ => None,
+        }
+    }
+
+    /// Completes a refusal with the query, the place in it and the time it had.
+    pub(super) fn about(self, what: &str, given: TimeGiven) -> Self {
         let mut query = what.trim().to_owned();
         if let Some((end, _)) = query.char_indices().nth(MAX_SHOWN) {
             query.truncate(end);
             query.push('…');
         }
         match self {
-            Self::Limit { limit, .. } => Self::Limit { limit, query },
-            Self::Timeout { .. } => Self::TimedOut { timeout, query },
+            Self::Plan { error, .. } => {
+                let place = error.span().map(|span| Place::of(what, span));
+                match error {
+                    PlanError::SubqueryTooLong { .. } => {
+                        Self::Limit { limit: in_our_names(&error.to_string()), query, place }
+                    }
+                    error => Self::Plan { error, place },
+                }
+            }
+            Self::Evaluate { error, .. } => {
+                let place = error.span().map(|span| Place::of(what, span));
+                match error {
+                    EvalError::LabelTooLong { .. } => {
+                        Self::Limit { limit: in_our_names(&error.to_string()), query, place }
+                    }
+                    error => Self::Evaluate { error, place },
+                }
+            }
+            Self::Points { error, .. } => Self::Points { error, query },
+            Self::Limit { limit, place, .. } => Self::Limit { limit, query, place },
+            Self::Timeout { .. } => Self::TimedOut { given, query },
             other => other,
         }
     }
@@ -125,7 +201,9 @@ impl QueryError {
     /// What class of failure, in storage's terms.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Parse(_) | Self::Plan(_) | Self::Evaluate(_) => ErrorKind::InvalidInput,
+            Self::Parse(_) | Self::Plan { .. } | Self::Points { .. } | Self::Evaluate { .. } => {
+                ErrorKind::InvalidInput
+            }
             Self::Storage(error) => error.kind,
             Self::Limit { .. } => ErrorKind::ResourceExhausted,
             Self::Timeout { .. } | Self::TimedOut { .. } => ErrorKind::DeadlineExceeded,
@@ -140,7 +218,7 @@ impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         match error {
             // PromQL that was understood but has no value: Prometheus answers 422.
-            QueryError::Evaluate(_) => Self::new(ErrorClass::Unprocessable, error.to_string()),
+            QueryError::Evaluate { .. } => Self::new(ErrorClass::Unprocessable, error.to_string()),
             QueryError::Storage(error) => error.into(),
             QueryError::Failed { .. } => Self::internal(error.to_string()),
             _ => Self::new(ErrorClass::from(error.kind()), error.to_string()),
@@ -157,7 +235,9 @@ mod tests {
     #[test]
     fn refusals_name_the_limit_and_the_query() {
         let long = format!("sum({})", "x".repeat(1000));
-        let tight = BudgetLimit { timeout: None, max_samples: 5, max_bytes: 7 };
+        let tight =
+            BudgetLimit { timeout: None, max_samples: 5, max_bytes: 7, ..BudgetLimit::default() };
+        let given = |by_client| TimeGiven { timeout: Duration::from_secs(90), by_client };
         let clock = std::sync::Arc::new(skopos_model::SystemClock::new());
         for (error, class, want) in [
             (
@@ -176,15 +256,18 @@ mod tests {
             (
                 QueryError::from(StorageError::new(ErrorKind::DeadlineExceeded, "late")),
                 ErrorClass::DeadlineExceeded,
-                "timed out after 1m30s",
+                "timed out after 1m30s; narrow it, or raise limits.query_timeout",
             ),
         ] {
-            let error = ApiError::from(error.about(&long, Duration::from_secs(90)));
+            let error = ApiError::from(error.about(&long, given(false)));
             assert_eq!(error.class, class);
             assert!(error.external_message.contains(want), "{}", error.external_message);
             assert!(error.external_message.contains("query: sum(xxx"));
             assert!(error.external_message.len() < 500);
         }
+        let late = QueryError::from(StorageError::new(ErrorKind::DeadlineExceeded, "late"));
+        let late = late.about("up", given(true)).to_string();
+        assert!(late.contains("raise its timeout parameter"), "{late}");
         let damaged = QueryError::from(StorageError::new(ErrorKind::Corrupt, "block file 3"));
         let error = ApiError::from(damaged);
         assert_eq!(error.class, ErrorClass::Internal);

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::HeaderMap;
 use serde_json::json;
+use skopos_promql::Place;
 
 use crate::error::ApiError;
 use crate::http::body;
@@ -14,43 +15,69 @@ use crate::query::QueryError;
 pub(super) const TRUNCATED: &str = "results truncated due to limit";
 
 /// A failure in Prometheus' shape.
-pub(in crate::http) struct PrometheusError(ApiError);
+#[derive(Debug)]
+pub(in crate::http) struct PrometheusError {
+    error: ApiError,
+    /// What of the query is at fault.
+    place: Option<Place>,
+    /// What was probably meant.
+    suggestion: Option<String>,
+}
 
 impl From<ApiError> for PrometheusError {
     fn from(error: ApiError) -> Self {
-        Self(error)
+        Self { error, place: None, suggestion: None }
     }
 }
 
 impl From<skopos_model::storage::StorageError> for PrometheusError {
     fn from(error: skopos_model::storage::StorageError) -> Self {
-        Self(error.into())
+        ApiError::from(error).into()
     }
 }
 
 impl From<QueryError> for PrometheusError {
     fn from(error: QueryError) -> Self {
+        let place = error.place();
         // Prometheus names the parameter when the expression itself is at fault.
-        if let QueryError::Parse(parse) = &error {
-            let mut message = format!("invalid parameter \"query\": {parse}");
-            if let Some(suggestion) = &parse.suggestion {
-                message.push_str(&format!(", did you mean {suggestion:?}?"));
+        let (error, suggestion) = match error {
+            QueryError::Parse(parse) => {
+                let mut message = format!("invalid parameter \"query\": {parse}");
+                if let Some(suggestion) = &parse.suggestion {
+                    message.push_str(&format!(", did you mean {suggestion:?}?"));
+                }
+                (ApiError::bad_request(message), parse.suggestion)
             }
-            return Self(ApiError::bad_request(message));
-        }
-        Self(error.into())
+            QueryError::Plan { error, place: Some(place) } => {
+                let message =
+                    format!("invalid parameter \"query\": {}: parse error: {error}", place.at);
+                (ApiError::bad_request(message), None)
+            }
+            error => (error.into(), None),
+        };
+        Self { error, place, suggestion }
     }
 }
 
 impl IntoResponse for PrometheusError {
     fn into_response(self) -> Response {
-        let Self(error) = self;
+        let Self { error, place, suggestion } = self;
         error.log();
-        let body = json!({
+        let mut body = json!({
             "status": "error",
             "errorType": error.class.prometheus_error_type(),
             "error": error.external_message,
+            "error_code": error.class.as_str(),
         });
+        // Bytes of the query; line and column count from 1, columns in characters.
+        if let Some(Place { span, at }) = place {
+            body["position"] = json!({
+                "line": at.line, "column": at.column, "start": span.start, "end": span.end,
+            });
+        }
+        if let Some(suggestion) = suggestion {
+            body["suggestion"] = suggestion.into();
+        }
         let mut response = (error.class.status(), Json(body)).into_response();
         error.add_headers(&mut response);
         response

@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use skopos_promql::{EvalParams, MAX_POINTS_PER_SERIES, Operator};
+use skopos_promql::{EvalParams, Operator};
 
 use super::answer::PrometheusError;
 use super::params;
 use crate::http::params::Params;
-use crate::query::{Explained, QueryError};
+use crate::query::Explained;
 use crate::state::SharedState;
 
 /// Explains an instant query, or a range query when `start`, `end` and `step` are given. Unless
@@ -24,9 +24,7 @@ pub(super) async fn explain(
     let analyze = params::switch(&params, "analyze", true)?;
     let eval = if params.get("start").is_some() || params.get("end").is_some() {
         let (start_ms, end_ms, step_ms) = params::range(&params)?;
-        let eval = EvalParams::range(start_ms, end_ms, step_ms);
-        eval.check_points(MAX_POINTS_PER_SERIES).map_err(QueryError::from)?;
-        eval
+        EvalParams::range(start_ms, end_ms, step_ms)
     } else {
         let now = || state.clock.now().as_millis();
         EvalParams::instant(params::time_ms(&params, "time")?.unwrap_or_else(now))
