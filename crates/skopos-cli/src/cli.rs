@@ -116,7 +116,7 @@ impl Command {
     fn can_write(&self, format: Format) -> bool {
         match format {
             Format::Text | Format::Json | Format::Ndjson => true,
-            Format::Csv => matches!(self, Self::Cardinality(_) | Self::Sql(_)),
+            Format::Csv => matches!(self, Self::Cardinality(_) | Self::Query(_) | Self::Sql(_)),
             Format::Arrow => matches!(self, Self::Sql(_)),
             Format::Parquet => matches!(self, Self::Export(_)),
             Format::Sarif => matches!(

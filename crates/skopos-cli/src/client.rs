@@ -5,23 +5,49 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
+use skopos_promql::Span;
 
 use crate::cli::ServerArgs;
 
 /// Longer than the server's own limit for a query, so that its answer is seen.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// A query read more than it may, or took longer.
+/// What a server refused, in its words.
 #[derive(Debug)]
-pub(crate) struct TooMuch(String);
+pub(crate) struct Refusal {
+    text: String,
+    /// Whether a query read more than it may, or took longer.
+    pub(crate) too_much: bool,
+    /// What of the query is at fault.
+    pub(crate) span: Option<Span>,
+}
 
-impl std::fmt::Display for TooMuch {
+impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
-impl std::error::Error for TooMuch {}
+impl std::error::Error for Refusal {}
+
+/// Nothing listens at the server's address.
+#[derive(Debug)]
+pub(crate) struct NoServer {
+    base: String,
+}
+
+impl std::fmt::Display for NoServer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let base = &self.base;
+        write!(
+            f,
+            "{base}: nothing answers there; is `skopos serve` running? (--server URL asks another \
+             one)"
+        )
+    }
+}
+
+impl std::error::Error for NoServer {}
 
 /// A server and how to speak to it.
 pub(crate) struct Client {
@@ -135,13 +161,11 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder) -> Result<Response> {
         request.send().await.map_err(|error| {
-            let why = if error.is_connect() {
-                "nothing answers there; is `skopos serve` running? (--server URL asks another one)"
-            } else if error.is_timeout() {
-                "no answer in time"
-            } else {
-                "the connection failed"
-            };
+            if error.is_connect() {
+                return NoServer { base: self.base.clone() }.into();
+            }
+            let why =
+                if error.is_timeout() { "no answer in time" } else { "the connection failed" };
             anyhow!("{}: {why}", self.base)
         })
     }
@@ -164,10 +188,10 @@ fn refusal(status: StatusCode, answer: Option<&Value>, body: &str) -> anyhow::Er
     let what_to_do = what_to_do.map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
     let text = format!("the server answered {}: {message}{hint}{what_to_do}", status.as_u16());
     let timed_out = answer.is_some_and(|v| v["errorType"] == "timeout");
-    if timed_out || status == StatusCode::UNPROCESSABLE_ENTITY {
-        return TooMuch(text).into();
-    }
-    anyhow!(text)
+    let too_much = timed_out || status == StatusCode::UNPROCESSABLE_ENTITY;
+    let byte = |name: &str| usize::try_from(answer?["position"][name].as_u64()?).ok();
+    let span = byte("start").zip(byte("end")).map(|(start, end)| Span::new(start, end));
+    Refusal { text, too_much, span }.into()
 }
 
 /// Runs a client command on a small runtime; Ctrl-C ends it with exit code 130.

@@ -46,13 +46,23 @@ pub(crate) fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp> {
             Some(_) => bail!("{text:?}: after `now` only a duration may follow, as in now-15m"),
         };
     }
+    let beyond = || {
+        let (first, last) = (Timestamp::MIN, Timestamp::MAX);
+        anyhow::anyhow!(
+            "{text:?} is no time that can be stored: they lie between {first} and {last}"
+        )
+    };
     if let Ok(seconds) = text.parse::<f64>() {
-        return Ok(Timestamp((seconds * 1e9) as i64));
+        let nanos = seconds * 1e9;
+        if !(nanos.abs() < i64::MAX as f64) {
+            return Err(beyond());
+        }
+        return Ok(Timestamp(nanos as i64));
     }
     let time: jiff::Timestamp = text
         .parse()
         .map_err(|_| anyhow::anyhow!("{text:?} is neither RFC 3339, Unix seconds nor now-15m"))?;
-    Ok(Timestamp(i64::try_from(time.as_nanosecond()).unwrap_or(i64::MAX)))
+    i64::try_from(time.as_nanosecond()).map(Timestamp).map_err(|_| beyond())
 }
 
 /// Reads a Prometheus duration such as `500ms`, `15m`, `1h30m`, `2d`.
@@ -78,7 +88,23 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration> {
             };
         rest = &rest[unit..];
     }
-    if text.is_empty() { Err(bad()) } else { Ok(Duration::from_secs_f64(total)) }
+    if text.is_empty() {
+        return Err(bad());
+    }
+    Duration::try_from_secs_f64(total).map_err(|_| bad())
+}
+
+/// Reads a distance of points: a duration, or seconds; above zero.
+pub(crate) fn parse_step(text: &str) -> Result<Duration> {
+    let step = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds)
+            .map_err(|_| anyhow::anyhow!("{text:?} is no step; write it as 30s, 1m or 60"))?,
+        Err(_) => parse_duration(text)?,
+    };
+    if step.as_millis() == 0 {
+        bail!("the step {text:?} is zero; write it as 30s, 1m or 60");
+    }
+    Ok(step)
 }
 
 #[cfg(test)]
@@ -92,7 +118,13 @@ mod tests {
         {
             assert_eq!(parse_duration(text).unwrap(), Duration::from_millis(millis), "{text}");
         }
-        for text in ["", "15", "m", "1x", "1h5"] {
+        for (text, millis) in [("60", 60_000), ("0.5", 500), ("1m30s", 90_000)] {
+            assert_eq!(parse_step(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["0", "-5", "0s", "inf", "x"] {
+            assert!(parse_step(text).is_err(), "{text}");
+        }
+        for text in ["", "15", "m", "1x", "1h5", "99999999999999999999y"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }
@@ -110,6 +142,9 @@ mod tests {
             assert_eq!(parse_time(text, now).unwrap(), Timestamp::from_secs(secs), "{text}");
         }
         assert!(parse_time("yesterday", now).is_err());
+        for text in ["1e18", "-9223372037", "NaN", "2300-01-01T00:00:00Z"] {
+            assert!(parse_time(text, now).is_err(), "{text}");
+        }
         assert!(parse_time("now~1h", now).is_err());
     }
 }

@@ -37,7 +37,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use futures_util::FutureExt;
-use http::Method;
+use http::{Method, Uri};
 
 use crate::auth::{Guard, Scope};
 use crate::config::Settings;
@@ -273,9 +273,12 @@ impl Guarded {
     }
 }
 
-async fn method_not_allowed() -> Response {
-    ApiError::new(ErrorClass::MethodNotAllowed, "this path does not take this method")
-        .into_response()
+async fn method_not_allowed(uri: Uri) -> Response {
+    let error = ApiError::new(ErrorClass::MethodNotAllowed, "this path does not take this method");
+    if uri.path().starts_with("/api/v1/") {
+        return prometheus::nowhere(error);
+    }
+    error.into_response()
 }
 
 #[cfg(test)]

@@ -45,12 +45,23 @@ pub(crate) struct PromqlTestArgs {
 /// One script and what it came to.
 struct Tested {
     path: String,
-    outcome: Result<Report, ScriptError>,
+    outcome: Result<Report, Trouble>,
+}
+
+/// Why a script did not run.
+enum Trouble {
+    Malformed(ScriptError),
+    /// The file, or the folder, cannot be read.
+    Unreadable(String),
 }
 
 impl Tested {
     fn is_ok(&self) -> bool {
         self.outcome.as_ref().is_ok_and(|r| r.passed() == r.cases.len())
+    }
+
+    fn is_unreadable(&self) -> bool {
+        matches!(self.outcome, Err(Trouble::Unreadable(_)))
     }
 
     fn counts(&self) -> (usize, usize) {
@@ -65,11 +76,15 @@ impl Tested {
                     json!({"line": line, "query": query, "failure": failure})
                 })
                 .collect(),
-            Err(error) => vec![json!({"line": error.line, "failure": error.message})],
+            Err(Trouble::Malformed(error)) => {
+                vec![json!({"line": error.line, "failure": error.message})]
+            }
+            Err(Trouble::Unreadable(why)) => vec![json!({"failure": why})],
         };
-        let malformed = self.outcome.is_err();
+        let malformed = matches!(self.outcome, Err(Trouble::Malformed(_)));
         json!({
             "path": self.path, "ok": self.is_ok(), "malformed": malformed,
+            "unreadable": self.is_unreadable(),
             "cases": cases, "passed": passed, "failures": failures,
         })
     }
@@ -78,7 +93,11 @@ impl Tested {
         let path = printable(&self.path);
         let report = match &self.outcome {
             Ok(report) => report,
-            Err(error) => {
+            Err(Trouble::Unreadable(why)) => {
+                out.push_str(&format!("{} {path}: {}\n", red("unreadable"), printable(why)));
+                return;
+            }
+            Err(Trouble::Malformed(error)) => {
                 let (line, message) = (error.line, printable(&error.message));
                 out.push_str(&format!("{} {path}:{line}: {message}\n", red("malformed")));
                 return;
@@ -107,11 +126,22 @@ fn failures(report: &Report) -> impl Iterator<Item = (usize, &str, &str)> {
 pub(crate) fn run(args: PromqlTestArgs, global: &GlobalArgs) -> Result<Outcome> {
     let mut tested = Vec::new();
     for path in &args.paths {
-        for file in scripts(path)? {
-            let script = std::fs::read_to_string(&file)
-                .with_context(|| format!("read {}", file.display()))?;
-            let path = file.display().to_string();
-            tested.push(Tested { path, outcome: promqltest::run(&script) });
+        // One that is not there keeps none of the others from being run.
+        let unreadable = |path: &Path, error: anyhow::Error| Tested {
+            path: path.display().to_string(),
+            outcome: Err(Trouble::Unreadable(format!("{:#}", error))),
+        };
+        match scripts(path) {
+            Ok(files) => {
+                tested.extend(files.iter().map(|file| match std::fs::read_to_string(file) {
+                    Ok(script) => Tested {
+                        path: file.display().to_string(),
+                        outcome: promqltest::run(&script).map_err(Trouble::Malformed),
+                    },
+                    Err(error) => unreadable(file, error.into()),
+                }))
+            }
+            Err(error) => tested.push(unreadable(path, error)),
         }
     }
     let all_ok = tested.iter().all(Tested::is_ok);
@@ -126,6 +156,10 @@ pub(crate) fn run(args: PromqlTestArgs, global: &GlobalArgs) -> Result<Outcome> 
             tested.iter().for_each(|t| t.render(&mut out));
             write_stdout(&out);
         }
+    }
+    let unreadable = tested.iter().filter(|t| t.is_unreadable()).count();
+    if unreadable > 0 {
+        bail!("{unreadable} of {} files could not be read", tested.len());
     }
     Ok(if all_ok { Outcome::Done } else { Outcome::ConditionFailed })
 }

@@ -27,7 +27,15 @@ async fn what_was_sent_is_shown() {
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["data"]["result"][0]["value"][1], "1");
         ask(&["query", "no_such_metric"], 3);
-        ask(&["query", "vector(1)", "--format", "csv"], 2);
+        let text = ask(&["query", "active_users_current", "--format", "csv"], 0);
+        let (head, row) = text.split_once('\n').unwrap();
+        assert!(head.contains("job") && head.ends_with(",timestamp,value"), "{text}");
+        assert!(row.contains("client-test") && row.trim_end().ends_with(",7"), "{text}");
+        let text = ask(&["query", "1e30", "--format", "csv"], 0);
+        assert!(text.starts_with("timestamp,value\n") && text.ends_with(",1e+30\n"), "{text}");
+        let range = ["--from", "now-10m", "--step", "60", "--format", "csv"];
+        let text = ask(&[&["query", "vector(time())"], &range[..]].concat(), 0);
+        assert_eq!(text.lines().count(), 12, "{text}");
 
         let text = ask(&["cardinality"], 0);
         assert!(text.contains("active_users_current") && text.contains("█"), "{text}");
@@ -39,7 +47,25 @@ async fn what_was_sent_is_shown() {
         let answer: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(answer["data"]["metrics"].as_array().unwrap().len(), 1);
         ask(&["cardinality", "no_such_metric"], 3);
-        ask(&["query", "sum("], 1);
+        let complain = |args: &[&str], code: i32| {
+            let output = run(&[args, &["--server", &url]].concat());
+            assert_eq!(output.status.code(), Some(code), "{args:?}");
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let text = complain(&["query", "sum(\n  rat(up[5m]))"], 1);
+        assert!(text.contains("2:3: parse error: unknown function"), "{text}");
+        assert!(text.contains("2 |   rat(up[5m]))\n  |   ^^^\n"), "{text}");
+        let text = complain(&["query", "up[0s]"], 1);
+        assert!(text.contains("1 | up[0s]\n  |    ^^\n"), "{text}");
+        let text = complain(&["query", "nothing", "--from", "now-1h", "--step", "2m"], 3);
+        assert!(text.contains("nothing matches from") && text.contains("of 120 s"), "{text}");
+        let text = ask(&["query", "active_users_current", "--explain"], 0);
+        assert!(text.contains("(1 series, 1 samples, ") && text.contains("evaluated in"), "{text}");
+        let text = ask(&["query", "active_users_current", "--explain", "--format", "json"], 0);
+        let plan: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(plan["root"]["cost"]["series"], 1);
+        let text = complain(&["query", "info(up)", "--explain"], 1);
+        assert!(text.contains("query.experimental") && text.contains("^^^^"), "{text}");
 
         let text = ask(&["logs", "--severity", "error", "--service", "client-test"], 0);
         assert!(text.contains("ERROR") && text.contains("card declined"), "{text}");

@@ -55,8 +55,14 @@ fn scripts_pass_fail_or_are_malformed() {
     assert_eq!(files[1]["malformed"], true);
     assert_eq!(files[2]["failures"][0]["line"], 4);
 
-    let (_, complaint) = ask(&[&format!("{all}/none.test")], 1);
-    assert!(complaint.contains("none.test"), "{complaint}");
+    // What is missing keeps nothing else from being run.
+    let (text, complaint) = ask(&[&format!("{all}/none.test"), &wrong, &good], 1);
+    assert!(text.contains("unreadable") && text.contains("none.test"), "{text}");
+    assert!(text.contains("wrong.test:4:") && text.contains("(1/1 cases)"), "{text}");
+    assert!(complaint.contains("1 of 3 files"), "{complaint}");
+    let failing = write("failing.test", "eval instant at 0 1 + rat(m[5m])\n");
+    let (text, _) = ask(&[&failing], 4);
+    assert!(text.contains("failed: 1:5: unknown function"), "{text}");
     let (help, _) = ask(&["--help"], 0);
     assert!(help.contains("Examples:") && help.contains("Exit codes:"), "{help}");
 }
@@ -64,14 +70,16 @@ fn scripts_pass_fail_or_are_malformed() {
 #[test]
 fn plans_are_explained_without_a_server() {
     let ask = |args: &[&str], code: i32| {
-        let output = run(&[&["query", "--explain"], args].concat());
+        let nowhere = ["query", "--explain", "--server", "http://127.0.0.1:9"];
+        let output = run(&[&nowhere[..], args].concat());
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(code), "{args:?}: {stdout}{stderr}");
         (stdout, stderr)
     };
     let query = "rate(m{code=\"500\"}[5m]) / rate(m[5m])";
-    let (text, _) = ask(&[query], 0);
+    let (text, note) = ask(&[query], 0);
+    assert!(note.contains("the plan without costs"), "{note}");
     assert!(text.contains("fetch 0:") && !text.contains("fetch 1:"), "{text}");
     assert!(text.contains("├─ shared 0 where {code=\"500\"}"), "{text}");
     let (text, _) = ask(&[query, "--from", "now-1h", "--step", "1m", "--format", "json"], 0);

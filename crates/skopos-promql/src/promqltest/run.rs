@@ -8,6 +8,7 @@ use super::store::{Store, with_custom_buckets};
 use crate::ast::{AtModifier, Expr, ExprKind, ValueType};
 use crate::functions::FunctionKind;
 use crate::plan::{EvalParams, Plan};
+use crate::span::{LineColumn, Span};
 use crate::value::{QueryResult, Value, VectorSample};
 use crate::{ParseOptions, evaluate, parse};
 
@@ -72,23 +73,50 @@ fn params(mut params: EvalParams) -> EvalParams {
     params
 }
 
-fn query(store: &Store, expr: &Expr, with: EvalParams) -> Result<QueryResult, String> {
-    let plan = Plan::new(expr, params(with)).map_err(|e| e.to_string())?;
+/// A query that failed, and where in it when that is known.
+struct Failed {
+    message: String,
+    span: Option<Span>,
+}
+
+impl Failed {
+    /// The message with line and column in the query.
+    fn at(&self, query: &str) -> String {
+        match self.span {
+            Some(span) => format!("{}: {}", LineColumn::of(query, span.start), self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
+impl From<Failed> for String {
+    fn from(failed: Failed) -> Self {
+        failed.message
+    }
+}
+
+fn query(store: &Store, expr: &Expr, with: EvalParams) -> Result<QueryResult, Failed> {
+    let plan = Plan::new(expr, params(with))
+        .map_err(|e| Failed { message: e.to_string(), span: e.span() })?;
     let data = plan.selects().iter().map(|s| store.select(s)).collect();
-    evaluate(&plan, data, &QueryBudget::unlimited()).map_err(|e| e.to_string())
+    evaluate(&plan, data, &QueryBudget::unlimited())
+        .map_err(|e| Failed { message: e.to_string(), span: e.span() })
 }
 
 fn check(store: &Store, eval: &Eval) -> Result<(), String> {
-    let parsed = parse(&eval.query, &ParseOptions::all()).map_err(|e| e.message);
+    let parsed = parse(&eval.query, &ParseOptions::all())
+        .map_err(|e| Failed { message: e.message, span: Some(e.span) });
     let with = match eval.when {
         When::Instant(time_ms) => EvalParams::instant(time_ms),
         When::Range { start_ms, end_ms, step_ms } => EvalParams::range(start_ms, end_ms, step_ms),
     };
     let result = parsed.and_then(|expr| Ok((query(store, &expr, with)?, expr)));
     let (result, expr) = match (result, &eval.expect.fail) {
-        (Err(message), Some(expected)) if expected.accepts(&message) => return Ok(()),
-        (Err(message), Some(_)) => return Err(format!("failed with another error: {message}")),
-        (Err(message), None) => return Err(format!("failed: {message}")),
+        (Err(failed), Some(expected)) if expected.accepts(&failed.message) => return Ok(()),
+        (Err(failed), Some(_)) => {
+            return Err(format!("failed with another error: {}", failed.at(&eval.query)));
+        }
+        (Err(failed), None) => return Err(format!("failed: {}", failed.at(&eval.query))),
         (Ok(_), Some(_)) => return Err("expected a failure".into()),
         (Ok(found), None) => found,
     };
@@ -135,7 +163,8 @@ fn instant_variants(store: &Store, eval: &Eval, expr: &Expr, time_ms: i64) -> Re
     let pinned = pin(expr.clone(), time_ms);
     for other in [-10 * time_ms, 0, time_ms / 5, time_ms, 10 * time_ms] {
         let wrap = |m| format!("pinned by @ and evaluated at {other} ms: {m}");
-        let result = query(store, &pinned, EvalParams::instant(other)).map_err(wrap)?;
+        let result = query(store, &pinned, EvalParams::instant(other));
+        let result = result.map_err(|failed| wrap(failed.message))?;
         compare_instant(eval, &result).map_err(wrap)?;
         as_range_step(store, eval, &pinned, other)
             .map_err(|m| wrap(format!("as a range query: {m}")))?;

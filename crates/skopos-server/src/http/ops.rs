@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use skopos::health::ProbeAnswer;
 use skopos::metrics::Format;
@@ -34,6 +34,15 @@ pub(super) fn routes(settings: &Settings) -> Vec<Route> {
             .summary("Whether replay has finished.")
             .unavailable("Still starting.")
             .tag(TAG),
+        Route::get("/-/healthy", Scope::Public, prometheus_healthy)
+            .summary("Whether the process runs, under the path that Prometheus has.")
+            .tag(TAG)
+            .produces("text/plain"),
+        Route::get("/-/ready", Scope::Public, prometheus_ready)
+            .summary("Whether queries are answered, under the path that Prometheus has.")
+            .unavailable("Starting, stopping, or not able to store.")
+            .tag(TAG)
+            .produces("text/plain"),
         Route::get("/metrics", metrics_scope, metrics)
             .summary("The server's own metrics.")
             .tag(TAG)
@@ -74,6 +83,26 @@ async fn ready(State(state): State<SharedState>) -> Response {
 
 async fn startup(State(state): State<SharedState>) -> Response {
     probe(state.health.startup())
+}
+
+/// What `/-/healthy` and `/-/ready` say; clients look at the status alone.
+async fn prometheus_healthy(State(state): State<SharedState>) -> Response {
+    plain_probe(&state.health.live(), "Skopos is Healthy.\n")
+}
+
+async fn prometheus_ready(State(state): State<SharedState>) -> Response {
+    let startup = state.health.startup();
+    if startup.status != StatusCode::OK {
+        return plain_probe(&startup, "");
+    }
+    plain_probe(&state.health.ready().await, "Skopos is Ready.\n")
+}
+
+fn plain_probe(answer: &ProbeAnswer, good: &'static str) -> Response {
+    let headers =
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    let text = if answer.status == StatusCode::OK { good } else { "Service Unavailable\n" };
+    (answer.status, headers, text).into_response()
 }
 
 fn probe(answer: ProbeAnswer) -> Response {

@@ -14,8 +14,8 @@ use crate::config::parse_duration;
 use crate::error::{ApiError, ErrorClass};
 use crate::yaml::nearest;
 
-/// Most bytes of a form body; queries are short.
-const MAX_FORM_BYTES: usize = 1 << 20;
+/// Most bytes of a form body, as in Prometheus (Go's `ParseForm`).
+const MAX_FORM_BYTES: usize = 10 << 20;
 
 /// Most characters of a value shown in an error.
 const MAX_SHOWN: usize = 200;
@@ -43,7 +43,10 @@ impl Params {
             let bytes = to_bytes(body, MAX_FORM_BYTES).await.map_err(|_| {
                 ApiError::new(
                     ErrorClass::TooLarge,
-                    format!("the form was cut off or is larger than {MAX_FORM_BYTES} bytes"),
+                    format!(
+                        "the form was cut off or is larger than {MAX_FORM_BYTES} bytes, the most \
+                         that is read"
+                    ),
                 )
             })?;
             pairs.extend(form_urlencoded::parse(&bytes).into_owned());
@@ -120,6 +123,9 @@ impl Params {
 
     /// A time: RFC 3339, Unix seconds, `now`, `now-15m`.
     pub(crate) fn time(&self, name: &str, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+        if self.get(name).is_some_and(is_beyond_time) {
+            return Err(beyond_time(name, self.get(name).unwrap_or("")));
+        }
         self.parsed(name, "a time: RFC 3339, Unix seconds, or now-15m", |text| {
             parse_time(text, now)
         })
@@ -150,6 +156,26 @@ pub(crate) fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
         return back.map(|back| now.saturating_sub(back));
     }
     parse_unix_or_rfc3339(text)
+}
+
+/// Whether a text is a time, but one that cannot be stored: the scale is nanoseconds in 64 bits.
+pub(crate) fn is_beyond_time(text: &str) -> bool {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return seconds.is_finite() && seconds.abs() > (i64::MAX / 1_000_000_000) as f64;
+    }
+    let time = text.parse::<jiff::Timestamp>();
+    time.is_ok_and(|time| i64::try_from(time.as_nanosecond()).is_err())
+}
+
+/// The error for such a time.
+pub(crate) fn beyond_time(name: &str, text: &str) -> ApiError {
+    let text = shown(text);
+    ApiError::bad_request(format!(
+        "invalid parameter {name:?}: cannot parse {text:?} to a valid timestamp: times lie between \
+         {} and {}",
+        Timestamp::MIN,
+        Timestamp::MAX
+    ))
 }
 
 /// RFC 3339 or Unix seconds with a fraction, saturating at the ends of the time scale.
@@ -211,6 +237,15 @@ mod tests {
             assert_eq!(got, millis, "{text:?}");
         }
         assert_eq!(parse_time("1e300", NOW), Some(Timestamp::MAX));
+        for text in ["1e300", "-9223372037", "9223372037", "2300-01-01T00:00:00Z"] {
+            assert!(is_beyond_time(text), "{text}");
+            let params = Params(vec![("time".into(), text.into())]);
+            let error = params.time("time", NOW).unwrap_err().external_message;
+            assert!(error.contains("2262") && error.contains("1677"), "{error}");
+        }
+        for text in ["1e9", "2262-01-01T00:00:00Z", "NaN", "now-1h", "nonsense", ""] {
+            assert!(!is_beyond_time(text), "{text}");
+        }
     }
 
     #[test]

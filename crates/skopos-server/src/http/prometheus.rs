@@ -8,6 +8,7 @@ mod answer;
 mod ast;
 mod exemplars;
 mod explain;
+mod federate;
 mod histogram;
 mod metadata;
 mod params;
@@ -16,9 +17,10 @@ mod query;
 mod rules;
 mod series;
 mod status;
+mod targets;
 mod why;
 
-pub(super) use answer::PrometheusError;
+pub(super) use answer::{PrometheusError, nowhere};
 use axum::handler::Handler;
 use http::Method;
 
@@ -116,12 +118,29 @@ pub(super) fn routes() -> Vec<Route> {
             .param("rule_group", "Only the rule of this group.")
             .param("time", "When to look at the conditions: RFC 3339, Unix seconds, now-15m; the last slot by default."),
         Route::get("/api/v1/alerts", Scope::Read, rules::alerts).summary("Active alerts."),
-        Route::get("/api/v1/targets", Scope::Read, status::targets)
+        Route::get("/api/v1/targets", Scope::Read, targets::targets)
             .summary("Scrape targets and their last scrapes.")
             .param("state", "`active`, `dropped` or `any`.")
             .param("scrapePool", "Only targets of this job."),
+        Route::get("/api/v1/targets/metadata", Scope::Read, targets::metadata)
+            .summary("Type, unit and help text of the metrics that targets expose.")
+            .param("match_target", "A selector of targets by their labels; all by default.")
+            .param("metric", "Only this metric.")
+            .param("limit", "At most so many targets."),
+        Route::get("/api/v1/alertmanagers", Scope::Read, status::alertmanagers)
+            .summary("External Alertmanagers that alerts are handed to."),
         Route::get("/api/v1/status/buildinfo", Scope::Read, status::build_info)
             .summary("Version of the server, and of the API it speaks."),
+        Route::get("/api/v1/status/runtimeinfo", Scope::Read, status::runtime_info)
+            .summary("Since when the server runs, and on what."),
+        Route::get("/api/v1/status/flags", Scope::Read, status::flags)
+            .summary("The settings in force by the names of Prometheus' flags."),
+        Route::get("/api/v1/status/config", Scope::Read, status::config)
+            .summary("Intervals, rule files and scrape jobs in force, as Prometheus' YAML."),
+        Route::get("/federate", Scope::Read, federate::federate)
+            .summary("The newest samples of the series that match, as Prometheus text.")
+            .repeated("match[]", "A series selector; several widen the selection.")
+            .produces("text/plain"),
     ];
     routes.extend(rest.map(|route| route.tag(TAG)));
     routes

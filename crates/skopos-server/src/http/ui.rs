@@ -2,7 +2,8 @@
 //!
 //! They are public, because they hold nothing that the binary does not, and a page that asks for the token must come
 //! before the token. Everything they show comes from the read APIs, behind their scope. Paths below the prefixes of
-//! the APIs are never pages: a misspelt endpoint must be a 404, not a 200 with HTML.
+//! the APIs are never pages, and the application's page is for those who navigate to it: a misspelt endpoint, or one
+//! that only Prometheus has, must be a 404 and not a 200 with HTML.
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -14,7 +15,7 @@ use crate::error::ApiError;
 use crate::state::SharedState;
 
 /// Below these nothing is a page.
-const API_PREFIXES: &[&str] = &["/api", "/health", "/metrics", "/loki", "/v1"];
+const API_PREFIXES: &[&str] = &["/-", "/api", "/federate", "/health", "/metrics", "/loki", "/v1"];
 
 /// Answers with a file of the UI, or 404.
 pub(super) async fn page(state: &SharedState, request: Request) -> Response {
@@ -22,7 +23,11 @@ pub(super) async fn page(state: &SharedState, request: Request) -> Response {
     let path = request.uri.path();
     let readable = matches!(request.method, Method::GET | Method::HEAD);
     if !readable || API_PREFIXES.iter().any(|prefix| is_below(path, prefix)) {
-        return ApiError::not_found("no such path").into_response();
+        let error = ApiError::not_found("no such path; /api/openapi.json lists what there is");
+        return match path.starts_with("/api/v1/") {
+            true => super::prometheus::nowhere(error),
+            false => error.into_response(),
+        };
     }
     let accepted = request.headers.get(header::ACCEPT_ENCODING).and_then(|v| v.to_str().ok());
     let accepted = accepted.unwrap_or("").to_owned();
@@ -36,6 +41,16 @@ pub(super) async fn page(state: &SharedState, request: Request) -> Response {
             }
         }
     };
+    // The page stands in for every path of the application, so only for browsers that go there.
+    let is_page = |file: &File| file.content_type.starts_with("text/html");
+    if let Ok(Some(file)) = &found
+        && is_page(file)
+        && path != "/index.html"
+        && !navigates(&request.headers)
+    {
+        let message = "no such path; pages of the web UI are for who accepts text/html";
+        return ApiError::not_found(message).into_response();
+    }
     match found {
         Ok(Some(file)) => answer(file, &request.headers),
         Ok(None) => ApiError::not_found("no such file").into_response(),
@@ -44,6 +59,13 @@ pub(super) async fn page(state: &SharedState, request: Request) -> Response {
             ApiError::internal(message).into_response()
         }
     }
+}
+
+/// Whether a person's browser asks for a page.
+fn navigates(headers: &HeaderMap) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    text(header::ACCEPT).is_some_and(|accept| accept.contains("text/html"))
+        || headers.get("sec-fetch-mode").is_some_and(|mode| mode == "navigate")
 }
 
 fn is_below(path: &str, prefix: &str) -> bool {
@@ -94,10 +116,19 @@ mod tests {
     #[test]
     fn misspelt_endpoints_are_no_pages() {
         let api = |path: &str| super::API_PREFIXES.iter().any(|prefix| is_below(path, prefix));
-        for path in ["/api", "/api/v1/logz", "/health/x", "/metrics", "/v1/traces", "/loki/api"] {
+        let below = [
+            "/api",
+            "/api/v1/logz",
+            "/health/x",
+            "/metrics",
+            "/v1/traces",
+            "/loki/api",
+            "/-/reload",
+        ];
+        for path in below {
             assert!(api(path), "{path}");
         }
-        for path in ["/", "/logs", "/apis", "/metrics-explorer", "/alerts/api"] {
+        for path in ["/", "/logs", "/apis", "/metrics-explorer", "/alerts/api", "/-x"] {
             assert!(!api(path), "{path}");
         }
     }

@@ -20,6 +20,7 @@ mod openapi;
 mod otlp;
 mod prometheus;
 mod promql_api;
+mod query_refusals;
 mod remote_write;
 mod rules;
 mod scrape;

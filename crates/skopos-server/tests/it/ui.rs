@@ -5,6 +5,8 @@ use reqwest::Response;
 
 use crate::harness::TestServer;
 
+const BROWSER: [(&str, &str); 1] = [("accept", "text/html,*/*;q=0.8")];
+
 async fn fetch(server: &TestServer, path: &str, headers: &[(&str, &str)]) -> Response {
     let mut request = reqwest::Client::new().get(server.http(path));
     for (name, value) in headers {
@@ -21,7 +23,7 @@ fn header_of(response: &Response, name: impl header::AsHeaderName) -> &str {
 async fn pages_are_pages_and_endpoints_are_not() {
     let server = TestServer::start().await;
     for path in ["/logs", "/alerts/High%20load/00ff/1700000000000?t=1h", "/traces/abc", "/nope"] {
-        let answer = fetch(&server, path, &[]).await;
+        let answer = fetch(&server, path, &BROWSER).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         assert_eq!(header_of(&answer, header::CONTENT_TYPE), "text/html; charset=utf-8", "{path}");
         assert!(answer.text().await.unwrap().contains("<title>Skopos</title>"), "{path}");
@@ -30,6 +32,14 @@ async fn pages_are_pages_and_endpoints_are_not() {
         let answer = fetch(&server, path, &[("accept", "text/html")]).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
         assert_eq!(header_of(&answer, header::CONTENT_TYPE), "application/json", "{path}");
+    }
+    // Programs look for endpoints, not for pages.
+    for path in ["/logs", "/nope", "/federation", "/-/reload", "/graph"] {
+        let answer = fetch(&server, path, &[("accept", "*/*")]).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    for path in ["/-/nope", "/federate/x"] {
+        assert_eq!(fetch(&server, path, &BROWSER).await.status(), StatusCode::NOT_FOUND, "{path}");
     }
     let post = reqwest::Client::new().post(server.http("/logs")).send().await.unwrap();
     assert_eq!(post.status(), StatusCode::NOT_FOUND);
@@ -44,7 +54,7 @@ async fn pages_are_pages_and_endpoints_are_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_may_run_only_our_own_scripts_and_be_framed_by_nobody() {
     let server = TestServer::start().await;
-    let page = fetch(&server, "/alerts", &[]).await;
+    let page = fetch(&server, "/alerts", &BROWSER).await;
     let policy = header_of(&page, header::CONTENT_SECURITY_POLICY);
     for part in ["default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"] {
         assert!(policy.contains(part), "{policy}");
@@ -54,7 +64,7 @@ async fn pages_may_run_only_our_own_scripts_and_be_framed_by_nobody() {
     assert_eq!(header_of(&page, header::CACHE_CONTROL), "no-cache");
     let etag = header_of(&page, header::ETAG).to_owned();
     assert!(!etag.is_empty());
-    let again = fetch(&server, "/alerts", &[("if-none-match", &etag)]).await;
+    let again = fetch(&server, "/alerts", &[BROWSER[0], ("if-none-match", &etag)]).await;
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
     assert_eq!(header_of(&again, header::ETAG), etag);
     assert!(again.bytes().await.unwrap().is_empty());
@@ -77,7 +87,7 @@ async fn files_come_compressed_and_from_a_folder_when_one_is_given() {
     }
     let ui_dir = folder.path().to_owned();
     let server = TestServer::with(|settings| settings.ui_dir = Some(ui_dir)).await;
-    let page = fetch(&server, "/logs", &[]).await;
+    let page = fetch(&server, "/logs", &BROWSER).await;
     assert_eq!(page.text().await.unwrap(), "<title>Mine</title>");
     let script = fetch(&server, "/assets/a-1.js", &[("accept-encoding", "gzip, br")]).await;
     assert_eq!(header_of(&script, header::CONTENT_ENCODING), "br");

@@ -7,7 +7,7 @@ use reqwest::Response;
 use serde_json::{Map, Value, json};
 use skopos_model::Timestamp;
 
-use crate::client::{Client, TooMuch};
+use crate::client::{Client, Refusal};
 use crate::commands::sql::rfc3339;
 
 /// Rows of a slice: sorting them fits a query's budget even when they are large.
@@ -91,7 +91,7 @@ impl<'a> Slices<'a> {
         body.insert("format".into(), format.into());
         match self.client.post_stream("/api/v1/sql", &Value::Object(body)).await {
             Ok(response) => Ok(Some(response)),
-            Err(error) if error.is::<TooMuch>() => {
+            Err(error) if is_too_much(&error) => {
                 self.cut(*slice, PARTS)?;
                 Ok(None)
             }
@@ -111,7 +111,7 @@ impl<'a> Slices<'a> {
         let body = Value::Object(self.body(&sql, slice));
         match self.client.post("/api/v1/sql", &body).await {
             Ok(answer) => Ok(answer["data"]["columns"][0]["values"][0].as_u64()),
-            Err(error) if error.is::<TooMuch>() => Ok(None),
+            Err(error) if is_too_much(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -137,6 +137,11 @@ impl<'a> Slices<'a> {
         self.left.extend(parts.into_iter().rev());
         Ok(())
     }
+}
+
+/// Whether the server refused for size or time: a smaller slice may pass.
+fn is_too_much(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Refusal>().is_some_and(|refusal| refusal.too_much)
 }
 
 #[cfg(test)]

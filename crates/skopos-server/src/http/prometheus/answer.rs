@@ -84,6 +84,19 @@ impl IntoResponse for PrometheusError {
     }
 }
 
+/// An answer where no endpoint is: in Prometheus' shape, and in ours as well, since which of them
+/// was meant nobody can know.
+pub(in crate::http) fn nowhere(error: ApiError) -> Response {
+    let body = json!({
+        "status": "error",
+        "errorType": error.class.prometheus_error_type(),
+        "error": error.external_message,
+        "error_code": error.class.as_str(),
+        "message": error.external_message,
+    });
+    (error.class.status(), Json(body)).into_response()
+}
+
 /// What accompanies an answer.
 #[derive(Debug, Default)]
 pub(super) struct Remarks {

@@ -7,7 +7,9 @@ use skopos_model::storage::{SelectHints, SeriesSelect};
 use skopos_promql::parser::parse_selector;
 
 use crate::error::ApiError;
-use crate::http::params::{Params, parse_seconds_or_duration, parse_unix_or_rfc3339, shown};
+use crate::http::params::{
+    Params, beyond_time, is_beyond_time, parse_seconds_or_duration, parse_unix_or_rfc3339, shown,
+};
 use crate::query::QueryOptions;
 
 /// The times that Go's clients send for "from the beginning" and "to the end".
@@ -34,6 +36,7 @@ pub(super) fn time_ms(params: &Params, name: &str) -> Result<Option<i64>, ApiErr
     let time = match text {
         MIN_TIME => Some(Timestamp::MIN),
         MAX_TIME => Some(Timestamp::MAX),
+        text if is_beyond_time(text) => return Err(beyond_time(name, text)),
         text => parse_unix_or_rfc3339(text),
     };
     time.map(|t| Some(t.as_millis())).ok_or_else(|| invalid(name, text, "timestamp"))

@@ -1,5 +1,6 @@
 //! `/api/v1/series`, `/api/v1/labels`, `/api/v1/label/{name}/values`.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::HeaderMap;
@@ -58,10 +59,14 @@ pub(super) async fn label_names(
 
 pub(super) async fn label_values(
     State(state): State<SharedState>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, PrometheusError> {
     let headers = request.headers().clone();
+    let Ok(Path(name)) = name else {
+        let message = "invalid label name: it is not UTF-8 after percent-decoding";
+        return Err(ApiError::bad_request(message).into());
+    };
     let params = Params::read(request).await?;
     let name = match name.strip_prefix("U__") {
         Some(escaped) => unescape(escaped).unwrap_or(name),
