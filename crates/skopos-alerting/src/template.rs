@@ -6,8 +6,9 @@
 //! them: `%.4g` and `humanize` to the letter.
 //!
 //! Unlike Go this rejects unknown variables' fields only when it runs, and it is bounded: nesting,
-//! steps and output have limits, because templates come from files and data from everywhere.
+//! steps, output and what is made on the way have limits, because templates come from files and data from everywhere.
 
+mod bounds;
 mod eval;
 mod functions;
 mod humanize;

@@ -32,6 +32,9 @@ pub(crate) struct Token {
     pub(crate) span: Span,
 }
 
+/// Most tokens of a query: each of them can become an operator, or a fetch, of its own.
+const MAX_TOKENS: usize = 100_000;
+
 /// Longest first, so that a prefix never wins.
 const SYMBOLS: [&str; 24] = [
     "==", "=~", "!=", "!~", ">=", "<=", ">/", "</", "+", "-", "*", "/", "%", "^", "=", ">", "<",
@@ -40,7 +43,12 @@ const SYMBOLS: [&str; 24] = [
 
 pub(crate) fn lex(query: &str) -> Result<Vec<Token>, ParseError> {
     let mut lexer = Lexer { query, bytes: query.as_bytes(), at: 0, tokens: Vec::new() };
-    while lexer.step()? {}
+    while lexer.step()? {
+        if lexer.tokens.len() > MAX_TOKENS {
+            let message = format!("more than {MAX_TOKENS} words, numbers, texts and signs in one query");
+            return Err(lexer.error(lexer.at, lexer.at, message));
+        }
+    }
     let end = Span::new(query.len(), query.len());
     lexer.tokens.push(Token { tok: Tok::End, span: end });
     Ok(lexer.tokens)

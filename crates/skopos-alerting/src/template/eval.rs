@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::bounds::Made;
 use super::functions::{self, Surroundings};
 use super::notification::{self, Library};
 use super::parser::{Branch, Command, Node, Operand, Parsed, Pipeline, Term, not_defined};
@@ -53,6 +54,7 @@ pub(super) fn expand(
         out: String::new(),
         steps: 0,
         calls: 0,
+        made: Made::default(),
     };
     run.nodes(&parsed.body, &alert)?;
     Ok(run.out)
@@ -76,6 +78,7 @@ pub(super) fn expand_notification(
         out: String::new(),
         steps: 0,
         calls: 0,
+        made: Made::default(),
     };
     run.nodes(&parsed.body, data)?;
     Ok(run.out)
@@ -93,6 +96,7 @@ struct Run<'a> {
     out: String,
     steps: usize,
     calls: usize,
+    made: Made,
 }
 
 /// Whether to go on in the enclosing `range`.
@@ -362,6 +366,8 @@ impl Run<'_> {
             let inner = std::mem::replace(&mut self.out, outer);
             return result.map(|()| Value::from(inner));
         }
+        let bounded = self.made.before(name, &arguments);
+        bounded.map_err(|message| TemplateError::new(offset, message))?;
         let called = match self.library {
             Some(_) => notification::call(name, &arguments, &self.around),
             None => functions::call(name, &arguments, &self.around),

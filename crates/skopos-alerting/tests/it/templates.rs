@@ -213,6 +213,25 @@ fn every_function_has_a_known_answer() {
 }
 
 #[test]
+fn what_is_made_on_the_way_is_bounded() {
+    for text in [
+        r#"{{ $x := "ab" }}{{ range $i := 60 }}{{ $x = print $x $x }}{{ end }}{{ len $x }}"#,
+        r#"{{ $x := "ab" }}{{ range $i := 60 }}{{ $x = args $x $x }}{{ end }}{{ $x }}"#,
+        r#"{{ $x := "ab" }}{{ range $i := 60 }}{{ $x = reReplaceAll "." "$0$0$0$0" $x }}{{ end }}"#,
+        r#"{{ $x := printf "%5000s" "a" }}{{ reReplaceAll "." $x $x | len }}"#,
+        &format!("{{{{ printf \"{}\" }}}}", "%9999d".repeat(2_000)),
+    ] {
+        let expanded = expand(text);
+        assert!(
+            expanded.contains("makes more than 16777216 bytes") || expanded.contains("1000 verbs"),
+            "{expanded}"
+        );
+    }
+    let long = r#"{{ range $i := 1000 }}{{ printf "%d " $i | toUpper }}{{ end }}"#;
+    assert!(expand(long).ends_with("998 999 "));
+}
+
+#[test]
 fn what_does_not_parse_says_where() {
     for (text, offset, message) in [
         ("a {{ $value", 2, "unclosed action: }} is missing"),

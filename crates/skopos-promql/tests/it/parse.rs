@@ -257,6 +257,7 @@ fn depth_is_bounded() {
         "up[1:]".to_owned() + &"[1:]".repeat(50_000),
         format!("up[{}1]", "(".repeat(50_000)),
         "sum(".repeat(50_000),
+        format!("label_join(a{})", ",\"\"".repeat(60_000)),
     ] {
         assert!(parse(&deep, &ParseOptions::all()).is_err());
     }
