@@ -146,7 +146,7 @@ async fn errors_have_prometheus_types_and_statuses() {
             vec![("query", "a"), ("start", "0"), ("end", "11001"), ("step", "1")],
             400,
             "bad_data",
-            "exceeded maximum resolution of 11000 points per timeseries",
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing",
         ),
         (
             range,
