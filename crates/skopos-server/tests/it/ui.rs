@@ -34,7 +34,7 @@ async fn pages_are_pages_and_endpoints_are_not() {
         assert_eq!(header_of(&answer, header::CONTENT_TYPE), "application/json", "{path}");
     }
     // Programs look for endpoints, not for pages.
-    for path in ["/logs", "/nope", "/federation", "/-/reload", "/graph"] {
+    for path in ["/logs", "/nope", "/federation", "/-/nope", "/graph"] {
         let answer = fetch(&server, path, &[("accept", "*/*")]).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
     }

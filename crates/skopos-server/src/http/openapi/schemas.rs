@@ -46,6 +46,17 @@ pub(super) fn all() -> Value {
                     "not_found", "unauthorized",
                 ]},
                 "error": text,
+                "error_code": text,
+                "position": object(
+                    &["line", "column", "start", "end"],
+                    json!({
+                        "line": {"type": "integer"},
+                        "column": {"type": "integer"},
+                        "start": {"type": "integer"},
+                        "end": {"type": "integer"},
+                    }),
+                ),
+                "suggestion": text,
             }),
         ),
         "JaegerError": object(
