@@ -45,7 +45,8 @@ pub(crate) fn lex(query: &str) -> Result<Vec<Token>, ParseError> {
     let mut lexer = Lexer { query, bytes: query.as_bytes(), at: 0, tokens: Vec::new() };
     while lexer.step()? {
         if lexer.tokens.len() > MAX_TOKENS {
-            let message = format!("more than {MAX_TOKENS} words, numbers, texts and signs in one query");
+            let message =
+                format!("more than {MAX_TOKENS} words, numbers, texts and signs in one query");
             return Err(lexer.error(lexer.at, lexer.at, message));
         }
     }

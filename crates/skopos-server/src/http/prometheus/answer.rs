@@ -18,15 +18,22 @@ pub(super) const TRUNCATED: &str = "results truncated due to limit";
 #[derive(Debug)]
 pub(in crate::http) struct PrometheusError {
     error: ApiError,
-    /// What of the query is at fault.
-    place: Option<Place>,
+    /// What of the query is at fault; apart, because most errors have none.
+    fault: Option<Box<Fault>>,
+}
+
+/// A mistake within a query.
+#[derive(Debug)]
+struct Fault {
+    /// Where.
+    place: Place,
     /// What was probably meant.
     suggestion: Option<String>,
 }
 
 impl From<ApiError> for PrometheusError {
     fn from(error: ApiError) -> Self {
-        Self { error, place: None, suggestion: None }
+        Self { error, fault: None }
     }
 }
 
@@ -55,13 +62,14 @@ impl From<QueryError> for PrometheusError {
             }
             error => (error.into(), None),
         };
-        Self { error, place, suggestion }
+        let fault = place.map(|place| Box::new(Fault { place, suggestion }));
+        Self { error, fault }
     }
 }
 
 impl IntoResponse for PrometheusError {
     fn into_response(self) -> Response {
-        let Self { error, place, suggestion } = self;
+        let Self { error, fault } = self;
         error.log();
         let mut body = json!({
             "status": "error",
@@ -70,13 +78,14 @@ impl IntoResponse for PrometheusError {
             "error_code": error.class.as_str(),
         });
         // Bytes of the query; line and column count from 1, columns in characters.
-        if let Some(Place { span, at }) = place {
+        if let Some(fault) = fault {
+            let Fault { place: Place { span, at }, suggestion } = *fault;
             body["position"] = json!({
                 "line": at.line, "column": at.column, "start": span.start, "end": span.end,
             });
-        }
-        if let Some(suggestion) = suggestion {
-            body["suggestion"] = suggestion.into();
+            if let Some(suggestion) = suggestion {
+                body["suggestion"] = suggestion.into();
+            }
         }
         let mut response = (error.class.status(), Json(body)).into_response();
         error.add_headers(&mut response);
