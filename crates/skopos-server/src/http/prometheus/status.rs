@@ -102,10 +102,34 @@ pub(super) async fn config(State(state): State<SharedState>) -> Json<Value> {
     Json(json!({"status": "success", "data": {"yaml": yaml}}))
 }
 
-/// Alerts are sent by this server itself; no configuration hands them to an external one.
-pub(super) async fn alertmanagers() -> Json<Value> {
+/// The external Alertmanagers that alerts are handed to. Of their addresses only scheme, host and
+/// port are told: the rest can hold a password.
+pub(super) async fn alertmanagers(State(state): State<SharedState>) -> Json<Value> {
+    let all = state.settings.alertmanagers.iter().filter_map(|url| origin(url.expose()));
+    let active: Vec<Value> =
+        all.map(|origin| json!({"url": format!("{origin}/api/v2/alerts")})).collect();
     Json(json!({"status": "success", "data": {
-        "activeAlertmanagers": [],
+        "activeAlertmanagers": active,
         "droppedAlertmanagers": [],
     }}))
+}
+
+fn origin(url: &str) -> Option<String> {
+    let uri: http::Uri = url.parse().ok()?;
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    Some(format!("{}://{}{port}", uri.scheme_str()?, uri.host()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn addresses_are_told_without_what_may_be_secret() {
+        for (url, want) in [
+            ("http://user:pa55@am:9093/pa55?token=pa55", Some("http://am:9093")),
+            ("https://am.example", Some("https://am.example")),
+            ("am", None),
+        ] {
+            assert_eq!(super::origin(url).as_deref(), want, "{url}");
+        }
+    }
 }
