@@ -91,9 +91,10 @@ impl Client {
             return value.map(Some).ok_or_else(|| anyhow!("{} did not answer in JSON", self.base));
         }
         // Without an answer in our words it is the path that the server does not know.
-        if let (StatusCode::NOT_FOUND, Some(message)) =
-            (status, value.as_ref().and_then(|v| v["error"].as_str()))
-        {
+        if let (StatusCode::NOT_FOUND, Some(message)) = (
+            status,
+            value.as_ref().filter(|v| v["message"].is_null()).and_then(|v| v["error"].as_str()),
+        ) {
             eprintln!("{}", crate::output::printable(message));
             return Ok(None);
         }
