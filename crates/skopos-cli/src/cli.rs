@@ -93,6 +93,9 @@ enum Command {
     /// Begin and check runbooks.
     #[command(subcommand)]
     Runbook(commands::runbook::RunbookCommand),
+    /// Check who is told of alerts, and what became of it.
+    #[command(subcommand)]
+    Notify(commands::notify::NotifyCommand),
     /// Show and check the configuration.
     #[command(subcommand)]
     Config(commands::config::ConfigCommand),
@@ -164,6 +167,7 @@ impl Cli {
             Command::Health(args) => commands::health::run(args, &global),
             Command::Rules(command) => commands::rules::run(command, &global),
             Command::Runbook(command) => commands::runbook::run(command, &global),
+            Command::Notify(command) => commands::notify::run(command, &global),
             Command::Config(command) => commands::config::run(command, &global),
             Command::Snapshot(args) => commands::snapshot::take(args, &global),
             Command::Restore(args) => commands::snapshot::restore(args, &global),

@@ -9,6 +9,7 @@ pub(crate) mod filter;
 pub(crate) mod health;
 pub(crate) mod logs;
 pub(crate) mod man;
+pub(crate) mod notify;
 pub(crate) mod open;
 pub(crate) mod promqltest;
 pub(crate) mod query;

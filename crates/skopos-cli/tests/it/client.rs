@@ -128,6 +128,11 @@ async fn alerts_are_listed_and_explained() {
             assert_eq!(output.status.code(), Some(code), "{args:?}: {complaint}");
             (String::from_utf8(output.stdout).unwrap(), complaint)
         };
+        let (_, note) = ask(&["notify", "log"], 3);
+        assert!(note.contains("nothing was sent yet"), "{note}");
+        ask(&["notify", "dead", "list"], 3);
+        ask(&["notify", "dead", "retry"], 3);
+        ask(&["notify", "dead", "retry", "1/2"], 3);
         let (text, _) = ask(&["alerts", "ack", &fingerprint, "--by", "ada"], 0);
         assert!(text.starts_with("TooManyUsers is with ada, "), "{text}");
         let (_, complaint) = ask(&["alerts", "ack", &fingerprint, "--by", "bob"], 1);
