@@ -9,10 +9,12 @@
 pub(crate) mod link;
 mod owners;
 mod parse;
+mod places;
 mod skeleton;
 mod tree;
 
 pub use owners::{Owners, OwnersError};
+pub use places::places;
 pub use skeleton::{Begun, find_alert, skeleton, slug};
 pub use tree::{Block, Inline, Item, blocks, steps};
 

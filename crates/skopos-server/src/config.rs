@@ -36,6 +36,8 @@ pub struct ConfigError {
 pub struct Overrides {
     /// `--data`
     pub data: Option<PathBuf>,
+    /// `--runbooks`, repeatable.
+    pub runbooks: Vec<String>,
     /// `--rules`, repeatable.
     pub rules: Vec<String>,
     /// `--slo`, repeatable.
@@ -85,6 +87,7 @@ impl Overrides {
             ("data.dir", "--data", path(&self.data)),
             ("rules.files", "--rules", self.rules.clone()),
             ("rules.slos", "--slo", self.slos.clone()),
+            ("rules.runbooks", "--runbooks", self.runbooks.clone()),
             (
                 "notify.alertmanager_config",
                 "--alertmanager-config",

@@ -23,6 +23,7 @@ pub mod otlp;
 mod params;
 mod prometheus;
 mod remote_write;
+mod runbooks;
 mod sql;
 mod status;
 mod tail;
@@ -186,6 +187,7 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(ops::routes(settings));
     routes.extend(admin::routes());
     routes.extend(prometheus::routes());
+    routes.extend(runbooks::routes());
     routes.extend(cardinality::routes());
     routes.extend(remote_write::routes());
     routes.extend(alertmanager::routes());

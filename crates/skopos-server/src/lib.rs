@@ -51,6 +51,7 @@ pub mod query;
 mod ready;
 pub mod receipts;
 pub mod rules;
+pub mod runbooks;
 pub mod scrape;
 mod server;
 pub mod state;

@@ -37,6 +37,7 @@ use crate::memory::MemoryPlan;
 use crate::query::{QueryEngine, QueryLimits};
 use crate::receipts::Receipts;
 use crate::rules::{self, RuleContext, RulesView};
+use crate::runbooks::Runbooks;
 use crate::scrape::{self, OwnTarget, ScrapeContext, ScrapeJob, TargetsView};
 use crate::state::{AppState, SharedState, Storage};
 use crate::status::{self, Rates};
@@ -187,6 +188,13 @@ impl Server {
         let rules =
             RulesView::restore(&settings, &rule_set, context, telemetry.registry(), stop_rules);
         let rules = Arc::new(rules.await?);
+        let runbooks = Runbooks::restore(
+            settings.runbooks.clone(),
+            Arc::clone(&rules),
+            Arc::clone(&dyn_store),
+            Arc::clone(&clock),
+        );
+        let runbooks = Arc::new(runbooks.await?);
         let state: SharedState = Arc::new(AppState {
             started_at: clock.now(),
             health: health(&store, &rules),
@@ -201,6 +209,7 @@ impl Server {
             tokens,
             receipts,
             rules,
+            runbooks,
             telemetry,
             ingest,
             deriver,

@@ -20,6 +20,7 @@ use crate::listen::Addresses;
 use crate::query::QueryEngine;
 use crate::receipts::Receipts;
 use crate::rules::RulesView;
+use crate::runbooks::Runbooks;
 use crate::scrape::TargetsView;
 use crate::status::Rates;
 
@@ -50,6 +51,8 @@ pub struct AppState {
     pub targets: Arc<TargetsView>,
     /// Rules, alerts and the loop that evaluates them.
     pub rules: Arc<RulesView>,
+    /// The pages that alerts link, and what was done of them.
+    pub runbooks: Arc<Runbooks>,
     /// The probes.
     pub health: Health,
     /// The server's own telemetry.

@@ -49,6 +49,9 @@ pub(crate) struct ServeArgs {
     /// until one full range of fresh data has arrived.
     #[arg(long)]
     pub(crate) no_restart_hold: bool,
+    /// Folder of runbooks that alerts link; may be repeated.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) runbooks: Vec<String>,
     /// URL to scrape for metrics; may be repeated.
     #[arg(long, value_name = "URL")]
     pub(crate) scrape: Vec<String>,
@@ -100,6 +103,7 @@ impl ServeArgs {
             data: self.data.clone(),
             rules: self.rules.clone(),
             no_restart_hold: self.no_restart_hold,
+            runbooks: self.runbooks.clone(),
             scrape: self.scrape.clone(),
             prometheus_config: self.prometheus_config.clone(),
             listen: self.listen.clone(),

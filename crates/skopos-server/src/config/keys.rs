@@ -382,6 +382,13 @@ pub const KEYS: &[Key] = &[
         "How often rule files are looked at for changes; `0`: only SIGHUP and POST /-/reload read them again. Files with a mistake are refused as a whole.",
     ),
     key(
+        "rules.runbooks",
+        Some("--runbooks"),
+        &[],
+        Kind::List,
+        "Folders of runbooks: links of alerts are looked up beside their rule file and here, addresses by their last part.",
+    ),
+    key(
         "rules.evaluation_interval",
         Some("--evaluation-interval"),
         &["15s"],

@@ -23,6 +23,7 @@ mod promql_api;
 mod query_refusals;
 mod remote_write;
 mod rules;
+mod runbooks;
 mod scrape;
 mod sql;
 mod status;

@@ -11,6 +11,7 @@ import { bodyText, flat } from '../src/lib/logs';
 import { meanOf } from '../src/lib/red';
 import { lines } from '../src/lib/ndjson';
 import { Ring } from '../src/lib/ring';
+import { bodyOf, headingTag, hrefOf, progress, type RunbookPage } from '../src/lib/runbook';
 import { durationText, parseDuration, parseInstant, parseRange, rangeText, shift, windowText, zoom } from '../src/lib/time';
 import type { LogRecord } from '../src/api/types';
 
@@ -205,4 +206,30 @@ it('hidden characters are shown, not obeyed', () => {
 it('a rate is that of the time that has data', () => {
   expect(meanOf([null, null, 4, 6, null])).toBe(5);
   expect(meanOf([null])).toBe(null);
+});
+
+describe('runbooks', () => {
+  it('have links that lead somewhere harmless, or none', () => {
+    const cases: [string, string | null][] = [
+      ['https://h/p', 'https://h/p'], ['mailto:a@b', 'mailto:a@b'], ['javascript:alert(1)', null], ['data:text/html,x', null],
+      ['other.md', null], ['//evil', null], ['JaVaScRiPt:x', null],
+    ];
+    for (const [href, want] of cases) expect(hrefOf({ href }), href).toBe(want);
+  });
+
+  it('count the steps that are still on the page', () => {
+    const tick = (step: string) => ({ step, at_ms: 0, by: null });
+    expect(progress(['a', 'b', 'c'], [tick('b'), tick('gone')])).toBe(1);
+    expect(progress([], [tick('a')])).toBe(0);
+  });
+
+  it('lose their own title, which stands above them', () => {
+    const page = (title: string | null): RunbookPage => ({
+      name: 'a.md', title, owner: null, problems: [], steps: [],
+      blocks: [{ type: 'heading', level: 1, text: [{ type: 'text', text: 'Queue ' }, { type: 'code', text: 'full' }] }, { type: 'rule' }],
+    });
+    expect(bodyOf(page('Queue full'))).toHaveLength(1);
+    expect(bodyOf(page(null))).toHaveLength(2);
+    expect([1, 2, 3, 6].map(headingTag)).toEqual(['h3', 'h3', 'h4', 'h6']);
+  });
 });

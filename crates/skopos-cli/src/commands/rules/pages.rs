@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, Method, Response, StatusCode};
-use skopos_lint::runbook::{MAX_PAGE_BYTES, is_url};
+use skopos_lint::runbook::{MAX_PAGE_BYTES, places};
 use skopos_lint::{Fetched, Pages};
 use tokio::runtime::Runtime;
 
@@ -48,39 +48,13 @@ impl Files {
         };
         Ok(Self { folders, online })
     }
-
-    /// The places where a link may lie, nearest first.
-    fn places(&self, file: &str, link: &str) -> Vec<PathBuf> {
-        let mut places = Vec::new();
-        if is_url(link) {
-            let path = link.split(['?', '#']).next().unwrap_or(link).trim_end_matches('/');
-            // The last part of the path, not the host of an address without one.
-            let name = path.splitn(4, '/').nth(3).and_then(|rest| rest.rsplit('/').next());
-            if let Some(name) = name.filter(|name| !name.is_empty()) {
-                let stem = name.strip_suffix(".html").unwrap_or(name);
-                places.extend(self.folders.iter().map(|folder| folder.join(stem)));
-            }
-        } else {
-            let beside = Path::new(file).parent().unwrap_or(Path::new(""));
-            places.push(beside.join(link));
-            places.extend(self.folders.iter().map(|folder| folder.join(link)));
-            if let Some(name) = Path::new(link).file_name() {
-                places.extend(self.folders.iter().map(|folder| folder.join(name)));
-            }
-        }
-        let with_suffix: Vec<PathBuf> = places
-            .iter()
-            .filter(|path| path.extension().is_none_or(|e| e != "md"))
-            .map(|path| PathBuf::from(format!("{}.md", path.display())))
-            .collect();
-        places.extend(with_suffix);
-        places
-    }
 }
 
 impl Pages for Files {
     fn page(&self, file: &str, link: &str) -> Result<Option<String>, String> {
-        let Some(path) = self.places(file, link).into_iter().find(|path| path.is_file()) else {
+        let Some(path) =
+            places(Path::new(file), link, &self.folders).into_iter().find(|path| path.is_file())
+        else {
             return Ok(None);
         };
         let text = std::fs::read_to_string(&path);

@@ -1,6 +1,7 @@
 //! The schemas of answers, by hand; tests hold real answers against them.
 
 mod events;
+mod runbooks;
 mod sql;
 
 use http::Method;
@@ -241,7 +242,7 @@ pub(super) fn all() -> Value {
         ),
         "JaegerTag": tag,
     });
-    for more in [events::all(), sql::all()] {
+    for more in [events::all(), runbooks::all(), sql::all()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }

@@ -42,6 +42,7 @@ export function authorization(): Record<string, string> {
 }
 
 export type GetPath = PathsWithMethod<paths, 'get'>;
+export type PutPath = PathsWithMethod<paths, 'put'>;
 type Query = Record<string, string | number | string[] | undefined>;
 
 /** GETs `path` and returns the `data` of the answer (or the whole answer where it has no such envelope). */
@@ -59,6 +60,21 @@ export async function get<T>(path: GetPath, query: Query, signal?: AbortSignal, 
   if (answer.error !== undefined || !answer.response.ok) throw failure(answer.response, answer.error);
   const body = answer.data as { status?: string; data?: T };
   return body?.status === 'success' && 'data' in body ? (body.data as T) : (body as T);
+}
+
+/** PUTs JSON to `path` and returns the `data` of the answer. */
+export async function put<T>(path: PutPath, body: object): Promise<T> {
+  // A header that no form of another site can send: the server wants it of every change.
+  const headers = { ...authorization(), 'content-type': 'application/json', 'x-skopos-request': '1' };
+  let response: Response;
+  try {
+    response = await fetch(path, { method: 'PUT', headers, body: JSON.stringify(body) });
+  } catch {
+    throw new Failure('the server does not answer', 0);
+  }
+  const answer: unknown = await response.json().catch(() => undefined);
+  if (!response.ok) throw failure(response, answer);
+  return (answer as { data: T }).data;
 }
 
 /** What the error bodies of our own API, the Prometheus API and the Jaeger API say. */
