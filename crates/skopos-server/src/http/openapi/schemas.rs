@@ -252,10 +252,11 @@ pub(super) fn all() -> Value {
 
 /// Request bodies that are no forms.
 pub(super) fn request_body(path: &str, method: &Method) -> Option<Value> {
-    if method != Method::POST {
+    if method != Method::POST && method != Method::PUT {
         return None;
     }
     let content = match path {
+        "/api/v1/runbook/ticks" => runbooks::set_tick(),
         "/api/v1/skopos/tokens" => {
             let text = json!({"type": "string"});
             let properties = json!({"name": text, "scopes": text});

@@ -3,8 +3,11 @@
 import { safeLink } from './alerts';
 
 export type Piece =
-  | { type: 'text' | 'code'; text: string }
-  | { type: 'emphasis' | 'strong' | 'deleted'; text: Piece[] }
+  | { type: 'text'; text: string }
+  | { type: 'code'; text: string }
+  | { type: 'emphasis'; text: Piece[] }
+  | { type: 'strong'; text: Piece[] }
+  | { type: 'deleted'; text: Piece[] }
   | { type: 'link'; href: string; text: Piece[] }
   | { type: 'break' };
 

@@ -81,3 +81,20 @@ pub(super) fn all() -> Value {
         ),
     })
 }
+
+/// The body that ticks a step.
+pub(super) fn set_tick() -> Value {
+    let (text, whole) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let schema = object(
+        &["alert", "fingerprint", "starts_at_ms", "step", "done"],
+        json!({
+            "alert": text,
+            "fingerprint": text,
+            "starts_at_ms": whole,
+            "step": text,
+            "done": {"type": "boolean"},
+            "by": text,
+        }),
+    );
+    json!({"application/json": {"schema": schema}})
+}
