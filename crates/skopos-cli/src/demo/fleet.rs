@@ -18,8 +18,26 @@ use super::{DemoArgs, EXIT_WITH_PARENT, Part, SHUTDOWN_GRACE};
 use crate::cli::ServerArgs;
 use crate::client::Client;
 
+/// A runbook of the guide's rules: the file's name and its text.
+macro_rules! runbook {
+    ($name:literal) => {
+        (
+            concat!($name, ".md"),
+            include_str!(concat!("../../../../examples/guide/runbooks/", $name, ".md")),
+        )
+    };
+}
+
 /// The guide's alert rules, verbatim.
 const GUIDE_RULES: &str = include_str!("../../../../examples/guide/rules.yml");
+/// The runbooks that they link: the addresses end in these names.
+const RUNBOOKS: [(&str, &str); 5] = [
+    runbook!("high-error-rate"),
+    runbook!("high-latency"),
+    runbook!("no-traffic"),
+    runbook!("slo-fast-burn"),
+    runbook!("slo-slow-burn"),
+];
 /// By how much the demo shortens every `for` of the guide.
 const FOR_DIVISOR: u64 = 100;
 /// The server's name among the processes.
@@ -58,6 +76,11 @@ impl Fleet {
         std::fs::create_dir_all(data.join("log")).context("create the demo's data folder")?;
         let rules = data.join("rules.yml");
         std::fs::write(&rules, demo_rules()).context("write the demo's rules")?;
+        let runbooks = data.join("runbooks");
+        std::fs::create_dir_all(&runbooks).context("create the folder of runbooks")?;
+        for (name, text) in RUNBOOKS {
+            std::fs::write(runbooks.join(name), text).context("write the demo's runbooks")?;
+        }
 
         // All ports are chosen while all are held, so that no two services get the same one.
         let ports = [
@@ -76,6 +99,7 @@ impl Fleet {
         let mut serve = reexecute(&data, SERVER)?;
         serve.arg("serve").arg("--no-open").args(["--evaluation-interval", "1s"]);
         serve.arg("--data").arg(data.join("data")).arg("--rules").arg(&rules);
+        serve.arg("--runbooks").arg(&runbooks);
         serve.arg("--ready-file").arg(&ready_file);
         serve.args(["--listen", &api, "--otlp-grpc", &grpc, "--otlp-http", &http]);
         serve.args(["--webhook", &sink.webhook_url]);
