@@ -10,6 +10,7 @@ mod impossible;
 mod load;
 mod nan;
 mod owner;
+mod policy;
 mod regexp;
 mod repository;
 mod route;
@@ -25,7 +26,7 @@ use crate::context::{Context, Draft, Records, Subject};
 /// A check of one rule.
 type RuleCheck = fn(&Subject<'_>, &mut Vec<Draft>);
 
-const RULE_CHECKS: [RuleCheck; 16] = [
+const RULE_CHECKS: [RuleCheck; 17] = [
     annotation::check,
     cause::check,
     condition::comparison,
@@ -35,6 +36,7 @@ const RULE_CHECKS: [RuleCheck; 16] = [
     impossible::check,
     nan::check,
     owner::check,
+    policy::check,
     regexp::check,
     route::check,
     crate::runbook::link::check,

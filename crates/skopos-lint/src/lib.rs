@@ -42,6 +42,7 @@ mod finding;
 mod interval;
 mod metric;
 mod output;
+mod policy;
 mod priority;
 mod routes;
 mod rule;
@@ -57,6 +58,7 @@ use skopos_promql::ParseOptions;
 pub use comment::fuzz_lint_comments;
 pub use finding::{Finding, Report, Severity, Suppressed};
 pub use output::sarif;
+pub use policy::{Policies, PolicyError};
 pub use priority::{Priority, Severities};
 pub use routes::Routes;
 pub use rule::Check;
@@ -73,6 +75,8 @@ pub struct Options {
     pub shortest_for: Duration,
     /// Who may own and be escalated to; any name when absent.
     pub owners: Option<Owners>,
+    /// What a house demands beyond what everybody should.
+    pub policies: Option<Policies>,
     /// Where alerts go; not judged when absent.
     pub routes: Option<Routes>,
     /// Today, `YYYY-MM-DD`: ends what `pint snooze` began. Absent: snoozes last.
@@ -90,6 +94,7 @@ impl Default for Options {
             severities: Severities::default(),
             shortest_for: Duration::from_secs(300),
             owners: None,
+            policies: None,
             routes: None,
             today: None,
             only: Vec::new(),

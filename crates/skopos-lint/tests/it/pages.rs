@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use skopos_lint::{Check, Fetched, Options, Owners, Pages, Report, Routes, check};
+use skopos_lint::{Check, Fetched, Options, Owners, Pages, Policies, Report, Routes, check};
 
 /// A fenced block: what stands behind the fence, and what is in it, with its place in the page.
 #[derive(Debug)]
@@ -66,26 +66,32 @@ struct Example<'a> {
 /// Runs the examples of a page, each with the pages and owners that stand between it and the one before.
 fn run(page: &str) -> Vec<Example<'_>> {
     let mut examples = Vec::new();
-    let (mut files, mut owners, mut routes) = (Files::default(), None, None);
-    let mut of_hit = (Files::default(), None, None);
+    let (mut files, mut owners, mut routes, mut policies) = (Files::default(), None, None, None);
+    let mut of_hit = (Files::default(), None, None, None);
     for block in blocks(page) {
         if let Some(name) = block.info.strip_prefix("markdown file=") {
             files.0.insert(name.to_owned(), block.text.to_owned());
         } else if block.info == "yaml owners" {
             owners = Some(Owners::parse(block.text).unwrap());
+        } else if block.info == "yaml policies" {
+            policies = Some(Policies::parse(block.text).unwrap());
         } else if block.info == "yaml routes" {
             routes = Some(Routes::load("alertmanager.yml", block.text).unwrap());
         } else if let Some(kind) = block.info.strip_prefix("yaml ") {
             if kind == "suppressed" {
                 // What is held back is what was found: it has the same files.
-                (files, owners, routes) = of_hit.clone();
+                (files, owners, routes, policies) = of_hit.clone();
             }
-            let options =
-                Options { owners: owners.clone(), routes: routes.clone(), ..Options::default() };
+            let options = Options {
+                owners: owners.clone(),
+                routes: routes.clone(),
+                policies: policies.clone(),
+                ..Options::default()
+            };
             let text = file(block.text);
             let report = check(&[("rules.yml", &text)], &options, &files);
             examples.push(Example { kind, block, report });
-            let used = (std::mem::take(&mut files), owners.take(), routes.take());
+            let used = (std::mem::take(&mut files), owners.take(), routes.take(), policies.take());
             if kind == "hit" {
                 of_hit = used;
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
-use skopos_lint::{Check, Options, Owners, Priority, Report, Routes, Severity};
+use skopos_lint::{Check, Options, Owners, Policies, Priority, Report, Routes, Severity};
 
 use super::pages::Files;
 use super::read_files;
@@ -56,6 +56,9 @@ pub(crate) struct CheckArgs {
     /// File of owners: a mapping from names, `schedule` says how they are reached.
     #[arg(long, value_name = "FILE")]
     owners: Option<PathBuf>,
+    /// File of policies: labels and annotations that your rules must have, and more (`--explain rule/label`).
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Alertmanager configuration: does each alert reach somebody, and a pager when it is P1?
     #[arg(long, value_name = "FILE")]
     alertmanager_config: Option<PathBuf>,
@@ -87,6 +90,7 @@ pub(crate) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
     let borrowed: Vec<_> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
     let mut options = Options {
         shortest_for: args.shortest_for,
+        policies: args.policy.as_deref().map(read_policies).transpose()?,
         owners: args.owners.as_deref().map(read_owners).transpose()?,
         today: Some(jiff::Zoned::now().date().to_string()),
         only: args.only,
@@ -180,6 +184,14 @@ fn unknown(code: &str) -> String {
             format!("there is no check {code:?}; `skopos rules check --explain list` names them")
         }
     }
+}
+
+fn read_policies(path: &std::path::Path) -> Result<Policies> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    Policies::parse(&text).map_err(|error| {
+        let line = text[..error.offset.min(text.len())].matches('\n').count() + 1;
+        anyhow::anyhow!("{}:{line}: {error}", path.display())
+    })
 }
 
 /// Reads a file of owners.
