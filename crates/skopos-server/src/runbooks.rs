@@ -11,6 +11,7 @@ mod ticks;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use skopos_alerting::builtin;
 use skopos_alerting::notify::fingerprint;
 use skopos_lint::runbook::{self, Block, MAX_PAGE_BYTES, Problem, Runbook};
 use skopos_model::Clock;
@@ -24,6 +25,8 @@ pub(crate) use ticks::{Firing, Tick, TickError};
 
 /// Annotations that link a page.
 const LINKS: [&str; 3] = ["runbook_url", "runbook", "runbook_link"];
+/// Files of the rules that come with the server are named so.
+const BUILTIN: &str = "builtin/";
 /// Firings whose ticks are kept at most.
 pub(crate) const MAX_FIRINGS: usize = 4_096;
 
@@ -50,6 +53,15 @@ pub(crate) struct Page {
     pub(crate) owner: Option<String>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) blocks: Vec<Block>,
+}
+
+impl Page {
+    fn of(name: String, text: &str) -> Self {
+        let page = Runbook::parse(text);
+        let problems = page.problems(None);
+        let blocks = runbook::blocks(text);
+        Self { name, title: page.title, owner: page.owner, problems, blocks }
+    }
 }
 
 impl Runbooks {
@@ -90,15 +102,17 @@ impl Runbooks {
         let Some(link) = linked.link.clone().filter(|link| !link.contains("{{")) else {
             return Ok(None);
         };
+        // The rules that come with the server have no folder: their pages come with it too.
+        if linked.file.starts_with(BUILTIN)
+            && let Some(page) = builtin::runbook(link.trim())
+        {
+            let name = page.name().rsplit('/').next().unwrap_or_default();
+            return Ok(Some(Page::of(name.to_owned(), page.text)));
+        }
         let places = runbook::places(Path::new(&linked.file), &link, &self.folders);
         let read = tokio::task::spawn_blocking(move || read_first(&places));
         let found = read.await.map_err(|_| "the page could not be read".to_owned())??;
-        Ok(found.map(|(name, text)| {
-            let page = Runbook::parse(&text);
-            let problems = page.problems(None);
-            let blocks = runbook::blocks(&text);
-            Page { name, title: page.title, owner: page.owner, problems, blocks }
-        }))
+        Ok(found.map(|(name, text)| Page::of(name, &text)))
     }
 
     /// Whether this alert fires (or is pending, or was over a moment ago), or has ticks.

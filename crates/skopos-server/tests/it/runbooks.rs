@@ -93,6 +93,15 @@ async fn pages_are_text_and_only_what_the_rule_file_links() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn built_in_rules_bring_their_pages() {
+    let server = TestServer::with(|settings| settings.rule_files = vec!["builtin".into()]).await;
+    let data = page(&server, "alert=HighErrorRate").await;
+    assert_eq!(data["page"]["name"], "high-error-rate.md", "{data:#}");
+    assert!(data["page"]["steps"].as_array().unwrap().len() >= 3, "{data:#}");
+    server.stop().await;
+}
+
 async fn firing(server: &TestServer) -> (String, i64) {
     let request = server.client.post(server.otlp("/v1/metrics"));
     let request = request.header("content-type", "application/json");
