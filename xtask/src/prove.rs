@@ -56,6 +56,8 @@ const PROOFS: &[Proof] = &[
                 "cargo test -p skopos-cli --features demo --test it kill::alert_state -- --nocapture",
             ),
             Step::Tests("cargo test -p skopos-server --test it alertmanager -- --nocapture"),
+            Step::Tests("cargo test -p skopos-alerting --test it rule_tests -- --nocapture"),
+            Step::Tests("cargo test -p skopos-alerting --test it builtin -- --nocapture"),
         ],
     },
 ];
