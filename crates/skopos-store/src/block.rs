@@ -15,6 +15,7 @@ pub(crate) mod chunk;
 pub(crate) mod compact;
 pub(crate) mod events;
 mod file;
+mod grams;
 pub(crate) mod metrics;
 mod parquet_file;
 pub(crate) mod series;

@@ -1,7 +1,8 @@
 //! Event blocks: one row per record in the documented schema, sorted by (service, time).
 //!
 //! A row group is what is looked at or left out as a whole: by its times and services (statistics)
-//! and by trace id (of logs a Bloom filter, of spans an [index](super::traces) that knows the rows).
+//! by trace id (of logs a Bloom filter, of spans an [index](super::traces) that knows the rows), and
+//! by what the bodies of logs do not contain ([`grams`](super::grams)).
 //! Of a row group that stays, the columns that a condition looks at are read first, all others only
 //! for the rows of the answer.
 
@@ -26,6 +27,7 @@ use skopos_model::event::{EventScan, EventSignal, Field, Predicate};
 use skopos_model::storage::{ErrorKind, StorageError};
 use skopos_model::{EventId, TimeRange, Timestamp, TraceId};
 
+use super::grams::{GramsBuilder, GramsIndex};
 use super::parquet_file::{self, ParquetFile};
 use super::traces::{TraceIndex, TraceIndexBuilder};
 use super::{BlockFiles, BlockKind, BlockMeta, damaged};
@@ -43,6 +45,8 @@ pub(crate) const BATCH_ROWS: usize = 8192;
 
 /// The index of a block of spans; older blocks have none.
 const TRACES_FILE: &str = "traces.parquet";
+/// The skip index of a block of logs; older blocks have none.
+const GRAMS_FILE: &str = "grams.parquet";
 
 fn file_name(kind: BlockKind) -> &'static str {
     match kind {
@@ -64,6 +68,8 @@ pub(crate) struct EventWriter {
     writer: parquet_file::Writer,
     /// Of spans.
     traces: Option<TraceIndexBuilder>,
+    /// Of logs.
+    grams: Option<GramsBuilder>,
     first_ns: i64,
     last_ns: i64,
     rows: u64,
@@ -75,7 +81,8 @@ impl EventWriter {
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let writer = parquet_file::Writer::new(event_schema(signal), properties(signal, rows))?;
         let traces = (signal == EventSignal::Spans).then(TraceIndexBuilder::default);
-        Ok(Self { signal, writer, traces, first_ns: i64::MAX, last_ns: i64::MIN, rows: 0 })
+        let grams = (signal == EventSignal::Logs).then(GramsBuilder::default);
+        Ok(Self { signal, writer, traces, grams, first_ns: i64::MAX, last_ns: i64::MIN, rows: 0 })
     }
 
     /// Counts a row that will be written.
@@ -91,6 +98,9 @@ impl EventWriter {
         if let Some(traces) = &mut self.traces {
             traces.add(batch);
         }
+        if let Some(grams) = &mut self.grams {
+            grams.add(batch);
+        }
         self.writer.write(batch)
     }
 
@@ -101,7 +111,7 @@ impl EventWriter {
         number: u64,
         level: u32,
     ) -> Result<Option<BlockMeta>, StorageError> {
-        let Self { signal, writer, traces, first_ns, last_ns, rows } = self;
+        let Self { signal, writer, traces, grams, first_ns, last_ns, rows } = self;
         if rows == 0 {
             return Ok(None);
         }
@@ -109,6 +119,9 @@ impl EventWriter {
         let mut written = vec![(file_name(kind), writer.finish()?)];
         if let Some(index) = traces.map_or(Ok(None), TraceIndexBuilder::finish)? {
             written.push((TRACES_FILE, index));
+        }
+        if let Some(grams) = grams {
+            written.push((GRAMS_FILE, grams.finish()?));
         }
         let mut of_block = Vec::new();
         for (name, bytes) in written {
@@ -234,6 +247,7 @@ pub(crate) struct EventFile {
     signal: EventSignal,
     groups: Vec<GroupFacts>,
     traces: Option<TraceIndex>,
+    grams: Option<GramsIndex>,
 }
 
 struct GroupFacts {
@@ -266,8 +280,12 @@ impl EventFile {
             BlockKind::Spans => EventSignal::Spans,
             _ => EventSignal::Logs,
         };
-        let index = meta.files.iter().find(|f| f.name.ends_with(TRACES_FILE));
-        let index = index.map(|index| ParquetFile::open(files, index)).transpose()?;
+        let beside = |name: &str| {
+            let found = meta.files.iter().find(|f| f.name.ends_with(name));
+            found.map(|found| ParquetFile::open(files, found)).transpose()
+        };
+        let traces = beside(TRACES_FILE)?.map(TraceIndex::new);
+        let grams = beside(GRAMS_FILE)?.map(GramsIndex::new);
         let (time, service) = (file.leaf("time"), file.leaf("service"));
         let mut start = 0;
         let groups = file
@@ -292,13 +310,15 @@ impl EventFile {
                 }
             })
             .collect();
-        Ok(Self { file, signal, groups, traces: index.map(TraceIndex::new) })
+        Ok(Self { file, signal, groups, traces, grams })
     }
 
     /// Bytes in memory, about.
     pub(super) fn size_bytes(&self) -> u64 {
-        let index = self.traces.as_ref().map_or(0, TraceIndex::size_bytes);
-        self.file.size_bytes() + (self.groups.len() * size_of::<GroupFacts>()) as u64 + index
+        let traces = self.traces.as_ref().map_or(0, TraceIndex::size_bytes);
+        let grams = self.grams.as_ref().map_or(0, GramsIndex::size_bytes);
+        let groups = (self.groups.len() * size_of::<GroupFacts>()) as u64;
+        self.file.size_bytes() + groups + traces + grams
     }
 
     /// All row groups.
@@ -375,6 +395,10 @@ impl RowGroup {
                     false
                 }
                 Predicate::All(inner) => self.is_ruled_out(range, inner)?,
+                Predicate::Contains(Field::Body | Field::Text, text) => match &self.file.grams {
+                    Some(grams) => grams.rules_out(facts.start, facts.rows, text)?,
+                    None => false,
+                },
                 Predicate::Equals(Field::Service, service) => {
                     let service = service.as_bytes();
                     facts.services.as_ref().is_some_and(|(min, max)| {
