@@ -116,17 +116,12 @@ impl EventWriter {
             return Ok(None);
         }
         let kind = BlockKind::of(signal);
-        let mut written = vec![(file_name(kind), writer.finish()?)];
+        let mut written = vec![writer.finish().map(|bytes| (file_name(kind), bytes))];
+        written.extend(grams.map(|grams| grams.finish().map(|bytes| (GRAMS_FILE, bytes))));
         if let Some(index) = traces.map_or(Ok(None), TraceIndexBuilder::finish)? {
-            written.push((TRACES_FILE, index));
+            written.push(Ok((TRACES_FILE, index)));
         }
-        if let Some(grams) = grams {
-            written.push((GRAMS_FILE, grams.finish()?));
-        }
-        let mut of_block = Vec::new();
-        for (name, bytes) in written {
-            of_block.push(files.put(format!("{number:010}-{name}"), &bytes)?);
-        }
+        let of_block = files.put_all(number, written)?;
         Ok(Some(BlockMeta { number, kind, level, first_ns, last_ns, rows, files: of_block }))
     }
 }

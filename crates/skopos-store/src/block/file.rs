@@ -103,6 +103,31 @@ impl BlockFiles {
         Ok(FileMeta { name, len, checksum })
     }
 
+    /// Writes the files of a block one after another, or none: what was written before one that
+    /// fails is removed.
+    pub(super) fn put_all<'a>(
+        &self,
+        number: u64,
+        all: impl IntoIterator<Item = Result<(&'a str, Vec<u8>), StorageError>>,
+    ) -> Result<Vec<FileMeta>, StorageError> {
+        let mut written: Vec<FileMeta> = Vec::new();
+        for next in all {
+            let put = next
+                .and_then(|(name, bytes)| Ok(self.put(format!("{number:010}-{name}"), &bytes)?));
+            match put {
+                Ok(file) => written.push(file),
+                Err(error) => {
+                    for file in &written {
+                        // The next start removes what cannot be removed now.
+                        let _ = self.remove(&file.name);
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(written)
+    }
+
     /// Makes the names of files written before durable.
     pub(crate) fn sync(&self) -> Result<(), StoreError> {
         self.fs.sync_dir(&self.dir).map_err(StoreError::io("sync", &self.dir))

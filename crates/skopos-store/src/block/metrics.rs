@@ -2,6 +2,7 @@
 //! metadata beside.
 
 use std::collections::BTreeSet;
+use std::iter::once_with;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -16,7 +17,7 @@ use skopos_model::storage::{ErrorKind, SampleBuffer, StorageError};
 use skopos_model::{Exemplar, Labels, Metadata, SeriesId, Timestamp};
 
 use super::times::TimesTable;
-use super::{BlockFiles, BlockKind, BlockMeta, FileMeta, chunk, parquet_file};
+use super::{BlockFiles, BlockKind, BlockMeta, chunk, parquet_file};
 
 /// Rows handed to the Parquet writer at once.
 const BATCH_ROWS: usize = 4096;
@@ -172,14 +173,19 @@ impl MetricWriter {
             return Ok(None);
         }
         let (first_ms, last_ms, rows) = (self.first_ms, self.last_ms, self.samples);
-        let mut written = Vec::new();
-        if let Err(error) = self.put_all(files, number, &mut written) {
-            for file in &written {
-                // The next start removes what cannot be removed now.
-                let _ = files.remove(&file.name);
-            }
-            return Err(error);
-        }
+        let Self { series, chunks, times, exemplars, metadata, .. } = self;
+        // One is in memory at a time.
+        let all = once_with(|| series.finish().map(|bytes| Some((SERIES, bytes))))
+            .chain(once_with(|| chunks.finish().map(|bytes| Some((CHUNKS, bytes)))))
+            .chain(once_with(|| times.finish().map(|bytes| Some((TIMES, bytes)))))
+            .chain(once_with(|| {
+                exemplars.finish().map(|bytes| bytes.map(|bytes| (EXEMPLARS, bytes)))
+            }))
+            .chain(once_with(|| match metadata.is_empty() {
+                true => Ok(None),
+                false => write_metadata(&metadata).map(|bytes| Some((METADATA, bytes))),
+            }));
+        let written = files.put_all(number, all.filter_map(Result::transpose))?;
         Ok(Some(BlockMeta {
             number,
             kind: BlockKind::Metrics,
@@ -189,28 +195,6 @@ impl MetricWriter {
             rows,
             files: written,
         }))
-    }
-
-    fn put_all(
-        self,
-        files: &BlockFiles,
-        number: u64,
-        written: &mut Vec<FileMeta>,
-    ) -> Result<(), StorageError> {
-        let mut put = |name: &str, bytes: Vec<u8>| -> Result<(), StorageError> {
-            written.push(files.put(format!("{number:010}-{name}"), &bytes)?);
-            Ok(())
-        };
-        put(SERIES, self.series.finish()?)?;
-        put(CHUNKS, self.chunks.finish()?)?;
-        put(TIMES, self.times.finish()?)?;
-        if let Some(bytes) = self.exemplars.finish()? {
-            put(EXEMPLARS, bytes)?;
-        }
-        if !self.metadata.is_empty() {
-            put(METADATA, write_metadata(&self.metadata)?)?;
-        }
-        Ok(())
     }
 }
 

@@ -160,7 +160,7 @@ fn readers_see_everything_once_while_data_moves() {
     });
     // Nothing of what was merged is left behind.
     let [metrics, logs, spans] = store.stats().blocks.blocks;
-    let most = metrics * 3 + logs + spans;
+    let most = metrics * 3 + logs * 2 + spans * 2;
     assert!(block_files(&fs).len() as u64 <= most, "{} files", block_files(&fs).len());
 }
 
