@@ -104,8 +104,11 @@ impl Fleet {
         serve.args(["--listen", &api, "--otlp-grpc", &grpc, "--otlp-http", &http]);
         serve.args(["--webhook", &sink.webhook_url]);
         serve.env("SKOPOS__SCRAPE__INTERVAL", "1s");
-        for url in &urls {
-            serve.args(["--scrape", &format!("{url}/metrics")]);
+        // A job each, named as the service names itself in its spans: metrics and spans meet by that name.
+        for (job, url) in
+            ["order-service", "payment-service", "inventory-service"].iter().zip(&urls)
+        {
+            serve.args(["--scrape", &format!("{job}={url}/metrics")]);
         }
         let mut server = serve.spawn().context("start skopos serve")?;
         wait_until_ready(&mut server, &data, &ready_file).await?;
