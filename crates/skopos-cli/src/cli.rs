@@ -93,7 +93,7 @@ enum Command {
     /// Begin and check runbooks.
     #[command(subcommand)]
     Runbook(commands::runbook::RunbookCommand),
-    /// Check who is told of alerts, and what became of it.
+    /// Check who is told of alerts, try it, and see what became of it.
     #[command(subcommand)]
     Notify(commands::notify::NotifyCommand),
     /// Show and check the configuration.

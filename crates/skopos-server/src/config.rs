@@ -156,6 +156,16 @@ pub struct Value {
     pub origin: Origin,
 }
 
+/// Short names of variables.
+const ALIASES: [(&str, &str); 6] = [
+    ("SKOPOS_DATA", "data.dir"),
+    ("SKOPOS_EMAIL_TO", "notify.email_to"),
+    ("SKOPOS_PAGERDUTY_KEY", "notify.pagerduty_key"),
+    ("SKOPOS_SLACK_URL", "notify.slack_url"),
+    ("SKOPOS_SMTP_URL", "notify.smtp_url"),
+    ("SKOPOS_TICKET_URL", "notify.ticket_url"),
+];
+
 /// The texts in force for every key, before they are understood; what `config show` prints.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Effective(BTreeMap<&'static str, Value>);
@@ -179,8 +189,10 @@ impl Effective {
         for (name, text) in variables {
             let dotted = match name.strip_prefix("SKOPOS__") {
                 Some(rest) => rest.replace("__", ".").to_ascii_lowercase(),
-                None if name == "SKOPOS_DATA" => "data.dir".to_owned(),
-                None => continue,
+                None => match ALIASES.iter().find(|(alias, _)| *alias == name) {
+                    Some((_, key)) => (*key).to_owned(),
+                    None => continue,
+                },
             };
             let Some(key) = Key::named(&dotted) else {
                 let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
@@ -376,7 +388,18 @@ mod tests {
             ("rules:\n  on_error: [keep]\n", &[], "is not PATTERN=POLICY"),
             ("rules:\n  external_labels: [\"a-b=c\"]\n", &[], "is not name=value"),
             ("rules:\n  reload_interval: often\n", &[], "rules.reload_interval"),
-            ("notify:\n  webhooks: https://h/T0KEN\n", &[], "https is not supported"),
+            (
+                "notify:\n  webhooks: https://h/T0KEN\n  alertmanager_config: am.yml\n",
+                &[],
+                "has no place beside notify.alertmanager_config",
+            ),
+            (
+                "",
+                &[("SKOPOS_SLACK_URL", "T0KEN")],
+                "SKOPOS_SLACK_URL: notify.slack_url: expected a URL",
+            ),
+            ("", &[("SKOPOS_EMAIL_TO", "a@example.org")], "needs notify.smtp_url as well"),
+            ("alerting:\n  severities: [\"critical=P0\"]\n", &[], "is not WORD=P1"),
             ("notify:\n  webhooks: [\"ftp://h/T0KEN\"]\n", &[], "begin with http://"),
         ] {
             let errors = settings(yaml, variables, &none).unwrap_err().join("\n");
@@ -406,10 +429,7 @@ mod tests {
 
     #[test]
     fn the_default_file_marks_what_this_version_refuses() {
-        for (name, what) in [
-            ("rules.slos", "Not supported by this version yet"),
-            ("notify.alertmanager_config", "Not supported by this version yet"),
-        ] {
+        for (name, what) in [("rules.slos", "Not supported by this version yet")] {
             let doc = Key::named(name).unwrap().doc;
             assert!(doc.contains(what), "{name}: {doc}");
             assert!(default_yaml().contains(doc));

@@ -17,6 +17,7 @@ mod filter;
 mod jaeger;
 mod json;
 mod logs;
+mod notify;
 pub mod openapi;
 mod ops;
 pub mod otlp;
@@ -194,6 +195,7 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(alerts::routes());
     routes.extend(jaeger::routes());
     routes.extend(logs::routes());
+    routes.extend(notify::routes());
     routes.extend(traces::routes());
     routes.extend(tail::routes());
     routes.extend(filter::routes());

@@ -47,6 +47,7 @@ pub mod http;
 mod ingest;
 pub mod listen;
 pub mod memory;
+pub mod notify;
 pub mod query;
 mod ready;
 pub mod receipts;
@@ -98,7 +99,7 @@ pub enum ServerError {
     /// The configuration, or a file it points to, is wrong.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Config(Vec<ConfigError>),
-    /// Rule files with mistakes; each prints with its line and carets.
+    /// Rule files, or a file of Alertmanager's, with mistakes; each prints with its line and carets.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Rules(Vec<RuleError>),
     /// A file that the configuration points to cannot be read.

@@ -22,8 +22,7 @@ use skopos::metrics::{Counter, Family, Histogram, Registry};
 use skopos_alerting::notify::{DeliveryPolicy, DeliveryQueue, DeliveryRecord};
 use skopos_alerting::rules::{Rule, RuleId, RuleSet};
 use skopos_alerting::{
-    AlertView, Engine, Evaluation, GroupView, Loaded, NotificationSettings, SavedState,
-    Settings as AlertingSettings,
+    AlertView, Engine, Evaluation, GroupView, Loaded, SavedState, Settings as AlertingSettings,
 };
 use skopos_model::storage::StateCommit;
 use skopos_model::{Clock, Timestamp};
@@ -33,7 +32,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::ServerError;
-use crate::config::{Secret, Settings};
+use crate::config::Settings;
+use crate::notify::Notifier;
 use crate::query::{QueryEngine, QueryLimits};
 use crate::state::Storage;
 use delivery::Delivering;
@@ -62,7 +62,11 @@ struct Inner {
     store: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     queries: Arc<QueryEngine>,
+    /// For reading rules and receivers again.
+    settings: Settings,
     files: Vec<String>,
+    /// The rule files and the configuration of receivers: what is looked at for changes.
+    watched: Vec<String>,
     /// What of PromQL they may use.
     language: ParseOptions,
     external_labels: BTreeMap<String, String>,
@@ -162,7 +166,8 @@ impl RulesView {
     ) -> Result<Self, ServerError> {
         let RuleContext { store, clock, queries, external_url } = context;
         let saved = SavedState::load(&*store, set).await?;
-        let receiver: Option<Secret<String>> = settings.webhooks.first().cloned();
+        let notifier = Notifier::new(settings, &external_url, Arc::clone(&clock))?;
+        let notifier = Arc::new(notifier);
         let alerting = AlertingSettings {
             evaluation_interval: settings.evaluation_interval,
             external_labels: settings.external_labels.clone(),
@@ -171,11 +176,12 @@ impl RulesView {
             resend_delay: settings.resend_delay,
             query_offset: settings.query_offset,
             policies: settings.rule_policies.clone(),
-            notification: receiver.as_ref().map(|_| NotificationSettings::default()),
             ..AlertingSettings::default()
         };
         let now = clock.now();
-        let (engine, loaded) = Engine::restore(alerting, set, &saved, now);
+        let renderer = Arc::clone(&notifier) as _;
+        let (engine, loaded) =
+            Engine::restore_with(alerting, notifier.routing(), renderer, set, &saved, now);
         let policy =
             DeliveryPolicy { timeout: settings.notify_timeout, ..DeliveryPolicy::default() };
         let (queue, corrupt) = DeliveryQueue::restore(policy, &saved);
@@ -187,32 +193,31 @@ impl RulesView {
         let (failed, undelivered) = mpsc::channel(UNDELIVERED_CAPACITY);
         let delivering = Delivering::new(
             queue,
-            receiver,
+            notifier,
             Arc::clone(&store),
             Arc::clone(&clock),
             failed,
             registry,
-        )
-        .map_err(|error| ServerError::Io {
-            what: "make a client for notifications",
-            source: std::io::Error::other(error),
-        })?;
+        );
         let handover = Handover::new(&settings.alertmanagers, settings.notify_timeout, registry)
             .map_err(|error| ServerError::Io {
                 what: "make a client for Alertmanagers",
                 source: std::io::Error::other(error),
             })?;
+        let watched = reload::watched(settings);
         let inner = Arc::new(Inner {
             store,
             clock,
             queries,
+            settings: settings.clone(),
             files: settings.rule_files.clone(),
             language: QueryLimits::language(settings),
             external_labels: settings.external_labels.clone(),
             external_url,
             concurrency: settings.rule_concurrency,
             query_offset: settings.query_offset,
-            reloading: Reloading::new(&settings.rule_files, now, registry),
+            reloading: Reloading::new(&watched, now, registry),
+            watched,
             engine: Mutex::new(engine),
             commit_order: tokio::sync::Mutex::new(()),
             delivering,
@@ -267,6 +272,11 @@ impl RulesView {
         tokio::join!(inner.delivering.run(&inner.stop), dispatching, handing_over);
         let mut groups = self.inner.groups.lock().await;
         while groups.tasks.join_next().await.is_some() {}
+    }
+
+    /// The receivers in force.
+    pub(crate) fn notifier(&self) -> Arc<Notifier> {
+        self.inner.delivering.notifier()
     }
 
     /// All groups with their rules and alerts.

@@ -34,6 +34,7 @@ use crate::http;
 use crate::ingest::{Ingest, decoder_limits};
 use crate::listen::Addresses;
 use crate::memory::MemoryPlan;
+use crate::notify::Heartbeat;
 use crate::query::{QueryEngine, QueryLimits};
 use crate::receipts::Receipts;
 use crate::rules::{self, RuleContext, RulesView};
@@ -238,6 +239,12 @@ impl Server {
             tasks.background.spawn(async move { rules.watch(every, &stop).await });
         }
         tasks.background.spawn(async move { rules.run().await });
+        if let Some(heartbeat) = Heartbeat::new(&settings, state.telemetry.registry())? {
+            let rules = Arc::clone(&state.rules);
+            let stop = tasks.stop_background.clone();
+            let beating = async move { heartbeat.run(|| rules.check_recent(), stop).await };
+            tasks.background.spawn(beating);
+        }
         let deriver = Arc::clone(&state.deriver);
         let stop = tasks.stop_background.clone();
         tasks.background.spawn(async move { deriver.run(stop).await });
@@ -335,9 +342,6 @@ async fn reload_on_hangup(rules: Arc<RulesView>, stop: CancellationToken) {
 async fn reload_on_hangup(_rules: Arc<RulesView>, _stop: CancellationToken) {}
 
 fn refuse_unbuilt(settings: &Settings) -> Result<(), ServerError> {
-    if settings.alertmanager_config.is_some() {
-        return Err(ServerError::NotBuilt { what: "--alertmanager-config" });
-    }
     if !settings.slo_files.is_empty() {
         return Err(ServerError::NotBuilt { what: "--slo" });
     }

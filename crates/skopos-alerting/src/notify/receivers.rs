@@ -22,7 +22,7 @@ use crate::alertmanager::{Integration, SecretSource, Settings};
 use crate::template::TemplateError;
 
 pub use judge::{Answer, Judgement};
-pub(crate) use webhook::common;
+pub(crate) use webhook::{common, payload as webhook_payload};
 
 /// What is to be sent, without its secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -31,6 +31,7 @@ const TELEMETRY_PATIENCE: Duration = Duration::from_secs(3);
 Examples:
   skopos serve
   skopos serve --rules rules.yml --webhook http://127.0.0.1:9000/hook
+  skopos serve --rules rules.yml --alertmanager-config alertmanager.yml
   skopos serve --scrape http://127.0.0.1:8080/metrics --data /var/lib/skopos
   skopos serve --listen 0.0.0.0:4319          needs tokens: see `skopos token create`
 
@@ -76,6 +77,10 @@ pub(crate) struct ServeArgs {
     /// An external Alertmanager that alerts are handed over to; may be repeated, all get all.
     #[arg(long, value_name = "URL")]
     pub(crate) alertmanager_url: Vec<String>,
+    /// An alertmanager.yml with routes and receivers, unchanged; without it alerts go by their severity to what
+    /// `SKOPOS_PAGERDUTY_KEY`, `SKOPOS_SLACK_URL`, `SKOPOS_EMAIL_TO` with `SKOPOS_SMTP_URL` and `SKOPOS_TICKET_URL` name.
+    #[arg(long, value_name = "FILE", conflicts_with = "webhook")]
+    pub(crate) alertmanager_config: Option<PathBuf>,
     /// Memory for data, such as 2GiB; half of the machine's or the cgroup's by default.
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory: Option<String>,
@@ -112,6 +117,7 @@ impl ServeArgs {
             evaluation_interval: self.evaluation_interval.clone(),
             webhook: self.webhook.clone(),
             alertmanagers: self.alertmanager_url.clone(),
+            alertmanager_config: self.alertmanager_config.clone(),
             memory: self.memory.clone(),
             log_format: self.log_format.clone(),
             no_open: self.no_open,

@@ -7,6 +7,7 @@ mod demo;
 mod errors;
 mod harness;
 mod kill;
+mod notify;
 mod operate;
 mod packaging;
 mod promqltest;

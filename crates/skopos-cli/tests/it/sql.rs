@@ -28,7 +28,7 @@ async fn what_was_sent_is_queried_and_exported() {
         assert!(text.starts_with("level  service      body\nERROR  client-test  card "), "{text}");
         assert!(!text.contains('\u{1b}'), "escape sequences are not obeyed: {text}");
         let text = ask(&["sql", "SELECT name FROM spans ORDER BY time", "--format", "csv"], 0);
-        assert_eq!(text, "name\r\nPOST /orders\r\ncharge\r\n");
+        assert_eq!(text, "name\nPOST /orders\ncharge\n");
         let join = "SELECT l.level, s.name FROM logs l JOIN spans s USING (trace_id) WHERE s.status = 'ERROR'";
         let text = ask(&["sql", join, "--since", "1h", "--format", "ndjson"], 0);
         assert_eq!(text, "{\"level\":\"ERROR\",\"name\":\"charge\"}\n");

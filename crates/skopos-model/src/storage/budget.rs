@@ -194,7 +194,6 @@ impl QueryBudget {
     /// Takes `n` bytes from the account, or nothing when it is refused; also looks at deadline and
     /// cancellation.
     pub fn charge_bytes(&self, n: u64) -> Result<(), StorageError> {
-        self.check()?;
         let fits = |used: u64| used.checked_add(n).filter(|sum| *sum <= self.0.max_bytes);
         if self.0.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_err() {
             return Err(StorageError::new(
@@ -209,7 +208,7 @@ impl QueryBudget {
             }
             self.0.pooled.fetch_add(n, Ordering::Relaxed);
         }
-        Ok(())
+        self.check().inspect_err(|_| self.release_bytes(n))
     }
 
     /// Takes `n` bytes that are held already, beyond every limit if need be: the next charge that

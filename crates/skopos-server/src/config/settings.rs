@@ -13,6 +13,7 @@ use super::units::{parse_bytes, parse_duration};
 use super::{ConfigError, Effective, Origin, Secret};
 use crate::auth::{Scopes, is_token_name};
 use crate::listen::ListenAddr;
+use crate::notify::{MailServer, Named, SeverityTable};
 
 /// When an append is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +124,10 @@ pub struct Settings {
     pub restart_hold: bool,
     pub webhooks: Vec<Secret<String>>,
     pub notify_timeout: Duration,
+    pub notify: Named,
+    pub severities: SeverityTable,
+    pub heartbeat_url: Option<Secret<String>>,
+    pub heartbeat_interval: Duration,
     pub alertmanager_config: Option<PathBuf>,
     pub alertmanagers: Vec<Secret<String>>,
     pub log_format: LogFormat,
@@ -200,6 +205,10 @@ pub(super) fn resolve(effective: &Effective) -> Result<Settings, Vec<ConfigError
         restart_hold: r.switch("rules.restart_hold"),
         webhooks: r.webhooks(),
         notify_timeout: r.duration("notify.timeout"),
+        notify: r.named(),
+        severities: r.severities(),
+        heartbeat_url: r.secret_url("alerting.heartbeat_url"),
+        heartbeat_interval: r.duration("alerting.heartbeat_interval"),
         alertmanager_config: r.text("notify.alertmanager_config").map(PathBuf::from),
         alertmanagers: r.alertmanagers(),
         log_format: match r.choice("log.format").as_str() {
@@ -418,12 +427,12 @@ impl Resolver<'_> {
         if urls.iter().any(|url| !is_http_url(url)) {
             self.error("notify.webhooks", "expected URLs that begin with http:// or https://");
         }
-        // Better said now than found out when the first page does not arrive.
-        if urls.iter().any(|url| url.starts_with("https://")) {
-            self.error("notify.webhooks", "https is not supported by this version, use http");
-        }
         if urls.len() > 1 {
             self.error("notify.webhooks", "only one default receiver can be given");
+        }
+        if !urls.is_empty() && self.text("notify.alertmanager_config").is_some() {
+            let message = "has no place beside notify.alertmanager_config: name the webhook there";
+            self.error("notify.webhooks", message);
         }
         urls.into_iter().map(Secret::new).collect()
     }
@@ -435,6 +444,68 @@ impl Resolver<'_> {
             self.error("alerting.alertmanagers", message);
         }
         urls.into_iter().map(Secret::new).collect()
+    }
+
+    /// One secret; a list only because those are what can be secret.
+    fn secret(&mut self, name: &str) -> Option<Secret<String>> {
+        let mut items = self.list(name).into_iter();
+        let first = items.next().filter(|text| !text.is_empty());
+        if items.next().is_some() {
+            self.error(name, "only one can be given");
+        }
+        first.map(Secret::new)
+    }
+
+    /// A secret URL: a mistake is reported without the value.
+    fn secret_url(&mut self, name: &str) -> Option<Secret<String>> {
+        let url = self.secret(name)?;
+        if !is_http_url(url.expose()) {
+            self.error(name, "expected a URL that begins with http:// or https://");
+            return None;
+        }
+        Some(url)
+    }
+
+    fn severities(&mut self) -> SeverityTable {
+        let entries = self.list("alerting.severities");
+        SeverityTable::parse(entries.iter().map(String::as_str)).unwrap_or_else(|error| {
+            self.error("alerting.severities", error);
+            SeverityTable::default()
+        })
+    }
+
+    fn named(&mut self) -> Named {
+        let smtp_url = self.secret("notify.smtp_url");
+        let smtp = smtp_url.and_then(|url| match MailServer::parse(url.expose()) {
+            Ok(server) => Some(server),
+            Err(error) => {
+                self.error("notify.smtp_url", error);
+                None
+            }
+        });
+        let named = Named {
+            pagerduty_key: self.secret("notify.pagerduty_key"),
+            slack_url: self.secret_url("notify.slack_url"),
+            email_to: self.list("notify.email_to"),
+            smtp,
+            ticket_url: self.secret_url("notify.ticket_url"),
+        };
+        let is_named = |name: &str| !self.list(name).is_empty();
+        match (is_named("notify.email_to"), is_named("notify.smtp_url")) {
+            (true, false) => self.error("notify.email_to", "needs notify.smtp_url as well"),
+            (false, true) => self.error("notify.smtp_url", "needs notify.email_to as well"),
+            _ => {}
+        }
+        if self.text("notify.alertmanager_config").is_some() {
+            for name in ["pagerduty_key", "slack_url", "email_to", "smtp_url", "ticket_url"] {
+                let name = format!("notify.{name}");
+                if !self.list(&name).is_empty() {
+                    let message = "has no place beside notify.alertmanager_config: name it there";
+                    self.error(&name, message);
+                }
+            }
+        }
+        named
     }
 
     fn tokens(&mut self) -> Vec<TokenEntry> {

@@ -1,12 +1,12 @@
-//! Delivery: POSTs what the queue says is due, and settles it durably.
+//! Delivery: tells receivers what the queue says is due, and settles it durably.
 //!
-//! The receiver's URL is a secret: it appears in no log, error or answer. A crash between the
-//! receiver's answer and the commit repeats the notification, with the same `Idempotency-Key`.
+//! A crash between the receiver's answer and the commit repeats the notification, with the same
+//! `Idempotency-Key`. Receivers may be replaced while something is being sent; that goes on with
+//! the old ones.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::header;
 use skopos::metrics::{Bounded, Counter, Family, Registry};
 use skopos_alerting::notify::{
     DeadLetter, Delivery, DeliveryOutcome, DeliveryQueue, DeliveryRecord, Intent, IntentId,
@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Secret;
+use crate::notify::Notifier;
 use crate::state::Storage;
 
 /// How long deliveries under way may take after the server was told to stop.
@@ -34,8 +34,7 @@ skopos::labels! {
 /// The queue and what it takes to empty it.
 pub(super) struct Delivering {
     queue: Mutex<DeliveryQueue>,
-    receiver: Option<Secret<String>>,
-    client: reqwest::Client,
+    notifier: RwLock<Arc<Notifier>>,
     store: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     /// Held from a change of the queue to the end of its commit.
@@ -49,21 +48,15 @@ pub(super) struct Delivering {
 impl Delivering {
     pub(super) fn new(
         queue: DeliveryQueue,
-        receiver: Option<Secret<String>>,
+        notifier: Arc<Notifier>,
         store: Arc<dyn Storage>,
         clock: Arc<dyn Clock>,
         failed: mpsc::Sender<DeliveryRecord>,
         registry: &Registry,
-    ) -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("skopos/", env!("CARGO_PKG_VERSION")))
-            // A redirect would hand the notification, and the secret in its URL, to someone else.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             queue: Mutex::new(queue),
-            receiver,
-            client,
+            notifier: RwLock::new(notifier),
             store,
             clock,
             commit_order: tokio::sync::Mutex::new(()),
@@ -77,7 +70,17 @@ impl Delivering {
                 "skopos_notify_retries_total",
                 "Attempts that failed and will be repeated.",
             ),
-        })
+        }
+    }
+
+    /// The receivers in force.
+    pub(super) fn notifier(&self) -> Arc<Notifier> {
+        Arc::clone(&self.notifier.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts other receivers in force.
+    pub(super) fn replace(&self, notifier: Arc<Notifier>) {
+        *self.notifier.write().unwrap_or_else(PoisonError::into_inner) = notifier;
     }
 
     pub(super) fn queue_len(&self) -> usize {
@@ -127,16 +130,17 @@ impl Delivering {
         self.arrived.notify_one();
     }
 
-    /// Delivers until told to stop. Without a receiver there is nothing to do.
+    /// Delivers until told to stop.
     pub(super) async fn run(&self, stop: &CancellationToken) {
-        let Some(receiver) = &self.receiver else { return stop.cancelled().await };
         let mut sending: JoinSet<(Delivery, DeliveryOutcome)> = JoinSet::new();
         loop {
             let now = self.clock.now();
             for delivery in self.lock().due(now) {
-                let (client, url) = (self.client.clone(), receiver.clone());
+                let notifier = self.notifier();
                 sending.spawn(async move {
-                    let outcome = send(&client, &url, &delivery).await;
+                    let Delivery { receiver, integration, body, idempotency_key, .. } = &delivery;
+                    let sent = notifier.deliver(receiver, *integration, body, idempotency_key);
+                    let outcome = sent.await;
                     (delivery, outcome)
                 });
             }
@@ -218,42 +222,4 @@ impl Delivering {
     fn lock(&self) -> MutexGuard<'_, DeliveryQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn send(
-    client: &reqwest::Client,
-    url: &Secret<String>,
-    delivery: &Delivery,
-) -> DeliveryOutcome {
-    let request = client
-        .post(url.expose())
-        .timeout(delivery.timeout)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header("idempotency-key", &delivery.idempotency_key)
-        .body(delivery.body.to_string());
-    match request.send().await {
-        Ok(response) => {
-            let after = response.headers().get(header::RETRY_AFTER);
-            let seconds = after.and_then(|value| value.to_str().ok()?.parse().ok());
-            DeliveryOutcome::Answered {
-                status: response.status().as_u16(),
-                retry_after: seconds.map(Duration::from_secs),
-            }
-        }
-        Err(error) if error.is_timeout() => DeliveryOutcome::TimedOut,
-        Err(error) => DeliveryOutcome::Unreachable { reason: reason(&error) },
-    }
-}
-
-/// Why there was no connection, without the address: only the kinds of the causes that are known
-/// to hold none.
-fn reason(error: &reqwest::Error) -> String {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return io.kind().to_string();
-        }
-        cause = inner.source();
-    }
-    if error.is_connect() { "no connection".into() } else { "the exchange broke off".into() }
 }

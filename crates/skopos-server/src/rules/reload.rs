@@ -1,4 +1,4 @@
-//! Reading the rule files again: when asked to, and when they change.
+//! Reading the rule files and the receivers again: when asked to, and when they change.
 //!
 //! Changes are noticed by looking at names, sizes, times and inodes every few seconds, not by file
 //! system events: those do not come from network file systems, are lost when an editor or a
@@ -9,16 +9,19 @@
 //! A set with any mistake in it is refused as a whole and the running rules go on. It is not tried
 //! again before somebody touches the files.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use skopos::metrics::{Counter, Registry};
+use skopos_alerting::rules::RuleSet;
 use skopos_model::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use super::files::{self, Look};
-use super::{RulesView, load};
+use super::{Inner, RulesView, load};
 use crate::ServerError;
+use crate::config::Settings;
+use crate::notify::Notifier;
 
 /// What became of reading the files, and what they looked like.
 pub(super) struct Reloading {
@@ -34,6 +37,12 @@ struct State {
     loaded_at: Timestamp,
     /// Why the last reading failed.
     error: Option<String>,
+}
+
+/// The rule files and the configuration of receivers.
+pub(super) fn watched(settings: &Settings) -> Vec<String> {
+    let receivers = settings.alertmanager_config.iter().map(|path| path.display().to_string());
+    settings.rule_files.iter().cloned().chain(receivers).collect()
 }
 
 /// What became of the last attempt to read the rule files.
@@ -67,13 +76,13 @@ impl Reloading {
 }
 
 impl RulesView {
-    /// Reads the rule files again. With any mistake in them everything stays as it is. Alerts of
-    /// rules that are still there keep their state.
+    /// Reads the rule files and the receivers again. With any mistake in them everything stays as it
+    /// is. Alerts of rules that are still there keep their state.
     pub async fn reload(&self) -> Result<usize, ServerError> {
         let inner = &self.inner;
         // The look comes first: what changes from here on is noticed later.
-        inner.reloading.lock().read = files::look(&inner.files);
-        let set = load(&inner.files, &inner.language).inspect_err(|error| {
+        inner.reloading.lock().read = files::look(&inner.watched);
+        let (set, notifier) = self.read().inspect_err(|error| {
             inner.reloading.failures.inc();
             let text = error.to_string();
             let first = text.lines().next().unwrap_or("unknown").to_owned();
@@ -90,7 +99,9 @@ impl RulesView {
         };
         inner.delivering.accept(loaded.intents).await;
         inner.handover.push(loaded.sends);
-        inner.dispatcher_changed.notify_one();
+        inner.delivering.replace(Arc::clone(&notifier));
+        let (routing, renderer) = (notifier.routing(), notifier as _);
+        inner.change(|dispatcher, now| ((), dispatcher.reload(routing, renderer, now))).await;
         groups.stop = inner.stop.child_token();
         inner.spawn_groups(&mut groups);
         inner.reloading.successes.inc();
@@ -100,6 +111,13 @@ impl RulesView {
         }
         tracing::info!(rules = set.rule_count(), "rules were read again");
         Ok(set.rule_count())
+    }
+
+    fn read(&self) -> Result<(RuleSet, Arc<Notifier>), ServerError> {
+        let Inner { files, language, settings, external_url, clock, .. } = &*self.inner;
+        let set = load(files, language)?;
+        let notifier = Notifier::new(settings, external_url, Arc::clone(clock))?;
+        Ok((set, Arc::new(notifier)))
     }
 
     /// What became of the last attempt to read the rule files.
@@ -116,7 +134,7 @@ impl RulesView {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(every) => {}
             }
-            let sources = self.inner.files.clone();
+            let sources = self.inner.watched.clone();
             // A look may hang on a network file system.
             let Ok(seen) = tokio::task::spawn_blocking(move || files::look(&sources)).await else {
                 continue;

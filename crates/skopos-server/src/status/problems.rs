@@ -1,12 +1,13 @@
 //! What is wrong, and what to do about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skopos_alerting::notify::Verdict;
 use skopos_alerting::{GroupView, Health};
 use skopos_ingest::derive::Folded;
 use skopos_store::{DiskStats, StoreHealth};
 
+use crate::notify::Notifier;
 use crate::receipts::Receipt;
 use crate::rules::ReloadStatus;
 use crate::scrape::{TargetHealth, TargetStatus};
@@ -64,6 +65,12 @@ pub(crate) fn problems(state: &AppState, health: &StoreHealth, disk: &DiskStats)
             .filter(|d| d.verdict != Verdict::Delivered)
             .map(|d| format!("notification of {} to {}: {}", d.group_key, d.receiver, d.reason)),
     );
+    let notifier = state.rules.notifier();
+    list.unreachable(notifier.undeliverable());
+    if state.settings.alertmanager_config.is_none() {
+        let alerts = state.rules.active_alerts();
+        list.severities(alerts.iter().map(|alert| alert.labels.value("severity")), &notifier);
+    }
     list.targets(&state.targets.snapshot());
     list.receipts(&state.receipts.snapshot());
     list.folded(&state.deriver.folded());
@@ -187,6 +194,24 @@ impl List {
     fn deliveries(&mut self, lost: impl Iterator<Item = String>) {
         let remedy = "see that the receiver answers; /api/v1/skopos/deliveries has all of them";
         self.some(Severity::Error, lost, "notifications were not delivered", remedy);
+    }
+
+    fn unreachable(&mut self, receivers: impl Iterator<Item = String>) {
+        let remedy =
+            "name another receiver in alertmanager.yml; `skopos notify check` has all of them";
+        self.some(Severity::Warning, receivers, "receivers are told nothing", remedy);
+    }
+
+    /// Severities of alerts that go another way than their author meant, perhaps.
+    fn severities<'a>(&mut self, severities: impl Iterator<Item = &'a str>, notifier: &Notifier) {
+        let unknown: BTreeSet<&str> =
+            severities.filter(|severity| !notifier.knows_severity(severity)).collect();
+        let unknown = unknown.into_iter().map(|severity| match severity {
+            "" => "an alert has no severity: it goes the way of P2".to_owned(),
+            word => format!("an alert has the unknown severity {word:?}: it goes the way of P2"),
+        });
+        let remedy = "correct the rule's label, or add the word to alerting.severities";
+        self.some(Severity::Warning, unknown, "unknown severities", remedy);
     }
 
     fn targets(&mut self, targets: &[TargetStatus]) {

@@ -16,6 +16,7 @@ mod jaeger;
 mod lifecycle;
 mod logs;
 mod memory;
+mod notify;
 mod openapi;
 mod otlp;
 mod prometheus;

@@ -7,7 +7,7 @@ use skopos_model::Timestamp;
 
 use super::super::template::quote_meta;
 use super::super::{Notification, NotifiedAlert, fingerprint};
-use super::Request;
+use super::{Method, Request};
 use crate::alertmanager::Webhook;
 
 #[derive(Serialize)]
@@ -47,10 +47,20 @@ pub(super) fn render(
     notification: &Notification,
     external_url: &str,
 ) -> Request {
-    let most = if webhook.max_alerts == 0 { usize::MAX } else { webhook.max_alerts };
+    let body = payload(notification, webhook.max_alerts, external_url);
+    Request { method: Method::Post, path: String::new(), body, key_field: None }
+}
+
+/// The payload as text; alerts beyond `max_alerts` (0 for no limit) are only counted.
+pub(crate) fn payload(
+    notification: &Notification,
+    max_alerts: usize,
+    external_url: &str,
+) -> String {
+    let most = if max_alerts == 0 { usize::MAX } else { max_alerts };
     let shown = &notification.alerts[..notification.alerts.len().min(most)];
     // As in Alertmanager, what is cut off does not count for what is common.
-    Request::post(Payload {
+    let payload = Payload {
         receiver: quote_meta(&notification.receiver),
         status: notification.status.as_str(),
         alerts: shown.iter().map(payload_alert).collect(),
@@ -63,7 +73,8 @@ pub(super) fn render(
         version: "4",
         group_key: &notification.group_key,
         truncated_alerts: notification.alerts.len() - shown.len(),
-    })
+    };
+    serde_json::to_string(&payload).expect("texts and numbers are always JSON")
 }
 
 fn payload_alert(alert: &NotifiedAlert) -> PayloadAlert<'_> {
@@ -101,5 +112,18 @@ fn rfc3339(time: Timestamp) -> String {
     match fraction.trim_end_matches('Z').trim_end_matches('0') {
         "" => format!("{seconds}Z"),
         fraction => format!("{seconds}.{fraction}Z"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_print_as_go_prints_them() {
+        let rfc3339 = |ms| rfc3339(Timestamp::from_millis(ms));
+        assert_eq!(rfc3339(1_435_065_584_128), "2015-06-23T13:19:44.128Z");
+        assert_eq!(rfc3339(1_435_065_584_100), "2015-06-23T13:19:44.1Z");
+        assert_eq!(rfc3339(1_435_065_584_000), "2015-06-23T13:19:44Z");
     }
 }

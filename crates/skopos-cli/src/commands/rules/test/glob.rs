@@ -13,7 +13,7 @@ pub(super) fn find(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, String>
     for component in pattern.components() {
         let text = component.as_os_str().to_string_lossy();
         let is_plain =
-            !matches!(component, Component::Normal(_)) || !text.contains(['*', '?', '[']);
+            !matches!(component, Component::Normal(_)) || !text.contains(['*', '?', '[', '\\']);
         if is_plain {
             found.iter_mut().for_each(|path| path.push(component));
         } else {
