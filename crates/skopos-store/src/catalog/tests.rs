@@ -11,9 +11,12 @@ fn open(dir: &Path) -> Result<Catalog, StoreError> {
     Catalog::open(fs, dir.join("catalog"), files)
 }
 
+/// A Parquet file as far as the folder of blocks looks: a footer of no length.
+const FILE: &[u8] = b"\0\0\0\0PAR1";
+
 fn block(catalog: &Catalog) -> BlockMeta {
     let number = catalog.take_block_number();
-    let file = catalog.files().put(format!("{number:010}-logs.parquet"), b"x").unwrap();
+    let file = catalog.files().put(format!("{number:010}-logs.parquet"), FILE).unwrap();
     BlockMeta {
         number,
         kind: BlockKind::Logs,
