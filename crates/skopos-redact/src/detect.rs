@@ -20,6 +20,56 @@ pub(crate) const URL_CREDENTIALS: &str = "url_credentials";
 /// Keys of well-known providers, recognised by their prefix.
 pub(crate) const PROVIDER_KEY: &str = "provider_key";
 
+/// `?sig=…` and `&signature=…`.
+pub(crate) const URL_SIGNATURE: &str = "url_signature";
+/// `ann@example.org`, where that is asked for.
+pub(crate) const EMAIL: &str = "email_value";
+
+/// What is recognised by its form. All but [`Detector::Email`] are on unless they are turned off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Detector {
+    /// Payment card numbers with a valid check digit.
+    CardNumber,
+    /// US social security numbers.
+    UsSsn,
+    /// JSON web tokens.
+    Jwt,
+    /// `Bearer …` and `Basic …`.
+    Bearer,
+    /// PEM blocks with a private key.
+    PrivateKey,
+    /// Credentials and signatures in URLs.
+    Url,
+    /// Keys of well-known providers, by their prefix.
+    ProviderKey,
+    /// E-mail addresses anywhere in a text.
+    Email,
+}
+
+/// A set of detectors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Detectors(u16);
+
+impl Detectors {
+    pub(crate) fn has(self, detector: Detector) -> bool {
+        self.0 & (1 << detector as u16) != 0
+    }
+
+    pub(crate) fn set(&mut self, detector: Detector, is_on: bool) {
+        let bit = 1 << detector as u16;
+        self.0 = if is_on { self.0 | bit } else { self.0 & !bit };
+    }
+}
+
+impl Default for Detectors {
+    fn default() -> Self {
+        let mut all = Detectors(u16::MAX);
+        all.set(Detector::Email, false);
+        all
+    }
+}
+
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
 }
@@ -277,6 +327,62 @@ pub(crate) fn url_credentials(text: &[u8], authority: usize) -> Option<Range<usi
     }
     let (start, end) = (colon?, host?);
     (start < end).then_some(start..end)
+}
+
+/// The value of a query parameter that begins here.
+pub(crate) fn query_value(text: &[u8], start: usize) -> Range<usize> {
+    let mut end = start;
+    while end < text.len()
+        && !matches!(
+            at(text, end),
+            b'&' | b'#'
+                | b' '
+                | b'\t'
+                | b'\n'
+                | b'\r'
+                | b'"'
+                | b'\''
+                | b'<'
+                | b'>'
+                | b'`'
+                | b')'
+                | b','
+        )
+    {
+        end += 1;
+    }
+    start..end
+}
+
+/// Letters of a mailbox's name that are bounded in number by the standard.
+const LONGEST_MAILBOX: usize = 64;
+const LONGEST_DOMAIN: usize = 255;
+
+/// The e-mail address around this `@`.
+pub(crate) fn email(text: &[u8], sign: usize) -> Option<Range<usize>> {
+    let is_local =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-');
+    let mut start = sign;
+    while start > 0 && sign - start < LONGEST_MAILBOX && is_local(at(text, start - 1)) {
+        start -= 1;
+    }
+    let mut end = sign + 1;
+    while end - sign <= LONGEST_DOMAIN
+        && (at(text, end).is_ascii_alphanumeric() || matches!(at(text, end), b'.' | b'-'))
+    {
+        end += 1;
+    }
+    // A full stop after the address belongs to the sentence.
+    while end > sign + 1 && matches!(at(text, end - 1), b'.' | b'-') {
+        end -= 1;
+    }
+    let domain = text.get(sign + 1..end)?;
+    let top = domain.rsplit(|byte| *byte == b'.').next()?;
+    let is_address = start < sign
+        && domain.contains(&b'.')
+        && top.len() >= 2
+        && top.iter().all(u8::is_ascii_alphabetic);
+    is_address.then_some(start..end)
 }
 
 /// A provider's key that begins at `start` with the prefix that ends at `end`.

@@ -26,15 +26,28 @@
 //! assert_eq!(redacted.hits, ["password"]);
 //! # Ok::<(), skopos_redact::Error>(())
 //! ```
+//!
+//! A value that must not be logged is best given a type that cannot be: [`Secret<T>`], or `#[derive(skopos::Redacted)]` for
+//! a struct of which some fields are secrets. A test of one's own plants a [`Canary`] and looks for it in every sink.
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
+mod canary;
 mod detect;
 mod names;
 mod rules;
+mod secret;
+mod shown;
 mod text;
 
+pub use canary::Canary;
+pub use detect::Detector;
+pub use secret::Secret;
+#[doc(hidden)]
+pub use shown::{Hidden, Shown};
+
+use detect::Detectors;
 use names::Names;
 use rules::PathRule;
 use text::Scanner;
@@ -110,6 +123,7 @@ struct Inner {
 pub struct Builder {
     deny: Vec<String>,
     allow: Vec<String>,
+    detectors: Detectors,
 }
 
 impl Builder {
@@ -135,6 +149,28 @@ impl Builder {
         self
     }
 
+    /// Turns a detector on; all but [`Detector::Email`] are on anyway.
+    ///
+    /// ```
+    /// use skopos_redact::{Detector, Redactor};
+    ///
+    /// let redactor = Redactor::builder().detect(Detector::Email).build()?;
+    /// assert_eq!(redactor.redact_text("mail to ann@example.org.").text, "mail to [REDACTED].");
+    /// # Ok::<(), skopos_redact::Error>(())
+    /// ```
+    #[must_use]
+    pub fn detect(mut self, detector: Detector) -> Self {
+        self.detectors.set(detector, true);
+        self
+    }
+
+    /// Turns a detector off, for texts in which it is more often wrong than right.
+    #[must_use]
+    pub fn ignore(mut self, detector: Detector) -> Self {
+        self.detectors.set(detector, false);
+        self
+    }
+
     /// Compiles the rules.
     ///
     /// # Errors
@@ -146,7 +182,7 @@ impl Builder {
         let deny = parse(self.deny)?;
         let allow = parse(self.allow)?;
         let names = Names::builtin();
-        let scanner = Scanner::compile(&names, &deny)?;
+        let scanner = Scanner::compile(&names, &deny, self.detectors)?;
         Ok(Redactor { inner: Arc::new(Inner { names, deny, allow, scanner }) })
     }
 }
@@ -212,6 +248,11 @@ impl Redactor {
 
     /// Returns what may be shown of a named text value: the text, its clean part, or [`REDACTED`].
     pub fn redact_value<'a>(&self, path: &str, value: &'a str) -> Cow<'a, str> {
-        if self.redact_name(path) { Cow::Borrowed(REDACTED) } else { self.redact_text(value).text }
+        match self.name_rule(path) {
+            Some(rule) if !(names::is_address_rule(rule) && names::is_network_address(value)) => {
+                Cow::Borrowed(REDACTED)
+            }
+            _ => self.redact_text(value).text,
+        }
     }
 }

@@ -59,6 +59,30 @@ const DENIED: &[&[&str]] = &[
     &["res", "body"],
     &["resp", "body"],
     &["raw", "body"],
+    // What identifies a person.
+    &["email"],
+    &["emails"],
+    &["e", "mail"],
+    &["email", "address"],
+    &["mail", "address"],
+    &["phone"],
+    &["phones"],
+    &["phone", "number"],
+    &["phone", "no"],
+    &["telephone"],
+    &["telephone", "number"],
+    &["mobile", "number"],
+    &["msisdn"],
+    ADDRESS,
+    &["addresses"],
+    &["date", "of", "birth"],
+    &["birth", "date"],
+    &["birthday"],
+    &["dob"],
+    // The secret half of signed URLs.
+    &["amz", "signature"],
+    &["goog", "signature"],
+    &["access", "key", "id"],
     // Words that people write together without any boundary.
     &["accesstoken"],
     &["refreshtoken"],
@@ -66,6 +90,67 @@ const DENIED: &[&[&str]] = &[
     &["idtoken"],
     &["clientsecret"],
     &["setcookie"],
+];
+
+/// The one name whose meaning depends on what stands before it.
+const ADDRESS: &[&str] = &["address"];
+
+/// What makes an address that of a machine.
+const OF_A_MACHINE: &[&str] = &[
+    "admin",
+    "advertised",
+    "api",
+    "base",
+    "bind",
+    "bound",
+    "broker",
+    "client",
+    "cluster",
+    "collector",
+    "database",
+    "db",
+    "dest",
+    "destination",
+    "downstream",
+    "dst",
+    "endpoint",
+    "gateway",
+    "grpc",
+    "host",
+    "http",
+    "instance",
+    "interface",
+    "ip",
+    "ipv4",
+    "ipv6",
+    "listen",
+    "listener",
+    "listening",
+    "local",
+    "mac",
+    "memory",
+    "metrics",
+    "net",
+    "network",
+    "node",
+    "ops",
+    "otlp",
+    "peer",
+    "physical",
+    "pod",
+    "proxy",
+    "redis",
+    "remote",
+    "return",
+    "scrape",
+    "server",
+    "service",
+    "socket",
+    "source",
+    "src",
+    "target",
+    "upstream",
+    "virtual",
 ];
 
 /// Words at the end of a name that still denote the secret itself.
@@ -123,6 +208,10 @@ const ABOUT: &[&str] = &[
     "at",
     "in",
     "truncated",
+    "sent",
+    "verified",
+    "domain",
+    "template",
 ];
 
 /// The built-in rules, indexed by their last word.
@@ -223,6 +312,11 @@ impl Names {
                     })
             });
             let Some(rule) = found else { continue };
+            let of_a_machine =
+                rule.words == ADDRESS && end > 0 && OF_A_MACHINE.contains(&word_at(end - 1));
+            if of_a_machine {
+                continue;
+            }
             let only_about = word.segment < last_segment
                 && words.iter().filter(|word| word.segment == last_segment).all(|word| {
                     lower.get(word.start..word.end).is_some_and(|word| ABOUT.contains(&word))
@@ -243,6 +337,31 @@ impl Names {
             })
         })
     }
+}
+
+/// The label of the rule about addresses.
+pub(crate) fn is_address_rule(label: &str) -> bool {
+    ADDRESS == [label]
+}
+
+/// Returns whether a value is the address of a machine: `10.0.0.1`, `[::1]:80`, `db:5432`, `:8080`, `http://…`.
+pub(crate) fn is_network_address(value: &str) -> bool {
+    let value = value.trim();
+    let unbracketed = value.trim_start_matches('[').trim_end_matches(']');
+    if unbracketed.parse::<core::net::IpAddr>().is_ok()
+        || value.parse::<core::net::SocketAddr>().is_ok()
+    {
+        return true;
+    }
+    if let Some((scheme, rest)) = value.split_once("://") {
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '+' | '-');
+        return !scheme.is_empty() && scheme.chars().all(is_plain) && !rest.contains(' ');
+    }
+    let Some((host, port)) = value.rsplit_once(':') else { return false };
+    port.parse::<u16>().is_ok()
+        && host
+            .chars()
+            .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_'))
 }
 
 /// Cuts a path into lower-case words, which it appends to `lower`.
@@ -340,6 +459,24 @@ mod tests {
             "headers.x-auth-token",
             "privateKey",
             "a.b.c.d.e.secret",
+            "email",
+            "user.email",
+            "customerEmail",
+            "e-mail",
+            "email_address",
+            "phone",
+            "phoneNumber",
+            "customer.phone_number",
+            "address",
+            "billing_address",
+            "shippingAddress",
+            "user.address.street",
+            "date_of_birth",
+            "dateOfBirth",
+            "dob",
+            "user.birth_date",
+            "X-Amz-Signature",
+            "AWSAccessKeyId",
         ] {
             assert!(names.rule(denied).is_some(), "{denied} must be denied");
         }
@@ -368,6 +505,17 @@ mod tests {
             "tokenizer",
             "author",
             "authorized",
+            "server.address",
+            "client.address",
+            "network.peer.address",
+            "remote_address",
+            "ip_address",
+            "email_count",
+            "email.sent",
+            "emailer",
+            "phone_type",
+            "address_id",
+            "update_date",
         ] {
             assert_eq!(names.rule(readable), None, "{readable} must stay readable");
         }

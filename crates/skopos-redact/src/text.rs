@@ -9,9 +9,10 @@ use std::ops::Range;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
+use crate::detect::{Detector, Detectors};
 use crate::names::Names;
 use crate::rules::PathRule;
-use crate::{Error, REDACTED, Redactor, detect};
+use crate::{Error, REDACTED, Redactor, detect, names};
 
 /// Numbers of fewer digits are neither cards nor social security numbers.
 const FEWEST_DIGITS: usize = 9;
@@ -24,7 +25,25 @@ enum Clue {
     Jwt,
     PrivateKey,
     Url,
+    /// `?sig=` and its like: the name says so only inside a URL.
+    Signature,
     ProviderKey,
+    Email,
+}
+
+impl Clue {
+    /// The detector behind the clue; a name has none and is always looked at.
+    fn detector(self) -> Option<Detector> {
+        match self {
+            Clue::Name => None,
+            Clue::Bearer => Some(Detector::Bearer),
+            Clue::Jwt => Some(Detector::Jwt),
+            Clue::PrivateKey => Some(Detector::PrivateKey),
+            Clue::Url | Clue::Signature => Some(Detector::Url),
+            Clue::ProviderKey => Some(Detector::ProviderKey),
+            Clue::Email => Some(Detector::Email),
+        }
+    }
 }
 
 const MARKS: &[(&str, Clue)] = &[
@@ -33,6 +52,10 @@ const MARKS: &[(&str, Clue)] = &[
     ("eyj", Clue::Jwt),
     ("-----begin", Clue::PrivateKey),
     ("://", Clue::Url),
+    ("?sig=", Clue::Signature),
+    ("&sig=", Clue::Signature),
+    ("?signature=", Clue::Signature),
+    ("&signature=", Clue::Signature),
     ("akia", Clue::ProviderKey),
     ("asia", Clue::ProviderKey),
     ("ghp_", Clue::ProviderKey),
@@ -47,6 +70,12 @@ const MARKS: &[(&str, Clue)] = &[
     ("rk_live_", Clue::ProviderKey),
     ("sk-proj-", Clue::ProviderKey),
     ("sk-ant-", Clue::ProviderKey),
+    ("aiza", Clue::ProviderKey),
+    ("npm_", Clue::ProviderKey),
+    ("pypi-", Clue::ProviderKey),
+    ("whsec_", Clue::ProviderKey),
+    ("shpat_", Clue::ProviderKey),
+    ("@", Clue::Email),
 ];
 
 /// The compiled search.
@@ -55,6 +84,7 @@ pub(crate) struct Scanner {
     text: AhoCorasick,
     clues: Vec<Clue>,
     names: AhoCorasick,
+    detectors: Detectors,
 }
 
 /// Where secrets may begin, in text order.
@@ -73,13 +103,22 @@ pub(crate) struct Secret<'r> {
 }
 
 impl Scanner {
-    pub(crate) fn compile(names: &Names, deny: &[PathRule]) -> Result<Scanner, Error> {
+    pub(crate) fn compile(
+        names: &Names,
+        deny: &[PathRule],
+        detectors: Detectors,
+    ) -> Result<Scanner, Error> {
         let mut patterns: Vec<(String, Clue)> =
             names.literals().into_iter().map(|literal| (literal, Clue::Name)).collect();
         patterns.extend(
             deny.iter().filter_map(PathRule::literal).map(|name| (name.to_owned(), Clue::Name)),
         );
-        patterns.extend(MARKS.iter().map(|(mark, clue)| ((*mark).to_owned(), *clue)));
+        patterns.extend(
+            MARKS
+                .iter()
+                .filter(|(_, clue)| clue.detector().is_none_or(|detector| detectors.has(detector)))
+                .map(|(mark, clue)| ((*mark).to_owned(), *clue)),
+        );
         let compile = |patterns: Vec<&str>| {
             AhoCorasick::builder()
                 .ascii_case_insensitive(true)
@@ -93,6 +132,7 @@ impl Scanner {
             text: compile(patterns.iter().map(|(pattern, _)| pattern.as_str()).collect())?,
             clues: patterns.iter().map(|(_, clue)| *clue).collect(),
             names: compile(names.last_words().collect())?,
+            detectors,
         })
     }
 
@@ -104,8 +144,10 @@ impl Scanner {
 
     /// Returns where to look, or nothing for a clean text.
     pub(crate) fn candidates(&self, text: &str) -> Option<Candidates> {
-        let digits = text.bytes().filter(u8::is_ascii_digit).count();
-        let has_numbers = digits >= FEWEST_DIGITS;
+        let looks_at_numbers =
+            self.detectors.has(Detector::CardNumber) || self.detectors.has(Detector::UsSsn);
+        let has_numbers =
+            looks_at_numbers && text.bytes().filter(u8::is_ascii_digit).count() >= FEWEST_DIGITS;
         // The plain search is faster than the one that reports all overlapping matches.
         if !self.text.is_match(text) {
             return has_numbers.then(|| Candidates { clues: Vec::new(), has_numbers });
@@ -135,36 +177,44 @@ pub(crate) fn secrets<'r>(
         if range.start < hidden_to {
             continue;
         }
-        let found =
-            match clue {
-                Clue::Name | Clue::Jwt if range.start < judged_to => None,
-                Clue::Name => {
-                    let name = identifier(bytes, range);
-                    judged_to = name.end;
-                    denied_value(redactor, text, name)
-                }
-                Clue::Jwt => {
-                    let token = detect::encoded_run(bytes, range.start);
-                    judged_to = judged_to.max(token.end);
-                    detect::is_jwt(bytes, &token).then_some((token, detect::JWT))
-                }
-                Clue::Bearer => detect::bearer(bytes, range.start, range.end)
-                    .map(|range| (range, detect::BEARER)),
-                Clue::PrivateKey => detect::private_key(bytes, range.start)
-                    .map(|range| (range, detect::PRIVATE_KEY)),
-                Clue::Url => detect::url_credentials(bytes, range.end)
-                    .map(|range| (range, detect::URL_CREDENTIALS)),
-                Clue::ProviderKey => detect::provider_key(bytes, range.start, range.end)
-                    .map(|range| (range, detect::PROVIDER_KEY)),
-            };
+        let found = match clue {
+            Clue::Name | Clue::Jwt if range.start < judged_to => None,
+            Clue::Name => {
+                let name = identifier(bytes, range);
+                judged_to = name.end;
+                denied_value(redactor, text, name)
+            }
+            Clue::Jwt => {
+                let token = detect::encoded_run(bytes, range.start);
+                judged_to = judged_to.max(token.end);
+                detect::is_jwt(bytes, &token).then_some((token, detect::JWT))
+            }
+            Clue::Bearer => {
+                detect::bearer(bytes, range.start, range.end).map(|range| (range, detect::BEARER))
+            }
+            Clue::PrivateKey => {
+                detect::private_key(bytes, range.start).map(|range| (range, detect::PRIVATE_KEY))
+            }
+            Clue::Url => detect::url_credentials(bytes, range.end)
+                .map(|range| (range, detect::URL_CREDENTIALS)),
+            Clue::Signature => Some((detect::query_value(bytes, range.end), detect::URL_SIGNATURE)),
+            Clue::Email => detect::email(bytes, range.start).map(|range| (range, detect::EMAIL)),
+            Clue::ProviderKey => detect::provider_key(bytes, range.start, range.end)
+                .map(|range| (range, detect::PROVIDER_KEY)),
+        };
         if let Some((range, rule)) = found {
-            hidden_to = range.end;
+            hidden_to = hidden_to.max(range.end);
             secrets.push(Secret { start: range.start, end: range.end, rule });
         }
     }
     if candidates.has_numbers {
+        let detectors = redactor.inner.scanner.detectors;
         detect::numbers(bytes, |range, rule| {
-            secrets.push(Secret { start: range.start, end: range.end, rule });
+            let detector =
+                if rule == detect::CARD { Detector::CardNumber } else { Detector::UsSsn };
+            if detectors.has(detector) {
+                secrets.push(Secret { start: range.start, end: range.end, rule });
+            }
         });
     }
     merge(text, secrets)
@@ -220,6 +270,11 @@ fn denied_value<'r>(
     let path = text.get(name.clone())?.trim_matches(['-', '.']);
     let rule = redactor.name_rule(path)?;
     let value = value_after(bytes, &name)?;
+    if names::is_address_rule(rule)
+        && text.get(value.clone()).is_some_and(names::is_network_address)
+    {
+        return None;
+    }
     let path = path.to_ascii_lowercase();
     let is_header =
         path.ends_with("authorization") || path.ends_with("cookie") || path.ends_with("cookies");

@@ -74,10 +74,48 @@ pub use http::{HttpLayer, HttpService, ObservedBody, ResponseFuture};
 pub use service::Service;
 pub use shutdown::{ShutdownReport, shutdown_signal, shutdown_signal_after};
 pub use skopos_redact as redact;
+pub use skopos_redact::Secret;
 pub use telemetry::{Builder, InitError, Telemetry, TelemetryLayer, init};
 
 #[cfg(feature = "axum")]
 pub use ops::OpsServer;
+
+/// Implements `Debug` for a type some of whose fields must not be shown.
+///
+/// A field marked `#[redact]` is `[REDACTED]`, whatever its type. A field that is not marked is hidden when its name is one
+/// that [`redact::Redactor`] denies, and loses the secrets in its text otherwise. `#[redact(show)]` shows a field in spite
+/// of its name, `#[redact(skip)]` leaves it out, `#[redact(all)]` on the type hides every field that is not marked `show`.
+///
+/// ```
+/// #[derive(skopos::Redacted)]
+/// struct Login {
+///     user: String,
+///     password: String, // hidden by its name
+///     #[redact]
+///     recovery: Vec<u32>,
+///     note: &'static str, // scanned
+/// }
+/// let login = Login {
+///     user: "ann".into(),
+///     password: "hunter2".into(),
+///     recovery: vec![1, 2],
+///     note: "paid with 4111 1111 1111 1111",
+/// };
+/// assert_eq!(
+///     format!("{login:?}"),
+///     r#"Login { user: "ann", password: [REDACTED], recovery: [REDACTED], note: "paid with [REDACTED]" }"#
+/// );
+/// # let _ = (&login.user, &login.password, &login.recovery, login.note);
+/// ```
+///
+/// A misspelt attribute does not compile:
+///
+/// ```compile_fail
+/// #[derive(skopos::Redacted)]
+/// struct Login { #[redact(hide)] pin: u32 }
+/// ```
+#[cfg(feature = "derive")]
+pub use skopos_macros::Redacted;
 
 /// Names the service after the crate that calls it, with that crate's version.
 ///

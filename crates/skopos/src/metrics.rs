@@ -39,6 +39,9 @@ pub use family::{Family, Instrument};
 pub use histogram::Histogram;
 pub use instrument::{Counter, Gauge, InFlight};
 pub use labels::{Bounded, LabelSet, LabelValue};
+#[cfg(feature = "derive")]
+#[doc(no_inline)]
+pub use skopos_macros::{LabelSet, LabelValue};
 pub use text::Format;
 
 pub(crate) use histogram::{Exemplar, HistogramSnapshot};

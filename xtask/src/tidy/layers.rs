@@ -56,9 +56,10 @@ const LAYERS: &[Layer] = &[
             "regex-syntax",
             "aho-corasick",
             "memchr",
+            "serde_core",
             "thiserror",
         ]),
-        because: "redaction knows nothing but regular expressions",
+        because: "redaction knows nothing but regular expressions, and how a secret is deserialised",
     },
     Layer {
         package: "skopos-filter",

@@ -1,7 +1,7 @@
 //! The redactor seen from outside: notations, foreign spellings, and the canary that never survives.
 
 use proptest::prelude::*;
-use skopos_redact::{REDACTED, Redactor};
+use skopos_redact::{Detector, REDACTED, Redactor, Secret};
 
 const CANARY: &str = "cAnArY9Zx";
 
@@ -46,6 +46,13 @@ fn secrets_in_every_notation() {
         "jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJjQW5BclkifQ.cAnArY9Zx",
         "key AKIAcAnArY9Zx00000000",
         "пароль password=cAnArY9Zx ü",
+        "email: cAnArY9Zx@example.org",
+        r#"{"customer":{"phone":"cAnArY9Zx","billing_address":{"street":"cAnArY9Zx"}}}"#,
+        "User { address: \"cAnArY9Zx 12, Bonn\", date_of_birth: \"cAnArY9Zx\" }",
+        "GET https://bucket.example/o?X-Amz-Signature=cAnArY9Zx&x=1",
+        "https://bucket.example/o?se=2026&sig=cAnArY9Zx%3D",
+        "https://bucket.example/o?a=1&Signature=cAnArY9Zx",
+        "key AIzacAnArY9Zx00000000",
     ] {
         let redacted = redactor.redact_text(text);
         assert!(!redacted.text.contains(CANARY), "{text} -> {}", redacted.text);
@@ -65,6 +72,8 @@ fn what_surrounds_a_secret_stays() {
         (r#"L { password: Some("x"), id: 3 }"#, r#"L { password: [REDACTED], id: 3 }"#),
         ("card 4111 1111 1111 1111 declined", "card [REDACTED] declined"),
         ("ssn: 078-05-1120, ok", "ssn: [REDACTED], ok"),
+        ("/o?sig=abc&page=2", "/o?sig=[REDACTED]&page=2"),
+        ("email=a@b.example id=7", "email=[REDACTED] id=7"),
     ] {
         assert_eq!(redactor.redact_text(text).text, expected);
     }
@@ -87,6 +96,12 @@ fn clean_text_is_borrowed() {
         "bearer authentication failed",
         "the password was wrong",
         "größer als 100 €",
+        "mail to ann@example.org",
+        "listening on address=127.0.0.1:8080",
+        "bind address: [::1]:80 is taken",
+        "failed to lookup address information: Name or service not known",
+        "server.address=shop",
+        "the signature=valid",
     ] {
         let redacted = redactor.redact_text(text);
         assert!(
@@ -107,6 +122,55 @@ fn allowed_names_are_shown_and_own_rules_win() {
     assert!(redactor.redact_name("user.pin"));
     assert_eq!(redactor.name_rule("other.token"), Some("token"));
     assert_eq!(redactor.name_rule("user.pin"), Some("user.pin"));
+}
+
+#[test]
+fn an_address_is_judged_by_its_value_too() {
+    let redactor = Redactor::default();
+    for shown in ["127.0.0.1", "10.0.0.1:80", "[::1]:80", "db:5432", ":8080", "http://db:1/x"] {
+        assert_eq!(redactor.redact_value("address", shown), shown);
+    }
+    for hidden in ["Hauptstr. 12, Bonn", "12 Elm Street", "", "Bonn:", "a b:80", "Elm: 12"] {
+        assert_eq!(redactor.redact_value("address", hidden), REDACTED, "{hidden}");
+    }
+    assert_eq!(redactor.redact_value("server.address", "anything"), "anything");
+    assert_eq!(redactor.redact_value("email", "10.0.0.1"), REDACTED);
+}
+
+#[test]
+fn detectors_are_turned_on_and_off() {
+    let emails = Redactor::builder().detect(Detector::Email).build().unwrap();
+    for (text, expected) in [
+        ("to ann.b+c@example.co.uk, bob@x.de.", "to [REDACTED], [REDACTED]."),
+        ("@here user@localhost a@b.1", "@here user@localhost a@b.1"),
+        ("postgres://app:pw@db.internal:5432/x", "postgres://app:[REDACTED]:5432/x"),
+    ] {
+        assert_eq!(emails.redact_text(text).text, expected);
+    }
+    let text = "4111111111111111 and 078-05-1120 Bearer abcdef123 /a?sig=x postgres://a:b@c";
+    let (mut builder, mut left) =
+        (Redactor::builder(), Redactor::default().redact_text(text).hits.len());
+    assert_eq!(left, 5);
+    for detector in [Detector::CardNumber, Detector::UsSsn, Detector::Bearer, Detector::Url] {
+        builder = builder.ignore(detector);
+        left -= if detector == Detector::Url { 2 } else { 1 };
+        let redactor = builder.clone().build().unwrap();
+        assert_eq!(redactor.redact_text(text).hits.len(), left, "without {detector:?}");
+    }
+}
+
+#[test]
+fn a_secret_is_shown_by_nothing_but_expose() {
+    #[derive(Debug, Clone)]
+    struct NotShown;
+    let secret = Secret::new(CANARY.to_owned());
+    let debug = format!("{secret} {secret:?} {secret:#?} {:?}", Some(&secret));
+    assert!(!debug.contains(CANARY), "{debug}");
+    assert_eq!(
+        (secret.expose().as_str(), secret.clone().into_exposed().as_str()),
+        (CANARY, CANARY)
+    );
+    assert_eq!(format!("{:?}", Secret::from(NotShown)), REDACTED);
 }
 
 #[test]

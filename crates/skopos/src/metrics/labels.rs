@@ -6,6 +6,33 @@
 use std::borrow::Cow;
 
 /// One label's value.
+///
+/// An enum without fields derives it (feature `derive`); its values are the variants in snake_case, or what
+/// `#[label(rename = "…")]` says:
+///
+/// ```
+/// use skopos::metrics::{LabelSet, LabelValue, Registry};
+///
+/// #[derive(LabelValue)]
+/// enum PaymentMethod { Card, #[label(rename = "pay_pal")] PayPal }
+///
+/// #[derive(LabelSet)]
+/// struct OrderLabels { payment_method: PaymentMethod }
+///
+/// let registry = Registry::new();
+/// let orders = registry.counter_family::<OrderLabels>("orders_placed_total", "Orders placed.");
+/// orders.get(&OrderLabels { payment_method: PaymentMethod::PayPal }).inc();
+/// assert_eq!((PaymentMethod::Card.label(), PaymentMethod::LIMIT), ("card", 2));
+/// # let text = registry.encode(skopos::metrics::Format::Prometheus);
+/// # assert!(text.contains(r#"orders_placed_total{payment_method="pay_pal"} 1"#));
+/// ```
+///
+/// A user id is no label:
+///
+/// ```compile_fail
+/// #[derive(skopos::metrics::LabelSet)]
+/// struct OrderLabels { user_id: String }
+/// ```
 pub trait LabelValue {
     /// How many different values a family keeps; what comes later is `other`.
     const LIMIT: usize;

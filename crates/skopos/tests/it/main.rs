@@ -1,5 +1,7 @@
 //! The SDK seen from outside: through its lines, an OTLP collector in the process, real HTTP, and the text formats.
 
+#[cfg(feature = "derive")]
+mod derives;
 mod exposition;
 mod health;
 mod http;
