@@ -1,0 +1,128 @@
+//! `skopos-audit.toml`: what a house says about its repository. Unknown keys are refused.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// The name of the file, at the root of a repository.
+pub const FILE_NAME: &str = "skopos-audit.toml";
+
+/// What a house says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Codes or areas (`LOG`, `SEC001`) to judge; all when empty.
+    pub select: Vec<String>,
+    /// Codes or areas not to judge.
+    pub ignore: Vec<String>,
+    /// Globs of paths to leave out.
+    pub exclude: Vec<String>,
+    /// Other weights for rules: code → `low`, `normal`, `important`, `critical`.
+    pub severity: BTreeMap<String, String>,
+    /// Functions that make a value harmless to log.
+    pub sanitizers: Vec<String>,
+    /// Further names whose values must not be logged.
+    pub sensitive: Vec<String>,
+    /// Names that look sensitive and are not.
+    pub harmless: Vec<String>,
+    /// Alerting that lives elsewhere.
+    pub alerts: Elsewhere,
+    /// Scraping that lives elsewhere.
+    pub scraping: Elsewhere,
+    /// Corrections to the services that were found.
+    #[serde(rename = "service")]
+    pub services: Vec<ServiceOverride>,
+}
+
+/// Something that another repository holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Elsewhere {
+    /// Where: an address or a path, for people.
+    pub external: Option<String>,
+}
+
+/// A correction to a service.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceOverride {
+    /// Its name in reports.
+    pub name: String,
+    /// Its folder from the root; empty for the root.
+    pub path: String,
+    /// What it is: `service`, `worker`, `job`, `cli`, `client`, `library`, `tool`.
+    #[serde(default)]
+    pub kind: Option<String>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{FILE_NAME}: {message}")]
+pub struct ConfigError {
+    /// What is wrong and where.
+    pub message: String,
+}
+
+impl Config {
+    /// Reads a `skopos-audit.toml`.
+    ///
+    /// # Errors
+    /// Not TOML, an unknown key, or a value that does not exist.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)
+            .map_err(|error| ConfigError { message: error.to_string().trim_end().to_owned() })?;
+        for (code, severity) in &config.severity {
+            let named = crate::Severity::from_name(severity).is_some();
+            if !named {
+                let message = format!(
+                    "severity.{code} is `{severity}`; it can be low, normal, important or critical"
+                );
+                return Err(ConfigError { message });
+            }
+        }
+        for service in &config.services {
+            let kind = service.kind.as_deref().unwrap_or("service");
+            if crate::Kind::from_name(kind).is_none() {
+                let message = format!(
+                    "service `{}` has kind `{kind}`; it can be service, worker, job, cli, client, library or tool",
+                    service.name
+                );
+                return Err(ConfigError { message });
+            }
+        }
+        Ok(config)
+    }
+
+    /// Whether a rule is to judge.
+    pub fn is_selected(&self, code: &str) -> bool {
+        let names = |list: &[String]| {
+            list.iter()
+                .any(|name| code.get(..name.len()).is_some_and(|c| c.eq_ignore_ascii_case(name)))
+        };
+        (self.select.is_empty() || names(&self.select)) && !names(&self.ignore)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_keys_and_values_are_refused() {
+        let config = Config::parse(
+            "ignore = ['LOG005']\nsanitizers = ['scrub']\n[[service]]\nname = 'api'\npath = 'srv'\n",
+        )
+        .unwrap();
+        assert!(config.is_selected("LOG001") && !config.is_selected("LOG005"));
+        for wrong in [
+            "ignored = []",
+            "severity = { LOG001 = 'loud' }",
+            "[[service]]\nname='a'\npath=''\nkind='x'",
+        ] {
+            let error = Config::parse(wrong).unwrap_err().to_string();
+            assert!(error.starts_with("skopos-audit.toml: "), "{error}");
+        }
+        let areas = Config { select: vec!["sec".into()], ..Config::default() };
+        assert!(areas.is_selected("SEC001") && !areas.is_selected("LOG001"));
+    }
+}

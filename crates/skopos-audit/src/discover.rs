@@ -1,0 +1,314 @@
+//! Services from files: where units begin, what each of them is, and what shows it.
+//!
+//! A *unit* is a folder with a manifest, with a Dockerfile, or, where neither is, one whose code starts a server. A file
+//! belongs to the deepest unit above it. Libraries of the repository are folded into what depends on them, by name: what a
+//! shared package sets up (logging, tracing) counts for every service that uses it. With one service only, files of no unit
+//! of their own (manifests of a cluster, rules) are its too.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::files::{Document, Manifest, folder, name};
+use crate::repository::Role;
+use crate::service::{Evidence, Kind};
+use crate::{Config, FactKind, File, Language, Place, Repository, Service, Span};
+
+/// Packages that only make sense in a browser or on a phone.
+const CLIENT: &[&str] = &[
+    "react",
+    "react-dom",
+    "vue",
+    "svelte",
+    "@angular/core",
+    "preact",
+    "solid-js",
+    "react-native",
+    "expo",
+    "react-scripts",
+    "vite",
+    "@sveltejs/kit",
+    "gatsby",
+    "astro",
+    "ember-source",
+    "lit",
+    "next",
+    "nuxt",
+];
+
+struct Unit<'r> {
+    root: String,
+    manifests: Vec<(&'r File, &'r Manifest)>,
+    has_image: Option<Place>,
+    files: Vec<usize>,
+}
+
+/// Finds the units of a repository and says what each is.
+pub(crate) fn services(repository: &Repository, config: &Config) -> Vec<Service> {
+    let mut units = units(repository, config);
+    assign(repository, &mut units);
+    let mut services: Vec<Service> =
+        units.iter().map(|unit| classify(repository, unit, config)).collect();
+    let keep: Vec<bool> =
+        units.iter().zip(&services).map(|(unit, service)| is_worth_naming(unit, service)).collect();
+    fold(&units, &mut services);
+    let mut kept = keep.iter();
+    services.retain(|_| *kept.next().unwrap_or(&true));
+    share_with_the_only_one(repository, &mut services);
+    make_unique(&mut services);
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    services
+}
+
+fn is_worth_naming(unit: &Unit<'_>, service: &Service) -> bool {
+    // A root that only binds its members together is no unit of its own.
+    service.kind.is_watched()
+        || !(unit.manifests.iter().all(|(_, manifest)| manifest.language.is_none())
+            && unit.has_image.is_none())
+}
+
+fn units<'r>(repository: &'r Repository, config: &Config) -> Vec<Unit<'r>> {
+    let mut roots: BTreeMap<String, Unit<'r>> = BTreeMap::new();
+    let empty = |root: &str| Unit {
+        root: root.to_owned(),
+        manifests: Vec::new(),
+        has_image: None,
+        files: Vec::new(),
+    };
+    for file in &repository.files {
+        if matches!(file.role, Role::Vendored | Role::Generated) {
+            continue;
+        }
+        for (_, document) in &file.documents {
+            #[allow(irrefutable_let_patterns, reason = "other readers bring other documents")]
+            if let Document::Manifest(manifest) = document {
+                let root = folder(&file.path);
+                let unit = roots.entry(root.to_owned()).or_insert_with(|| empty(root));
+                unit.manifests.push((file, manifest));
+            }
+        }
+        if is_dockerfile(&file.path) && file.role == Role::Production {
+            let root = image_root(folder(&file.path));
+            let unit = roots.entry(root.to_owned()).or_insert_with(|| empty(root));
+            unit.has_image.get_or_insert_with(|| file.place(Span::new(0, 0)));
+        }
+    }
+    for service in &config.services {
+        let root = service.path.trim_matches('/').trim_start_matches("./");
+        let root = if root == "." { "" } else { root };
+        roots.entry(root.to_owned()).or_insert_with(|| empty(root));
+    }
+    if roots.is_empty() {
+        // No manifest at all: each top-most folder whose code serves.
+        let mut serving: BTreeSet<&str> = BTreeSet::new();
+        for file in repository.files.iter().filter(|file| file.role == Role::Production) {
+            if file.facts.iter().any(|fact| serves(&fact.kind)) {
+                serving.insert(folder(&file.path));
+            }
+        }
+        let all: Vec<&str> = serving.iter().copied().collect();
+        serving.retain(|root| !all.iter().any(|other| other != root && is_within(root, other)));
+        for root in serving {
+            roots.insert(root.to_owned(), empty(root));
+        }
+    }
+    roots.into_values().collect()
+}
+
+fn is_dockerfile(path: &str) -> bool {
+    let name = name(path);
+    name == "Dockerfile" || name == "Containerfile"
+}
+
+/// `docker/` and the like hold the image of the folder above.
+fn image_root(root: &str) -> &str {
+    match name(root) {
+        "docker" | "build" | "deploy" | ".docker" | "container" | "deployment" => folder(root),
+        _ => root,
+    }
+}
+
+fn is_within(path: &str, root: &str) -> bool {
+    root.is_empty()
+        || path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Gives every file to the deepest unit above it.
+fn assign(repository: &Repository, units: &mut [Unit<'_>]) {
+    for (at, file) in repository.files.iter().enumerate() {
+        let above = units.iter_mut().filter(|unit| is_within(&file.path, &unit.root));
+        if let Some(unit) = above.max_by_key(|unit| unit.root.len()) {
+            unit.files.push(at);
+        }
+    }
+}
+
+fn serves(kind: &FactKind) -> bool {
+    matches!(kind, FactKind::Server(_))
+}
+
+fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Service {
+    let files = || unit.files.iter().map(|at| &repository.files[*at]);
+    let production = || files().filter(|file| file.role == Role::Production);
+    let first = |test: &dyn Fn(&FactKind) -> Option<String>| {
+        production().find_map(|file| {
+            file.facts.iter().find_map(|fact| {
+                let what = test(&fact.kind)?;
+                Some(Evidence { place: file.place(fact.span), what })
+            })
+        })
+    };
+    let server = first(&|kind| match kind {
+        FactKind::Server(framework) => Some(format!("serves with {}", framework.0)),
+        _ => None,
+    });
+    let worker = first(&|kind| match kind {
+        FactKind::Worker(framework) => Some(format!("consumes with {}", framework.0)),
+        _ => None,
+    });
+    let cli = first(&|kind| match kind {
+        FactKind::CommandLine(framework) => Some(format!("a command line with {}", framework.0)),
+        _ => None,
+    });
+    let entry = first(&|kind| match kind {
+        FactKind::EntryPoint(name) => Some(format!("begins at {name}")),
+        _ => None,
+    });
+    let client = unit.manifests.iter().find_map(|(file, manifest)| {
+        let is_client = |d: &&crate::files::manifest::Dependency| CLIENT.contains(&d.name.as_str());
+        let found = manifest.dependencies.iter().find(is_client)?;
+        Some(Evidence { place: file.place(found.span), what: format!("depends on {}", found.name) })
+    });
+    let image =
+        unit.has_image.clone().map(|place| Evidence { place, what: "an image of its own".into() });
+    let is_library = unit.manifests.iter().any(|(_, manifest)| manifest.is_library);
+    let language = language(unit, repository);
+    let in_tests = unit
+        .manifests
+        .iter()
+        .all(|(file, _)| matches!(file.role, Role::Test | Role::Example | Role::Script))
+        && !unit.manifests.is_empty();
+    let mut evidence = Vec::new();
+    let kind = if in_tests && image.is_none() {
+        Kind::Tool
+    } else if let Some(server) =
+        server.filter(|_| !is_library || image.is_some() || entry.is_some())
+    {
+        evidence.push(server);
+        Kind::Service
+    } else if let Some(worker) = worker.filter(|_| !is_library || image.is_some()) {
+        evidence.push(worker);
+        Kind::Worker
+    } else if let Some(client) = client {
+        evidence.push(client);
+        Kind::Client
+    } else if let Some(cli) = cli {
+        evidence.push(cli);
+        Kind::Cli
+    } else if language == Language::Other && image.is_some() {
+        Kind::Service
+    } else if let Some(entry) = entry.filter(|_| !is_library) {
+        evidence.push(entry);
+        if image.is_some() { Kind::Job } else { Kind::Cli }
+    } else {
+        Kind::Library
+    };
+    evidence.extend(image);
+    for (file, manifest) in &unit.manifests {
+        let what = match &manifest.name {
+            Some(name) => format!("manifest of {name}"),
+            None => "manifest".to_owned(),
+        };
+        evidence.push(Evidence { place: file.place(Span::new(0, 0)), what });
+    }
+    let named = unit.manifests.iter().find_map(|(_, manifest)| manifest.name.clone());
+    let short = named.as_deref().map(|n| n.rsplit('/').next().unwrap_or(n).to_owned());
+    let unit_name = match (unit.root.is_empty(), short) {
+        (true, Some(short)) => short,
+        (true, None) => "repository".to_owned(),
+        (false, _) => name(&unit.root).to_owned(),
+    };
+    let mut service = Service {
+        name: unit_name,
+        root: unit.root.clone(),
+        kind,
+        language,
+        evidence,
+        files: unit.files.clone(),
+    };
+    let corrected = config.services.iter().find(|s| {
+        let path = s.path.trim_matches('/').trim_start_matches("./");
+        (if path == "." { "" } else { path }) == service.root
+    });
+    if let Some(corrected) = corrected {
+        service.name.clone_from(&corrected.name);
+        if let Some(kind) = corrected.kind.as_deref().and_then(Kind::from_name) {
+            service.kind = kind;
+        }
+    }
+    service
+}
+
+/// What most of a unit's production code is written in.
+fn language(unit: &Unit<'_>, repository: &Repository) -> Language {
+    let mut counts: BTreeMap<Language, usize> = BTreeMap::new();
+    for file in unit.files.iter().map(|at| &repository.files[*at]) {
+        if let (Some(language), Role::Production) = (file.language, file.role) {
+            *counts.entry(language).or_default() += file.lines.count();
+        }
+    }
+    let most = counts.into_iter().max_by_key(|(_, lines)| *lines).map(|(language, _)| language);
+    let said = || unit.manifests.iter().find_map(|(_, manifest)| manifest.language);
+    most.or_else(said).unwrap_or(Language::Other)
+}
+
+/// Gives services the files of the libraries that they depend on, near and far.
+fn fold(units: &[Unit<'_>], services: &mut [Service]) {
+    let names: BTreeMap<&str, usize> = units
+        .iter()
+        .enumerate()
+        .flat_map(|(at, unit)| unit.manifests.iter().map(move |(_, m)| (at, m)))
+        .filter_map(|(at, manifest)| Some((manifest.name.as_deref()?, at)))
+        .collect();
+    let needs = |at: usize| -> Vec<usize> {
+        let manifests = units[at].manifests.iter();
+        let all = manifests.flat_map(|(_, m)| m.dependencies.iter().filter(|d| !d.is_dev));
+        all.filter_map(|d| names.get(d.name.as_str()).copied()).filter(|to| *to != at).collect()
+    };
+    for at in 0..services.len() {
+        if !services[at].kind.is_watched() {
+            continue;
+        }
+        let mut seen = BTreeSet::from([at]);
+        let mut next = needs(at);
+        while let Some(to) = next.pop() {
+            if !seen.insert(to) || services[to].kind != Kind::Library {
+                continue;
+            }
+            next.extend(needs(to));
+            let more = units[to].files.clone();
+            services[at].files.extend(more);
+        }
+        services[at].files.sort_unstable();
+        services[at].files.dedup();
+    }
+}
+
+/// The only service of a repository has all that no other unit has.
+fn share_with_the_only_one(repository: &Repository, services: &mut [Service]) {
+    let taken: BTreeSet<usize> = services.iter().flat_map(|s| s.files.iter().copied()).collect();
+    let mut watched = services.iter_mut().filter(|service| service.kind.is_watched());
+    if let (Some(only), None) = (watched.next(), watched.next()) {
+        only.files.extend((0..repository.files.len()).filter(|at| !taken.contains(at)));
+        only.files.sort_unstable();
+    }
+}
+
+/// Names that several have are told apart by their folders.
+fn make_unique(services: &mut [Service]) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for service in services.iter() {
+        *counts.entry(service.name.clone()).or_default() += 1;
+    }
+    for service in services.iter_mut().filter(|s| counts[&s.name] > 1 && !s.root.is_empty()) {
+        service.name.clone_from(&service.root);
+    }
+}

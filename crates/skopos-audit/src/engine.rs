@@ -1,0 +1,345 @@
+//! One audit: read every file once, find the services, let the rules judge, hold back what comments say.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::report::{FileProblem, Finding, REPORT_VERSION, ServiceReport, Stats, Suppressed};
+use crate::repository::Role;
+use crate::rule::Rule;
+use crate::score::Outcome;
+use crate::suppress::{self, Ignore};
+use crate::verdict::{Judgement, Verdict};
+use crate::{
+    Case, Config, File, Language, Lines, Place, Report, Repository, Service, Severity, Span, Tree,
+    Verdicts, discover, files, prefilter, role,
+};
+
+/// Version of the rules: scores compare only within one.
+pub const RULES_VERSION: &str = "2026.11";
+
+/// Files of code beyond this are not parsed: nobody writes them by hand.
+const CODE_LIMIT: usize = 1 << 20;
+
+/// Audits a tree.
+pub fn audit(tree: &dyn Tree, config: &Config) -> Report {
+    let (repository, stats) = read(tree, config);
+    judge(tree, &repository, config, stats)
+}
+
+/// Reads a tree: facts, documents, services.
+pub fn read(tree: &dyn Tree, config: &Config) -> (Repository, Stats) {
+    let paths = tree.paths();
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(File, bool)>> = Mutex::new(Vec::with_capacity(paths.len()));
+    let left_out: Mutex<Vec<(String, String)>> = Mutex::new(tree.left_out().to_vec());
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(16);
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(paths.len().max(1)) {
+            scope.spawn(|| {
+                let mut own = Vec::new();
+                while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match read_file(tree, path) {
+                        Ok(Some(file)) => own.push(file),
+                        Ok(None) => {}
+                        Err(why) => lock(&left_out).push((path.clone(), why)),
+                    }
+                }
+                lock(&done).append(&mut own);
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    done.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    let mut stats = Stats { files: paths.len(), ..Stats::default() };
+    for (file, parsed) in &done {
+        if file.language.is_some() {
+            stats.parsed += usize::from(*parsed);
+            stats.skipped += usize::from(!*parsed);
+        }
+        stats.documents += file.documents.len();
+        stats.facts += file.facts.len();
+    }
+    let mut left_out = left_out.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    left_out.sort();
+    let files = done.into_iter().map(|(file, _)| file).collect();
+    let mut repository = Repository { files, services: Vec::new(), left_out };
+    repository.services = discover::services(&repository, config);
+    (repository, stats)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Reads one file; none when nothing wants it; the flag says whether it was parsed.
+fn read_file(tree: &dyn Tree, path: &str) -> Result<Option<(File, bool)>, String> {
+    let language = Language::of_path(path);
+    if language.is_none() && !files::is_wanted(path) {
+        return Ok(None);
+    }
+    let bytes = tree.read(path).map_err(|error| format!("not readable: {error}"))?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(_) => return Err("not UTF-8".to_owned()),
+    };
+    let mut file = File {
+        path: path.into(),
+        language,
+        role: role::of(path, &text),
+        lines: Lines::of(&text),
+        facts: Vec::new(),
+        documents: Vec::new(),
+        comments: Vec::new(),
+        problems: Vec::new(),
+    };
+    let mut parsed = false;
+    let is_ours = !matches!(file.role, Role::Generated | Role::Vendored);
+    if let Some(language) = language
+        && is_ours
+        && text.len() <= CODE_LIMIT
+        && prefilter::is_interesting(language, &text)
+    {
+        let extracted = language.extract(path, &text);
+        parsed = true;
+        file.facts = extracted.facts;
+        file.comments = extracted.comments;
+        if let Some(span) = extracted.broken {
+            let message = format!("not all of it is {} that we understand", language.as_str());
+            file.problems.push(files::Problem { span, message });
+        }
+    }
+    if files::is_wanted(path) && file.role != Role::Vendored {
+        let read = files::read(path, &text);
+        file.documents = read.documents;
+        file.comments.extend(read.comments);
+        file.problems.extend(read.problems);
+    }
+    Ok(Some((file, parsed)))
+}
+
+/// One rule's outcome for one subject.
+struct Said {
+    rule: &'static Rule,
+    service: Option<usize>,
+    severity: Severity,
+    verdicts: Verdicts,
+}
+
+/// Lets the rules judge what was read.
+pub fn judge(tree: &dyn Tree, repository: &Repository, config: &Config, stats: Stats) -> Report {
+    let rules: Vec<&'static Rule> =
+        Rule::all().iter().filter(|rule| config.is_selected(rule.code)).collect();
+    let mut said = Vec::new();
+    for rule in &rules {
+        let severity = config
+            .severity
+            .get(rule.code)
+            .and_then(|name| Severity::from_name(name))
+            .unwrap_or(rule.severity);
+        let subjects: Vec<Option<usize>> = if rule.judges_repository() {
+            vec![None]
+        } else {
+            let services = repository.services.iter().enumerate();
+            let meant = services.filter(|(_, s)| rule.judges_kind(s.kind) && is_judged(s));
+            meant.map(|(at, _)| Some(at)).collect()
+        };
+        for service in subjects {
+            let subject = service.map(|at| &repository.services[at]);
+            let mut verdicts = Verdicts::default();
+            (rule.judge)(&Case { repository, service: subject, config }, &mut verdicts);
+            said.push(Said { rule, service, severity, verdicts });
+        }
+    }
+    let ignores: Vec<Vec<Ignore>> = repository
+        .files
+        .iter()
+        .map(|file| file.comments.iter().filter_map(|(s, c)| suppress::parse(*s, c)).collect())
+        .collect();
+    let mut report = Report {
+        version: REPORT_VERSION,
+        rules_version: RULES_VERSION,
+        left_out: repository.left_out.clone(),
+        stats: Stats { rules: rules.len(), ..stats },
+        ..Report::default()
+    };
+    let mut shower = Shower { tree, repository, text: None };
+    for Said { rule, service, severity, verdicts } in &said {
+        if verdicts.is_not_applicable {
+            continue;
+        }
+        let service = service.map(|at| &repository.services[at]);
+        for judgement in &verdicts.said {
+            let (finding, place) = shower.finding(rule, *severity, service, judgement);
+            match held_back(repository, &ignores, rule.code, &place) {
+                Some(reason) if judgement.verdict == Verdict::Finding => {
+                    report.suppressed.push(Suppressed {
+                        finding,
+                        by: "comment",
+                        reason: Some(reason),
+                    });
+                }
+                _ => report.findings.push(finding),
+            }
+        }
+    }
+    report.findings.sort_by(|a, b| order(a).cmp(&order(b)));
+    report.findings.dedup_by(|a, b| order(a) == order(b) && a.service == b.service);
+    report.services = services(repository, &said);
+    for file in &repository.files {
+        for problem in &file.problems {
+            report.problems.push(FileProblem {
+                path: file.path.to_string(),
+                line: file.lines.line(problem.span.start),
+                message: problem.message.clone(),
+            });
+        }
+    }
+    report
+}
+
+fn order(finding: &Finding) -> (&str, usize, usize, &str, &str) {
+    (&finding.path, finding.line, finding.column, finding.rule, &finding.message)
+}
+
+/// Whether a unit's code could be read at all.
+fn is_judged(service: &Service) -> bool {
+    service.language != Language::Other
+}
+
+fn services(repository: &Repository, said: &[Said]) -> Vec<ServiceReport> {
+    let one = |(at, service): (usize, &Service)| {
+        let own = said.iter().filter(|s| s.service.is_none_or(|of| of == at));
+        let outcomes: Vec<_> = own
+            .filter(|s| !s.verdicts.is_not_applicable)
+            .map(|s| (s.rule, s.severity, outcome(&s.verdicts)))
+            .collect();
+        let place = |place: &Place| -> String {
+            let line = repository.file(&place.path).map_or(1, |f| f.lines.line(place.span.start));
+            format!("{}:{line}", place.path)
+        };
+        let evidence = service.evidence.iter();
+        let is_scored = service.kind.is_watched() && is_judged(service);
+        ServiceReport {
+            name: service.name.clone(),
+            path: if service.root.is_empty() { ".".into() } else { service.root.clone() },
+            kind: service.kind,
+            language: service.language,
+            evidence: evidence.map(|e| format!("{}: {}", place(&e.place), e.what)).collect(),
+            files: service.files.len(),
+            score: is_scored.then(|| crate::score::score(&outcomes)),
+            not_judged: (!is_judged(service)).then(|| {
+                "its language is recognised but not read: only its files of configuration are"
+                    .into()
+            }),
+        }
+    };
+    repository.services.iter().enumerate().map(one).collect()
+}
+
+fn outcome(verdicts: &Verdicts) -> Outcome {
+    let is = |test: fn(&Verdict) -> bool| verdicts.said.iter().any(|j| test(&j.verdict));
+    if is(|v| *v == Verdict::Finding) {
+        Outcome::Found
+    } else if is(|v| matches!(v, Verdict::Mitigated { .. })) {
+        Outcome::Mitigated
+    } else if is(|v| matches!(v, Verdict::Unknown { .. })) {
+        Outcome::Unknown
+    } else {
+        Outcome::Clean
+    }
+}
+
+/// The reason of the comment that holds a finding back.
+fn held_back(
+    repository: &Repository,
+    ignores: &[Vec<Ignore>],
+    code: &str,
+    place: &Place,
+) -> Option<String> {
+    let at = repository.files.binary_search_by(|file| file.path.cmp(&place.path)).ok()?;
+    let file = &repository.files[at];
+    let ignore = ignores[at].iter().find(|i| suppress::covers(i, file, code, place.span))?;
+    Some(ignore.reason.clone())
+}
+
+/// Makes judgements into findings; keeps the text of the last file, for findings come by file.
+struct Shower<'a> {
+    tree: &'a dyn Tree,
+    repository: &'a Repository,
+    text: Option<(std::sync::Arc<str>, String)>,
+}
+
+impl Shower<'_> {
+    fn finding(
+        &mut self,
+        rule: &'static Rule,
+        severity: Severity,
+        service: Option<&Service>,
+        judgement: &Judgement,
+    ) -> (Finding, Place) {
+        let is_absence = judgement.place.is_none();
+        let first = service.and_then(|s| s.evidence.first()).map(|e| e.place.clone());
+        let place = judgement.place.clone().or(first);
+        let place = place.unwrap_or_else(|| Place::new(".", Span::default()));
+        let (line, column, width, snippet) = self.frame(&place);
+        let name = service.map(|s| s.name.clone());
+        let what = if is_absence { String::new() } else { normal(&snippet) };
+        let path = if is_absence { "" } else { &*place.path };
+        let key = format!("{}\0{}\0{path}\0{what}", rule.code, name.as_deref().unwrap_or(""));
+        let (mitigated_at, settle) = match &judgement.verdict {
+            Verdict::Finding => (None, None),
+            Verdict::Mitigated { at } => {
+                let line =
+                    self.repository.file(&at.path).map_or(1, |f| f.lines.line(at.span.start));
+                (Some(format!("{}:{line}", at.path)), None)
+            }
+            Verdict::Unknown { settle } => (None, Some(settle.clone())),
+        };
+        let finding = Finding {
+            rule: rule.code,
+            severity,
+            path: place.path.to_string(),
+            line,
+            column,
+            width,
+            service: name,
+            verdict: judgement.verdict.as_str(),
+            message: judgement.message.clone(),
+            hint: judgement.hint.clone(),
+            mitigated_at,
+            settle,
+            fingerprint: format!("{:016x}", xxh3_64(key.as_bytes())),
+            snippet,
+        };
+        (finding, place)
+    }
+
+    /// Line, column, width and text of a place.
+    fn frame(&mut self, place: &Place) -> (usize, usize, usize, String) {
+        let Some(file) = self.repository.file(&place.path) else {
+            return (1, 1, 1, String::new());
+        };
+        if self.text.as_ref().is_none_or(|(path, _)| *path != place.path) {
+            let bytes = self.tree.read(&place.path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            self.text = Some((place.path.clone(), text));
+        }
+        let text = self.text.as_ref().map_or("", |(_, text)| text.as_str());
+        let line = file.lines.line(place.span.start);
+        let start = file.lines.start(line).unwrap_or(0) as usize;
+        let rest = text.get(start..).unwrap_or_default();
+        let shown = rest.lines().next().unwrap_or_default();
+        let before = text.get(start..place.span.start as usize).unwrap_or_default();
+        let meant = text.get(place.span.start as usize..place.span.end as usize);
+        let meant = meant.unwrap_or_default().lines().next().unwrap_or_default();
+        let snippet: String = shown.chars().take(400).collect();
+        (line, before.chars().count() + 1, meant.chars().count().max(1), snippet)
+    }
+}
+
+/// The line without what may change without a change of meaning.
+fn normal(snippet: &str) -> String {
+    snippet.split_whitespace().collect::<Vec<_>>().join(" ")
+}

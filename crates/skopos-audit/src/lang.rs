@@ -1,0 +1,119 @@
+//! Languages: how code becomes facts.
+//!
+//! To add a language:
+//! 1. `lang/<name>.rs` with `pub(crate) fn extract(text: &str) -> Extracted`, and `lang/<name>/` when it grows. It parses
+//!    with its grammar ([`parse`]), lowers the tree to [`ir::Module`], and classifies calls and assignments to
+//!    [`Fact`]s. Broken code is not an error: what was understood is kept, and [`Extracted::broken`] says so.
+//! 2. A variant of [`Language`] here, with its file endings and its row in [`Language::extract`].
+//! 3. Literals in `prefilter.rs`: a file without any of them is not parsed.
+//! 4. Cases in the rule pages (`rules/*.md`): an extractor is tested through the rules that it serves.
+
+pub mod ir;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Fact, Span};
+
+/// A language of programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Language {
+    /// Python.
+    Python,
+    /// JavaScript, with JSX.
+    JavaScript,
+    /// TypeScript, with or without JSX.
+    TypeScript,
+    /// Rust.
+    Rust,
+    /// Go.
+    Go,
+    /// Java.
+    Java,
+    /// One that is recognised, so that its services are found, but whose code is not read.
+    Other,
+}
+
+/// What came out of one file of code.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Extracted {
+    /// In order of place.
+    pub facts: Vec<Fact>,
+    /// Comments, for suppressions: place and text with its sign (`# …`, `// …`).
+    pub comments: Vec<(Span, String)>,
+    /// The first place that the grammar did not understand.
+    pub broken: Option<Span>,
+}
+
+impl Language {
+    /// By the ending of a file's name.
+    pub fn of_path(path: &str) -> Option<Self> {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let (_, ending) = name.rsplit_once('.')?;
+        Some(match ending {
+            "py" => Self::Python,
+            "js" | "mjs" | "cjs" | "jsx" => Self::JavaScript,
+            "ts" | "mts" | "cts" | "tsx" if !name.ends_with(".d.ts") => Self::TypeScript,
+            "rs" => Self::Rust,
+            "go" => Self::Go,
+            "java" => Self::Java,
+            "kt" | "kts" | "scala" | "rb" | "php" | "cs" | "fs" | "ex" | "exs" | "erl" | "cpp"
+            | "cc" | "c" | "swift" | "dart" | "clj" | "hs" | "lua" | "pl" => Self::Other,
+            _ => return None,
+        })
+    }
+
+    /// The facts of a file; nothing for languages that are not read.
+    pub(crate) fn extract(self, _path: &str, _text: &str) -> Extracted {
+        match self {
+            Self::Python
+            | Self::JavaScript
+            | Self::TypeScript
+            | Self::Rust
+            | Self::Go
+            | Self::Java
+            | Self::Other => Extracted::default(),
+        }
+    }
+
+    /// The name in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Python => "python",
+            Self::JavaScript => "javascript",
+            Self::TypeScript => "typescript",
+            Self::Rust => "rust",
+            Self::Go => "go",
+            Self::Java => "java",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Parses with a grammar. None when the parser gave up, which it does only for a grammar of a foreign version.
+#[allow(dead_code, reason = "the extractors of each language call it")]
+pub(crate) fn parse(text: &str, grammar: &tree_sitter::Language) -> Option<tree_sitter::Tree> {
+    let mut parser = tree_sitter::Parser::new();
+    parser.set_language(grammar).ok()?;
+    parser.parse(text, None)
+}
+
+/// The first node that the grammar did not understand.
+#[allow(dead_code, reason = "the extractors of each language call it")]
+pub(crate) fn first_error(root: tree_sitter::Node<'_>) -> Option<Span> {
+    if !root.has_error() {
+        return None;
+    }
+    let mut node = root;
+    loop {
+        if node.is_error() || node.is_missing() {
+            return Some(Span::new(node.start_byte(), node.end_byte()));
+        }
+        let mut cursor = node.walk();
+        let next = node.children(&mut cursor).find(|child| child.has_error() || child.is_missing());
+        match next {
+            Some(child) => node = child,
+            None => return Some(Span::new(node.start_byte(), node.end_byte())),
+        }
+    }
+}

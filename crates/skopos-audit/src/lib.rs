@@ -1,0 +1,58 @@
+//! Finds what leaves a repository's services flying blind: logging, metrics, tracing, health checks and alerts that are
+//! missing, secrets that are logged.
+//!
+//! What it is: [`audit`] reads a [`Tree`] once, turns code into [`Fact`]s and configuration into [`files::Document`]s, finds
+//! the services and what shows them, and lets every [`Rule`] judge each service over what is known of it. Rules are pages in
+//! `rules/` whose examples are their tests.
+//!
+//! What it is not: a linter of lines, a scanner for committed secrets, a type checker. It runs nothing, downloads nothing,
+//! and changes a file only when asked to fix.
+//!
+//! What it promises:
+//! - the same files and configuration give the same report, whatever the order in which files were read;
+//! - no input makes it fail: what cannot be made out is reported and left out;
+//! - what cannot be told from the repository is *unknown*, with what would settle it: never a finding, never a pass;
+//! - a comment holds back only what it names, and only with a reason.
+//!
+//! ```
+//! use skopos_audit::{Config, MemoryTree, audit};
+//!
+//! let tree = MemoryTree::of([("package.json", r#"{"name": "shop", "dependencies": {"react": "19"}}"#)]);
+//! let report = audit(&tree, &Config::default());
+//! assert_eq!(report.services[0].kind.as_str(), "client");
+//! assert_eq!(report.failures().count(), 0);
+//! ```
+
+mod case;
+mod config;
+mod discover;
+mod engine;
+pub mod fact;
+pub mod files;
+pub mod lang;
+mod prefilter;
+mod report;
+mod repository;
+mod role;
+mod rule;
+mod rules;
+mod score;
+mod service;
+mod span;
+mod suppress;
+mod tree;
+mod verdict;
+
+pub use case::Case;
+pub use config::{Config, ConfigError, Elsewhere, FILE_NAME, ServiceOverride};
+pub use engine::{RULES_VERSION, audit, judge, read};
+pub use fact::{Fact, FactKind, Guard, Scope};
+pub use lang::Language;
+pub use report::{FileProblem, Finding, REPORT_VERSION, Report, ServiceReport, Stats, Suppressed};
+pub use repository::{File, Repository, Role};
+pub use rule::{Judge, Pillar, Rule, Severity};
+pub use score::{Lost, PillarScore, Score};
+pub use service::{Evidence, Kind, Service};
+pub use span::{Lines, Place, Span};
+pub use tree::{MemoryTree, Tree};
+pub use verdict::{Judgement, Verdict, Verdicts};

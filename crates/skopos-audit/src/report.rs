@@ -1,0 +1,141 @@
+//! The outcome of an audit.
+
+use serde::Serialize;
+
+use crate::score::Score;
+use crate::service::Kind;
+use crate::{Language, Severity};
+
+/// Version of the report's JSON form.
+pub const REPORT_VERSION: u32 = 1;
+
+/// One thing that a rule has to say, ready to be shown.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// The rule's code.
+    pub rule: &'static str,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// The file, from the root.
+    pub path: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// How many characters of the line are meant, at least 1.
+    pub width: usize,
+    /// The service concerned; none for findings of the repository.
+    pub service: Option<String>,
+    /// `finding`, `mitigated` or `unknown`.
+    pub verdict: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// For `mitigated`: where (`path:line`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mitigated_at: Option<String>,
+    /// For `unknown`: what would settle it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle: Option<String>,
+    /// Stays the same when lines move: for baselines.
+    pub fingerprint: String,
+    /// The line of the file.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub snippet: String,
+}
+
+/// A finding that a comment or the baseline holds back.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Suppressed {
+    /// What would have been said.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// `comment` or `baseline`.
+    pub by: &'static str,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A unit of the repository as it was judged.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ServiceReport {
+    /// Its name.
+    pub name: String,
+    /// Its folder from the root; `.` for the root.
+    pub path: String,
+    /// What it is.
+    pub kind: Kind,
+    /// What most of it is written in.
+    pub language: Language,
+    /// What shows it: `path:line: what`.
+    pub evidence: Vec<String>,
+    /// How many files were looked at.
+    pub files: usize,
+    /// Its score; none for what is not watched, or not judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<Score>,
+    /// Why it was not judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_judged: Option<String>,
+}
+
+/// A file that could not be made out, wholly or in part.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FileProblem {
+    /// The file.
+    pub path: String,
+    /// Line, from 1; 0 when the whole file is meant.
+    pub line: usize,
+    /// What.
+    pub message: String,
+}
+
+/// What was looked at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Stats {
+    /// Files of the tree.
+    pub files: usize,
+    /// Code that was parsed.
+    pub parsed: usize,
+    /// Code that no literal of any rule occurs in.
+    pub skipped: usize,
+    /// Configuration files read.
+    pub documents: usize,
+    /// Taken from the cache.
+    pub cached: usize,
+    /// Facts found.
+    pub facts: usize,
+    /// Rules that judged.
+    pub rules: usize,
+}
+
+/// The outcome of an audit.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Report {
+    /// [`REPORT_VERSION`].
+    pub version: u32,
+    /// Of the rules: scores compare only within one.
+    pub rules_version: &'static str,
+    /// What is wrong, what is mitigated and what cannot be told, in order of place.
+    pub findings: Vec<Finding>,
+    /// What comments and the baseline hold back.
+    pub suppressed: Vec<Suppressed>,
+    /// Every unit that was found.
+    pub services: Vec<ServiceReport>,
+    /// What could not be made out.
+    pub problems: Vec<FileProblem>,
+    /// What was left out, and why.
+    pub left_out: Vec<(String, String)>,
+    /// What was looked at.
+    pub stats: Stats,
+}
+
+impl Report {
+    /// Findings proper: neither mitigated nor unknown.
+    pub fn failures(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.verdict == "finding")
+    }
+}

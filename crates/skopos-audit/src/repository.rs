@@ -1,0 +1,62 @@
+//! What was read from a repository: the store that rules ask.
+
+use std::sync::Arc;
+
+use crate::files::{Document, Problem};
+use crate::{Fact, Language, Lines, Service, Span};
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Runs in production, as far as its place says.
+    Production,
+    /// Tests, fixtures, mocks.
+    Test,
+    /// Examples, documentation, samples.
+    Example,
+    /// Scripts, tools, migrations, seeds: runs, but serves nobody.
+    Script,
+    /// Made by a program.
+    Generated,
+    /// Somebody else's, copied in.
+    Vendored,
+}
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// From the root, with `/`.
+    pub path: Arc<str>,
+    /// For code.
+    pub language: Option<Language>,
+    /// What it is for.
+    pub role: Role,
+    /// Where its lines begin.
+    pub lines: Lines,
+    /// What its code says.
+    pub facts: Vec<Fact>,
+    /// What its configuration says.
+    pub documents: Vec<(Span, Document)>,
+    /// Comments that speak to us.
+    pub comments: Vec<(Span, String)>,
+    /// What could not be made out.
+    pub problems: Vec<Problem>,
+}
+
+/// A repository that was read.
+#[derive(Clone, Debug, Default)]
+pub struct Repository {
+    /// In order of path.
+    pub files: Vec<File>,
+    /// In order of name.
+    pub services: Vec<Service>,
+    /// What was left out, and why.
+    pub left_out: Vec<(String, String)>,
+}
+
+impl Repository {
+    /// The file at a path.
+    pub fn file(&self, path: &str) -> Option<&File> {
+        self.files.binary_search_by(|file| (*file.path).cmp(path)).ok().map(|at| &self.files[at])
+    }
+}

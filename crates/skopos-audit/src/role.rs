@@ -1,0 +1,240 @@
+//! What a file is for, by where it stands and how it begins.
+
+use crate::repository::Role;
+
+const VENDORED: &[&str] = &[
+    "node_modules",
+    "vendor",
+    "third_party",
+    "thirdparty",
+    "third-party",
+    "site-packages",
+    "bower_components",
+    ".venv",
+    "venv",
+    "virtualenv",
+    "__pypackages__",
+    "jspm_packages",
+    "external_libs",
+];
+const GENERATED: &[&str] = &[
+    "dist",
+    ".next",
+    ".nuxt",
+    "__generated__",
+    "generated",
+    "gen",
+    "coverage",
+    "storybook-static",
+];
+const TEST: &[&str] = &[
+    "test",
+    "tests",
+    "__tests__",
+    "__mocks__",
+    "testing",
+    "testdata",
+    "test_data",
+    "fixtures",
+    "mocks",
+    "spec",
+    "specs",
+    "e2e",
+    "integration_tests",
+    "integration-tests",
+    "cypress",
+    "playwright",
+    "conformance",
+    "snapshots",
+    "k6",
+    "locust",
+    "loadtest",
+    "loadtests",
+    "load-test",
+    "load-tests",
+    "load_tests",
+    "benches",
+    "benchmark",
+    "benchmarks",
+    "testkit",
+    "testutil",
+    "testutils",
+    "test-utils",
+];
+const EXAMPLE: &[&str] = &[
+    "examples",
+    "example",
+    "docs",
+    "doc",
+    "samples",
+    "sample",
+    "demo",
+    "demos",
+    "tutorial",
+    "tutorials",
+    "website",
+];
+const SCRIPT: &[&str] = &[
+    "scripts",
+    "script",
+    "tools",
+    "hack",
+    "migrations",
+    "alembic",
+    "seeds",
+    "seed",
+    "bin",
+    "notebooks",
+    "ci",
+    ".github",
+    "devtools",
+    "cli",
+    "management",
+];
+
+/// What a file is for. Folders of the path count from the root that is audited: an audit of an example takes it for
+/// what it is, not for an example.
+pub(crate) fn of(path: &str, text: &str) -> Role {
+    let mut parts: Vec<&str> = path.split('/').collect();
+    let name = parts.pop().unwrap_or_default();
+    let is_in = |names: &[&str]| {
+        parts.iter().any(|part| names.contains(&part.to_ascii_lowercase().as_str()))
+    };
+    if is_in(VENDORED) {
+        return Role::Vendored;
+    }
+    if is_in(GENERATED) || is_generated(name, text) {
+        return Role::Generated;
+    }
+    // `src/test/java` and `src/main/java`: what follows is a package, not a folder of tests.
+    let is_java = parts.windows(2).any(|pair| pair == ["src", "main"]);
+    if is_test_name(name) || (!is_java && is_in(TEST)) {
+        return Role::Test;
+    }
+    if is_java {
+        return Role::Production;
+    }
+    if is_in(EXAMPLE) {
+        return Role::Example;
+    }
+    if is_in(SCRIPT) || is_script_name(name) {
+        return Role::Script;
+    }
+    Role::Production
+}
+
+fn is_test_name(name: &str) -> bool {
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+    match ending {
+        "py" => {
+            stem.starts_with("test_")
+                || stem.ends_with("_test")
+                || stem.ends_with("_tests")
+                || matches!(stem, "conftest" | "tests" | "locustfile" | "noxfile" | "tasks_test")
+        }
+        "go" => stem.ends_with("_test"),
+        "rs" => {
+            matches!(stem, "tests" | "test") || stem.ends_with("_test") || stem.ends_with("_tests")
+        }
+        "java" => {
+            stem.ends_with("Test")
+                || stem.ends_with("Tests")
+                || stem.ends_with("IT")
+                || stem.starts_with("Test")
+        }
+        "js" | "ts" | "jsx" | "tsx" | "mjs" | "cjs" | "mts" | "cts" => {
+            stem.ends_with(".test")
+                || stem.ends_with(".spec")
+                || stem.ends_with("-test")
+                || stem.ends_with(".stories")
+                || stem.ends_with(".e2e-spec")
+                || stem.ends_with(".cy")
+        }
+        _ => false,
+    }
+}
+
+/// Files of tools that run code: configuration of builds and tests, set-up scripts.
+fn is_script_name(name: &str) -> bool {
+    let (stem, ending) = name.rsplit_once('.').unwrap_or((name, ""));
+    match ending {
+        "py" => matches!(
+            stem,
+            "setup" | "fabfile" | "tasks_local" | "seed" | "manage" | "gunicorn_conf"
+        ),
+        "rs" => stem == "build",
+        "js" | "ts" | "mjs" | "cjs" | "mts" | "cts" => {
+            stem.ends_with(".config")
+                || stem.ends_with("rc") && stem.starts_with('.')
+                || matches!(
+                    stem,
+                    "gulpfile"
+                        | "Gruntfile"
+                        | "seed"
+                        | "karma.conf"
+                        | "jest.setup"
+                        | "vitest.setup"
+                )
+        }
+        _ => false,
+    }
+}
+
+fn is_generated(name: &str, text: &str) -> bool {
+    let by_name = [
+        ".min.js",
+        ".bundle.js",
+        "_pb2.py",
+        "_pb2_grpc.py",
+        ".pb.go",
+        "_pb.js",
+        "_pb.d.ts",
+        "_grpc.pb.go",
+        ".pb.gw.go",
+        "_generated.go",
+        ".gen.go",
+        ".gen.ts",
+        "_gen.go",
+        ".generated.ts",
+        ".generated.js",
+    ];
+    if by_name.iter().any(|ending| name.ends_with(ending)) {
+        return true;
+    }
+    let head: String = text.chars().take(600).collect();
+    let says =
+        ["DO NOT EDIT", "@generated", "Code generated by", "auto-generated by", "autogenerated by"];
+    if says.iter().any(|sign| head.contains(sign)) {
+        return true;
+    }
+    // Minified: lines that nobody reads.
+    let is_script = name.ends_with(".js") || name.ends_with(".mjs") || name.ends_with(".cjs");
+    is_script
+        && text.len() > 5000
+        && text.len() / (text.bytes().filter(|b| *b == b'\n').count() + 1) > 400
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_told_apart_by_place_name_and_head() {
+        let cases = [
+            ("app/main.py", "", Role::Production),
+            ("app/tests/test_api.py", "", Role::Test),
+            ("src/orders.spec.ts", "", Role::Test),
+            ("node_modules/express/index.js", "", Role::Vendored),
+            ("api/orders_pb2.py", "", Role::Generated),
+            ("api/orders.py", "# @generated by protoc\n", Role::Generated),
+            ("scripts/seed.py", "", Role::Script),
+            ("examples/hello/app.py", "", Role::Example),
+            ("src/main/java/com/acme/demo/Api.java", "", Role::Production),
+            ("src/test/java/com/acme/ApiTest.java", "", Role::Test),
+            ("vite.config.ts", "", Role::Script),
+        ];
+        for (path, text, role) in cases {
+            assert_eq!(of(path, text), role, "{path}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The score of a service: six pillars, 100 points, a grade; each lost point has its finding.
+//!
+//! A rule counts once, however often it finds: 400 prints cost what 4 cost. Mitigated counts half; unknown and not
+//! applicable leave both sums. Suppressed findings still count: the score is the state, the exit code the policy.
+
+use serde::Serialize;
+
+use crate::rule::Pillar;
+use crate::{Rule, Severity};
+
+/// What a rule came to for one service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Clean,
+    Found,
+    Mitigated,
+    Unknown,
+}
+
+/// The score of one service.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// 0 to 100.
+    pub points: f64,
+    /// `A` to `F`; with `?` when too much could not be told.
+    pub grade: String,
+    /// Why the grade is lower than the points say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cap: Option<String>,
+    /// Share of the rules' weight that could be judged.
+    pub coverage: f64,
+    /// The pillars.
+    pub pillars: Vec<PillarScore>,
+    /// What costs points, dearest first.
+    pub lost: Vec<Lost>,
+}
+
+/// One pillar.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PillarScore {
+    /// Which.
+    pub pillar: Pillar,
+    /// Points reached.
+    pub points: f64,
+    /// Points there are.
+    pub of: u32,
+    /// Whether no important or critical rule of it finds anything.
+    pub passes: bool,
+}
+
+/// Points that a rule costs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Lost {
+    /// The rule.
+    pub rule: &'static str,
+    /// How many points mending it brings.
+    pub points: f64,
+}
+
+const GRADES: [(&str, f64); 6] =
+    [("A", 90.0), ("B", 75.0), ("C", 60.0), ("D", 45.0), ("E", 30.0), ("F", 0.0)];
+
+/// Scores one service.
+pub(crate) fn score(outcomes: &[(&'static Rule, Severity, Outcome)]) -> Score {
+    let mut pillars = Vec::new();
+    let mut lost = Vec::new();
+    let mut points = 0.0;
+    for pillar in Pillar::ALL {
+        let of_pillar = outcomes.iter().filter(|(rule, ..)| rule.pillar == pillar);
+        let known: Vec<_> = of_pillar.filter(|(.., o)| *o != Outcome::Unknown).collect();
+        let total: u32 = known.iter().map(|(_, severity, _)| severity.weight()).sum();
+        let of = f64::from(pillar.points());
+        let mut reached = of;
+        for (rule, severity, outcome) in &known {
+            let share = match outcome {
+                Outcome::Found => 1.0,
+                Outcome::Mitigated => 0.5,
+                Outcome::Clean | Outcome::Unknown => continue,
+            };
+            let cost = of * share * f64::from(severity.weight()) / f64::from(total);
+            reached -= cost;
+            lost.push(Lost { rule: rule.code, points: round(cost) });
+        }
+        let blocks = |(_, severity, outcome): &&&(&Rule, Severity, Outcome)| {
+            *outcome == Outcome::Found && *severity >= Severity::Important
+        };
+        let passes = !known.iter().any(|row| blocks(&row));
+        let reached = reached.max(0.0);
+        points += reached;
+        pillars.push(PillarScore { pillar, points: round(reached), of: pillar.points(), passes });
+    }
+    lost.sort_by(|a, b| b.points.total_cmp(&a.points).then(a.rule.cmp(b.rule)));
+    let weight = |rows: &mut dyn Iterator<Item = &(&'static Rule, Severity, Outcome)>| -> u32 {
+        rows.map(|(_, severity, _)| severity.weight()).sum()
+    };
+    let all = weight(&mut outcomes.iter());
+    let judged = weight(&mut outcomes.iter().filter(|(.., o)| *o != Outcome::Unknown));
+    let coverage = if all == 0 { 1.0 } else { f64::from(judged) / f64::from(all) };
+    let by_points = GRADES.iter().position(|(_, least)| points >= *least - 1e-9).unwrap_or(5);
+    let (at_best, cap) = cap(outcomes);
+    let is_capped = at_best > by_points;
+    let mut grade = GRADES[by_points.max(at_best)].0.to_owned();
+    if coverage < 0.6 {
+        grade.push('?');
+    }
+    let cap = cap.filter(|_| is_capped);
+    Score { points: round(points), grade, cap, coverage: round(coverage), pillars, lost }
+}
+
+/// The best grade that is left, and why.
+fn cap(outcomes: &[(&'static Rule, Severity, Outcome)]) -> (usize, Option<String>) {
+    let found = |code: &str| {
+        outcomes.iter().any(|(rule, _, outcome)| rule.code == code && *outcome == Outcome::Found)
+    };
+    let first = |codes: &[&'static str]| codes.iter().copied().find(|code| found(code));
+    if found("LOG001") && found("MET001") && found("TRC001") {
+        return (5, Some("neither structured logs nor metrics nor traces: flying blind".into()));
+    }
+    if let Some(code) = first(&["SEC001", "SEC003", "SEC006", "SEC009"]) {
+        return (3, Some(format!("secrets leak ({code}): D at best")));
+    }
+    if let Some(code) = first(&["ALR010", "HLT004"]) {
+        return (2, Some(format!("{code} turns monitoring against the service: C at best")));
+    }
+    if let Some(code) = first(&["HLT001", "ALR001"]) {
+        return (1, Some(format!("nobody is told when it is down ({code}): B at best")));
+    }
+    (0, None)
+}
+
+fn round(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

@@ -1,0 +1,3 @@
+//! Tests of the audit: every page's cases.
+
+mod pages;
