@@ -44,6 +44,7 @@ fn measure(name: &str, count: u32, mut operation: impl FnMut()) {
 fn main() {
     let (telemetry, layer) = Telemetry::builder(Service::new("bench").version("1"))
         .output(std::io::sink())
+        .lines_per_second(0)
         .build()
         .expect("the default filter parses");
     let subscriber = tracing_subscriber::registry().with(layer);

@@ -1,5 +1,5 @@
-//! Settings from the environment: the `OTEL_*` variables, `RUST_LOG`, `ENVIRONMENT`, `SKOPOS_LOG_FORMAT` and
-//! `SKOPOS_ALLOW_DEBUG`.
+//! Settings from the environment: the `OTEL_*` variables, `RUST_LOG`, `ENVIRONMENT`, `SKOPOS_LOG_FORMAT`,
+//! `SKOPOS_LOG_RATE_LIMIT` and `SKOPOS_ALLOW_DEBUG`.
 //!
 //! Reading is a pure function of a look-up. A value that cannot be used never stops a service from starting: the default
 //! holds and a warning says so, once logging works. What differs from the OpenTelemetry specification: spans wait at most 1 s
@@ -66,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) baggage: bool,
     pub(crate) filter: Option<String>,
     pub(crate) format: Option<LogFormat>,
+    /// Lines that a call site may write in a second; 0 is no limit.
+    pub(crate) lines_per_second: Option<u32>,
     /// Whether DEBUG may be logged in production.
     pub(crate) allows_debug: bool,
     /// What could not be used, for a WARN each.
@@ -108,6 +110,9 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
                 None
             }
         };
+    let lines_per_second = variable("SKOPOS_LOG_RATE_LIMIT")
+        .and_then(|text| number("SKOPOS_LOG_RATE_LIMIT", &text, &mut warnings))
+        .map(|lines| u32::try_from(lines).unwrap_or(u32::MAX));
     Config {
         disabled: variable("OTEL_SDK_DISABLED")
             .is_some_and(|value| value.eq_ignore_ascii_case("true")),
@@ -120,6 +125,7 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
         baggage,
         filter: variable("RUST_LOG"),
         format,
+        lines_per_second,
         allows_debug: variable("SKOPOS_ALLOW_DEBUG")
             .is_some_and(|value| value.eq_ignore_ascii_case("true") || value == "1"),
         warnings,

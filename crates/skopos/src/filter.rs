@@ -3,9 +3,12 @@
 //! `RUST_LOG` decides about events. Spans of level INFO and above are always on, whatever it says: turning logs down must not
 //! turn traces off. In production nothing below INFO is logged unless that is asked for twice (`SKOPOS_ALLOW_DEBUG`). There is no
 //! per-layer filter, because those can lose spans (see tracing's issue 2519). Nothing that the exporters do is ever seen: their
-//! threads are marked, and marked threads are silent.
+//! threads are marked, and marked threads are silent. The filter for events can be put out of force for a while by another one
+//! ([`level`](crate::level)).
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -43,9 +46,12 @@ fn is_silent() -> bool {
     SILENT.try_with(Cell::get).unwrap_or(true)
 }
 
-/// The global filter.
-pub(crate) struct SignalFilter {
+/// What the global filter asks.
+pub(crate) struct Filters {
     events: EnvFilter,
+    /// Holds instead of `events` while it is there.
+    raised: RwLock<Option<EnvFilter>>,
+    is_raised: AtomicBool,
     /// Events below this level are off, whatever the filter says.
     floor: LevelFilter,
     /// Whether a directive is about spans (`[span{field}]`). Without one the filter need not hear of spans at all, which
@@ -53,12 +59,39 @@ pub(crate) struct SignalFilter {
     follows_spans: bool,
 }
 
-impl SignalFilter {
-    pub(crate) fn new(events: EnvFilter, floor: LevelFilter) -> SignalFilter {
+impl Filters {
+    pub(crate) fn new(events: EnvFilter, floor: LevelFilter) -> Filters {
         let follows_spans = events.to_string().contains('[');
-        SignalFilter { events, floor, follows_spans }
+        Filters {
+            events,
+            raised: RwLock::new(None),
+            is_raised: AtomicBool::new(false),
+            floor,
+            follows_spans,
+        }
+    }
+
+    /// Puts another filter in force, or the usual one. The caller rebuilds the interest of all call sites.
+    pub(crate) fn raise(&self, filter: Option<EnvFilter>) {
+        let mut raised = self.raised.write().unwrap_or_else(PoisonError::into_inner);
+        self.is_raised.store(filter.is_some(), Ordering::Relaxed);
+        *raised = filter;
+    }
+
+    /// Calls with the filter that holds for events now.
+    fn now<T>(&self, ask: impl FnOnce(&EnvFilter) -> T) -> T {
+        if self.is_raised.load(Ordering::Relaxed) {
+            let raised = self.raised.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(filter) = &*raised {
+                return ask(filter);
+            }
+        }
+        ask(&self.events)
     }
 }
+
+/// The global filter.
+pub(crate) struct SignalFilter(pub(crate) Arc<Filters>);
 
 fn is_traced(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && *metadata.level() <= Level::INFO
@@ -66,7 +99,13 @@ fn is_traced(metadata: &Metadata<'_>) -> bool {
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SignalFilter {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        let interest = Layer::<S>::register_callsite(&self.events, metadata);
+        // The usual filter hears of every call site: it keeps what it has to know about spans.
+        let usual = Layer::<S>::register_callsite(&self.0.events, metadata);
+        let interest = if self.0.is_raised.load(Ordering::Relaxed) {
+            self.0.now(|events| Layer::<S>::register_callsite(events, metadata))
+        } else {
+            usual
+        };
         if is_traced(metadata) || !interest.is_never() {
             // Never `always`: a silent thread is only found out when it asks.
             return Interest::sometimes();
@@ -77,41 +116,42 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SignalFilter {
     fn enabled(&self, metadata: &Metadata<'_>, context: Context<'_, S>) -> bool {
         !is_silent()
             && (is_traced(metadata)
-                || (*metadata.level() <= self.floor && self.events.enabled(metadata, context)))
+                || (*metadata.level() <= self.0.floor
+                    && self.0.now(|events| events.enabled(metadata, context))))
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let events = Layer::<S>::max_level_hint(&self.events).unwrap_or(LevelFilter::TRACE);
-        Some(events.min(self.floor).max(LevelFilter::INFO))
+        let events = self.0.now(|events| Layer::<S>::max_level_hint(events));
+        Some(events.unwrap_or(LevelFilter::TRACE).min(self.0.floor).max(LevelFilter::INFO))
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if self.follows_spans {
-            self.events.on_new_span(attributes, id, context);
+        if self.0.follows_spans {
+            self.0.events.on_new_span(attributes, id, context);
         }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        if self.follows_spans {
-            Layer::<S>::on_record(&self.events, id, values, context);
+        if self.0.follows_spans {
+            Layer::<S>::on_record(&self.0.events, id, values, context);
         }
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        if self.follows_spans {
-            self.events.on_enter(id, context);
+        if self.0.follows_spans {
+            self.0.events.on_enter(id, context);
         }
     }
 
     fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        if self.follows_spans {
-            self.events.on_exit(id, context);
+        if self.0.follows_spans {
+            self.0.events.on_exit(id, context);
         }
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        if self.follows_spans {
-            self.events.on_close(id, context);
+        if self.0.follows_spans {
+            self.0.events.on_close(id, context);
         }
     }
 }

@@ -5,7 +5,8 @@
 //! names `timestamp`, `level`, `service`, `version`, `environment`, `trace_id` and `span_id` belong to the line: an event's
 //! own field of such a name is shown as `event.<name>`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use skopos_redact::Redactor;
@@ -24,12 +25,17 @@ use crate::metrics::{Bounded, Counter, Family, LabelValue, Registry};
 
 pub(crate) mod format;
 pub(crate) mod json;
+pub(crate) mod limit;
 pub(crate) mod panic;
 pub(crate) mod pretty;
 pub(crate) mod record;
 pub(crate) mod writer;
 
+use limit::{Limiter, Verdict};
 use record::{Record, Value};
+
+/// The field that says how many lines of a call site were suppressed before this one.
+const SUPPRESSED: &str = "suppressed_lines";
 
 /// The target of spans that the SDK makes itself. Their many semantic fields are not repeated on each line.
 pub(crate) const HTTP_TARGET: &str = "skopos::http";
@@ -42,13 +48,21 @@ pub(crate) trait Sink: Send + Sync {
 /// Fields of a span, redacted when they were recorded.
 struct SpanFields(Vec<(&'static str, Value)>);
 
-/// Turns events into records.
-pub(crate) struct LogLayer {
+/// Where records are made and go: shared by the layer and the handle that flushes.
+pub(crate) struct Pipeline {
     redactor: Redactor,
+    /// Tells the redactors of a process apart in [`NAMES`].
+    redactor_id: u32,
     clock: Clock,
     sinks: Vec<Box<dyn Sink>>,
-    dispatch: OnceLock<WeakDispatch>,
+    limiter: Option<Limiter>,
     events: Family<EventLabels, Counter>,
+}
+
+/// Turns events into records.
+pub(crate) struct LogLayer {
+    pipeline: Arc<Pipeline>,
+    dispatch: OnceLock<WeakDispatch>,
 }
 
 crate::labels! {
@@ -73,16 +87,89 @@ thread_local! {
     static RECORD: Cell<Option<Box<Record>>> = const { Cell::new(None) };
 }
 
-impl LogLayer {
+/// Names that are known to be harmless, by address: a field's name is a constant of the program, so one look is enough.
+const NAMES_KEPT: usize = 256;
+
+/// Address and length of a name, and the redactor that let it pass.
+type KnownName = (usize, usize, u32);
+
+thread_local! {
+    static NAMES: RefCell<Vec<KnownName>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Pipeline {
     pub(crate) fn new(
         redactor: Redactor,
         clock: Clock,
         sinks: Vec<Box<dyn Sink>>,
+        limit_per_second: Option<u32>,
         metrics: &Registry,
-    ) -> LogLayer {
+    ) -> Arc<Pipeline> {
+        static REDACTORS: AtomicU32 = AtomicU32::new(1);
         let help = "ERROR and WARN events, by target.";
         let events = metrics.counter_family("skopos_log_events_total", help);
-        LogLayer { redactor, clock, sinks, dispatch: OnceLock::new(), events }
+        let pipeline = Arc::new(Pipeline {
+            redactor,
+            redactor_id: REDACTORS.fetch_add(1, Ordering::Relaxed),
+            clock,
+            sinks,
+            limiter: limit_per_second.map(Limiter::new),
+            events,
+        });
+        let weak = Arc::downgrade(&pipeline);
+        metrics.counter_fn(
+            "skopos_log_lines_suppressed_total",
+            "Log lines beyond the limit of their call site.",
+            &[],
+            move || weak.upgrade().map_or(0, |pipeline| pipeline.suppressed()),
+        );
+        pipeline
+    }
+
+    pub(crate) fn suppressed(&self) -> u64 {
+        self.limiter.as_ref().map_or(0, Limiter::suppressed)
+    }
+
+    /// Writes a line for each call site whose suppressed lines no other line has told of.
+    pub(crate) fn tell_suppressed(&self) {
+        let Some(limiter) = &self.limiter else { return };
+        for (call_site, suppressed) in limiter.take_untold() {
+            let mut record = Record::default();
+            record.reset(self.clock.now(), Level::WARN, "skopos");
+            record.put("message", Value::Text("log lines suppressed".into()));
+            record.put("call_site", Value::Text(call_site.into()));
+            record.put(SUPPRESSED, Value::Unsigned(suppressed));
+            self.write(&record);
+        }
+    }
+
+    fn write(&self, record: &Record) {
+        for sink in &self.sinks {
+            sink.write(record);
+        }
+    }
+
+    /// Whether a value of this name may be shown, its text aside.
+    fn is_harmless(&self, name: &'static str) -> bool {
+        let key = (name.as_ptr().addr(), name.len(), self.redactor_id);
+        let place = (key.0 >> 3 ^ key.0 >> 11 ^ key.1) % NAMES_KEPT;
+        let is_known = NAMES
+            .try_with(|names| names.borrow().get(place).is_some_and(|known| *known == key))
+            .unwrap_or(false);
+        if is_known {
+            return true;
+        }
+        let is_harmless = !self.redactor.redact_name(name);
+        if is_harmless {
+            let _ = NAMES.try_with(|names| {
+                let mut names = names.borrow_mut();
+                names.resize(NAMES_KEPT, (0, 0, 0));
+                if let Some(known) = names.get_mut(place) {
+                    *known = key;
+                }
+            });
+        }
+        is_harmless
     }
 
     fn count(&self, level: Level, target: &str) {
@@ -105,7 +192,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         let mut fields = SpanFields(Vec::new());
         let mut request_id = None;
         let mut collect = Collect {
-            redactor: &self.redactor,
+            pipeline: &self.pipeline,
             put: |name, value| put(&mut fields.0, name, value),
         };
         if span.metadata().target() == HTTP_TARGET {
@@ -128,7 +215,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         // Collected before the extensions are locked: a value's `Debug` is foreign code.
         let mut recorded = Vec::new();
         values.record(&mut Collect {
-            redactor: &self.redactor,
+            pipeline: &self.pipeline,
             put: |name, value| put(&mut recorded, name, value),
         });
         if let Some(fields) = span.extensions_mut().get_mut::<SpanFields>() {
@@ -142,12 +229,22 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         // A record of the `log` crate names its own target; the event's is that of the bridge.
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
-        self.count(*metadata.level(), metadata.target());
-        if self.sinks.is_empty() {
+        let pipeline = &*self.pipeline;
+        pipeline.count(*metadata.level(), metadata.target());
+        if pipeline.sinks.is_empty() {
             return;
         }
+        let time = pipeline.clock.now();
+        let of_bridge = normalized.is_some();
+        let suppressed = match &pipeline.limiter {
+            None => 0,
+            Some(limiter) => match limiter.judge(metadata, of_bridge, time) {
+                Verdict::Write { suppressed } => suppressed,
+                Verdict::Suppress => return,
+            },
+        };
         let mut record = RECORD.try_with(Cell::take).ok().flatten().unwrap_or_default();
-        record.reset(self.clock.now(), *metadata.level(), metadata.target());
+        record.reset(time, *metadata.level(), metadata.target());
         let span = context.event_span(event);
         if let Some(span) = &span {
             record.trace = self.trace_of(&span.id());
@@ -169,22 +266,27 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         {
             let record = &mut *record;
             event.record(&mut Collect {
-                redactor: &self.redactor,
+                pipeline,
                 put: |name: &'static str, value| {
-                    if normalized.is_none() || !name.starts_with("log.") {
+                    if !of_bridge || !name.starts_with("log.") {
                         record.put(name, value);
                     }
                 },
             });
         }
-        for sink in &self.sinks {
-            sink.write(&record);
+        if suppressed > 0 {
+            record.put(SUPPRESSED, Value::Unsigned(suppressed));
         }
+        pipeline.write(&record);
         let _ = RECORD.try_with(|kept| kept.set(Some(record)));
     }
 }
 
 impl LogLayer {
+    pub(crate) fn new(pipeline: Arc<Pipeline>) -> LogLayer {
+        LogLayer { pipeline, dispatch: OnceLock::new() }
+    }
+
     fn trace_of(&self, id: &Id) -> Option<TraceIds> {
         context::trace_of(&self.dispatch.get()?.upgrade()?, id)
     }
@@ -208,32 +310,34 @@ fn put(fields: &mut Vec<(&'static str, Value)>, name: &'static str, value: Value
 
 /// Redacts values while they are visited.
 struct Collect<'r, F> {
-    redactor: &'r Redactor,
+    pipeline: &'r Pipeline,
     put: F,
 }
 
 impl<F: FnMut(&'static str, Value)> Collect<'_, F> {
     fn text(&mut self, field: &Field, text: &str) {
         let name = field_name(field);
-        if name == "message" {
-            (self.put)(name, Value::Text(self.redactor.redact_text(text).text.into()));
+        if name == "message" || self.pipeline.is_harmless(name) {
+            (self.put)(name, Value::Text(self.pipeline.redactor.redact_text(text).text.into()));
         } else {
-            (self.put)(name, Value::Text(self.redactor.redact_value(name, text).into()));
+            let shown = self.pipeline.redactor.redact_value(name, text);
+            (self.put)(name, Value::Text(shown.into()));
         }
     }
 
     fn plain(&mut self, field: &Field, value: Value) {
         let name = field_name(field);
-        let hidden = self.redactor.redact_name(name);
+        let hidden = !self.pipeline.is_harmless(name);
+        let redactor = &self.pipeline.redactor;
         // A card number may also come as a number.
         let is_secret = hidden
             || match &value {
                 // Card numbers have at least thirteen digits.
                 Value::Signed(number @ 1_000_000_000_000..) => {
-                    !self.redactor.redact_text(&number.to_string()).hits.is_empty()
+                    !redactor.redact_text(&number.to_string()).hits.is_empty()
                 }
                 Value::Unsigned(number @ 1_000_000_000_000..) => {
-                    !self.redactor.redact_text(&number.to_string()).hits.is_empty()
+                    !redactor.redact_text(&number.to_string()).hits.is_empty()
                 }
                 _ => false,
             };

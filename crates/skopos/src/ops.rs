@@ -1,14 +1,21 @@
 //! Probes and `/metrics` as a router, beside the service or on a port of their own, outside authentication and access log.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Bytes;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use serde_json::json;
 
 use crate::health::{Health, ProbeAnswer};
+use crate::level::{LevelControl, LogLevel};
 use crate::metrics::{Format, Registry};
+use crate::{Service, clock};
 
 /// `/metrics`, `/health/live`, `/health/ready` and `/health/startup`.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>(
@@ -38,6 +45,74 @@ fn metrics(registry: &Registry, headers: &HeaderMap) -> Response {
 fn answer(answer: ProbeAnswer) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
     (answer.status, headers, answer.body).into_response()
+}
+
+/// `/version` and `/admin/log-level`.
+pub(crate) fn admin_router<S: Clone + Send + Sync + 'static>(
+    service: &Service,
+    level: LevelControl,
+) -> Router<S> {
+    let version = json!({
+        "service": service.name,
+        "version": service.version,
+        "environment": service.environment_or_default(),
+        "revision": service.find("vcs.ref.head.revision"),
+    });
+    let (read, change, reset) = (level.clone(), level.clone(), level);
+    Router::new()
+        .route("/version", get(move || async move { reply(StatusCode::OK, &version) }))
+        .route(
+            "/admin/log-level",
+            get(move || async move { reply(StatusCode::OK, &show(&read.current())) })
+                .put(move |body: Bytes| async move { change_level(&change, &body) })
+                .delete(move || async move {
+                    reset.reset();
+                    reply(StatusCode::OK, &show(&reset.current()))
+                }),
+        )
+        .layer(DefaultBodyLimit::max(LONGEST_CHANGE_BODY))
+}
+
+/// Longest request to change the level, in bytes.
+const LONGEST_CHANGE_BODY: usize = 16 * 1024;
+
+/// `PUT {"filter":"debug","seconds":600}`.
+fn change_level(level: &LevelControl, body: &[u8]) -> Response {
+    let problem = |status, text: &str| reply(status, &json!({ "error": text }));
+    let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else {
+        let text = "the body is no JSON: send {\"filter\":\"debug\",\"seconds\":600}";
+        return problem(StatusCode::BAD_REQUEST, text);
+    };
+    let Some(filter) = body.get("filter").and_then(serde_json::Value::as_str) else {
+        return problem(StatusCode::BAD_REQUEST, "`filter` is missing, or no text");
+    };
+    let seconds = match body.get("seconds") {
+        None => crate::level::SIGNAL_DURATION.as_secs(),
+        Some(seconds) => match seconds.as_u64() {
+            Some(seconds) => seconds,
+            None => return problem(StatusCode::BAD_REQUEST, "`seconds` is no whole number"),
+        },
+    };
+    match level.set(filter, Duration::from_secs(seconds)) {
+        Ok(level) => reply(StatusCode::OK, &show(&level)),
+        Err(error @ crate::LogLevelError::BelowFloor { .. }) => {
+            problem(StatusCode::FORBIDDEN, &error.to_string())
+        }
+        Err(error) => problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    }
+}
+
+fn show(level: &LogLevel) -> serde_json::Value {
+    json!({
+        "filter": level.temporary.as_ref().unwrap_or(&level.usual),
+        "usual": level.usual,
+        "until": level.until.map(clock::rfc3339),
+    })
+}
+
+fn reply(status: StatusCode, body: &serde_json::Value) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, body.to_string()).into_response()
 }
 
 /// A server for probes and metrics on a port of its own.

@@ -51,6 +51,13 @@ impl Service {
         &self.name
     }
 
+    /// A resource attribute.
+    #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only the version page needs it"))]
+    pub(crate) fn find(&self, key: &str) -> Option<&str> {
+        let (_, value) = self.attributes.iter().find(|(name, _)| name == key)?;
+        Some(value)
+    }
+
     /// The environment; `development` when nobody said, as the guide has it.
     pub(crate) fn environment_or_default(&self) -> &str {
         self.environment.as_deref().unwrap_or("development")

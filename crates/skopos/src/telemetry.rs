@@ -9,6 +9,8 @@ use tracing_subscriber::{Layer, Registry as SpanRegistry};
 
 use crate::clock;
 use crate::http::HttpLayer;
+use crate::level::{LevelControl, LogLevel, LogLevelError};
+use crate::log::Pipeline;
 use crate::log::writer::LineWriter;
 use crate::metrics::Registry;
 use crate::{Service, ShutdownReport};
@@ -72,6 +74,8 @@ struct Inner {
     #[cfg(feature = "otlp")]
     spans: Option<Exporter<Spans>>,
     is_floored: bool,
+    level: LevelControl,
+    pipeline: Arc<Pipeline>,
     is_down: AtomicBool,
 }
 
@@ -125,7 +129,15 @@ impl Telemetry {
         crate::ops::router(self.inner.metrics.clone(), health)
     }
 
-    /// Serves `/metrics` and the three probes on a port of their own. Must be called on a tokio runtime.
+    /// Returns a router with `/version` and `/admin/log-level`, which reads (`GET`), changes (`PUT`) and restores (`DELETE`)
+    /// the log level. It asks for no password: put it where only operators reach it. [`Telemetry::serve_ops`] has it.
+    #[cfg(feature = "axum")]
+    pub fn admin_router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
+        crate::ops::admin_router(&self.inner.service, self.inner.level.clone())
+    }
+
+    /// Serves `/metrics`, the three probes, `/version` and `/admin/log-level` on a port of their own. Must be called on a
+    /// tokio runtime.
     ///
     /// # Errors
     /// The address cannot be bound.
@@ -135,7 +147,43 @@ impl Telemetry {
         address: std::net::SocketAddr,
         health: crate::health::Health,
     ) -> std::io::Result<crate::OpsServer> {
-        crate::OpsServer::bind(address, self.ops_router(health)).await
+        let router = self.ops_router(health).merge(self.admin_router());
+        crate::OpsServer::bind(address, router).await
+    }
+
+    /// Returns what is logged now, and until when.
+    pub fn log_level(&self) -> LogLevel {
+        self.inner.level.current()
+    }
+
+    /// Logs by another filter (syntax of `RUST_LOG`, without directives about spans) for a while; then the usual one comes
+    /// back by itself. `PUT /admin/log-level` on the ops port and SIGUSR1 do the same.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use skopos::{Service, Telemetry};
+    ///
+    /// let (telemetry, _layer) = Telemetry::builder(Service::new("shop")).without_lines().build()?;
+    /// let level = telemetry.set_log_level("info,shop::cart=debug", Duration::from_secs(600))?;
+    /// assert_eq!(level.temporary.as_deref(), Some("info,shop::cart=debug"));
+    /// telemetry.reset_log_level();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The filter does not parse or is about spans, it goes below INFO in production, or the time is not from one second to
+    /// a day.
+    pub fn set_log_level(
+        &self,
+        filter: &str,
+        duration: Duration,
+    ) -> Result<LogLevel, LogLevelError> {
+        self.inner.level.set(filter, duration)
+    }
+
+    /// Puts the usual filter back in force; returns whether another one was.
+    pub fn reset_log_level(&self) -> bool {
+        self.inner.level.reset()
     }
 
     /// Sends and writes what is waiting, for at most `timeout`; returns whether all of it went.
@@ -178,6 +226,7 @@ impl Telemetry {
 impl Inner {
     /// Flushes both exporters at once, and then the lines. Returns what is left of logs and spans.
     fn flush(&self, deadline: Instant, closing: bool) -> ((u64, u64), bool) {
+        self.pipeline.tell_suppressed();
         #[cfg(feature = "otlp")]
         let left = std::thread::scope(|scope| {
             let spans = self.spans.as_ref().map(|spans| {

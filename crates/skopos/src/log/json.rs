@@ -98,6 +98,11 @@ fn push_value(line: &mut String, value: &Value) {
 
 /// Escapes by RFC 8259, and DEL and the C1 controls too: a line may be shown on a terminal.
 pub(crate) fn push_escaped(output: &mut String, text: &str) {
+    // Nearly every text: printable ASCII without quote and backslash.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        output.push_str(text);
+        return;
+    }
     let mut clean_from = 0;
     for (index, character) in text.char_indices() {
         let escape = match character {

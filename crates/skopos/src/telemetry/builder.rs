@@ -17,13 +17,15 @@ use crate::Service;
 use crate::clock::Clock;
 use crate::config::{self, Config, LogFormat, Sampler};
 use crate::context::global;
-use crate::filter::{QUIET, SignalFilter};
+use crate::filter::{Filters, QUIET, SignalFilter};
 use crate::http::{HttpLayer, RedMetrics};
+use crate::level::{self, LevelControl};
 use crate::log::format;
 use crate::log::json::JsonSink;
+use crate::log::limit::DEFAULT_PER_SECOND;
 use crate::log::pretty::PrettySink;
 use crate::log::writer::LineWriter;
-use crate::log::{self, LogLayer, Sink};
+use crate::log::{self, LogLayer, Pipeline, Sink};
 use crate::metrics::Registry;
 
 #[cfg(feature = "otlp")]
@@ -41,6 +43,8 @@ pub struct Builder {
     output: Option<Box<dyn Write + Send>>,
     has_lines: bool,
     has_panic_hook: bool,
+    has_signals: bool,
+    lines_per_second: Option<u32>,
     series_limit: Option<usize>,
     http_prefix: String,
 }
@@ -64,6 +68,8 @@ impl Builder {
             output: None,
             has_lines: true,
             has_panic_hook: true,
+            has_signals: true,
+            lines_per_second: Some(DEFAULT_PER_SECOND),
             series_limit: None,
             http_prefix: String::new(),
         }
@@ -146,6 +152,22 @@ impl Builder {
         self
     }
 
+    /// Leaves SIGUSR1 alone, which otherwise toggles DEBUG for ten minutes.
+    #[must_use]
+    pub fn without_signals(mut self) -> Builder {
+        self.has_signals = false;
+        self
+    }
+
+    /// Sets how many lines one call site may write in a second (1,000 unless said otherwise). Further ones are counted: on
+    /// the next line as `suppressed_lines`, and in `skopos_log_lines_suppressed_total`. Access lines are not limited.
+    /// `SKOPOS_LOG_RATE_LIMIT` wins over it; 0 is no limit.
+    #[must_use]
+    pub fn lines_per_second(mut self, lines: u32) -> Builder {
+        self.lines_per_second = (lines > 0).then_some(lines);
+        self
+    }
+
     /// Takes the time of log lines from elsewhere, for tests.
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Builder {
@@ -160,6 +182,7 @@ impl Builder {
     /// Another subscriber is installed, or the filter given in code does not parse.
     pub fn install(self) -> Result<Telemetry, InitError> {
         let has_panic_hook = self.has_panic_hook;
+        let has_signals = self.has_signals;
         let warnings = self.config.warnings.clone();
         let propagators = (self.config.trace_context, self.config.baggage);
         let (telemetry, layer, provider) = self.assemble()?;
@@ -171,6 +194,11 @@ impl Builder {
         if has_panic_hook {
             log::panic::install(telemetry.inner.writer.clone());
         }
+        #[cfg(unix)]
+        if has_signals && let Err(error) = level::follow_signal(telemetry.inner.level.clone()) {
+            tracing::warn!(target: "skopos", %error, "SIGUSR1 does not change the log level");
+        }
+        let _ = has_signals;
         for warning in warnings {
             tracing::warn!(target: "skopos", "{warning}");
         }
@@ -201,10 +229,13 @@ impl Builder {
     fn assemble(
         mut self,
     ) -> Result<(Telemetry, TelemetryLayer, Option<SdkTracerProvider>), InitError> {
-        let filter = self.event_filter()?;
+        let (filter, base, usual) = self.event_filter()?;
         let is_verbose = filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
-        let is_floored = is_verbose && self.service.is_production() && !self.config.allows_debug;
-        let floor = if is_floored { LevelFilter::INFO } else { LevelFilter::TRACE };
+        let has_floor = self.service.is_production() && !self.config.allows_debug;
+        let is_floored = is_verbose && has_floor;
+        let floor = if has_floor { LevelFilter::INFO } else { LevelFilter::TRACE };
+        let filters = Arc::new(Filters::new(filter, floor));
+        let level = LevelControl::new(filters.clone(), base, usual, has_floor);
         let metrics = Registry::new();
         if let Some(limit) = self.series_limit {
             metrics.limit_series(limit);
@@ -239,13 +270,18 @@ impl Builder {
                 .with_threads(false)
                 .with_tracked_inactivity(false)
         });
-        let layer: TelemetryLayer =
-            Box::new(SignalFilter::new(filter, floor).and_then(traces).and_then(LogLayer::new(
-                self.redactor.clone(),
-                self.clock.clone(),
-                sinks,
-                &metrics,
-            )));
+        let pipeline = Pipeline::new(
+            self.redactor.clone(),
+            self.clock.clone(),
+            sinks,
+            self.config
+                .lines_per_second
+                .map_or(self.lines_per_second, |lines| (lines > 0).then_some(lines)),
+            &metrics,
+        );
+        let layer: TelemetryLayer = Box::new(
+            SignalFilter(filters).and_then(traces).and_then(LogLayer::new(pipeline.clone())),
+        );
 
         let inner = Inner {
             http: HttpLayer::new(
@@ -254,6 +290,8 @@ impl Builder {
                 self.config.baggage,
             ),
             is_floored,
+            level,
+            pipeline,
             service: self.service,
             redactor: self.redactor,
             metrics,
@@ -286,24 +324,30 @@ impl Builder {
         writer
     }
 
-    fn event_filter(&mut self) -> Result<EnvFilter, InitError> {
+    /// Returns the filter, what stands before every filter, and what was asked for.
+    fn event_filter(&mut self) -> Result<(EnvFilter, String, String), InitError> {
         // Later directives win over earlier ones of the same target.
         let mut base: String = self.quiet.iter().map(|target| format!("{target}=warn,")).collect();
         base.push_str("skopos=info,");
         let parse = |filter: &str| EnvFilter::builder().parse(format!("{base}{filter}"));
         if let Some(from_environment) = &self.config.filter {
             match parse(from_environment) {
-                Ok(filter) => return Ok(filter),
+                Ok(filter) => {
+                    let usual = from_environment.clone();
+                    return Ok((filter, base, usual));
+                }
                 Err(error) => {
                     self.config.warnings.push(format!("RUST_LOG does not parse: {error}"))
                 }
             }
         }
         let filter = self.filter.as_deref().unwrap_or("info");
-        parse(filter).map_err(|error| InitError::Filter {
+        let parsed = parse(filter).map_err(|error| InitError::Filter {
             filter: filter.to_owned(),
             reason: error.to_string(),
-        })
+        })?;
+        let usual = filter.to_owned();
+        Ok((parsed, base, usual))
     }
 
     #[cfg(feature = "otlp")]

@@ -4,7 +4,7 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::support::{Collector, Manner, attribute, hex};
+use crate::support::{Collector, Manner, attribute, hex, wait_until};
 
 const CANARY: &str = "cAnArY9Zx7Q";
 
@@ -47,6 +47,19 @@ fn child_process() {
         Ok("uses a library") => {
             let telemetry = skopos::init().unwrap();
             tracing::info_span!("order").in_scope(call_library);
+            assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
+        }
+        #[cfg(unix)]
+        Ok("is signalled") => {
+            let telemetry = skopos::init().unwrap();
+            let until = |temporary: Option<&str>| {
+                signal_hook::low_level::raise(signal_hook::consts::SIGUSR1).unwrap();
+                wait_until(|| telemetry.log_level().temporary.as_deref() == temporary);
+            };
+            until(Some("debug"));
+            tracing::debug!("details");
+            until(None);
+            tracing::debug!("no details");
             assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
         }
         // Not a child: nothing to do.
@@ -122,6 +135,16 @@ fn dropping_the_last_handle_flushes_and_exports_nothing_of_its_own() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(lines(&output).len(), 1);
     assert_eq!((collector.logs().len(), collector.spans().len()), (1, 1));
+}
+
+#[cfg(unix)]
+#[test]
+fn sigusr1_toggles_debug() {
+    let output = child("is signalled", &[]);
+    assert!(output.status.success(), "{output:?}");
+    let lines = lines(&output);
+    let messages: Vec<&str> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
+    assert_eq!(messages, ["log level changed for a while", "details", "log level restored"]);
 }
 
 #[test]

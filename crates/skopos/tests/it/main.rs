@@ -7,6 +7,7 @@ mod health;
 mod http;
 mod install;
 mod isolation;
+mod level;
 mod lines;
 mod redaction;
 mod shutdown;

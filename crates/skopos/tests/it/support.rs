@@ -182,6 +182,17 @@ async fn take(received: &Received, manner: Manner, body: &[u8], is_logs: bool) -
     StatusCode::OK.into_response()
 }
 
+/// Waits for what another thread does.
+#[track_caller]
+#[expect(clippy::disallowed_methods, reason = "another thread works in real time")]
+pub(crate) fn wait_until(is_so: impl Fn() -> bool) {
+    let started = std::time::Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "it did not come about");
+        std::thread::yield_now();
+    }
+}
+
 /// A fixed moment for golden lines.
 pub(crate) fn moment() -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(1_763_820_000_123_456)
