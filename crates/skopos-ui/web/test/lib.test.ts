@@ -8,7 +8,7 @@ import { differs, equals, quoted, scopeOf, terms, withoutTerm, withTerm } from '
 import { fingerprint } from '../src/lib/fingerprint';
 import { age, bytes, compact, duration, nanosToMs, percent, sample, visible } from '../src/lib/format';
 import { bodyText, flat } from '../src/lib/logs';
-import { meanOf } from '../src/lib/red';
+import { meanOf } from '../src/lib/lines';
 import { lines } from '../src/lib/ndjson';
 import { Ring } from '../src/lib/ring';
 import { bodyOf, headingTag, hrefOf, progress, type RunbookPage } from '../src/lib/runbook';

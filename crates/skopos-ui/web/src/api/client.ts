@@ -43,6 +43,8 @@ export function authorization(): Record<string, string> {
 
 export type GetPath = PathsWithMethod<paths, 'get'>;
 export type PutPath = PathsWithMethod<paths, 'put'>;
+export type PostPath = PathsWithMethod<paths, 'post'>;
+export type DeletePath = PathsWithMethod<paths, 'delete'>;
 type Query = Record<string, string | number | string[] | undefined>;
 
 /** GETs `path` and returns the `data` of the answer (or the whole answer where it has no such envelope). */
@@ -64,25 +66,39 @@ export async function get<T>(path: GetPath, query: Query, signal?: AbortSignal, 
 
 /** PUTs JSON to `path` and returns the `data` of the answer. */
 export async function put<T>(path: PutPath, body: object): Promise<T> {
+  return ((await change('PUT', path, body)) as { data: T }).data;
+}
+
+/** POSTs JSON to `path` and returns the answer as it is. */
+export async function post<T>(path: PostPath, body: object): Promise<T> {
+  return (await change('POST', path, body)) as T;
+}
+
+/** DELETEs what `path` names with its `parts`. */
+export async function remove(path: DeletePath, parts: Record<string, string>): Promise<void> {
+  await change('DELETE', path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(parts[name] ?? '')));
+}
+
+async function change(method: string, path: string, body?: object): Promise<unknown> {
   // A header that no form of another site can send: the server wants it of every change.
   const headers = { ...authorization(), 'content-type': 'application/json', 'x-skopos-request': '1' };
   let response: Response;
   try {
-    response = await fetch(path, { method: 'PUT', headers, body: JSON.stringify(body) });
+    response = await fetch(path, { method, headers, ...(body ? { body: JSON.stringify(body) } : {}) });
   } catch {
     throw new Failure('the server does not answer', 0);
   }
   const answer: unknown = await response.json().catch(() => undefined);
   if (!response.ok) throw failure(response, answer);
-  return (answer as { data: T }).data;
+  return answer;
 }
 
-/** What the error bodies of our own API, the Prometheus API and the Jaeger API say. */
+/** What the error bodies of our own API, the Prometheus API, Alertmanager's and the Jaeger API say. */
 export function failure(response: Response, body: unknown): Failure {
   if (response.status === 401) auth.wanted = true;
   const fields = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
   const jaeger = Array.isArray(fields.errors) ? (fields.errors[0] as { msg?: string } | undefined)?.msg : undefined;
-  const text = [fields.error, fields.message, jaeger].find((t) => typeof t === 'string' && t !== '');
+  const text = [typeof body === 'string' ? body : '', fields.error, fields.message, jaeger].find((t) => typeof t === 'string' && t !== '');
   const position = fields.position as { start: number; end: number } | undefined;
   const suggestions = Array.isArray(fields.suggestions) ? fields.suggestions.map(String) : [];
   return new Failure(String(text ?? `${response.status} ${response.statusText}`), response.status, position ?? null, suggestions);

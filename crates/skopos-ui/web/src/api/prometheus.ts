@@ -56,6 +56,23 @@ export function columns(series: MatrixSeries[], start: number, end: number, step
   };
 }
 
+/** The samples themselves of a range selector. */
+export async function samples(expr: string, at: number, signal?: AbortSignal): Promise<MatrixSeries[]> {
+  const data = await get<QueryData>('/api/v1/query', { query: expr, time: seconds(at) }, signal);
+  return data.resultType === 'matrix' ? (data.result as MatrixSeries[]) : [];
+}
+
+/** The names of the metrics that a selector finds in a window. */
+export function metricNames(selector: string, window: Window, signal?: AbortSignal): Promise<string[]> {
+  const query = { 'match[]': [selector], start: seconds(window.from), end: seconds(window.to) };
+  return get<string[]>('/api/v1/label/{name}/values', query, signal, { name: '__name__' });
+}
+
+/** The names of the labels of what a selector finds in a window. */
+export function labelNames(selector: string, window: Window, signal?: AbortSignal): Promise<string[]> {
+  return get<string[]>('/api/v1/labels', { 'match[]': [selector], start: seconds(window.from), end: seconds(window.to) }, signal);
+}
+
 export async function alerts(signal?: AbortSignal): Promise<Alert[]> {
   return (await get<{ alerts: Alert[] }>('/api/v1/alerts', {}, signal)).alerts;
 }

@@ -69,7 +69,7 @@ export async function countLogs(filter: string, window: Window, signal: AbortSig
   return (await get<Histogram>('/api/v1/logs/histogram', query, signal)).total;
 }
 
-async function countTraces(filter: string, window: Window, signal: AbortSignal): Promise<{ count: number; more: boolean }> {
+export async function countTraces(filter: string, window: Window, signal: AbortSignal): Promise<{ count: number; more: boolean }> {
   const query = { filter: filter || undefined, start: seconds(window.from), end: seconds(window.to), limit: MOST_TRACES };
   const page = await get<TracePage>('/api/v1/traces', query, signal);
   return { count: page.traces.length, more: Boolean(page.next_cursor) };

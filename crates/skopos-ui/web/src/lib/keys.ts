@@ -3,7 +3,7 @@
 export interface Binding {
   keys: string;
   does: string;
-  where: 'everywhere' | 'lists' | 'live' | 'trace';
+  where: 'everywhere' | 'lists' | 'live' | 'trace' | 'firing';
 }
 
 export const SCREENS: { key: string; path: string; name: string }[] = [
@@ -30,6 +30,8 @@ export const BINDINGS: Binding[] = [
   { keys: 'esc', does: 'close, leave the field', where: 'lists' },
   { keys: 'i x', does: 'include, exclude the focused value', where: 'lists' },
   { keys: 'space', does: 'pause, go on', where: 'live' },
+  { keys: 'a', does: 'acknowledge', where: 'firing' },
+  { keys: 's', does: 'silence for an hour', where: 'firing' },
   { keys: 'a d', does: 'pan left, right', where: 'trace' },
   { keys: 'w s', does: 'zoom in, out', where: 'trace' },
   { keys: '0', does: 'whole trace', where: 'trace' },

@@ -6,10 +6,11 @@ interface Stored {
   theme: Theme;
   railClosed: boolean;
   keys: boolean;
+  who: string;
 }
 
 const KEY = 'skopos.prefs';
-const DEFAULTS: Stored = { theme: 'system', railClosed: false, keys: true };
+const DEFAULTS: Stored = { theme: 'system', railClosed: false, keys: true, who: '' };
 
 function read(): Stored {
   try {
@@ -33,6 +34,11 @@ class Prefs {
   /** Whether single keys do something (WCAG 2.1.4: they can be switched off). */
   get keys(): boolean {
     return this.#stored.keys;
+  }
+
+  /** The name under which this person acknowledges and silences. */
+  get who(): string {
+    return this.#stored.who;
   }
 
   set(patch: Partial<Stored>): void {

@@ -3,6 +3,7 @@
 
 import { instant, range, type Columns } from '../api/prometheus';
 import type { Labels } from '../api/types';
+import { meanOf } from './lines';
 import { durationText, type Window } from './time';
 
 interface Source {
@@ -105,15 +106,17 @@ async function rowsOf(
   });
 }
 
-/** The mean over what has data: a window that began before the service did says nothing about its rate. */
-export function meanOf(values: (number | null)[]): number | null {
-  const known = values.filter((value) => value !== null);
-  return known.length === 0 ? null : known.reduce((sum, value) => sum + value, 0) / known.length;
-}
-
 /** Worst first: by the share of errors in steps that matter, then by p99. */
 export function worstFirst(rows: ServiceRow[]): ServiceRow[] {
   const grade = (row: ServiceRow): number => (row.errors >= 0.05 ? 3 : row.errors >= 0.01 ? 2 : row.errors > 0.001 ? 1 : 0);
   const slow = (row: ServiceRow): number => (Number.isNaN(row.p99) ? 0 : row.p99);
   return [...rows].sort((a, b) => grade(b) - grade(a) || slow(b) - slow(a) || a.service.localeCompare(b.service));
 }
+
+/** How bad a share of failed calls is. */
+export function health(errors: number): 'bad' | 'warn' | 'good' {
+  return errors >= 0.01 ? 'bad' : errors > 0.001 ? 'warn' : 'good';
+}
+
+export const HEALTH_WORD = { bad: 'failing', warn: 'some errors', good: 'healthy' } as const;
+export const HEALTH_GLYPH = { bad: '✖', warn: '▲', good: '✔' } as const;

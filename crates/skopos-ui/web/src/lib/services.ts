@@ -9,3 +9,8 @@ export async function services(window: Window, signal?: AbortSignal): Promise<st
   const names = await get<string[]>('/api/v1/label/{name}/values', query, signal, parts);
   return names.filter((name) => name !== '');
 }
+
+/** The address of a service's page. */
+export function servicePath(service: string): string {
+  return `/services/${encodeURIComponent(service)}`;
+}
