@@ -50,6 +50,7 @@ pub(crate) fn browser(selection: &str) -> Result<Cmd> {
     Ok(Cmd::new("node --test --test-reporter=spec")
         .arg(format!("{WEB}/e2e/sizes.test.mjs"))
         .arg(format!("{WEB}/e2e/walk.test.mjs"))
+        .arg(format!("{WEB}/e2e/service.test.mjs"))
         .env("NO_COLOR", "1")
         .env("SKOPOS_BIN", binary)
         .env("SKOPOS_UI_DIST", files))

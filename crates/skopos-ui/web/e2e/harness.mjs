@@ -1,8 +1,10 @@
 // What the browser tests and the screenshots share: real servers with real data, and a browser that notices trouble.
 // Every server listens on free ports and keeps its data in a folder that goes with it.
 
+import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +12,7 @@ import { chromium } from 'playwright-core';
 
 const BINARY = process.env.SKOPOS_BIN;
 const CHROMIUM = process.env.SKOPOS_CHROMIUM ?? '/usr/bin/chromium';
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** Generous: the machine may be busy with other tests. Nothing waits this long when all is well. */
 export const PATIENCE_MS = 30_000;
 
@@ -44,6 +47,13 @@ class Running {
     const response = await fetch(`${this.api}${path}?${new URLSearchParams(query)}`, { headers: this.headers ?? {} });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return (await response.json()).data;
+  }
+
+  /** As `json`, for answers without an envelope. */
+  async raw(path, query = {}) {
+    const response = await fetch(`${this.api}${path}?${new URLSearchParams(query)}`, { headers: this.headers ?? {} });
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    return response.json();
   }
 
   /** Sends OTLP as JSON. */
@@ -84,8 +94,8 @@ async function start(args, ready, folder, env = {}) {
   return running;
 }
 
-/** A server of its own. `rules` is the text of a rule file. */
-export function serve({ rules = '', env = {}, args = [] } = {}) {
+/** A server of its own. `rules` is the text of a rule file, `routes` that of an alertmanager.yml. */
+export function serve({ rules = '', routes = '', env = {}, args = [] } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'skopos-ui-'));
   const ready = join(folder, 'ready.json');
   const all = [
@@ -95,6 +105,10 @@ export function serve({ rules = '', env = {}, args = [] } = {}) {
   if (rules) {
     writeFileSync(join(folder, 'rules.yml'), rules);
     all.push('--rules', join(folder, 'rules.yml'));
+  }
+  if (routes) {
+    writeFileSync(join(folder, 'alertmanager.yml'), routes);
+    all.push('--alertmanager-config', join(folder, 'alertmanager.yml'));
   }
   return start(all, ready, folder, env);
 }
@@ -170,4 +184,27 @@ export async function open(chrome, server, { theme = 'dark', width = 1280, heigh
 export async function settled(page) {
   await page.waitForFunction(() => document.querySelector('main') && !document.querySelector('main [aria-label="loading"], .stale'));
   await page.evaluate(() => document.fonts.ready.then(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))));
+}
+
+/** Has axe look at the page as it is. */
+export async function accessible(page, where) {
+  await settled(page);
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+  const said = violations.map((v) => `${v.id}: ${v.help}\n      ${v.nodes.slice(0, 3).map((n) => `${n.target} ${n.any[0]?.message ?? ''}`).join('\n      ')}`);
+  assert.equal(said.length, 0, `${where}:\n    ${said.join('\n    ')}`);
+}
+
+/** Waits until these charts have drawn something, and returns what their legends say. */
+export async function figures(page, titles) {
+  const seen = {};
+  for (const title of titles) {
+    const panel = page.locator(`[data-chart="${title}"]`);
+    await panel.locator('canvas').waitFor();
+    seen[title] = await eventually(`${title} has a figure`, async () => {
+      const text = (await panel.locator('figcaption').innerText()).replace(/\s+/g, ' ');
+      return /\d/.test(text) && text;
+    });
+  }
+  return seen;
 }

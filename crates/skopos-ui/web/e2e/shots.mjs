@@ -38,6 +38,9 @@ try {
     ['traces', server, '/traces?t=5m&sort=slowest', '[role=grid] [role=row]'],
     ['trace', server, `/traces/${trace.trace_id}?t=5m`, '[role=treegrid]'],
     ['trace-span', server, `/traces/${trace.trace_id}?t=5m&sel=${failed}`, 'main aside'],
+    ['service', server, '/services/order-service?t=5m', '[data-chart="Connection pools in use"] canvas'],
+    ['service-failing', server, '/services/payment-service?t=5m', '[data-chart=Errors] canvas'],
+    ['service-unheard', server, '/services/basket-service?t=5m', 'main strong'],
     ['welcome', empty, '/welcome', 'pre'],
   ];
   for (const theme of ['dark', 'light']) {
@@ -60,6 +63,21 @@ try {
     await page.locator('[data-firing]', { hasText: alert.labels.alertname }).first().click();
     await page.locator('figure canvas').waitFor();
     await shot(page, 'firing');
+    // Taken on in the first theme, so that both states are shown.
+    if (theme === 'dark') {
+      await page.locator('[data-ack]:enabled').click();
+      await page.getByLabel('Who').fill('ada');
+      await page.getByLabel('Comment').fill('the payment provider refuses cards');
+      await shot(page, 'acknowledge');
+      await page.keyboard.press('Enter');
+      await page.locator('[data-acknowledged]').waitFor();
+      await shot(page, 'acknowledged');
+    } else {
+      await page.keyboard.press('s');
+      await page.getByLabel('Comment').fill('the provider is being mended');
+      await shot(page, 'silence');
+      await page.keyboard.press('Escape');
+    }
     await page.locator('main [data-link=logs]').click();
     await page.locator('[role=grid] [role=row]').first().waitFor();
     await shot(page, 'incident-logs');

@@ -2,26 +2,15 @@
 // looking at every screen in both themes, and with stored data that would like to be code.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
-import { browser, demo, eventually, open, serve, settled, token } from './harness.mjs';
+import { accessible, browser, demo, eventually, figures, open, serve, settled, token } from './harness.mjs';
 import { MARK, RULES, send, SPAN, TRACE } from './hostile.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 let chrome;
 before(async () => {
   chrome = await browser();
 });
 after(() => chrome?.close());
-
-async function accessible(page, where) {
-  await settled(page);
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
-  const said = violations.map((v) => `${v.id}: ${v.help}\n      ${v.nodes.slice(0, 3).map((n) => `${n.target} ${n.any[0]?.message ?? ''}`).join('\n      ')}`);
-  assert.equal(said.length, 0, `${where}:\n    ${said.join('\n    ')}`);
-}
 
 describe('on the demo’s data', () => {
   let server;
@@ -121,6 +110,45 @@ describe('on the demo’s data', () => {
     await close();
   });
 
+  it('a service’s page is reached from the overview by keys, and leads on', async () => {
+    const { page, goto, close } = await open(chrome, server);
+    await goto('/?t=5m');
+    await page.locator('[data-service]', { hasText: 'order-service' }).waitFor();
+    // Down the list until it is the one.
+    await eventually('order-service has the focus', async () => {
+      await page.keyboard.press('j');
+      return page.evaluate(() => document.activeElement?.textContent === 'order-service') || page.keyboard.press('k').then(() => page.evaluate(() => document.activeElement?.textContent === 'order-service'));
+    });
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/services\/order-service\?t=5m/);
+    const seen = await figures(page, ['Latency', 'Traffic by endpoint', 'Errors', 'Connection pools in use']);
+    // Failures are timed apart: a fast 502 is no fast answer.
+    assert.match(seen.Latency, /p99 [\d.]+m?s .*p99 failed [\d.]+m?s/);
+    assert.match(seen['Traffic by endpoint'], /POST \/orders [\d.]+\/s/);
+    const calls = page.getByRole('region', { name: /Depends on/ });
+    await calls.getByRole('link', { name: 'payment-service', exact: true }).waitFor();
+    await page.getByRole('region', { name: /Top errors/ }).getByText('call failed').waitFor();
+    const box = await page.locator('[data-chart=Errors] .u-over').boundingBox();
+    await page.mouse.move(box.x + box.width * 0.5, box.y + 30);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.98, box.y + 30, { steps: 4 });
+    await page.mouse.up();
+    const logs = page.getByRole('group', { name: 'What to do with the chosen time' }).getByRole('link', { name: /^Logs [\d,]+$/ });
+    await logs.click();
+    await page.waitForURL(/\/logs\?t=\d+\.\.\d+&q=service\.name/);
+    await page.locator('[role=grid] [role=row]').first().waitFor();
+    await page.locator('[role=grid] [role=row] .body').first().click();
+    await page.locator('aside [data-service]').click();
+    await page.waitForURL(/\/services\/order-service/);
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type('payment-service');
+    await page.getByRole('option', { name: /payment-service service/ }).waitFor();
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/\/services\/payment-service/);
+    await page.getByRole('heading', { name: 'payment-service', level: 1 }).waitFor();
+    await close();
+  });
+
   it('a mistyped filter says where and what', async () => {
     const { page, goto, close } = await open(chrome, server, { expected: [/400/] });
     await goto('/logs?q=level%3E%3D');
@@ -143,6 +171,7 @@ describe('on the demo’s data', () => {
       for (const [path, sign] of [
         ['/', '[data-firing]'], ['/welcome', 'pre'], ['/logs', '[role=grid] [role=row]'], [`/logs?sel=${log.id}`, 'main aside'],
         ['/traces', '[role=grid] [role=row]'], [`/traces/${log.trace_id}?sel=${log.span_id}`, 'main aside'], ['/nowhere', 'strong'],
+        ['/services/order-service?t=5m', '[data-chart=Latency] canvas'],
       ]) {
         await goto(path);
         await page.locator(sign).first().waitFor();
@@ -198,6 +227,9 @@ describe('hostile data', () => {
     await goto(`/traces/${TRACE}?sel=${SPAN}`);
     await page.getByText('Events').waitFor();
     await inert('trace');
+    await goto(`/services/${encodeURIComponent(`shop${MARK}`)}`);
+    await page.getByRole('region', { name: /Top errors/ }).getByRole('listitem').first().waitFor();
+    await inert('service');
     await goto('/live');
     await page.getByText('● live').waitFor();
     await send(server);

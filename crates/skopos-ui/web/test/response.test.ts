@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { groupLabels, matchersOf, matcherText, target, toldOf, type Notification } from '../src/lib/response';
+import { groupLabels, matchersOf, matcherText, target, together, toldOf, type Notification } from '../src/lib/response';
 
 const START = Date.parse('2026-11-22T10:00:00Z');
 const at = (seconds: number): string => new Date(START + seconds * 1000).toISOString();
@@ -60,6 +60,12 @@ describe('what a firing was told', () => {
     expect(toldOf(labels, START, null, all).map((t) => [t.id, t.state, t.attempts])).toEqual([
       ['again', 'delivered', 1], ['dead', 'dead', 1], ['slow', 'waiting', 3], ['gone', 'dropped', 1], ['ok', 'delivered', 1],
     ]);
+  });
+
+  it('is short where one receiver fails again and again', () => {
+    const dead = [1, 2, 3].map((n) => sent(`d${n}`, '{}:{}', n, { failed_at: at(n), reason: '400' }));
+    const all = toldOf(labels, START, null, { deliveries: [sent('ok', '{}:{}', 9, { verdict: 'delivered' })], waiting: [], dead });
+    expect(together(all).map((t) => [t.id, t.count])).toEqual([['ok', 1], ['d3', 3]]);
   });
 
   it('ends a while after it', () => {

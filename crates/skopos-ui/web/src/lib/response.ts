@@ -113,6 +113,18 @@ export interface Told {
   id: string;
 }
 
+/** Those of one receiver with the same fate and reason as one, the newest, with their number. */
+export function together(told: Told[]): (Told & { count: number })[] {
+  const groups = new Map<string, Told & { count: number }>();
+  for (const each of told) {
+    const key = JSON.stringify([each.receiver, each.state, each.reason]);
+    const known = groups.get(key);
+    if (known) known.count += 1;
+    else groups.set(key, { ...each, count: 1 });
+  }
+  return [...groups.values()];
+}
+
 /**
  * What became of the notifications that this firing was part of: those of its groups from its beginning (a moment
  * earlier, as clocks go) until a while after its end, when the resolve is told. Newest first.
