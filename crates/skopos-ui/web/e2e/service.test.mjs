@@ -85,6 +85,14 @@ describe('a service that is only scraped', () => {
     assert.equal(await chosen.getByRole('link').count(), 0);
     await page.keyboard.press('Escape');
     await chosen.waitFor({ state: 'detached' });
+    // Without a mouse.
+    await page.getByRole('slider', { name: /^Errors/ }).focus();
+    await page.keyboard.press('End');
+    for (let i = 0; i < 6; i += 1) await page.keyboard.press('Shift+ArrowLeft');
+    await page.keyboard.press('Enter');
+    await chosen.waitFor();
+    await page.keyboard.press('Escape');
+    await chosen.waitFor({ state: 'detached' });
     await drag();
     await chosen.getByRole('button', { name: 'Zoom' }).click();
     await page.waitForURL(/t=\d+\.\.\d+/);

@@ -29,6 +29,7 @@ export const BINDINGS: Binding[] = [
   { keys: 'enter', does: 'open the row', where: 'lists' },
   { keys: 'esc', does: 'close, leave the field', where: 'lists' },
   { keys: 'i x', does: 'include, exclude the focused value', where: 'lists' },
+  { keys: '← → shift', does: 'chart: move, choose a part of time', where: 'lists' },
   { keys: 'space', does: 'pause, go on', where: 'live' },
   { keys: 'a', does: 'acknowledge', where: 'firing' },
   { keys: 's', does: 'silence for an hour', where: 'firing' },
