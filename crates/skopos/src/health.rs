@@ -3,13 +3,14 @@
 //! - *live* never looks at a dependency: a slow database must not restart anything;
 //! - *ready* asks every check at once, each with its own timeout; one critical check that fails takes the service out of load
 //!   balancing, a degraded one only shows;
-//! - *startup* says `started` once [`Health::mark_started`] was called.
+//! - *startup* says `started` once [`Health::mark_started`] was called, or every startup check has passed once.
 //!
-//! Error texts are redacted before anybody sees them. Checks run as tokio tasks: one that panics or hangs harms no other.
+//! Bodies and codes are the guide's and nothing else; [`Health::ready_with_details`] (`/health/ready?details`) adds what each
+//! check is and how old its result. Error texts are redacted before anybody sees them. Checks run as tokio tasks: one that
+//! panics or hangs harms no other, and probes that come while a check runs share its result.
 
 use std::fmt::{Display, Write as _};
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,11 +22,23 @@ use tokio::task::JoinSet;
 use crate::clock;
 use crate::log::json::push_escaped;
 
+mod check;
+mod k8s;
+mod probes;
+
+pub use check::Check;
+pub use k8s::k8s_probes_yaml;
+#[cfg(feature = "disk")]
+pub use probes::disk;
+#[cfg(feature = "reqwest")]
+pub use probes::http;
+#[cfg(feature = "axum")]
+pub use probes::{redis, tcp};
+
+use check::{Kind, Outcome, Running};
+
 /// How long a check may take, unless said otherwise: what the guide's example uses.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
-
-type CheckFuture = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-type CheckFn = Arc<dyn Fn() -> CheckFuture + Send + Sync>;
 
 /// Collects checks.
 #[derive(Clone)]
@@ -35,13 +48,6 @@ pub struct HealthBuilder {
     redactor: Redactor,
 }
 
-#[derive(Clone)]
-struct Check {
-    name: String,
-    is_critical: bool,
-    run: CheckFn,
-}
-
 /// The health of a service. Cloning shares it.
 #[derive(Clone)]
 pub struct Health {
@@ -49,8 +55,7 @@ pub struct Health {
 }
 
 struct Inner {
-    checks: Vec<Check>,
-    timeout: Duration,
+    checks: Vec<Arc<Running>>,
     redactor: Redactor,
     is_started: AtomicBool,
     is_draining: AtomicBool,
@@ -69,22 +74,20 @@ impl std::fmt::Debug for HealthBuilder {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("HealthBuilder")
-            .field("checks", &self.checks.len())
+            .field("checks", &self.checks)
             .finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for Health {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Health")
-            .field("checks", &self.inner.checks.len())
-            .finish_non_exhaustive()
+        let checks: Vec<&Check> = self.inner.checks.iter().map(|check| &check.check).collect();
+        formatter.debug_struct("Health").field("checks", &checks).finish_non_exhaustive()
     }
 }
 
 impl HealthBuilder {
-    /// Sets how long each check may take.
+    /// Sets how long each check may take that does not say so itself.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -106,7 +109,7 @@ impl HealthBuilder {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Display,
     {
-        self.add(name.into(), true, check)
+        self.check(Check::new(name, check))
     }
 
     /// Adds a check whose failure shows but does not take the service out of load balancing.
@@ -117,29 +120,35 @@ impl HealthBuilder {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Display,
     {
-        self.add(name.into(), false, check)
+        self.check(Check::new(name, check).degraded())
     }
 
-    fn add<F, Fut, E>(mut self, name: String, is_critical: bool, check: F) -> Self
+    /// Adds a check that must have passed once before the service has started: migrations, a warm cache, a loaded model.
+    #[must_use]
+    pub fn startup<F, Fut, E>(self, name: impl Into<String>, check: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Display,
     {
-        let run: CheckFn = Arc::new(move || {
-            let outcome = check();
-            Box::pin(async move { outcome.await.map_err(|error| error.to_string()) })
-        });
-        self.checks.push(Check { name, is_critical, run });
+        self.check(Check::new(name, check).startup())
+    }
+
+    /// Adds a check with settings of its own. One of the same name is replaced.
+    #[must_use]
+    pub fn check(mut self, check: Check) -> Self {
+        self.checks.retain(|existing| existing.name != check.name);
+        self.checks.push(check);
         self
     }
 
     /// Finishes the list.
     pub fn build(self) -> Health {
+        let timeout = self.timeout;
+        let checks = self.checks.into_iter().map(|check| Running::new(check, timeout)).collect();
         Health {
             inner: Arc::new(Inner {
-                checks: self.checks,
-                timeout: self.timeout,
+                checks,
                 redactor: self.redactor,
                 is_started: AtomicBool::new(false),
                 is_draining: AtomicBool::new(false),
@@ -152,11 +161,14 @@ impl Health {
     /// Starts a list of checks.
     ///
     /// ```
-    /// use skopos::health::{self, Health};
+    /// use std::time::Duration;
+    /// use skopos::health::{Check, Health};
     ///
+    /// # async fn ping() -> Result<(), std::io::Error> { Ok(()) }
     /// let health = Health::builder()
     ///     .critical("database", || async { Ok::<(), std::io::Error>(()) })
-    ///     .degraded("mailer", health::tcp("mail:25"))
+    ///     .degraded("mailer", skopos::health::tcp("mail:25"))
+    ///     .check(Check::new("search", ping).timeout(Duration::from_secs(3)).every(Duration::from_secs(10)))
     ///     .build();
     /// health.mark_started();
     /// ```
@@ -186,9 +198,12 @@ impl Health {
         ProbeAnswer { status: StatusCode::OK, body }
     }
 
-    /// Answers `/health/startup`.
+    /// Answers `/health/startup` by what is known; runs nothing.
     pub fn startup(&self) -> ProbeAnswer {
-        if self.inner.is_started.load(Ordering::Relaxed) {
+        let mut of_startup =
+            self.inner.checks.iter().filter(|check| check.check.kind == Kind::Startup).peekable();
+        let all_passed = of_startup.peek().is_some() && of_startup.all(|check| check.has_passed());
+        if self.inner.is_started.load(Ordering::Relaxed) || all_passed {
             ProbeAnswer { status: StatusCode::OK, body: "{\"status\":\"started\"}".to_owned() }
         } else {
             ProbeAnswer {
@@ -198,58 +213,92 @@ impl Health {
         }
     }
 
-    /// Answers `/health/ready`: runs all checks at once. Must be called on a tokio runtime.
-    pub async fn ready(&self) -> ProbeAnswer {
-        let inner = &*self.inner;
-        let timeout = inner.timeout;
-        let mut running = JoinSet::new();
-        for (index, check) in inner.checks.iter().enumerate() {
-            let run = check.run.clone();
-            // Called inside the task: making the future is the check's own code too.
-            running.spawn(async move {
-                let outcome = tokio::time::timeout(timeout, async move { run().await }).await;
-                (
-                    index,
-                    outcome.unwrap_or_else(|_| {
-                        Err(format!("no answer within {} ms", timeout.as_millis()))
-                    }),
-                )
-            });
+    /// Runs the startup checks that have not passed yet, and answers `/health/startup`. Must be called on a tokio runtime.
+    pub async fn check_startup(&self) -> ProbeAnswer {
+        if self.startup().status != StatusCode::OK {
+            self.run(|check| check.check.kind == Kind::Startup && !check.has_passed()).await;
         }
-        // A check that panics never reports: that is what its place says until it does.
-        let mut outcomes: Vec<Result<(), String>> =
-            inner.checks.iter().map(|_| Err("the check panicked".to_owned())).collect();
-        while let Some(joined) = running.join_next().await {
+        self.startup()
+    }
+
+    /// Answers `/health/ready`: asks all checks at once. Must be called on a tokio runtime.
+    pub async fn ready(&self) -> ProbeAnswer {
+        self.answer_ready(false).await
+    }
+
+    /// As [`Health::ready`], with more about each check: whether it is critical, how long it took and may take, and how old its
+    /// result is, in milliseconds.
+    pub async fn ready_with_details(&self) -> ProbeAnswer {
+        self.answer_ready(true).await
+    }
+
+    /// Returns Kubernetes' three probes as YAML, with the guide's numbers; a readiness probe waits longer than the slowest
+    /// check may take.
+    ///
+    /// ```
+    /// let health = skopos::health::Health::builder().build();
+    /// assert!(health.k8s_yaml(8000).contains("path: /health/ready, port: 8000"));
+    /// ```
+    pub fn k8s_yaml(&self, port: u16) -> String {
+        let slowest = self.inner.checks.iter().map(|check| check.timeout).max();
+        k8s::yaml(port, slowest.unwrap_or(DEFAULT_TIMEOUT))
+    }
+
+    /// Runs the chosen checks at once; the outcomes come in the order of the checks.
+    async fn run(&self, is_chosen: impl Fn(&Running) -> bool) -> Vec<(Arc<Running>, Outcome)> {
+        let chosen: Vec<Arc<Running>> =
+            self.inner.checks.iter().filter(|check| is_chosen(check)).cloned().collect();
+        let mut tasks = JoinSet::new();
+        for (index, check) in chosen.iter().enumerate() {
+            let check = check.clone();
+            tasks.spawn(async move { (index, check.outcome().await) });
+        }
+        let mut outcomes: Vec<Outcome> = chosen.iter().map(|_| Outcome::none()).collect();
+        while let Some(joined) = tasks.join_next().await {
             if let Ok((index, outcome)) = joined
                 && let Some(place) = outcomes.get_mut(index)
             {
                 *place = outcome;
             }
         }
+        chosen.into_iter().zip(outcomes).collect()
+    }
 
+    async fn answer_ready(&self, has_details: bool) -> ProbeAnswer {
+        let inner = &*self.inner;
+        let outcomes = self.run(|check| check.check.kind != Kind::Startup).await;
         let is_draining = inner.is_draining.load(Ordering::Relaxed);
         let is_ready = !is_draining
-            && inner
-                .checks
-                .iter()
-                .zip(&outcomes)
-                .all(|(check, outcome)| !check.is_critical || outcome.is_ok());
+            && outcomes.iter().all(|(check, outcome)| {
+                check.check.kind != Kind::Critical || outcome.result.is_ok()
+            });
         let mut body = String::with_capacity(64 + outcomes.len() * 48);
         body.push_str(if is_ready { "{\"status\":\"ready\"" } else { "{\"status\":\"not_ready\"" });
         body.push_str(",\"checks\":{");
         let mut separator = "";
-        for (check, outcome) in inner.checks.iter().zip(&outcomes) {
-            // Writing to a string cannot fail.
+        for (check, outcome) in &outcomes {
+            // Writing to a string cannot fail, here and below.
             let _ = write!(body, "{separator}\"");
-            push_escaped(&mut body, &check.name);
-            match outcome {
-                Ok(()) => body.push_str("\":{\"status\":\"healthy\"}"),
+            push_escaped(&mut body, &check.check.name);
+            match &outcome.result {
+                Ok(()) => body.push_str("\":{\"status\":\"healthy\""),
                 Err(error) => {
                     body.push_str("\":{\"status\":\"unhealthy\",\"error\":\"");
                     push_escaped(&mut body, &inner.redactor.redact_text(error).text);
-                    body.push_str(if check.is_critical { "\"}" } else { "\",\"critical\":false}" });
+                    body.push('"');
                 }
             }
+            if has_details {
+                let _ = write!(
+                    body,
+                    ",\"critical\":{},\"duration_ms\":{},\"age_ms\":{},\"timeout_ms\":{}",
+                    check.check.kind == Kind::Critical,
+                    outcome.took.as_millis(),
+                    outcome.age().as_millis(),
+                    check.timeout.as_millis()
+                );
+            }
+            body.push('}');
             separator = ",";
         }
         if is_draining {
@@ -261,18 +310,5 @@ impl Health {
         body.push_str("}}");
         let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         ProbeAnswer { status, body }
-    }
-}
-
-/// A check that a TCP connection can be made.
-#[cfg(feature = "axum")]
-pub fn tcp(
-    address: impl Into<String>,
-) -> impl Fn() -> Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>> + Send + Sync + 'static
-{
-    let address = address.into();
-    move || {
-        let address = address.clone();
-        Box::pin(async move { tokio::net::TcpStream::connect(address).await.map(drop) })
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, RawQuery};
 use axum::http::StatusCode;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -32,8 +32,22 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(
             }),
         )
         .route("/health/live", get(move || async move { answer(live.live()) }))
-        .route("/health/ready", get(move || async move { answer(ready.ready().await) }))
-        .route("/health/startup", get(move || async move { answer(startup.startup()) }))
+        .route(
+            "/health/ready",
+            get(move |RawQuery(query): RawQuery| async move {
+                let has_details = query.is_some_and(|query| query.split('&').any(is_details));
+                answer(if has_details {
+                    ready.ready_with_details().await
+                } else {
+                    ready.ready().await
+                })
+            }),
+        )
+        .route("/health/startup", get(move || async move { answer(startup.check_startup().await) }))
+}
+
+fn is_details(parameter: &str) -> bool {
+    parameter == "details" || parameter.starts_with("details=")
 }
 
 fn metrics(registry: &Registry, headers: &HeaderMap) -> Response {
