@@ -44,7 +44,6 @@ impl<'r> Case<'r> {
     /// The run-time dependency of one of these names, with its place. A name may end in `*`.
     pub fn dependency(self, names: &[&str]) -> Option<Place> {
         for (file, _, document) in self.documents() {
-            #[allow(irrefutable_let_patterns, reason = "other readers bring other documents")]
             let Document::Manifest(manifest) = document else { continue };
             let is_meant = |name: &str| {
                 names.iter().any(|wanted| match wanted.strip_suffix('*') {

@@ -78,7 +78,6 @@ fn units<'r>(repository: &'r Repository, config: &Config) -> Vec<Unit<'r>> {
             continue;
         }
         for (_, document) in &file.documents {
-            #[allow(irrefutable_let_patterns, reason = "other readers bring other documents")]
             if let Document::Manifest(manifest) = document {
                 let root = folder(&file.path);
                 let unit = roots.entry(root.to_owned()).or_insert_with(|| empty(root));

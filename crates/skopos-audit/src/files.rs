@@ -6,19 +6,44 @@
 //!
 //! To add a reader:
 //! 1. `files/<noun>.rs` with its types (public, documented, `Clone + Debug`) and a function
-//!    `pub(crate) fn read(path: &str, text: &str) -> Read`.
+//!    `pub(crate) fn read(path: &str, text: &str) -> Read`. What is YAML, JSON or TOML reads a [`node::Node`] instead and
+//!    gets its row in `files/shape.rs`, which parses a file once and asks every document what it is.
 //! 2. A variant of [`Document`] here for its type.
 //! 3. A row in [`READERS`]: which paths it wants (by path alone, cheap), the function. A file goes to *every*
 //!    reader that wants it: a YAML file may be a workload and hold a collector's configuration.
 //! 4. A `pub fn fuzz_<noun>(data: &[u8])` in the same file, driven by `tests/it/fuzzing.rs`.
 
+pub mod alerting;
+pub mod alertmanager;
+pub mod collector;
+pub mod compose;
+pub mod dockerfile;
+pub mod environment;
+pub mod helm;
+pub mod json;
+pub mod kubernetes;
+pub mod kustomize;
+pub mod log_xml;
 pub mod manifest;
+pub mod node;
+pub mod objective;
+pub mod process;
+pub mod prometheus;
+pub mod settings;
+mod shape;
+pub mod text;
+pub mod toml;
+pub mod yaml;
+
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::Span;
 
 pub use manifest::Manifest;
+pub use shape::fuzz_audit_files;
+pub use text::Text;
 
 /// What a configuration file says.
 #[derive(Clone, Debug)]
@@ -26,6 +51,38 @@ pub use manifest::Manifest;
 pub enum Document {
     /// A list of dependencies and what a package is: `pyproject.toml`, `package.json`, `go.mod`, …
     Manifest(Manifest),
+    /// A Dockerfile.
+    Dockerfile(dockerfile::Dockerfile),
+    /// A Compose file.
+    Compose(compose::Compose),
+    /// A Kubernetes resource.
+    Kubernetes(Box<kubernetes::Resource>),
+    /// A kustomization.
+    Kustomization(kustomize::Kustomization),
+    /// `Chart.yaml` of Helm.
+    Chart(helm::Chart),
+    /// Values of a chart, for [`helm::resolve`].
+    Values(Arc<node::Node>),
+    /// Prometheus' configuration.
+    Prometheus(prometheus::Prometheus),
+    /// Alerting and recording rules.
+    Rules(prometheus::Rules),
+    /// Alertmanager's configuration.
+    Alertmanager(alertmanager::Alertmanager),
+    /// An OpenTelemetry Collector's configuration.
+    Collector(collector::Collector),
+    /// Logback's or Log4j's configuration.
+    LogXml(log_xml::LogXml),
+    /// `application.yml`, properties, `.env`.
+    Settings(settings::Settings),
+    /// A Procfile or a systemd unit.
+    Processes(process::Processes),
+    /// A GitHub workflow.
+    Workflow(process::Workflow),
+    /// A service level objective.
+    Objective(objective::Objective),
+    /// An alert or a receiver that is not Prometheus'.
+    AlertingElsewhere(alerting::AlertingElsewhere),
 }
 
 /// Something of a file that could not be made out.
@@ -66,7 +123,14 @@ pub(crate) struct Reader {
 }
 
 /// Every reader.
-pub(crate) const READERS: &[Reader] = &[Reader { wants: manifest::wants, read: manifest::read }];
+pub(crate) const READERS: &[Reader] = &[
+    Reader { wants: manifest::wants, read: manifest::read },
+    Reader { wants: manifest::cargo::wants, read: manifest::cargo::read },
+    Reader { wants: manifest::go::wants, read: manifest::go::read },
+    Reader { wants: manifest::java::wants, read: manifest::java::read },
+    Reader { wants: manifest::python::wants, read: manifest::python::read },
+    Reader { wants: shape::wants, read: shape::read },
+];
 
 /// Whether any reader wants the file at this path.
 pub(crate) fn is_wanted(path: &str) -> bool {

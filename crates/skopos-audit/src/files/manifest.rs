@@ -3,6 +3,11 @@
 //! One type for every ecosystem, so that rules ask "is there a dependency of this name" and not how a language writes
 //! it. `package.json` is read here; each other ecosystem has its file beside.
 
+pub mod cargo;
+pub mod go;
+pub mod java;
+pub mod python;
+
 use serde_json::Value;
 
 use super::{Document, Problem, Read, name};
@@ -122,6 +127,19 @@ fn package_json(value: &Value, text: &str) -> Manifest {
     manifest
 }
 
+/// What the fuzzers of all manifests check.
+pub(crate) fn assert_inside(read: &Read, text: &str) {
+    let spans = read.documents.iter().map(|(span, _)| *span);
+    let problems = read.problems.iter().map(|problem| problem.span);
+    let dependencies = read.documents.iter().flat_map(|(_, document)| match document {
+        Document::Manifest(manifest) => manifest.dependencies.iter().map(|d| d.span).collect(),
+        _ => Vec::new(),
+    });
+    for span in spans.chain(problems).chain(dependencies) {
+        assert!(span.start <= span.end && span.end as usize <= text.len(), "{span:?}");
+    }
+}
+
 /// Where `"key"` stands behind `"section"`: JSON is read without places, and keys are unique enough to find again.
 fn key_span(text: &str, section: &str, key: &str) -> Span {
     let section = text.find(&format!("\"{section}\"")).unwrap_or(0);
@@ -148,7 +166,6 @@ mod tests {
     fn manifest(text: &str) -> Manifest {
         match read("package.json", text).documents.remove(0).1 {
             Document::Manifest(manifest) => manifest,
-            #[allow(unreachable_patterns, reason = "other readers bring other documents")]
             other => panic!("{other:?}"),
         }
     }

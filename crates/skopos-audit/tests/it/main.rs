@@ -1,3 +1,4 @@
 //! Tests of the audit: every page's cases.
 
+mod fuzzing;
 mod pages;

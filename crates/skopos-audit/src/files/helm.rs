@@ -1,0 +1,277 @@
+//! Helm charts: metadata, values, and templates as far as static reading goes.
+//!
+//! A template is not rendered: that would need a whole engine and values nobody deploys with.
+//! Instead each `{{ … }}` is masked by as many bytes, the rest is read as YAML, and scalars that hold
+//! a template get their source back, so that `path: {{ .Values.probe.path }}` reads as that text.
+//! [`resolve`] puts values in where an expression is a plain reference with or without a default.
+//! Everything under a condition is read as if it were there. What loops and `include` make is not seen.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::node::{Node, NodeKind, Style};
+use super::text::Text;
+use crate::Span;
+
+/// `Chart.yaml`.
+#[derive(Clone, Debug, Default)]
+pub struct Chart {
+    /// The chart's name.
+    pub name: Text,
+    /// Whether it holds only helpers for other charts.
+    pub is_library: bool,
+    /// Charts it brings along, by name.
+    pub dependencies: Vec<Text>,
+}
+
+/// Whether a path is a template of a chart.
+pub fn is_template(path: &str) -> bool {
+    path.starts_with("templates/") || path.contains("/templates/")
+}
+
+/// Reads a `Chart.yaml`.
+pub fn read_chart(root: &Node) -> Option<Chart> {
+    Some(Chart {
+        name: root.text_at("name")?,
+        is_library: root.get("type").text() == Some("library"),
+        dependencies: root
+            .get("dependencies")
+            .items()
+            .iter()
+            .filter_map(|item| item.text_at("name"))
+            .collect(),
+    })
+}
+
+/// A template with its expressions masked.
+#[derive(Debug)]
+pub struct Masked {
+    /// As long as the source, byte for byte, and with the same lines.
+    pub text: String,
+    /// The bytes that were masked.
+    pub ranges: Vec<Range<usize>>,
+}
+
+/// Masks `{{ … }}` and `{% … %}`.
+///
+/// What stands alone on its lines (conditions, loops, includes) becomes blank; what stands in a
+/// value becomes a word.
+pub fn mask(source: &str) -> Masked {
+    let mut bytes = source.as_bytes().to_vec();
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    while let Some(found) = source[at..].find(['{']) {
+        let start = at + found;
+        let rest = &source[start..];
+        let end = match () {
+            () if rest.starts_with("{{") => start + end_of_action(rest),
+            () if rest.starts_with("{%") => {
+                start + rest.find("%}").map_or(rest.len(), |end| end + 2)
+            }
+            () => {
+                at = start + 1;
+                continue;
+            }
+        };
+        let before = source[..start].rsplit('\n').next().unwrap_or_default();
+        let after = source[end..].split('\n').next().unwrap_or_default();
+        let is_blank = |text: &str| {
+            // Other actions on the line count as blank too: `{{ if a }}{{ end }}`.
+            let mut text = text.trim();
+            while let Some(open) = text.find("{{") {
+                if !text[..open].trim().is_empty() {
+                    return false;
+                }
+                text = text[open..][end_of_action(&text[open..])..].trim();
+            }
+            text.is_empty()
+        };
+        let before_is_blank = before.trim().is_empty()
+            || ranges.last().is_some_and(|last: &Range<usize>| {
+                last.end <= start
+                    && source[last.end..start].trim().is_empty()
+                    && bytes.get(last.start) == Some(&b' ')
+            });
+        let filler = match before_is_blank && is_blank(after) {
+            true => b' ',
+            false => b'x',
+        };
+        for byte in &mut bytes[start..end] {
+            if *byte != b'\n' {
+                *byte = filler;
+            }
+        }
+        ranges.push(start..end);
+        at = end;
+    }
+    // Only whole actions were overwritten, which begin and end with ASCII.
+    let text = String::from_utf8(bytes).unwrap_or_else(|_| " ".repeat(source.len()));
+    Masked { text, ranges }
+}
+
+/// How long the action is that a text begins with: quoted `}}` do not end it.
+fn end_of_action(text: &str) -> usize {
+    if text.starts_with("{{/*") || text.starts_with("{{- /*") {
+        return text
+            .find("*/")
+            .and_then(|at| text[at..].find("}}").map(|end| at + end + 2))
+            .unwrap_or(text.len());
+    }
+    let bytes = text.as_bytes();
+    let mut at = 2;
+    let mut quote = None;
+    while at < bytes.len() {
+        match (quote, bytes[at]) {
+            (Some(b'"'), b'\\') => at += 1,
+            (Some(open), byte) if byte == open => quote = None,
+            (None, b'"' | b'`') => quote = Some(bytes[at]),
+            (None, b'}') if bytes.get(at + 1) == Some(&b'}') => return at + 2,
+            _ => {}
+        }
+        at += 1;
+    }
+    text.len()
+}
+
+/// Gives scalars that hold masked bytes their source back.
+pub fn unmask(node: &Arc<Node>, source: &str, masked: &Masked) -> Arc<Node> {
+    let kind = match &node.kind {
+        NodeKind::Null => NodeKind::Null,
+        NodeKind::Scalar { text, style } => {
+            let span = node.span.start as usize..node.span.end as usize;
+            let first = masked.ranges.partition_point(|range| range.end <= span.start);
+            let is_masked = masked.ranges.get(first).is_some_and(|range| range.start < span.end);
+            if !is_masked || *style == Style::Block {
+                return node.clone();
+            }
+            let raw = source.get(span).unwrap_or(text);
+            let raw = match style {
+                Style::Quoted => raw.get(1..raw.len().saturating_sub(1)).unwrap_or(raw),
+                _ => raw,
+            };
+            NodeKind::Scalar { text: raw.to_owned(), style: *style }
+        }
+        NodeKind::Sequence(items) => {
+            NodeKind::Sequence(items.iter().map(|item| unmask(item, source, masked)).collect())
+        }
+        NodeKind::Mapping(entries) => NodeKind::Mapping(
+            entries
+                .iter()
+                .map(|(k, v)| (unmask(k, source, masked), unmask(v, source, masked)))
+                .collect(),
+        ),
+    };
+    Arc::new(Node { kind, span: node.span })
+}
+
+/// Whether a text holds an expression of a template.
+pub fn is_open(text: &str) -> bool {
+    text.contains("{{")
+}
+
+/// The text with `{{ .Values.a.b }}` replaced from the chart's values, or by its `default`; none when
+/// any expression is more than that.
+pub fn resolve(text: &str, values: Option<&Node>) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(open) = rest.find("{{") {
+        out.push_str(&rest[..open]);
+        let end = end_of_action(&rest[open..]);
+        let action = rest[open..open + end].trim_matches(['{', '}', '-', ' ', '\t', '\n']);
+        out.push_str(&reference(action, values)?);
+        rest = &rest[open + end..];
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+fn reference(action: &str, values: Option<&Node>) -> Option<String> {
+    let mut parts = action.split('|').map(str::trim);
+    let path = parts.next()?.strip_prefix(".Values.")?;
+    let is_path = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if !path.chars().all(is_path) {
+        return None;
+    }
+    let mut value = values.and_then(|values| values.at(path).text().map(str::to_owned));
+    for part in parts {
+        let (name, argument) = part.split_once(' ').unwrap_or((part, ""));
+        match name {
+            "quote" | "squote" | "toString" | "int" | "trim" | "int64" => {}
+            "default" => {
+                let argument = argument.trim().trim_matches(['"', '`']);
+                value =
+                    value.filter(|value| !value.is_empty()).or_else(|| Some(argument.to_owned()));
+            }
+            _ => return None,
+        }
+    }
+    value
+}
+
+/// Reads any bytes as a template, for the fuzzer: masks are as long as their source.
+pub fn fuzz_audit_helm(data: &[u8]) {
+    let source = String::from_utf8_lossy(data);
+    let masked = mask(&source);
+    assert_eq!(masked.text.len(), source.len());
+    assert_eq!(masked.text.matches('\n').count(), source.matches('\n').count());
+    for document in super::yaml::read(&masked.text).documents {
+        let _ = unmask(&document, &source, &masked);
+    }
+    let _ = resolve(&source, None);
+}
+
+/// What of a chart's values a span of a template depends on, for messages.
+pub fn expression(text: &str) -> Option<&str> {
+    let open = text.find("{{")?;
+    Some(&text[open..open + end_of_action(&text[open..])])
+}
+
+/// The place of a text in a template, when it holds an expression.
+pub fn open_span(text: &Text) -> Option<Span> {
+    is_open(text).then_some(text.span)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = r#"{{- if .Values.enabled }}
+kind: Deployment
+apiVersion: apps/v1
+metadata:
+  name: {{ include "x.name" . }}
+  labels:
+    {{- include "x.labels" . | nindent 4 }}
+spec:
+  template:
+    spec:
+      containers:
+        - name: {{ .Chart.Name }}
+          image: "{{ .Values.image.repository }}:{{ .Values.image.tag | default "latest" }}"
+          {{- with .Values.livenessProbe }}
+          livenessProbe:
+            {{- toYaml . | nindent 12 }}
+          {{- end }}
+          readinessProbe:
+            httpGet: { path: {{ .Values.ready | default "/ready" | quote }}, port: http }
+{{- end }}
+"#;
+
+    #[test]
+    fn a_template_is_read_with_its_expressions() {
+        let masked = mask(TEMPLATE);
+        assert_eq!(masked.text.len(), TEMPLATE.len());
+        let found = crate::files::yaml::read(&masked.text);
+        assert!(found.problems.is_empty(), "{:?}\n{}", found.problems, masked.text);
+        let root = unmask(&found.documents[0], TEMPLATE, &masked);
+        let container = &root.at("spec.template.spec.containers").items()[0];
+        assert!(container.has("livenessProbe"));
+        let values = crate::files::yaml::read("image: {repository: shop/api}\n");
+        let values = values.documents.first().map(|n| &**n);
+        let image = container.get("image").text().unwrap();
+        assert_eq!(resolve(image, values).as_deref(), Some("shop/api:latest"));
+        let path = container.at("readinessProbe.httpGet.path").text().unwrap();
+        assert_eq!(resolve(path, None).as_deref(), Some("/ready"));
+        assert_eq!(resolve("{{ include \"x\" . }}", values), None);
+    }
+}
