@@ -38,6 +38,7 @@ describe('a service that is only scraped', () => {
     chat = await receiver();
     server = await serve({ rules: RULES, routes: routes(chat.url), args: ['--scrape', `shop=${app.url}/metrics`], env: { SKOPOS__SCRAPE__INTERVAL: '1s' } });
     await eventually('a rate of failures', async () => (await server.json('/api/v1/query', { query: 'sum(rate(http_requests_total{job="shop",status_code="503"}[1m])) > 0' })).result.length > 0, 60_000);
+    await eventually('some seconds of samples', async () => (await server.json('/api/v1/query', { query: 'count_over_time(up{job="shop"}[1m]) > 15' })).result.length > 0, 60_000);
     await eventually('the alert fires', async () => (await server.json('/api/v1/alerts')).alerts.some((a) => a.state === 'firing'), 60_000);
     await eventually('a dead letter', async () => (await server.raw('/api/v1/skopos/notify/dead')).dead.length > 0, 60_000);
   });
@@ -106,6 +107,57 @@ describe('a service that is only scraped', () => {
     await page.getByText('Nothing of “shopp”').waitFor();
     await accessible(page, 'service, unheard');
     await close();
+  });
+
+  it('metrics are found, completed, drawn and mended by keys', async () => {
+    for (const theme of ['dark', 'light']) {
+      const { page, goto, close } = await open(chrome, server, { theme, expected: [/400/] });
+      await goto('/?t=5m');
+      await page.locator('[data-service]').first().waitFor();
+      await page.keyboard.press('g');
+      await page.keyboard.press('m');
+      await page.waitForURL(/\/explore\?t=5m/);
+      const found = page.getByRole('button', { name: /^http_requests_total counter/ });
+      await found.waitFor();
+      await accessible(page, `metric finder, ${theme}`);
+      await page.getByRole('searchbox').fill('queue');
+      await found.waitFor({ state: 'detached' });
+      await page.getByRole('button', { name: /^task_queue_depth gauge/ }).waitFor();
+      // Typed, with completions: a metric, then a label, then its value.
+      await page.keyboard.press('Escape');
+      await page.keyboard.press('/');
+      await page.keyboard.type('task_qu');
+      await page.getByRole('option', { name: /^task_queue_depth metric/ }).waitFor();
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('Enter');
+      await page.keyboard.type('{queue');
+      await page.getByRole('option', { name: /^queue_name label/ }).waitFor();
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('Tab');
+      await page.keyboard.type('="ref');
+      await page.getByRole('option', { name: /^refunds queue_name/ }).waitFor();
+      await page.keyboard.press('ArrowDown');
+      await page.keyboard.press('Enter');
+      await page.keyboard.press('End');
+      await page.keyboard.type('"');
+      await page.keyboard.press('Enter');
+      // A brace is missing: it says where.
+      await page.getByRole('alert').locator('u').waitFor();
+      await page.keyboard.type('}');
+      await page.keyboard.press('Enter');
+      const result = page.locator('[data-expression="0"]');
+      await result.locator('canvas').waitFor();
+      assert.match(await result.getByRole('row', { name: /queue_name="refunds"/ }).innerText(), /3\s+3\s+3\s+3\s+service/);
+      assert.equal(new URL(page.url()).searchParams.get('expr'), 'task_queue_depth{queue_name="refunds"}');
+      await accessible(page, `metrics, ${theme}`);
+      await result.getByRole('link', { name: 'service' }).click();
+      await page.waitForURL(/\/services\/shop/);
+      await page.getByRole('link', { name: 'PromQL of Queue depth' }).click();
+      await page.waitForURL(/\/explore\?.*expr=sum/);
+      await page.getByRole('button', { name: /queue_name="emails"/ }).click();
+      await page.locator('tr.off', { hasText: 'refunds' }).waitFor();
+      await close();
+    }
   });
 
   it('an acknowledgement outlives a reload, and is timed', async () => {

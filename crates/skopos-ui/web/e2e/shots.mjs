@@ -41,6 +41,8 @@ try {
     ['service', server, '/services/order-service?t=5m', '[data-chart="Connection pools in use"] canvas'],
     ['service-failing', server, '/services/payment-service?t=5m', '[data-chart=Errors] canvas'],
     ['service-unheard', server, '/services/basket-service?t=5m', 'main strong'],
+    ['metrics-finder', server, '/explore?t=5m', '#finder-title'],
+    ['metrics', server, `/explore?t=5m&expr=${encodeURIComponent('sum by (job, endpoint) (rate(http_requests_total{job!="skopos"}[1m]))')}`, '[data-expression] canvas'],
     ['welcome', empty, '/welcome', 'pre'],
   ];
   for (const theme of ['dark', 'light']) {

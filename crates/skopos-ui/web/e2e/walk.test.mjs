@@ -171,6 +171,7 @@ describe('on the demo’s data', () => {
       for (const [path, sign] of [
         ['/', '[data-firing]'], ['/welcome', 'pre'], ['/logs', '[role=grid] [role=row]'], [`/logs?sel=${log.id}`, 'main aside'],
         ['/traces', '[role=grid] [role=row]'], [`/traces/${log.trace_id}?sel=${log.span_id}`, 'main aside'], ['/nowhere', 'strong'],
+        ['/explore?t=5m', '#finder-title'], ['/explore?t=5m&expr=up', '[data-expression] canvas'],
         ['/services/order-service?t=5m', '[data-chart=Latency] canvas'],
       ]) {
         await goto(path);
@@ -230,6 +231,9 @@ describe('hostile data', () => {
     await goto(`/services/${encodeURIComponent(`shop${MARK}`)}`);
     await page.getByRole('region', { name: /Top errors/ }).getByRole('listitem').first().waitFor();
     await inert('service');
+    await goto('/explore?expr=hostile_errors');
+    await page.getByRole('row', { name: /hostile_errors/ }).waitFor();
+    await inert('metrics');
     await goto('/live');
     await page.getByText('● live').waitFor();
     await send(server);

@@ -11,6 +11,7 @@ export const SCREENS: { key: string; path: string; name: string }[] = [
   { key: 'v', path: '/live', name: 'Live' },
   { key: 'l', path: '/logs', name: 'Logs' },
   { key: 't', path: '/traces', name: 'Traces' },
+  { key: 'm', path: '/explore', name: 'Metrics' },
   { key: 'a', path: '/alerts', name: 'Alerts' },
 ];
 

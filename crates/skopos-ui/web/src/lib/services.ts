@@ -10,7 +10,7 @@ export async function services(window: Window, signal?: AbortSignal): Promise<st
   return names.filter((name) => name !== '');
 }
 
-/** The address of a service's page. */
+/** The address of a service's page. One that ends like a file's name must not be taken for a file when it is opened anew. */
 export function servicePath(service: string): string {
-  return `/services/${encodeURIComponent(service)}`;
+  return `/services/${encodeURIComponent(service).replace(/\.([a-z0-9]+)$/i, '%2E$1')}`;
 }
