@@ -22,6 +22,9 @@ pub const RULES_VERSION: &str = "2026.11";
 /// Files of code beyond this are not parsed: nobody writes them by hand.
 const CODE_LIMIT: usize = 1 << 20;
 
+/// Trees of code are walked by recursion, to a depth that is limited.
+const STACK: usize = 32 << 20;
+
 /// Audits a tree.
 pub fn audit(tree: &dyn Tree, config: &Config) -> Report {
     let (repository, stats) = read(tree, config);
@@ -37,7 +40,8 @@ pub fn read(tree: &dyn Tree, config: &Config) -> (Repository, Stats) {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(16);
     std::thread::scope(|scope| {
         for _ in 0..workers.min(paths.len().max(1)) {
-            scope.spawn(|| {
+            let builder = std::thread::Builder::new().stack_size(STACK);
+            let worker = || {
                 let mut own = Vec::new();
                 while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
                     match read_file(tree, path) {
@@ -47,7 +51,11 @@ pub fn read(tree: &dyn Tree, config: &Config) -> (Repository, Stats) {
                     }
                 }
                 lock(&done).append(&mut own);
-            });
+            };
+            if builder.spawn_scoped(scope, worker).is_err() {
+                // No thread to be had: this one does the work, and the others find nothing left.
+                worker();
+            }
         }
     });
     let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());

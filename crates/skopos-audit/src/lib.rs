@@ -46,7 +46,7 @@ mod verdict;
 pub use case::Case;
 pub use config::{Config, ConfigError, Elsewhere, FILE_NAME, ServiceOverride};
 pub use engine::{RULES_VERSION, audit, judge, read};
-pub use fact::{Fact, FactKind, Guard, Scope};
+pub use fact::{Fact, FactKind, Guard, Level, Scope};
 pub use lang::Language;
 pub use report::{FileProblem, Finding, REPORT_VERSION, Report, ServiceReport, Stats, Suppressed};
 pub use repository::{File, Repository, Role};

@@ -1,0 +1,354 @@
+//! What every classification shares: names through imports and assignments, and facts from bare words.
+
+use std::collections::HashMap;
+
+use super::ir::{Call, Context, Expr, Module};
+use crate::fact::{Field, Function, LogCall, LogStyle};
+use crate::{Fact, FactKind, Level, Scope, Span};
+
+/// A module in the making of facts.
+pub(crate) struct Classify<'m> {
+    pub(crate) module: &'m Module,
+    /// Alias → full name.
+    pub(crate) aliases: HashMap<&'m str, String>,
+    /// Variable → resolved callee of the call it was assigned from.
+    pub(crate) made_by: HashMap<&'m str, String>,
+    /// Functions that handle requests.
+    pub(crate) handlers: Vec<usize>,
+    pub(crate) facts: Vec<Fact>,
+}
+
+impl<'m> Classify<'m> {
+    pub(crate) fn new(module: &'m Module) -> Self {
+        let mut aliases = HashMap::new();
+        for import in &module.imports {
+            let full = match &import.name {
+                Some(name) if name == "default" || name == "*" => import.module.clone(),
+                Some(name) => format!("{}.{name}", import.module),
+                None => import.module.clone(),
+            };
+            aliases.insert(import.alias.as_str(), full);
+        }
+        let mut this = Self {
+            module,
+            aliases,
+            made_by: HashMap::new(),
+            handlers: Vec::new(),
+            facts: Vec::new(),
+        };
+        for assign in &module.assigns {
+            let call = match &assign.value {
+                Expr::Call(at, _) => Some(&module.calls[*at]),
+                Expr::Choice(_, parts, _) => parts.iter().find_map(|part| match part {
+                    Expr::Call(at, _) => Some(&module.calls[*at]),
+                    _ => None,
+                }),
+                _ => None,
+            };
+            if let Some(call) = call {
+                let made = this.resolve_root(module, call);
+                this.made_by.entry(assign.target.as_str()).or_insert(made);
+            } else if let Expr::Path(path, _) = &assign.value {
+                let from = path.split('.').next().unwrap_or(path);
+                if this.aliases.contains_key(from) {
+                    let full = this.resolve(path);
+                    this.made_by.entry(assign.target.as_str()).or_insert(full);
+                }
+            }
+        }
+        this
+    }
+
+    /// The resolved callee; for chains, of the first call (`structlog.get_logger().bind()` → `structlog.get_logger`).
+    fn resolve_root(&self, module: &Module, call: &Call) -> String {
+        let mut call = call;
+        for _ in 0..8 {
+            match call.receiver.and_then(|at| module.calls.get(at)) {
+                Some(receiver) => call = receiver,
+                None => break,
+            }
+        }
+        self.resolve(&call.callee)
+    }
+
+    /// A dotted path with its first part replaced by what it was imported as.
+    pub(crate) fn resolve(&self, path: &str) -> String {
+        // `import a.b` is used as `a.b.c`.
+        let (root, rest) =
+            path.split_once('.').map_or((path, None), |(root, rest)| (root, Some(rest)));
+        let (new, root) = match root.strip_prefix("new ") {
+            Some(root) => ("new ", root),
+            None => ("", root),
+        };
+        match (self.aliases.get(root), rest) {
+            (Some(full), Some(rest)) => format!("{new}{full}.{rest}"),
+            (Some(full), None) => format!("{new}{full}"),
+            (None, _) => path.to_owned(),
+        }
+    }
+
+    /// By what the thing was made that a call is made on:
+    /// `client.get` with `client = httpx.AsyncClient()` → `httpx.AsyncClient`.
+    pub(crate) fn made_on(&self, call: &Call) -> Option<String> {
+        let object = call.object();
+        if object.is_empty() {
+            return None;
+        }
+        if let Some(made) = self.made_by.get(object) {
+            return Some(made.clone());
+        }
+        if let Some(receiver) = call.receiver.and_then(|at| self.module.calls.get(at)) {
+            return Some(self.resolve_root(self.module, receiver));
+        }
+        None
+    }
+
+    pub(crate) fn scope(&self, at: Context) -> Scope {
+        let function = at.function.and_then(|index| self.module.functions.get(index));
+        let mut in_handler = false;
+        let mut index = at.function;
+        while let Some(inner) = index {
+            in_handler |= self.handlers.contains(&inner);
+            index = self.module.functions.get(inner).and_then(|f| f.parent);
+        }
+        Scope {
+            function: function.map(super::ir::Function::qualified),
+            in_handler,
+            guard: at.guard,
+            in_catch: at.catch.is_some(),
+            in_loop: at.in_loop,
+        }
+    }
+
+    pub(crate) fn push(&mut self, span: Span, at: Context, kind: FactKind) {
+        let scope = self.scope(at);
+        self.facts.push(Fact { span, scope, kind });
+    }
+
+    pub(crate) fn push_at_top(&mut self, span: Span, kind: FactKind) {
+        self.facts.push(Fact { span, scope: Scope::default(), kind });
+    }
+
+    /// Functions with what they call, for rules that follow handlers.
+    pub(crate) fn push_functions(&mut self) {
+        for (index, function) in self.module.functions.iter().enumerate() {
+            let calls = self.calls_within(index);
+            if calls.is_empty() {
+                continue;
+            }
+            let kind = FactKind::Function(Function { name: function.qualified(), calls });
+            let at = Context { function: function.parent, ..Context::default() };
+            self.push(function.span, at, kind);
+        }
+    }
+
+    /// What a function calls, inner functions included.
+    pub(crate) fn calls_within(&self, index: usize) -> Vec<(String, Span)> {
+        let inside = |at: Option<usize>| {
+            let mut at = at;
+            while let Some(inner) = at {
+                if inner == index {
+                    return true;
+                }
+                at = self.module.functions.get(inner).and_then(|f| f.parent);
+            }
+            false
+        };
+        let calls = self.module.calls.iter().filter(|call| inside(call.at.function));
+        calls.take(200).map(|call| (call.callee.clone(), call.span)).collect()
+    }
+
+    /// The innermost function of this name.
+    pub(crate) fn function_named(&self, path: &str) -> Option<usize> {
+        let name = path.rsplit('.').next().unwrap_or(path);
+        self.module.functions.iter().position(|f| f.name == name)
+    }
+
+    /// Whether a log call stands in the same catch.
+    pub(crate) fn is_recorded(&self, catch: Option<usize>) -> bool {
+        let Some(catch) = catch else { return false };
+        let span = self.module.catches[catch].span;
+        self.module.catches[catch].raises
+            || self.module.calls.iter().any(|call| span.contains(call.span) && records(call))
+    }
+
+    /// The parts of a log call that all languages share. `message` is where the message stands among the arguments.
+    pub(crate) fn log_call(
+        &self,
+        call: &Call,
+        system: &str,
+        style: LogStyle,
+        level: Option<Level>,
+    ) -> LogCall {
+        let function = call.at.function;
+        let mut log = LogCall {
+            system: system.to_owned(),
+            style,
+            level,
+            message: None,
+            interpolated: false,
+            fields: Vec::new(),
+            has_error: false,
+            rethrown: call.at.catch.is_some_and(|at| self.module.catches[at].raises),
+        };
+        let mut is_first = true;
+        for arg in &call.args {
+            let fields = self.module.fields(arg.name.as_deref(), &arg.value, function);
+            if let (None, true) = (&arg.name, is_first) {
+                match &arg.value {
+                    Expr::Str(text, _) => {
+                        log.message = Some(text.clone());
+                        is_first = false;
+                        continue;
+                    }
+                    Expr::Interpolated(text, parts, _) => {
+                        log.message = Some(text.clone());
+                        log.interpolated = !parts.is_empty();
+                        is_first = false;
+                    }
+                    Expr::Join(parts, _) => {
+                        let texts: Vec<&str> =
+                            parts.iter().map(|p| p.text().unwrap_or("{}")).collect();
+                        log.message = Some(texts.concat());
+                        log.interpolated = parts.iter().any(|p| p.text().is_none());
+                        is_first = false;
+                    }
+                    Expr::Call(at, _)
+                        if matches!(self.module.calls[*at].name(), "format" | "Sprintf") =>
+                    {
+                        let inner = &self.module.calls[*at];
+                        log.message = inner.positional(0).and_then(Expr::text).map(str::to_owned);
+                        log.interpolated = true;
+                        is_first = false;
+                    }
+                    Expr::Dict(..) => {}
+                    _ => is_first = false,
+                }
+            }
+            log.fields.extend(
+                fields
+                    .into_iter()
+                    .filter(|field: &Field| !field.sources.is_empty() || field.literal.is_some()),
+            );
+        }
+        log
+    }
+}
+
+/// Whether a call tells somebody about an error.
+pub(crate) fn records(call: &Call) -> bool {
+    let name = call.name();
+    let object = call.object().to_ascii_lowercase();
+    let is_logger = object.contains("log") || object == "console" || object.ends_with("tracing");
+    (is_logger && Level::from_name(name).is_some())
+        || matches!(
+            name,
+            "capture_exception"
+                | "captureException"
+                | "record_exception"
+                | "recordException"
+                | "captureError"
+                | "error!"
+                | "warn!"
+                | "next"
+                | "reportError"
+                | "notice_error"
+                | "set_status"
+                | "RecordError"
+                | "print_exc"
+                | "printStackTrace"
+                | "notify"
+                | "logError"
+                | "log_error"
+                | "handleError"
+        )
+}
+
+/// Words that show something wherever they stand in code.
+const CORRELATION: &[&str] = &[
+    "x-request-id",
+    "x-correlation-id",
+    "correlation_id",
+    "correlationid",
+    "correlation-id",
+    "oteltraceid",
+    "traceparent",
+    "bind_contextvars",
+    "asynclocalstorage",
+    "cls-rtracer",
+    "cls-hooked",
+    "genreqid",
+    "requestidlogger",
+    "trace_id",
+    "traceid",
+    "mdc.put",
+    "mdc.",
+    "setrequestid",
+    "middleware.requestid",
+    "propagaterequestid",
+    "otelzap",
+    "otelslog",
+    "otellogrus",
+    "spancontextfromcontext",
+    "requestid.new",
+    "request-id",
+    "requestid(",
+];
+const REDACTION: &[&str] = &[
+    "redact",
+    "scrub",
+    "secretstr",
+    "censor",
+    "mask_sensitive",
+    "masksensitive",
+    "secrecy::",
+    "maskpattern",
+    "mask_secret",
+    "sanitize_log",
+    "sanitizelog",
+    "sensitive_fields",
+    "sensitivefields",
+    "send_default_pii",
+];
+
+/// Facts of bare words; lines that are comments do not count.
+pub(crate) fn words(text: &str, facts: &mut Vec<Fact>) {
+    let mut at = 0;
+    let (mut correlation, mut redaction) = (0, 0);
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        let is_comment = ["#", "//", "*", "/*"].iter().any(|sign| trimmed.starts_with(sign))
+            && !trimmed.starts_with("#[");
+        if !is_comment && (correlation < 3 || redaction < 3) {
+            let lower = line.to_ascii_lowercase();
+            let find = |words: &[&str]| {
+                words.iter().find_map(|w| Some((lower.find(w)?, w.len(), (*w).to_owned())))
+            };
+            if correlation < 3
+                && let Some((from, len, word)) = find(CORRELATION)
+            {
+                correlation += 1;
+                let span = Span::new(at + from, at + from + len);
+                facts.push(Fact {
+                    span,
+                    scope: Scope::default(),
+                    kind: FactKind::Correlation(word),
+                });
+            }
+            if redaction < 3
+                && let Some((from, len, word)) = find(REDACTION)
+            {
+                redaction += 1;
+                let span = Span::new(at + from, at + from + len);
+                facts.push(Fact { span, scope: Scope::default(), kind: FactKind::Redaction(word) });
+            }
+        }
+        at += line.len();
+    }
+}
+
+/// Brings facts into order of place.
+pub(crate) fn finish(mut facts: Vec<Fact>) -> Vec<Fact> {
+    facts.sort_by_key(|fact| (fact.span.start, fact.span.end));
+    facts
+}

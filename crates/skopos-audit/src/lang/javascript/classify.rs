@@ -1,0 +1,469 @@
+//! Calls of JavaScript and TypeScript → facts of serving and logging; `setup.rs` has those of telemetry and life cycle.
+
+use super::setup;
+use crate::fact::{ErrorAnswer, Framework, LogFormat, LogSetup, LogStyle, Route, TypeDef};
+use crate::lang::classify::Classify;
+use crate::lang::ir::{Call, Context, Expr, Module};
+use crate::{Fact, FactKind, Level, Span};
+
+const METHODS: &[&str] =
+    &["get", "post", "put", "delete", "patch", "head", "options", "all", "del"];
+const LEVELS: &[&str] = &[
+    "trace", "debug", "verbose", "silly", "info", "http", "warn", "warning", "error", "fatal",
+    "log", "notice",
+];
+
+pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
+    let mut c = Classify::new(module);
+    for import in &module.imports {
+        let full = match import.name.as_deref() {
+            Some("default" | "*") | None => import.module.clone(),
+            Some(name) => format!("{}.{name}", import.module),
+        };
+        c.push_at_top(import.span, FactKind::Import(full));
+    }
+    routes(&mut c, path);
+    c.push_functions();
+    for call in &module.calls {
+        let full = c.resolve(&call.callee);
+        let full = full.strip_prefix("new ").unwrap_or(&full);
+        log_call(&mut c, call, full);
+        log_setup(&mut c, call, full);
+        serving(&mut c, call, full);
+        setup::telemetry(&mut c, call, full);
+        setup::lifecycle(&mut c, call, full);
+        error_answer(&mut c, call);
+    }
+    for assign in &module.assigns {
+        if assign.target.ends_with(".status")
+            && let Expr::Number(number, _) = &assign.value
+            && let (Ok(status @ (500 | 502 | 504)), Some(_)) = (number.parse(), assign.at.catch)
+        {
+            let recorded = c.is_recorded(assign.at.catch);
+            c.push(assign.span, assign.at, FactKind::ErrorAnswer(ErrorAnswer { status, recorded }));
+        }
+        let is_development = assign.value.text() == Some("development");
+        if assign.target == "process.env.NODE_ENV" && is_development {
+            let by = "process.env.NODE_ENV = \"development\"".to_owned();
+            c.push(assign.span, assign.at, FactKind::DebugMode(by));
+        }
+    }
+    for def in &module.types {
+        let of = |name: &str| {
+            module.functions.iter().any(|f| f.class.as_deref() == Some(&def.name) && f.name == name)
+        };
+        let own_print = of("toJSON") || of("toString") || of("inspect");
+        let kind = TypeDef { name: def.name.clone(), fields: def.fields.clone(), own_print };
+        c.push_at_top(def.span, FactKind::Type(kind));
+    }
+    c.facts
+}
+
+/// Routes, and the functions that handle them.
+fn routes(c: &mut Classify<'_>, path: &str) {
+    let module = c.module;
+    let mut routes: Vec<(Span, Route)> = Vec::new();
+    for (index, function) in module.functions.iter().enumerate() {
+        let names: Vec<&str> = function.params.iter().map(|(name, _)| name.as_str()).collect();
+        let by_names = matches!(
+            names.as_slice(),
+            [
+                "req" | "request" | "_req" | "_",
+                "res" | "response" | "reply" | "_res" | "_reply",
+                ..
+            ] | ["err" | "error", "req", "res", ..]
+                | ["ctx", "next"]
+                | ["ctx"]
+                | ["call", "callback"]
+        );
+        let by_type = function.params.iter().any(|(_, declared)| {
+            declared.as_deref().is_some_and(|t| {
+                matches!(
+                    t,
+                    "Request"
+                        | "NextRequest"
+                        | "FastifyRequest"
+                        | "NextApiRequest"
+                        | "Context"
+                        | "Koa.Context"
+                ) || t.starts_with("Request<")
+                    || t.starts_with("APIGateway")
+            })
+        });
+        if by_names || by_type {
+            c.handlers.push(index);
+        }
+        for decorator in &function.decorators {
+            let Expr::Call(call, span) = decorator else { continue };
+            let call = &module.calls[*call];
+            let method = call.callee.to_uppercase();
+            let is_route =
+                ["GET", "POST", "PUT", "DELETE", "PATCH", "ALL", "HEAD"].contains(&method.as_str());
+            if !is_route {
+                continue;
+            }
+            c.handlers.push(index);
+            let own = call.positional(0).and_then(Expr::text).unwrap_or_default();
+            let prefix = function
+                .class
+                .as_deref()
+                .map(|class| controller(module, class))
+                .unwrap_or_default();
+            let path = format!("/{}/{}", prefix.trim_matches('/'), own.trim_matches('/'));
+            let path = format!("/{}", path.trim_matches('/')).replace("//", "/");
+            let handler = Some(function.qualified());
+            routes.push((*span, Route { method: Some(method), path, handler, calls: Vec::new() }));
+        }
+    }
+    for call in &module.calls {
+        let name = call.name();
+        if name == "createTerminus" || name == "registerHealthCheck" {
+            let checks = call.positional(1).and_then(|options| options.key("healthChecks"));
+            if let Some(Expr::Dict(pairs, _)) = checks {
+                for (key, value) in pairs
+                    .iter()
+                    .filter(|(key, _)| key.as_deref().is_some_and(|k| k.starts_with('/')))
+                {
+                    let handler = value.path().map(str::to_owned);
+                    let path = key.clone().unwrap_or_default();
+                    routes.push((
+                        call.span,
+                        Route { method: None, path, handler, calls: Vec::new() },
+                    ));
+                }
+            }
+            continue;
+        }
+        if name == "route"
+            && let Some(options @ Expr::Dict(..)) = call.positional(0)
+        {
+            let Some(path) =
+                options.key("url").or_else(|| options.key("path")).and_then(Expr::text)
+            else {
+                continue;
+            };
+            let method = options.key("method").and_then(Expr::text).map(str::to_owned);
+            let (handler, calls) = handled_by(c, options.key("handler").into_iter());
+            routes.push((call.span, Route { method, path: path.to_owned(), handler, calls }));
+            continue;
+        }
+        if !METHODS.contains(&name) && name != "use" {
+            continue;
+        }
+        // `router.route('/x').get(handler)`
+        let chained = call.receiver.map(|at| &module.calls[at]).filter(|r| r.name() == "route");
+        let own = call.positional(0).and_then(Expr::text).filter(|p| p.starts_with('/'));
+        let path = chained.and_then(|r| r.positional(0)).and_then(Expr::text).or(own);
+        let Some(path) = path else { continue };
+        let args = call.args.iter().map(|arg| &arg.value).filter(|a| a.text().is_none());
+        let handlers: Vec<&Expr> = args
+            .filter(|a| matches!(a, Expr::Function(..) | Expr::Path(..) | Expr::Call(..)))
+            .collect();
+        let is_client =
+            ["axios", "http", "client", "api", "request", "fetch", "agent", "$http", "supertest"]
+                .iter()
+                .any(|word| {
+                    call.object()
+                        .to_ascii_lowercase()
+                        .split('.')
+                        .any(|part| part.trim_end_matches("()") == *word)
+                });
+        if handlers.is_empty()
+            || is_client
+            || (name == "use" && !path.contains("metric") && !path.contains("health"))
+        {
+            continue;
+        }
+        let method = (name != "all" && name != "use").then(|| name.to_uppercase());
+        let (handler, calls) = handled_by(c, handlers.into_iter());
+        routes.push((call.span, Route { method, path: path.to_owned(), handler, calls }));
+    }
+    next_routes(c, path, &mut routes);
+    for (span, route) in routes {
+        c.push_at_top(span, FactKind::Route(route));
+    }
+}
+
+/// The last handler's name, and what unnamed ones call.
+fn handled_by<'e>(
+    c: &mut Classify<'_>,
+    handlers: impl Iterator<Item = &'e Expr>,
+) -> (Option<String>, Vec<(String, Span)>) {
+    let (mut named, mut calls) = (None, Vec::new());
+    for handler in handlers {
+        match handler {
+            Expr::Function(index, _) => {
+                c.handlers.push(*index);
+                calls.extend(c.calls_within(*index));
+            }
+            Expr::Path(path, _) => {
+                if let Some(index) = c.function_named(path) {
+                    c.handlers.push(index);
+                }
+                named = Some(path.rsplit('.').next().unwrap_or(path).to_owned());
+            }
+            Expr::Call(at, span) => {
+                let call = &c.module.calls[*at];
+                calls.push((call.callee.clone(), *span));
+                // `asyncHandler(async (req, res) => …)`
+                for arg in &call.args {
+                    if let Expr::Function(index, _) = &arg.value {
+                        c.handlers.push(*index);
+                        calls.extend(c.calls_within(*index));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    (named, calls)
+}
+
+/// The prefix of a controller: `@Controller('users')`.
+fn controller(module: &Module, class: &str) -> String {
+    let found = module.types.iter().find(|t| t.name == class);
+    let text = found.into_iter().flat_map(|t| &t.bases).find(|b| b.starts_with("@Controller"));
+    let text = text.map_or("", String::as_str);
+    text.split(['\'', '"', '`']).nth(1).unwrap_or_default().to_owned()
+}
+
+/// Next.js: a file is a route.
+fn next_routes(c: &mut Classify<'_>, path: &str, routes: &mut Vec<(Span, Route)>) {
+    let stem = path.rsplit_once('.').map_or(path, |(stem, _)| stem);
+    let by_pages = stem
+        .split_once("pages/api/")
+        .map(|(_, rest)| format!("/api/{}", rest.trim_end_matches("/index")));
+    let by_app = stem.strip_suffix("/route").and_then(|s| {
+        let at = s.find("app/")?;
+        Some(format!("/{}", &s[at + 4..]))
+    });
+    let Some(route) = by_pages.or(by_app) else { return };
+    let whole = Span::new(0, 1);
+    let methods = ["GET", "POST", "PUT", "DELETE", "PATCH"];
+    let mut found = false;
+    for (index, function) in
+        c.module.functions.iter().enumerate().filter(|(_, f)| f.parent.is_none())
+    {
+        let is_method = methods.contains(&function.name.as_str());
+        if is_method || (path.contains("pages/api/") && function.name != "<anonymous>") {
+            c.handlers.push(index);
+            found = true;
+            let method = is_method.then(|| function.name.clone());
+            let handler = Some(function.name.clone());
+            routes.push((
+                function.span,
+                Route { method, path: route.clone(), handler, calls: Vec::new() },
+            ));
+        }
+    }
+    if found {
+        c.push(whole, Context::default(), FactKind::Server(Framework("next".into())));
+    }
+}
+
+/// Whether a value is the error that is being caught.
+fn is_error(c: &Classify<'_>, call: &Call, value: &Expr) -> bool {
+    let caught = call.at.catch.and_then(|at| c.module.catches[at].error.clone());
+    let is = |path: &str| Some(path) == caught.as_deref() || path.ends_with(".stack");
+    match value {
+        Expr::Path(path, _) => is(path),
+        Expr::Dict(pairs, _) => pairs.iter().any(|(key, value)| {
+            matches!(key.as_deref(), Some("err" | "error" | "stack"))
+                && value.path().is_some_and(is)
+                || value.path().is_some_and(is)
+        }),
+        _ => false,
+    }
+}
+
+fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let name = call.name();
+    if !LEVELS.contains(&name) || call.object().is_empty() || call.args.is_empty() {
+        return;
+    }
+    let made = c.made_on(call).unwrap_or_default();
+    let made = made.strip_prefix("new ").unwrap_or(&made);
+    let object = call.object().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let from = |library: &str| {
+        let dotted = format!("{library}.");
+        full.starts_with(&dotted) || made == library || made.starts_with(&dotted)
+    };
+    let (system, style) = if call.object() == "console" || call.object() == "globalThis.console" {
+        ("console", LogStyle::Print)
+    } else if from("pino") {
+        ("pino", LogStyle::Structured)
+    } else if from("winston") {
+        ("winston", LogStyle::Structured)
+    } else if from("bunyan") {
+        ("bunyan", LogStyle::Structured)
+    } else if from("log4js") || from("loglevel") || from("signale") || from("consola") {
+        ("log4js", LogStyle::Text)
+    } else if from("@nestjs/common") {
+        ("nest", LogStyle::Text)
+    } else if matches!(object.as_str(), "logger" | "log" | "_logger" | "_log")
+        || object.ends_with("logger")
+    {
+        ("logger", LogStyle::Unknown)
+    } else {
+        return;
+    };
+    let level =
+        if style == LogStyle::Print && name == "log" { None } else { Level::from_name(name) };
+    let mut log = c.log_call(call, system, style, level);
+    log.has_error = call.args.iter().any(|arg| is_error(c, call, &arg.value));
+    c.push(call.span, call.at, FactKind::Log(log));
+}
+
+fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let words = |words: &[&str]| setup::mentions(c, call, words);
+    let (system, format) = match full {
+        "pino" | "pino.pino" | "pino-http" | "pino-http.pinoHttp" | "express-pino-logger" => {
+            // Pretty printing that no condition limits to development.
+            let pretty = call.args.iter().any(|arg| setup::is_pretty(&arg.value, 0));
+            ("pino", if pretty { LogFormat::Text } else { LogFormat::Structured })
+        }
+        "winston.createLogger" | "winston.configure" => {
+            let text =
+                words(&["simple", "printf", "prettyPrint", "cli"]) && !words(&["json", "logstash"]);
+            ("winston", if text { LogFormat::Text } else { LogFormat::Structured })
+        }
+        "bunyan.createLogger" => ("bunyan", LogFormat::Structured),
+        "log4js.configure" => {
+            ("log4js", if words(&["json"]) { LogFormat::Structured } else { LogFormat::Text })
+        }
+        "nestjs-pino.LoggerModule.forRoot" | "nestjs-pino.LoggerModule.forRootAsync" => {
+            ("pino", LogFormat::Structured)
+        }
+        "fastify" | "fastify.fastify" | "fastify.Fastify" => {
+            let logger = call.positional(0).and_then(|options| options.key("logger"));
+            match logger {
+                None | Some(Expr::Bool(false, _)) => return,
+                Some(logger) if setup::is_pretty(logger, 0) => ("pino", LogFormat::Text),
+                Some(_) => ("pino", LogFormat::Structured),
+            }
+        }
+        "morgan" => ("morgan", LogFormat::Text),
+        _ if full.ends_with("OTLPLogExporter") => ("otlp", LogFormat::Structured),
+        _ => return,
+    };
+    let options = call.args.iter().find_map(|arg| arg.value.key("level"));
+    let level = options.and_then(Expr::text).and_then(Level::from_name);
+    let setup = LogSetup { system: system.into(), format, level, by: full.to_owned() };
+    c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let name = call.name();
+    let imports = |module: &str| {
+        c.module
+            .imports
+            .iter()
+            .any(|i| i.module == module || i.module.starts_with(&format!("{module}/")))
+    };
+    let server = match full {
+        "express" | "express.express" => "express",
+        "fastify" | "fastify.fastify" | "fastify.Fastify" => "fastify",
+        "koa" => "koa",
+        "hono.Hono" => "hono",
+        "polka" => "polka",
+        "restify.createServer" => "restify",
+        "@nestjs/core.NestFactory.create" | "@nestjs/core.NestFactory.createMicroservice" => "nest",
+        "@hapi/hapi.server" | "@hapi/hapi.Server" => "hapi",
+        "http.createServer"
+        | "https.createServer"
+        | "node:http.createServer"
+        | "http2.createServer"
+        | "http.Server"
+        | "node:https.createServer" => "http",
+        "Bun.serve" | "Deno.serve" => "bun",
+        _ if full.ends_with(".ApolloServer") => "apollo",
+        _ if name == "Server" && (imports("@grpc/grpc-js") || imports("grpc")) => "grpc",
+        _ => "",
+    };
+    if !server.is_empty() && !imports("vite") && !imports("webpack") {
+        c.push(call.span, call.at, FactKind::Server(Framework(server.into())));
+    }
+    let made = c.made_on(call).unwrap_or_default();
+    let worker = match full {
+        "bullmq.Worker" => "bullmq",
+        "sqs-consumer.Consumer.create" => "sqs",
+        _ if made.contains("kafkajs") && name == "consumer" => "kafka",
+        _ if name == "consume" && imports("amqplib") => "rabbitmq",
+        _ if name == "process"
+            && (made.starts_with("new bull") || imports("bull"))
+            && call.object() != "" =>
+        {
+            "bull"
+        }
+        _ => "",
+    };
+    if !worker.is_empty() {
+        c.push(call.span, call.at, FactKind::Worker(Framework(worker.into())));
+    }
+    let cli = match full {
+        "commander.Command" | "commander.program.parse" | "commander.parse" => "commander",
+        "yargs" | "yargs/yargs" => "yargs",
+        "meow" | "minimist" | "cac" => "minimist",
+        _ => "",
+    };
+    if !cli.is_empty() {
+        c.push(call.span, call.at, FactKind::CommandLine(Framework(cli.into())));
+    }
+    if name == "listen" {
+        c.push(call.span, call.at, FactKind::EntryPoint("listen".into()));
+    }
+    // `app.use(requireAuth)` without a path holds for what follows.
+    if name == "use" || name == "useGlobalGuards" {
+        for arg in &call.args {
+            let by = match &arg.value {
+                Expr::Path(path, _) => path.clone(),
+                Expr::Call(at, _) => c.module.calls[*at].callee.clone(),
+                _ => continue,
+            };
+            let lower = by.to_ascii_lowercase();
+            let has_path = call.positional(0).and_then(Expr::text).is_some_and(|p| p != "/");
+            let is_auth =
+                ["auth", "jwt", "passport.authenticate", "verifytoken", "ensureloggedin", "apikey"]
+                    .iter()
+                    .any(|word| lower.contains(word));
+            // Routers of the log-in itself are no guard.
+            let is_router = lower.contains("rout")
+                || lower.contains("initialize")
+                || lower.contains("controller");
+            if is_auth && !has_path && !is_router {
+                let except = setup::paths_within(c, call);
+                c.push(call.span, call.at, FactKind::AuthEverywhere { by, except });
+                break;
+            }
+        }
+    }
+}
+
+/// A handler that answers with 500 in a catch.
+fn error_answer(c: &mut Classify<'_>, call: &Call) {
+    if call.at.catch.is_none() {
+        return;
+    }
+    let number = |expr: Option<&Expr>| match expr {
+        Some(Expr::Number(number, _)) => number.parse::<u16>().ok(),
+        Some(Expr::Path(path, _)) if path.ends_with("INTERNAL_SERVER_ERROR") => Some(500),
+        _ => None,
+    };
+    let status = match call.name() {
+        "status" | "code" | "sendStatus" | "writeHead" => number(call.positional(0)),
+        "json" | "Response" | "new Response" => {
+            number(call.positional(1).and_then(|options| options.key("status")))
+        }
+        "new InternalServerErrorException" | "InternalServerErrorException" => Some(500),
+        _ => None,
+    };
+    if let Some(status @ (500 | 502 | 504)) = status {
+        let span = c.module.catches[call.at.catch.unwrap_or_default()].span;
+        let recorded = c
+            .module
+            .calls
+            .iter()
+            .any(|other| span.contains(other.span) && crate::lang::classify::records(other));
+        c.push(call.span, call.at, FactKind::ErrorAnswer(ErrorAnswer { status, recorded }));
+    }
+}

@@ -1,0 +1,154 @@
+//! What every lowering shares: the state while a tree is walked, and how conditions tell environments apart.
+
+use tree_sitter::Node;
+
+use super::ir::{Assign, Call, Context, Expr, Function, Module};
+use crate::{Guard, Span};
+
+/// Trees deeper than this are not followed: no person nests so, and the stack is finite.
+pub(crate) const DEEPEST: usize = 220;
+
+/// A walk over a tree in the making of a module.
+pub(crate) struct Lowering<'t> {
+    pub(crate) text: &'t str,
+    pub(crate) module: Module,
+    pub(crate) at: Context,
+    pub(crate) class: Option<String>,
+    pub(crate) depth: usize,
+}
+
+impl<'t> Lowering<'t> {
+    pub(crate) fn new(text: &'t str) -> Self {
+        Self { text, module: Module::default(), at: Context::default(), class: None, depth: 0 }
+    }
+
+    /// The text of a node.
+    pub(crate) fn of(&self, node: Node<'_>) -> &'t str {
+        self.text.get(node.byte_range()).unwrap_or_default()
+    }
+
+    /// Notes a comment that may speak to us.
+    pub(crate) fn comment(&mut self, node: Node<'_>) {
+        let text = self.of(node).to_owned();
+        self.module.comments.push((span(node), text));
+    }
+
+    pub(crate) fn push_call(&mut self, call: Call) -> usize {
+        self.module.calls.push(call);
+        self.module.calls.len() - 1
+    }
+
+    pub(crate) fn assign(
+        &mut self,
+        target: String,
+        value: Expr,
+        declared: Option<String>,
+        span: Span,
+    ) {
+        let at = self.at;
+        self.module.assigns.push(Assign { target, value, declared, span, at });
+    }
+
+    /// Opens a function; what is lowered until [`Lowering::close_function`] belongs to it.
+    pub(crate) fn open_function(&mut self, function: Function) -> (usize, Context, Option<String>) {
+        let saved = (self.at, self.class.take());
+        self.module.functions.push(function);
+        let index = self.module.functions.len() - 1;
+        self.at = Context { function: Some(index), guard: self.at.guard, ..Context::default() };
+        (index, saved.0, saved.1)
+    }
+
+    pub(crate) fn close_function(&mut self, saved: (usize, Context, Option<String>)) {
+        self.at = saved.1;
+        self.class = saved.2;
+    }
+}
+
+/// A node's bytes.
+pub(crate) fn span(node: Node<'_>) -> Span {
+    Span::new(node.start_byte(), node.end_byte())
+}
+
+/// The named children of a node, comments left out.
+pub(crate) fn children(node: Node<'_>) -> Vec<Node<'_>> {
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor).filter(|child| !child.kind().contains("comment")).collect()
+}
+
+/// Which environment a condition asks for.
+pub(crate) fn guard_of(condition: &str) -> Guard {
+    let text: String = condition
+        .to_ascii_lowercase()
+        .chars()
+        .filter(|c| !c.is_whitespace() && *c != '(')
+        .collect();
+    if text.contains("__name__") || text.contains("require.main") {
+        return Guard::Main;
+    }
+    let production = ["production", "'prod'", "\"prod\"", "is_prod", "isprod", "inprod", ".prod"];
+    if production.iter().any(|word| text.contains(word)) {
+        let denied = text.contains("!=")
+            || text.starts_with("not")
+            || text.starts_with('!')
+            || text.contains("notin");
+        return if denied { Guard::Development } else { Guard::Production };
+    }
+    let development = [
+        "debug",
+        "development",
+        "'dev'",
+        "\"dev\"",
+        "is_dev",
+        "isdev",
+        "is_local",
+        "islocal",
+        "'local'",
+        "\"local\"",
+        "'test'",
+        "\"test\"",
+        "testing",
+        ".dev",
+        "isatty",
+        "verbose",
+        "istty",
+    ];
+    if development.iter().any(|word| text.contains(word)) {
+        let denied = text.contains("!=") || text.starts_with("not") || text.starts_with('!');
+        return if denied { Guard::Production } else { Guard::Development };
+    }
+    Guard::Always
+}
+
+/// What holds in the other branch.
+pub(crate) fn otherwise(guard: Guard) -> Guard {
+    match guard {
+        Guard::Development => Guard::Production,
+        Guard::Production => Guard::Development,
+        Guard::Always | Guard::Main => Guard::Always,
+    }
+}
+
+/// The inner of two conditions counts, unless it says nothing.
+pub(crate) fn within(outer: Guard, inner: Guard) -> Guard {
+    if inner == Guard::Always || outer == Guard::Development { outer } else { inner }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_tell_environments_apart() {
+        let cases = [
+            ("settings.DEBUG", Guard::Development),
+            ("not settings.debug", Guard::Production),
+            ("process.env.NODE_ENV !== 'production'", Guard::Development),
+            ("environment == \"production\"", Guard::Production),
+            ("__name__ == '__main__'", Guard::Main),
+            ("user.is_admin", Guard::Always),
+        ];
+        for (condition, guard) in cases {
+            assert_eq!(guard_of(condition), guard, "{condition}");
+        }
+    }
+}

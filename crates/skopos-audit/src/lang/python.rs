@@ -1,0 +1,17 @@
+//! Python.
+
+mod classify;
+mod lower;
+
+use crate::lang::{Extracted, classify::finish, classify::words, first_error, parse};
+
+pub(crate) fn extract(path: &str, text: &str) -> Extracted {
+    let Some(tree) = parse(text, &tree_sitter_python::LANGUAGE.into()) else {
+        return Extracted::default();
+    };
+    let root = tree.root_node();
+    let module = lower::lower(text, root);
+    let mut facts = classify::facts(path, &module);
+    words(text, &mut facts);
+    Extracted { facts: finish(facts), comments: module.comments, broken: first_error(root) }
+}
