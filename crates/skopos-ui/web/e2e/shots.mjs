@@ -38,11 +38,11 @@ try {
     ['traces', server, '/traces?t=5m&sort=slowest', '[role=grid] [role=row]'],
     ['trace', server, `/traces/${trace.trace_id}?t=5m`, '[role=treegrid]'],
     ['trace-span', server, `/traces/${trace.trace_id}?t=5m&sel=${failed}`, 'main aside'],
-    ['service', server, '/services/order-service?t=5m', '[data-chart="Connection pools in use"] canvas'],
-    ['service-failing', server, '/services/payment-service?t=5m', '[data-chart=Errors] canvas'],
+    ['service', server, '/services/order-service?t=2m', '[data-chart="Connection pools in use"] canvas'],
+    ['service-failing', server, '/services/payment-service?t=2m', '[data-chart=Errors] canvas'],
     ['service-unheard', server, '/services/basket-service?t=5m', 'main strong'],
     ['metrics-finder', server, '/explore?t=5m', '#finder-title'],
-    ['metrics', server, `/explore?t=5m&expr=${encodeURIComponent('sum by (job, endpoint) (rate(http_requests_total{job!="skopos"}[1m]))')}`, '[data-expression] canvas'],
+    ['metrics', server, `/explore?t=2m&expr=${encodeURIComponent('sum by (job, endpoint) (rate(http_requests_total{job!="skopos"}[1m]))')}`, '[data-expression] canvas'],
     ['welcome', empty, '/welcome', 'pre'],
   ];
   for (const theme of ['dark', 'light']) {
@@ -76,6 +76,7 @@ try {
       await shot(page, 'acknowledged');
     } else {
       await page.keyboard.press('s');
+      await page.getByLabel('Who').fill('ada');
       await page.getByLabel('Comment').fill('the provider is being mended');
       await shot(page, 'silence');
       await page.keyboard.press('Escape');
