@@ -139,13 +139,28 @@ pub(crate) fn is_wanted(path: &str) -> bool {
 
 /// Reads a file with every reader that wants it.
 pub(crate) fn read(path: &str, text: &str) -> Read {
-    let mut all = Read::default();
+    let mut all = Read { comments: comments(text), ..Read::default() };
     for reader in READERS.iter().filter(|reader| (reader.wants)(path)) {
         all.extend((reader.read)(path, text));
     }
     all.comments.sort();
     all.comments.dedup();
     all
+}
+
+/// Comments that speak to us: `# skopos-ignore[…]: …`, and XML's.
+fn comments(text: &str) -> Vec<(Span, String)> {
+    let mut found = Vec::new();
+    if !text.contains("skopos-ignore") {
+        return found;
+    }
+    for (at, line) in text::lines(text) {
+        let Some(word) = line.find("skopos-ignore") else { continue };
+        let start = line[..word].rfind("<!--").or_else(|| line[..word].rfind(['#', '/']));
+        let start = start.unwrap_or(word);
+        found.push((Span::new(at + start, at + line.len()), line[start..].to_owned()));
+    }
+    found
 }
 
 /// The last part of a path.

@@ -50,6 +50,8 @@ pub struct Repository {
     pub files: Vec<File>,
     /// In order of name.
     pub services: Vec<Service>,
+    /// Every path of the tree, in order, those that nothing reads too.
+    pub paths: Vec<String>,
     /// What was left out, and why.
     pub left_out: Vec<(String, String)>,
 }

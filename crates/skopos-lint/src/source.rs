@@ -220,8 +220,11 @@ fn prometheus_rule_spec(text: &str) -> Option<String> {
     }
     let spec = entry(&root, "spec")?;
     let end = last_byte(&spec);
-    // A flow mapping is closed by a bracket behind its last scalar.
-    let end = if text[spec.span.start..].starts_with('{') { spec.span.end } else { end };
+    // Flow mappings and lists are closed by brackets behind their last scalar.
+    let behind = text.get(end..).unwrap_or_default();
+    let is_closing = |c: char| c.is_whitespace() || matches!(c, '}' | ']' | ',');
+    let closing = &behind[..behind.find(|c| !is_closing(c)).unwrap_or(behind.len())];
+    let end = end + closing.rfind(['}', ']']).map_or(0, |at| at + 1);
     let mut bytes = text.as_bytes().to_vec();
     for (at, byte) in bytes.iter_mut().enumerate() {
         let in_spec = (spec.span.start..end).contains(&at);

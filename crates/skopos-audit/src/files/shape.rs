@@ -76,7 +76,7 @@ fn is_dockerfile(path: &str) -> bool {
 
 pub(super) fn read(path: &str, text: &str) -> Read {
     let whole = Span::new(0, text.len());
-    let mut read = Read { comments: comments(text), ..Read::default() };
+    let mut read = Read::default();
     let name = name(path);
     if is_dockerfile(path) {
         let file = dockerfile::read(text);
@@ -344,21 +344,6 @@ fn moved(node: &Arc<Node>, place: &dyn Fn(Span) -> Span) -> Arc<Node> {
         ),
     };
     Arc::new(Node { kind, span: place(node.span) })
-}
-
-/// Comments that speak to us: `# skopos-ignore[…]: …`, and XML's.
-fn comments(text: &str) -> Vec<(Span, String)> {
-    let mut found = Vec::new();
-    if !text.contains("skopos-ignore") {
-        return found;
-    }
-    for (at, line) in super::text::lines(text) {
-        let Some(word) = line.find("skopos-ignore") else { continue };
-        let start = line[..word].rfind("<!--").or_else(|| line[..word].rfind(['#', '/']));
-        let start = start.unwrap_or(word);
-        found.push((Span::new(at + start, at + line.len()), line[start..].to_owned()));
-    }
-    found
 }
 
 /// Reads any bytes as every file there is, for the fuzzer: no problem lies outside of the text.

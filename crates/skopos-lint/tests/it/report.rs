@@ -87,6 +87,12 @@ fn kubernetes_objects_are_read_by_their_spec() {
         check(&[("a.yml", file)], &options(&["alerts/threshold", "rule/schema"]), &NoPages);
     let places: Vec<_> = report.findings.iter().map(|f| (f.code, f.line, f.column)).collect();
     assert_eq!(places, [("alerts/threshold", 10, 13)]);
+    // Brackets behind the last scalar belong to it.
+    for end in ["{severity: page}", "{severity: [page]\n        }"] {
+        let file = format!("{file}      labels: {end}\n");
+        let report = check(&[("a.yml", &file)], &options(&["yaml/parse"]), &NoPages);
+        assert_eq!(report.findings, [], "{file}");
+    }
 }
 
 #[test]

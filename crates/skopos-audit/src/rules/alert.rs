@@ -1,0 +1,231 @@
+//! ALR001–ALR006: is somebody woken, by what, and with what at hand?
+//!
+//! What a rule file says by itself is judged by `skopos-lint`, the engine of `skopos rules check`; here its findings get the
+//! audit's codes, and rules are joined with code, other files and each other.
+
+use super::deployed;
+use crate::files::prometheus::{LintFinding, Rule, Rules};
+use crate::files::{Document, folder};
+use crate::{Case, File, Verdicts};
+
+/// Every document of rules, with its file.
+pub(super) fn rules<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Rules)> {
+    let documents = deployed::documents(case).filter_map(|(file, document)| match document {
+        Document::Rules(rules) => Some((file, rules)),
+        _ => None,
+    });
+    // Files that test rules hold rules of their own making.
+    documents.filter(|(file, _)| !file.path.contains("_test.")).collect()
+}
+
+pub(super) fn alerts<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Rules, &'r Rule)> {
+    let all = rules(case).into_iter();
+    all.flat_map(|(file, rules)| rules.alerts().map(move |alert| (file, rules, alert))).collect()
+}
+
+/// Alerts, or the rule has no say.
+fn alerts_or_nothing<'r>(
+    case: &Case<'r>,
+    verdicts: &mut Verdicts,
+) -> Vec<(&'r File, &'r Rules, &'r Rule)> {
+    let alerts = alerts(case);
+    if alerts.is_empty() {
+        verdicts.not_applicable();
+    }
+    alerts
+}
+
+/// What `skopos-lint` says with one of these codes about an alert.
+fn lint<'r>(rules: &'r Rules, alert: &Rule, codes: &[&str]) -> Option<&'r LintFinding> {
+    rules.lint.iter().find(|finding| {
+        let is_inside = alert.span.contains(finding.span) || alert.name.span.contains(finding.span);
+        codes.contains(&finding.code) && is_inside
+    })
+}
+
+/// Whether lint could read the file.
+fn is_linted(rules: &Rules) -> bool {
+    !rules.is_template && !rules.lint.iter().any(|finding| finding.code == "yaml/parse")
+}
+
+/// Whether an alert wakes nobody: its severity says so.
+fn wakes_nobody(alert: &Rule) -> bool {
+    let severity = alert.label("severity").map(|text| text.to_lowercase());
+    severity.is_some_and(|s| {
+        matches!(s.as_str(), "none" | "info" | "information" | "informational" | "debug")
+    })
+}
+
+/// Whether an alert fires as long as alerting works.
+fn is_heartbeat(alert: &Rule) -> bool {
+    let expr: String = alert.expr.split_whitespace().collect();
+    let name = alert.name.to_lowercase();
+    expr == "vector(1)"
+        || ["watchdog", "deadman", "deadmansswitch", "heartbeat"]
+            .iter()
+            .any(|word| name.contains(word))
+}
+
+/// ALR001: nothing in the repository alerts.
+pub(super) fn absent(case: &Case<'_>, verdicts: &mut Verdicts) {
+    if case.config.alerts.external.is_some() || !alerts(case).is_empty() {
+        return;
+    }
+    let elsewhere = deployed::documents(case).filter_map(|(file, document)| match document {
+        Document::AlertingElsewhere(found) => Some((file, found)),
+        _ => None,
+    });
+    let (receivers, alerts): (Vec<_>, Vec<_>) = elsewhere.partition(|(_, found)| found.is_receiver);
+    let has_objectives =
+        deployed::documents(case).any(|(_, d)| matches!(d, Document::Objective(_)));
+    if !alerts.is_empty() || has_objectives {
+        return;
+    }
+    let has_alertmanager = deployed::documents(case)
+        .any(|(_, document)| matches!(document, Document::Alertmanager(_)));
+    if !receivers.is_empty() || has_alertmanager {
+        verdicts.absent("alerts have somewhere to go, and there is no alert: no rule file, no PrometheusRule, no monitor");
+        return;
+    }
+    verdicts.absent(
+        "nobody is told when this service fails: no alert rules, no Alertmanager, PagerDuty or Opsgenie, no runbooks",
+    );
+}
+
+/// ALR002: an alert without `for`.
+pub(super) fn hold(case: &Case<'_>, verdicts: &mut Verdicts) {
+    for (file, rules, alert) in alerts_or_nothing(case, verdicts) {
+        let is_given = alert.hold.is_some() || alert.keep_firing_for.is_some();
+        if is_given || wakes_nobody(alert) || is_heartbeat(alert) || alert.expr.is_empty() {
+            continue;
+        }
+        // Where lint could read the file, it knows of burn rates and of windows that smooth.
+        if is_linted(rules) && lint(rules, alert, &["rule/for"]).is_none() {
+            continue;
+        }
+        verdicts.finding(
+            file.place(alert.name.span),
+            format!("`{}` has no `for`: one bad scrape pages", alert.name),
+        );
+    }
+}
+
+/// ALR003: an alert without a runbook, or with one that is not there.
+pub(super) fn runbook(case: &Case<'_>, verdicts: &mut Verdicts) {
+    for (file, _, alert) in alerts_or_nothing(case, verdicts) {
+        if wakes_nobody(alert) || is_heartbeat(alert) {
+            continue;
+        }
+        let is_runbook = |key: &str| {
+            let key = key.to_lowercase();
+            key.contains("runbook") || key.contains("playbook")
+        };
+        let both = alert.annotations.iter().chain(&alert.labels);
+        let Some((_, link)) =
+            both.into_iter().find(|(key, value)| is_runbook(key) && !value.is_empty())
+        else {
+            verdicts.finding(
+                file.place(alert.name.span),
+                format!("`{}` has no runbook: whoever it wakes starts from nothing", alert.name),
+            );
+            continue;
+        };
+        let Some(target) = relative(link) else { continue };
+        let from_here = deployed::join(folder(&file.path), target);
+        let from_root = deployed::join("", target);
+        let paths = &case.repository.paths;
+        let is_there = |path: &String| {
+            paths.binary_search(path).is_ok()
+                || paths
+                    .iter()
+                    .any(|p| p.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('/')))
+        };
+        if !is_there(&from_here) && !is_there(&from_root) {
+            verdicts.finding(
+                file.place(link.span),
+                format!("the runbook `{target}` is not in the repository"),
+            );
+        }
+    }
+}
+
+/// The path of a link into the repository; none for addresses and templates.
+fn relative(link: &str) -> Option<&str> {
+    let link = link.trim();
+    if link.contains("://") || link.contains("{{") || link.contains(' ') || link.starts_with('#') {
+        return None;
+    }
+    let path = link.split(['#', '?']).next().unwrap_or_default();
+    let is_file =
+        [".md", ".markdown", ".adoc", ".rst", ".txt", ".html"].iter().any(|e| path.ends_with(e));
+    (is_file || path.starts_with("./") || path.starts_with("../")).then_some(path)
+}
+
+/// ALR004: people are woken by CPU or memory.
+pub(super) fn cause(case: &Case<'_>, verdicts: &mut Verdicts) {
+    by_lint(case, verdicts, &["alerts/cause"], |alert, finding| {
+        format!("`{}` wakes people for a cause: {}", alert.name, finding.message)
+    });
+}
+
+/// ALR005: an alert without severity or owner.
+pub(super) fn owner(case: &Case<'_>, verdicts: &mut Verdicts) {
+    for (file, rules, alert) in alerts_or_nothing(case, verdicts) {
+        if is_heartbeat(alert) {
+            continue;
+        }
+        if !is_linted(rules) {
+            let has = |names: &[&str]| {
+                alert.labels.iter().any(|(key, _)| names.contains(&key.value.as_str()))
+            };
+            if !has(&["severity", "priority", "level"]) {
+                let message = format!("`{}` has no severity: nothing can route it", alert.name);
+                verdicts.finding(file.place(alert.name.span), message);
+            }
+            continue;
+        }
+        if lint(rules, alert, &["severity/missing", "severity/unknown"]).is_some() {
+            let message = format!(
+                "`{}` has no severity that means something: nothing can route it",
+                alert.name
+            );
+            verdicts.finding(file.place(alert.name.span), message);
+        } else if lint(rules, alert, &["rule/owner"]).is_some() {
+            let message = format!("`{}` has no owner: no `team`, `owner` or `service`", alert.name);
+            verdicts.finding(file.place(alert.name.span), message);
+        }
+    }
+}
+
+/// ALR006: an expression without a comparison always fires.
+pub(super) fn comparison(case: &Case<'_>, verdicts: &mut Verdicts) {
+    by_lint(case, verdicts, &["alerts/comparison"], |alert, finding| {
+        format!("`{}`: {}", alert.name, finding.message)
+    });
+}
+
+fn by_lint(
+    case: &Case<'_>,
+    verdicts: &mut Verdicts,
+    codes: &[&str],
+    say: impl Fn(&Rule, &LintFinding) -> String,
+) {
+    for (file, rules, alert) in alerts_or_nothing(case, verdicts) {
+        if let Some(finding) = lint(rules, alert, codes) {
+            let judgement = verdicts.finding(file.place(finding.span), say(alert, finding));
+            judgement.hint.clone_from(&finding.hint);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_into_the_repository() {
+        assert_eq!(relative("docs/runbooks/a.md#x"), Some("docs/runbooks/a.md"));
+        assert_eq!(relative("https://wiki/a.md"), None);
+        assert_eq!(relative("{{ $labels.x }}.md"), None);
+    }
+}

@@ -1,0 +1,270 @@
+//! Which deployables are a service: pods, Compose services and images, joined by folder and by name.
+//!
+//! A manifest in the service's own folder is the service's. One elsewhere is when its image, container, resource or label
+//! has the service's name. With one service in the repository, all that is nobody else's product is its.
+
+use crate::files::compose::ComposeService;
+use crate::files::dockerfile::{Dockerfile, Image};
+use crate::files::environment::Environment;
+use crate::files::kubernetes::{Container, Resource, Role as ContainerRole, Workload};
+use crate::files::{Document, folder, kubernetes};
+use crate::repository::Role;
+use crate::{Case, File, Service};
+
+/// A container of a workload that runs the service.
+#[derive(Clone, Copy)]
+pub(super) struct Pod<'r> {
+    pub(super) file: &'r File,
+    pub(super) resource: &'r Resource,
+    pub(super) workload: &'r Workload,
+    pub(super) container: &'r Container,
+    pub(super) environment: Environment,
+}
+
+/// Images that are products of others: nobody mends them here.
+const PRODUCTS: [&str; 62] = [
+    "postgres",
+    "postgresql",
+    "mysql",
+    "mariadb",
+    "redis",
+    "valkey",
+    "memcached",
+    "mongo",
+    "mongodb",
+    "cassandra",
+    "elasticsearch",
+    "opensearch",
+    "kibana",
+    "logstash",
+    "rabbitmq",
+    "kafka",
+    "cp-kafka",
+    "zookeeper",
+    "nats",
+    "minio",
+    "etcd",
+    "consul",
+    "vault",
+    "nginx",
+    "envoy",
+    "haproxy",
+    "traefik",
+    "caddy",
+    "httpd",
+    "busybox",
+    "alpine",
+    "curl",
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "loki",
+    "tempo",
+    "promtail",
+    "jaeger",
+    "all-in-one",
+    "zipkin",
+    "opentelemetry-collector",
+    "opentelemetry-collector-contrib",
+    "otel-collector",
+    "fluentd",
+    "fluent-bit",
+    "vector",
+    "node-exporter",
+    "postgres-exporter",
+    "redis-exporter",
+    "kube-state-metrics",
+    "pushgateway",
+    "blackbox-exporter",
+    "cadvisor",
+    "localstack",
+    "mailhog",
+    "adminer",
+    "pgadmin4",
+    "keycloak",
+    "clickhouse-server",
+    "pgbouncer",
+    "flagd",
+];
+
+/// Whether an image is somebody else's product.
+pub(super) fn is_product(image: &str) -> bool {
+    kubernetes::image_name(image).is_some_and(|name| {
+        PRODUCTS.contains(&name) || name.ends_with("-exporter") || name.ends_with("_exporter")
+    })
+}
+
+/// Files that may say what runs: everything but tests, examples and what is copied in.
+pub(super) fn files<'r>(case: &Case<'r>) -> impl Iterator<Item = &'r File> {
+    case.repository.files.iter().filter(|file| matches!(file.role, Role::Production | Role::Script))
+}
+
+/// The documents of [`files`], each with its file.
+pub(super) fn documents<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Document)> {
+    files(case).flat_map(|file| file.documents.iter().map(move |(_, document)| (file, document)))
+}
+
+/// The containers that run the service; those of all services when the case is the repository.
+pub(super) fn pods<'r>(case: &Case<'r>) -> Vec<Pod<'r>> {
+    let mut found = Vec::new();
+    for (file, document) in documents(case) {
+        let Document::Kubernetes(resource) = document else { continue };
+        let kubernetes::Body::Workload(workload) = &resource.body else { continue };
+        let mains = workload.containers.iter().filter(|c| c.role == ContainerRole::Main);
+        for container in mains {
+            let names = [
+                container.image_name(),
+                Some(resource.name.value.as_str()),
+                workload.labels.get("app").map(String::as_str),
+                workload.labels.get("app.kubernetes.io/name").map(String::as_str),
+                workload.containers.len().eq(&1).then_some(container.name.value.as_str()),
+            ];
+            let image = container.image.as_ref().map(|image| image.value.as_str());
+            let is_ours = !image.is_some_and(is_product) && !is_sidecar(&container.name);
+            if is_ours && belongs(case, file, &names) {
+                let environment = Environment::of_path(&file.path);
+                found.push(Pod { file, resource, workload, container, environment });
+            }
+        }
+    }
+    found
+}
+
+fn is_sidecar(name: &str) -> bool {
+    ["proxy", "sidecar", "exporter", "agent", "istio", "envoy", "otel-collector", "fluent"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+/// The Compose services that run the service.
+pub(super) fn composed<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r ComposeService)> {
+    let mut found = Vec::new();
+    for (file, document) in documents(case) {
+        let Document::Compose(compose) = document else { continue };
+        for service in &compose.services {
+            let is_built_here = service.build.as_ref().is_some_and(|build| {
+                let root = join(folder(&file.path), build);
+                case.service.is_some_and(|service| service.root == root)
+            });
+            let image = service.image.as_ref().map(|image| image.value.as_str());
+            let names = [Some(service.name.value.as_str()), image.and_then(kubernetes::image_name)];
+            let is_ours = service.build.is_some() || !image.is_some_and(is_product);
+            if is_built_here || (is_ours && is_named(case, &names)) || (is_ours && is_only(case)) {
+                found.push((file, service));
+            }
+        }
+    }
+    found
+}
+
+/// The service's own Dockerfiles and what comes out of them; those for development and tests left out.
+pub(super) fn images<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Dockerfile, Image)> {
+    let mut found = Vec::new();
+    for (file, _, document) in case.documents() {
+        let Document::Dockerfile(dockerfile) = document else { continue };
+        let is_ours = matches!(file.role, Role::Production | Role::Script)
+            && Environment::of_path(&file.path).may_be_production();
+        if let (true, Some(image)) = (is_ours, dockerfile.image()) {
+            found.push((file, dockerfile, image));
+        }
+    }
+    found
+}
+
+/// Whether what has these names, in this file, is the service of the case.
+pub(super) fn belongs(case: &Case<'_>, file: &File, names: &[Option<&str>]) -> bool {
+    let Some(service) = case.service else { return true };
+    let is_inside = !service.root.is_empty()
+        && file.path.strip_prefix(&service.root).is_some_and(|rest| rest.starts_with('/'));
+    is_inside || is_named(case, names) || (is_only(case) && !names_another(case, names))
+}
+
+fn is_only(case: &Case<'_>) -> bool {
+    case.repository.services.iter().filter(|service| service.kind.is_watched()).count() == 1
+}
+
+/// A worker or a library may have an image of its own: then it is not the only service's.
+fn names_another(case: &Case<'_>, names: &[Option<&str>]) -> bool {
+    let others = case.repository.services.iter();
+    let others =
+        others.filter(|other| case.service.is_none_or(|service| other.name != service.name));
+    others
+        .into_iter()
+        .any(|other| names.iter().flatten().any(|name| is_name_of(other, name) == Some(true)))
+}
+
+fn is_named(case: &Case<'_>, names: &[Option<&str>]) -> bool {
+    let Some(service) = case.service else { return true };
+    names.iter().flatten().any(|name| match is_name_of(service, name) {
+        Some(is_exact) => {
+            // `shop-api` is `api` only where no other service is called `shop-api`.
+            is_exact || !case.repository.services.iter().any(|s| is_name_of(s, name) == Some(true))
+        }
+        None => false,
+    })
+}
+
+/// Whether a name is the service's: exactly, or as the end of a longer one.
+fn is_name_of(service: &Service, name: &str) -> Option<bool> {
+    let wanted = plain(name);
+    let last = crate::files::name(&service.root);
+    for own in [service.name.as_str(), last].into_iter().filter(|own| !own.is_empty()) {
+        let own = plain(own);
+        if own == wanted {
+            return Some(true);
+        }
+        if wanted.ends_with(&format!("-{own}")) {
+            return Some(false);
+        }
+    }
+    None
+}
+
+/// A name without what differs between languages: `cart_service`, `CartService` and `cartservice` are one.
+fn plain(name: &str) -> String {
+    let lower = name.rsplit('/').next().unwrap_or(name).to_lowercase().replace(['_', '.'], "-");
+    let short = lower
+        .strip_suffix("-service")
+        .or_else(|| lower.strip_suffix("-svc"))
+        .or_else(|| lower.strip_suffix("service"))
+        .unwrap_or(&lower);
+    match short.trim_end_matches('-') {
+        "" => lower.clone(),
+        short => short.to_owned(),
+    }
+}
+
+/// A path from a folder, with `.` and `..` resolved.
+pub(super) fn join(folder: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Whether any manifest of Kubernetes runs the service.
+pub(super) fn is_in_kubernetes(case: &Case<'_>) -> bool {
+    !pods(case).is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_compared_without_their_dress() {
+        assert_eq!(plain("ghcr.io/x/CartService"), "cart");
+        assert_eq!(plain("cart_service"), "cart");
+        assert_eq!(plain("service"), "service");
+        assert_eq!(join("a/b", "../c/./d"), "a/c/d");
+        assert_eq!(join("", "."), "");
+        assert!(is_product("docker.io/library/postgres:16") && !is_product("shop/api:1"));
+    }
+}

@@ -1,0 +1,229 @@
+//! ALR007, ALR010 and ALR011: do rules fit what scrapes them, can their objectives be kept, and do alerts reach anybody?
+
+use skopos_promql::ast::{ExprKind, selectors};
+
+use super::alert::{alerts, rules};
+use super::deployed;
+use crate::files::environment::Environment;
+use crate::files::{Document, helm, objective};
+use crate::{Case, File, Place, Span, Verdicts};
+
+/// ALR007: a window in which a single missed scrape leaves nothing to compute a rate from.
+pub(super) fn window(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let intervals = deployed::documents(case).filter_map(|(_, document)| match document {
+        Document::Prometheus(config) => {
+            config.interval.as_ref().and_then(|text| milliseconds(text))
+        }
+        _ => None,
+    });
+    // With several servers the fastest is meant: a finding must hold for each of them.
+    let Some(interval) = intervals.min() else {
+        verdicts.not_applicable();
+        return;
+    };
+    for (file, rules) in rules(case) {
+        for rule in rules.groups.iter().flat_map(|group| &group.rules) {
+            let Ok(ast) = skopos_promql::parse(&rule.expr, &skopos_promql::ParseOptions::default())
+            else {
+                continue;
+            };
+            let short = ast.descendants().into_iter().find_map(|expr| {
+                let ExprKind::Call(call) = &expr.kind else { return None };
+                let is_rate =
+                    matches!(call.func.name, "rate" | "increase" | "irate" | "delta" | "deriv");
+                let ranges = selectors(expr).into_iter().filter_map(|(e, _)| match &e.kind {
+                    ExprKind::Matrix { range, .. } => range.literal_ms(),
+                    _ => None,
+                });
+                let least = if call.func.name == "irate" { 2 } else { 4 };
+                let range = ranges.min().filter(|_| is_rate)?;
+                (range < interval * least).then_some((call.func.name, range, least))
+            });
+            if let Some((function, range, least)) = short {
+                verdicts.finding(
+                    file.place(rule.expr.span),
+                    format!(
+                        "`{}`: `{function}` over {} with a scrape every {}: the window should be {least} times the interval or more",
+                        rule.name, seconds(range), seconds(interval)
+                    ),
+                );
+            }
+        }
+    }
+}
+
+fn seconds(milliseconds: i64) -> String {
+    let seconds = milliseconds / 1000;
+    match (seconds % 60, seconds) {
+        (0, 60..) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+/// `30s`, `1m30s`.
+fn milliseconds(text: &str) -> Option<i64> {
+    let mut total = 0;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let number: i64 = rest.get(..digits)?.parse().ok()?;
+        let unit_end =
+            rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
+        let unit = match &rest[digits..unit_end] {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return None,
+        };
+        total = number.checked_mul(unit)?.checked_add(total)?;
+        rest = &rest[unit_end..];
+    }
+    (total > 0).then_some(total)
+}
+
+/// ALR010: an objective of 100 %.
+pub(super) fn perfect(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let mut is_judged = false;
+    for (file, document) in deployed::documents(case) {
+        let Document::Objective(found) = document else { continue };
+        is_judged = true;
+        if objective::is_perfect(found.share) {
+            let name = if found.name.is_empty() { "this objective" } else { &found.name };
+            verdicts.finding(
+                file.place(found.target.span),
+                format!("`{name}` promises {}: it is broken by the first failure, and leaves no budget for any change", found.target),
+            );
+        }
+    }
+    for (file, _, alert) in alerts(case) {
+        let text = format!(
+            "{} {}",
+            alert.name,
+            alert.labels.iter().map(|(k, _)| k.value.as_str()).collect::<String>()
+        );
+        let is_slo = ["slo", "availability", "success"]
+            .iter()
+            .any(|word| text.to_lowercase().contains(word));
+        if !is_slo {
+            continue;
+        }
+        is_judged = true;
+        let expr: String = alert.expr.split_whitespace().collect();
+        let asks_all = ["<1", "<1.0", "<100", "!=1", "!=100"].iter().any(|end| expr.ends_with(end));
+        if asks_all && !helm::is_open(&alert.expr) {
+            verdicts.finding(
+                file.place(alert.expr.span),
+                format!("`{}` fires below 100 %: one failed request breaks it", alert.name),
+            );
+        }
+    }
+    if !is_judged {
+        verdicts.not_applicable();
+    }
+}
+
+/// ALR011: rules nobody loads, alerts that go nowhere.
+pub(super) fn wired(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let mut is_judged = false;
+    let has_rule_files = rules(case)
+        .iter()
+        .any(|(file, rules)| rules.alerts().next().is_some() && !is_resource(file));
+    let has_managers =
+        deployed::documents(case).any(|(_, d)| matches!(d, Document::Alertmanager(_)));
+    for (file, document) in deployed::documents(case) {
+        let is_test = Environment::of_path(&file.path) == Environment::Test;
+        match document {
+            Document::Prometheus(config) if !is_test && !config.jobs.is_empty() => {
+                is_judged = true;
+                let place = || file.place(Span { end: config.span.start, ..config.span });
+                if config.rule_files.is_empty() && has_rule_files {
+                    let message = "this Prometheus loads no rules (no `rule_files`), though the repository has some";
+                    verdicts.finding(place(), message);
+                } else if !config.rule_files.is_empty() && config.alertmanagers.is_empty() {
+                    let at =
+                        config.rule_files.first().map_or_else(place, |text| file.place(text.span));
+                    let message =
+                        "rules are loaded and no Alertmanager is named: what fires reaches nobody";
+                    verdicts.finding(at, message);
+                } else if has_managers && config.alertmanagers.is_empty() {
+                    let message =
+                        "the repository has an Alertmanager, and this Prometheus does not name it";
+                    verdicts.finding(place(), message);
+                }
+            }
+            Document::Alertmanager(config) if !is_test => {
+                is_judged = true;
+                receivers(file, config, verdicts);
+            }
+            _ => {}
+        }
+    }
+    if !is_judged {
+        verdicts.not_applicable();
+    }
+}
+
+fn receivers(
+    file: &File,
+    config: &crate::files::alertmanager::Alertmanager,
+    verdicts: &mut Verdicts,
+) {
+    let mut reaches = false;
+    let mut first_empty: Option<(Place, String)> = None;
+    for routed in &config.routed {
+        match config.receiver(&routed.value) {
+            // With no receivers at all this is a part of a configuration.
+            None if config.receivers.is_empty() => reaches = true,
+            None => {
+                let message =
+                    format!("a route names the receiver `{routed}`, which is not defined");
+                verdicts.finding(file.place(routed.span), message);
+                reaches = true;
+            }
+            Some(receiver) => {
+                let is_null = ["null", "blackhole", "devnull", "none"]
+                    .contains(&receiver.name.value.as_str());
+                let is_empty = receiver.integrations.is_empty();
+                let only_placeholders = !receiver.placeholders.is_empty()
+                    && receiver.placeholders.len() >= receiver.integrations.len();
+                reaches |= !is_empty && !only_placeholders;
+                if is_empty && !is_null || only_placeholders {
+                    let what = if is_empty {
+                        "notifies nobody"
+                    } else {
+                        "has only the address of an example"
+                    };
+                    let at =
+                        receiver.placeholders.first().map_or(receiver.name.span, |text| text.span);
+                    let at = if is_empty { receiver.name.span } else { at };
+                    first_empty.get_or_insert((
+                        file.place(at),
+                        format!("the receiver `{}` {what}", receiver.name),
+                    ));
+                }
+            }
+        }
+    }
+    if !reaches && let Some((place, message)) = first_empty {
+        verdicts.finding(place, format!("{message}: alerts go nowhere"));
+    }
+}
+
+/// Whether rules of a file come as Kubernetes resources: an operator loads those.
+fn is_resource(file: &File) -> bool {
+    file.documents.iter().any(|(_, document)| matches!(document, Document::Kubernetes(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_said() {
+        assert_eq!(milliseconds("1m30s"), Some(90_000));
+        assert_eq!(milliseconds("x"), None);
+        assert_eq!((seconds(90_000), seconds(120_000)), ("90s".to_owned(), "2m".to_owned()));
+    }
+}
