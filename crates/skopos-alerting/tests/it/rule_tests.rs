@@ -282,6 +282,8 @@ fn questions(set: &RuleSet, rule_file: &str) -> Value {
                 let values = match name.rsplit('_').next() {
                     Some("total" | "count" | "sum" | "bucket") => format!("100000+{slope}x70"),
                     Some("seconds") => format!("{slope}+59x70"),
+                    // Rules ask for the greatest of these: of equal ones it would be any.
+                    Some("resourcequota") if instance.starts_with("two") => "90+1x70".into(),
                     _ => ["0x70", "1x70", "3+2x70", "400-3x70"][(hash % 4) as usize].to_string(),
                 };
                 input.insert(labels, values);

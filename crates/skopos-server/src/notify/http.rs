@@ -319,13 +319,13 @@ fn reason(error: &hyper_util::client::legacy::Error) -> String {
         if let Some(error) = inner.downcast_ref::<rustls::Error>() {
             return tls::reason(error);
         }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            if let Some(error) = io.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>()) {
-                return tls::reason(error);
-            }
-            kind = Some(io.kind());
-        }
-        cause = inner.source();
+        let Some(io) = inner.downcast_ref::<std::io::Error>() else {
+            cause = inner.source();
+            continue;
+        };
+        kind = Some(io.kind());
+        // What it wraps is the cause; `source` would skip that.
+        cause = io.get_ref().map(|wrapped| wrapped as &dyn Error).or_else(|| io.source());
     }
     match kind {
         Some(kind) => kind.to_string(),

@@ -226,7 +226,8 @@ receivers:
     let messages = mail.messages();
     assert_eq!(messages.len(), 2);
     assert_eq!(messages[0].to, ["a@example.org", "b@example.org"]);
-    assert!(messages[0].data.contains("Subject: [FIRING:1] QueueFull (checkout critical)"));
+    let subject = "Subject: [FIRING:1] QueueFull (shop checkout critical)";
+    assert!(messages[0].data.contains(subject), "{}", messages[0].data);
     assert!(messages[1].data.contains("Subject: [RESOLVED]"), "{}", messages[1].data);
     server.stop().await;
 }
@@ -289,7 +290,7 @@ receivers:
     assert!(!answer.to_string().contains("hunter2"));
     assert!(receivers.at("/elsewhere").is_empty(), "redirects are not followed");
 
-    let (status, answer) = test(&server, json!({"receiver": "gud"})).await;
+    let (status, answer) = test(&server, json!({"receiver": "god"})).await;
     assert_eq!(status, 404);
     assert!(answer.to_string().contains("did you mean \\\"good\\\"?"), "{answer}");
     let (_, answer) = test(&server, json!({"receiver": "empty"})).await;
@@ -437,7 +438,7 @@ async fn without_a_file_alerts_go_by_their_severity() {
     })
     .await;
     let title = &receivers.at("/slack/hook")[0].body["attachments"][0]["title"];
-    assert_eq!(title, "[FIRING:1] QueueFull checkout (critical)");
+    assert_eq!(title, "[FIRING:1] QueueFull checkout (shop critical)");
     let folder = server.stop().await;
 
     // A word that the table lacks goes there as well, and is reported.
