@@ -32,7 +32,7 @@ const FAST_CRATES: &[&str] = &[
 ];
 
 /// One selection for clippy, tests and doctests, so that one build serves all of them and the demo.
-const WHOLE: &str = "--workspace --features skopos-cli/demo";
+const WHOLE: &str = "--workspace --features skopos-cli/demo,skopos/full";
 
 /// A program that building or testing needs, and the Debian package that brings it.
 pub(crate) struct Need {

@@ -3,12 +3,22 @@
 //!
 //! Reading is a pure function of a look-up. A value that cannot be used never stops a service from starting: the default
 //! holds and a warning says so, once logging works. What differs from the OpenTelemetry specification: spans wait at most 1 s
-//! before they are sent (the specification says 5 s), so that a trace can be looked at right away; and an endpoint on port
-//! 4317 without `OTEL_EXPORTER_OTLP_PROTOCOL` means the same host on 4318, because this SDK speaks http/protobuf only.
+//! before they are sent (the specification says 5 s), so that a trace can be looked at right away; a batch is sent again for up
+//! to 60 s (30 s); and port 4317 without `OTEL_EXPORTER_OTLP_PROTOCOL` means gRPC, or without the feature `grpc` port 4318.
 
 use std::time::Duration;
 
 use crate::Service;
+
+mod endpoint;
+pub(crate) mod limits;
+
+#[cfg(feature = "tls")]
+pub(crate) use endpoint::Certificates;
+pub(crate) use endpoint::Endpoint;
+#[cfg(feature = "otlp")]
+pub(crate) use endpoint::Protocol;
+use limits::Limits;
 
 /// How log lines are written to standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,15 +41,6 @@ pub(crate) enum Sampler {
     ParentRatio(f64),
 }
 
-/// Where one signal is sent.
-#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Endpoint {
-    pub(crate) url: String,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) timeout: Duration,
-}
-
 /// How one signal waits before it is sent.
 #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub(crate) struct Batching {
     pub(crate) batch: usize,
     /// The longest wait before a request.
     pub(crate) delay: Duration,
+    /// The longest that one batch is sent and sent again.
+    pub(crate) patience: Duration,
 }
 
 /// Everything that the environment can say.
@@ -59,6 +62,9 @@ pub(crate) struct Config {
     pub(crate) disabled: bool,
     pub(crate) traces: Option<Endpoint>,
     pub(crate) logs: Option<Endpoint>,
+    pub(crate) limits: Limits,
+    /// The level of the SDK's own lines, from `OTEL_LOG_LEVEL`.
+    pub(crate) own_level: &'static str,
     pub(crate) span_batching: Batching,
     pub(crate) log_batching: Batching,
     pub(crate) sampler: Sampler,
@@ -90,8 +96,10 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
     let mut warnings = Vec::new();
     read_service(service, &variable, &mut warnings);
 
-    let traces = read_endpoint("TRACES", "v1/traces", &variable, &mut warnings);
-    let logs = read_endpoint("LOGS", "v1/logs", &variable, &mut warnings);
+    let traces = endpoint::read(endpoint::TRACES, &variable, &mut warnings);
+    let logs = endpoint::read(endpoint::LOGS, &variable, &mut warnings);
+    let limits = Limits::read(&variable, &mut warnings);
+    let own_level = read_own_level(variable("OTEL_LOG_LEVEL"), &mut warnings);
     let (trace_context, baggage) = read_propagators(variable("OTEL_PROPAGATORS"), &mut warnings);
     let sampler = read_sampler(
         variable("OTEL_TRACES_SAMPLER"),
@@ -118,6 +126,8 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
             .is_some_and(|value| value.eq_ignore_ascii_case("true")),
         traces,
         logs,
+        limits,
+        own_level,
         span_batching,
         log_batching,
         sampler,
@@ -137,6 +147,12 @@ type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 fn read_service(service: &mut Service, variable: Lookup<'_>, warnings: &mut Vec<String>) {
     if let Some(environment) = variable("ENVIRONMENT") {
         service.environment = Some(environment);
+    }
+    if let Some(name) = variable("SERVICE_NAME") {
+        service.name = name;
+    }
+    if let Some(version) = variable("SERVICE_VERSION") {
+        service.version = Some(version);
     }
     // The standard's own variable wins over the short one.
     if let Some(text) = variable("OTEL_RESOURCE_ATTRIBUTES") {
@@ -159,65 +175,19 @@ fn read_service(service: &mut Service, variable: Lookup<'_>, warnings: &mut Vec<
     }
 }
 
-fn read_endpoint(
-    signal: &str,
-    path: &str,
-    variable: Lookup<'_>,
-    warnings: &mut Vec<String>,
-) -> Option<Endpoint> {
-    let exporter = variable(&format!("OTEL_{signal}_EXPORTER"));
-    match exporter.as_deref() {
-        None | Some("otlp") => {}
-        Some("none") => return None,
-        Some(other) => {
-            warnings.push(format!("OTEL_{signal}_EXPORTER={other} is not supported: otlp or none"));
-            return None;
+fn read_own_level(text: Option<String>, warnings: &mut Vec<String>) -> &'static str {
+    match text.map(|text| text.to_ascii_lowercase()).as_deref() {
+        None | Some("info") => "info",
+        Some("none" | "off") => "off",
+        Some("error") => "error",
+        Some("warn" | "warning") => "warn",
+        Some("debug") => "debug",
+        Some("trace" | "verbose" | "all") => "trace",
+        Some(_) => {
+            warnings.push("OTEL_LOG_LEVEL is no level: info is used".to_owned());
+            "info"
         }
     }
-    let either = |name: &str| {
-        variable(&format!("OTEL_EXPORTER_OTLP_{signal}_{name}"))
-            .or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{name}")))
-    };
-    let mut url = match variable(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")) {
-        Some(exact) => exact,
-        None => {
-            format!("{}/{path}", variable("OTEL_EXPORTER_OTLP_ENDPOINT")?.trim_end_matches('/'))
-        }
-    };
-    let is_http = url.starts_with("http://");
-    let is_https = url.starts_with("https://");
-    let is_usable = is_http || (is_https && cfg!(feature = "tls"));
-    if !is_usable {
-        // The URL may hold credentials: it is not repeated.
-        let reason = if is_https { "needs the cargo feature `tls`" } else { "is no http URL" };
-        warnings.push(format!("the OTLP endpoint for {signal} {reason}; nothing is exported"));
-        return None;
-    }
-    match either("PROTOCOL").as_deref() {
-        Some("http/protobuf") => {}
-        None => {
-            if url.contains(":4317/") {
-                url = url.replacen(":4317/", ":4318/", 1);
-                warnings.push(
-                    "port 4317 is OTLP over gRPC; this SDK speaks http/protobuf and uses port 4318 of that host"
-                        .to_owned(),
-                );
-            }
-        }
-        Some(other) => {
-            warnings.push(format!("OTLP protocol {other} is not supported: http/protobuf is used"));
-        }
-    }
-    if cfg!(not(feature = "otlp")) {
-        warnings.push("an OTLP endpoint is set, but the cargo feature `otlp` is off".to_owned());
-    }
-    let headers = either("HEADERS")
-        .map(|text| pairs("OTEL_EXPORTER_OTLP_HEADERS", &text, warnings))
-        .unwrap_or_default();
-    let timeout = either("TIMEOUT")
-        .and_then(|text| number("OTEL_EXPORTER_OTLP_TIMEOUT", &text, warnings))
-        .map_or(Duration::from_secs(10), Duration::from_millis);
-    Some(Endpoint { url, headers, timeout })
 }
 
 fn read_propagators(text: Option<String>, warnings: &mut Vec<String>) -> (bool, bool) {
@@ -278,6 +248,7 @@ fn read_batching(prefix: &str, variable: Lookup<'_>, warnings: &mut Vec<String>)
         queue,
         batch: size(read("MAX_EXPORT_BATCH_SIZE", 512)).min(queue),
         delay: Duration::from_millis(read("SCHEDULE_DELAY", 1000)),
+        patience: Duration::from_millis(read("EXPORT_TIMEOUT", 60_000)),
     }
 }
 
@@ -388,13 +359,20 @@ mod tests {
     }
 
     #[test]
-    fn the_grpc_port_is_translated_unless_the_protocol_is_said() {
-        let (_, config) = with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")]);
-        assert_eq!(config.traces.unwrap().url, "http://localhost:4318/v1/traces");
-        let (_, config) = with(&[
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317"),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    fn the_standards_own_variables_win_over_the_short_ones() {
+        let short = [("SERVICE_NAME", "short"), ("SERVICE_VERSION", "1"), ("ENVIRONMENT", "dev")];
+        let (service, _) = with(&short);
+        assert_eq!((service.name.as_str(), service.version.as_deref()), ("short", Some("1")));
+        let (service, config) = with(&[
+            short[0],
+            short[1],
+            ("OTEL_SERVICE_NAME", "orders"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "service.version=2"),
+            ("OTEL_LOG_LEVEL", "WARN"),
+            ("OTEL_BSP_EXPORT_TIMEOUT", "5000"),
         ]);
-        assert_eq!(config.traces.unwrap().url, "http://localhost:4317/v1/traces");
+        assert_eq!((service.name.as_str(), service.version.as_deref()), ("orders", Some("2")));
+        assert_eq!((config.own_level, config.span_batching.patience.as_secs()), ("warn", 5));
+        assert_eq!(config.log_batching.patience.as_secs(), 60);
     }
 }

@@ -1,4 +1,4 @@
-//! Export by OTLP over http/protobuf: one mechanism for every signal.
+//! Export by OTLP, over http/protobuf or gRPC: one mechanism for every signal.
 //!
 //! Each signal has a bounded queue and a thread of its own that takes batches from it, posts them, waits and retries as the
 //! OTLP specification says, and counts what it could not deliver. No async runtime takes part, so none can deadlock; the
@@ -19,8 +19,6 @@ mod transport;
 
 use transport::{Outcome, Transport};
 
-/// The longest that one batch is retried before it is given up.
-const RETRY_FOR: Duration = Duration::from_secs(60);
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
 
@@ -229,9 +227,10 @@ fn deliver<S: Signal>(shared: &Shared<S>, transport: &Transport, body: &[u8], co
     let started = clock::instant();
     let mut backoff = FIRST_BACKOFF;
     loop {
+        let patience = started + shared.batching.patience;
         let give_up = match shared.lock().flush_until {
-            Some(deadline) => deadline.min(started + RETRY_FOR),
-            None => started + RETRY_FOR,
+            Some(deadline) => deadline.min(patience),
+            None => patience,
         };
         let wait = match transport.post(body, give_up) {
             Outcome::Taken { response } => {
@@ -264,9 +263,10 @@ fn pause<S: Signal>(shared: &Shared<S>, wait: Duration, started: Instant) -> boo
     let mut state = shared.lock();
     loop {
         let now = clock::instant();
+        let patience = started + shared.batching.patience;
         let give_up = match state.flush_until {
-            Some(deadline) => deadline.min(started + RETRY_FOR),
-            None => started + RETRY_FOR,
+            Some(deadline) => deadline.min(patience),
+            None => patience,
         };
         if state.is_closed || until >= give_up {
             return false;

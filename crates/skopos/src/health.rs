@@ -24,6 +24,7 @@ use crate::log::json::push_escaped;
 
 mod check;
 mod k8s;
+#[cfg(any(feature = "axum", feature = "disk", feature = "reqwest"))]
 mod probes;
 
 pub use check::Check;

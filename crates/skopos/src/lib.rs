@@ -77,7 +77,7 @@ pub use service::Service;
 pub use shutdown::{ShutdownReport, shutdown_signal, shutdown_signal_after};
 pub use skopos_redact as redact;
 pub use skopos_redact::Secret;
-pub use telemetry::{Builder, InitError, Telemetry, TelemetryLayer, init};
+pub use telemetry::{Builder, InitError, Preset, Telemetry, TelemetryLayer, init};
 
 #[cfg(feature = "axum")]
 pub use ops::OpsServer;
@@ -118,6 +118,19 @@ pub use ops::OpsServer;
 /// ```
 #[cfg(feature = "derive")]
 pub use skopos_macros::Redacted;
+
+/// As [`init`](crate::init()), with name and version of the crate that calls it.
+///
+/// ```no_run
+/// let telemetry = skopos::init!()?;
+/// # Ok::<(), skopos::InitError>(())
+/// ```
+#[macro_export]
+macro_rules! init {
+    () => {
+        $crate::Telemetry::builder($crate::service!()).from_env().install()
+    };
+}
 
 /// Names the service after the crate that calls it, with that crate's version.
 ///

@@ -1,5 +1,7 @@
 //! Who speaks: name, version and environment, on every log line and as the OpenTelemetry resource.
 
+pub(crate) mod detect;
+
 /// The service that the telemetry is about.
 ///
 /// ```
@@ -52,7 +54,6 @@ impl Service {
     }
 
     /// A resource attribute.
-    #[cfg_attr(not(feature = "axum"), allow(dead_code, reason = "only the version page needs it"))]
     pub(crate) fn find(&self, key: &str) -> Option<&str> {
         let (_, value) = self.attributes.iter().find(|(name, _)| name == key)?;
         Some(value)

@@ -4,14 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
 use skopos_redact::Redactor;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry as SpanRegistry};
 
 use crate::clock;
+use crate::context::global;
+use crate::filter::{Filters, SignalFilter};
 use crate::http::HttpLayer;
 use crate::level::{LevelControl, LogLevel, LogLevelError};
-use crate::log::Pipeline;
 use crate::log::writer::LineWriter;
+use crate::log::{LogLayer, Pipeline};
 use crate::metrics::Registry;
 use crate::{Service, ShutdownReport};
 
@@ -20,7 +25,7 @@ use crate::export::{self, Exporter, logs::Logs, spans::Spans};
 
 mod builder;
 
-pub use builder::Builder;
+pub use builder::{Builder, Preset};
 
 /// How long dropping the last handle may wait for a flush. Call [`Telemetry::shutdown`] to choose.
 const DROP_PATIENCE: Duration = Duration::from_secs(1);
@@ -45,7 +50,8 @@ pub enum InitError {
 /// The layer of [`Builder::build`], for a subscriber of one's own on top of `tracing_subscriber::Registry`.
 pub type TelemetryLayer = Box<dyn Layer<SpanRegistry> + Send + Sync>;
 
-/// Sets up logs, traces and metrics from the environment, with JSON lines when not on a terminal or in production.
+/// Sets up logs, traces and metrics from the environment, with JSON lines when not on a terminal or in production. The service
+/// is named after the binary, unless the environment names it; [`init!`](crate::init!) names it after the crate.
 ///
 /// # Errors
 /// Another subscriber is installed.
@@ -75,8 +81,16 @@ struct Inner {
     spans: Option<Exporter<Spans>>,
     is_floored: bool,
     level: LevelControl,
-    pipeline: Arc<Pipeline>,
+    parts: Parts,
     is_down: AtomicBool,
+}
+
+/// What a layer is made of.
+struct Parts {
+    filters: Arc<Filters>,
+    /// What spans are made with; none when the SDK is disabled.
+    provider: Option<SdkTracerProvider>,
+    pipeline: Arc<Pipeline>,
 }
 
 impl std::fmt::Debug for Telemetry {
@@ -92,6 +106,36 @@ impl Telemetry {
     /// Starts with the settings of a service.
     pub fn builder(service: Service) -> Builder {
         Builder::new(service)
+    }
+
+    /// Returns the layers for a `tracing` subscriber of one's own, beside other layers, after [`Builder::build`]. It holds the
+    /// filter, which is global: what it turns off no layer sees.
+    ///
+    /// ```
+    /// use skopos::{Service, Telemetry};
+    /// use tracing_subscriber::layer::SubscriberExt as _;
+    ///
+    /// let (telemetry, _) = Telemetry::builder(Service::new("shop")).without_lines().build()?;
+    /// let subscriber = tracing_subscriber::registry()
+    ///     .with(tracing_subscriber::fmt::layer().with_writer(std::io::sink)) // yours
+    ///     .with(telemetry.layers());
+    /// tracing::subscriber::with_default(subscriber, || tracing::info!("hello"));
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
+    pub fn layers<S>(&self) -> Box<dyn Layer<S> + Send + Sync>
+    where
+        S: tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
+    {
+        let Parts { filters, provider, pipeline } = &self.inner.parts;
+        let traces = provider.as_ref().map(|provider| {
+            tracing_opentelemetry::layer()
+                .with_tracer(provider.tracer(global::OWN_TRACER))
+                .with_location(false)
+                .with_threads(false)
+                .with_tracked_inactivity(false)
+        });
+        let logs = LogLayer::new(pipeline.clone());
+        Box::new(SignalFilter(filters.clone()).and_then(traces).and_then(logs))
     }
 
     /// Returns the layer for HTTP services: request id, span, RED metrics, access line.
@@ -226,7 +270,7 @@ impl Telemetry {
 impl Inner {
     /// Flushes both exporters at once, and then the lines. Returns what is left of logs and spans.
     fn flush(&self, deadline: Instant, closing: bool) -> ((u64, u64), bool) {
-        self.pipeline.tell_suppressed();
+        self.parts.pipeline.tell_suppressed();
         #[cfg(feature = "otlp")]
         let left = std::thread::scope(|scope| {
             let spans = self.spans.as_ref().map(|spans| {

@@ -11,6 +11,7 @@ use tracing::Level;
 
 use super::{Exporter, Signal};
 use crate::clock;
+use crate::config::limits::{self, Limits};
 use crate::log::Sink;
 use crate::log::record::{Record, Value};
 
@@ -47,15 +48,18 @@ impl Signal for Logs {
 }
 
 /// Queues records for export.
-pub(crate) struct OtlpSink(pub(crate) Exporter<Logs>);
+pub(crate) struct OtlpSink {
+    pub(crate) exporter: Exporter<Logs>,
+    pub(crate) limits: Limits,
+}
 
 impl Sink for OtlpSink {
     fn write(&self, record: &Record) {
-        self.0.push(log_record(record));
+        self.exporter.push(log_record(record, &self.limits));
     }
 }
 
-fn log_record(record: &Record) -> LogRecord {
+fn log_record(record: &Record, limits: &Limits) -> LogRecord {
     let time = clock::unix_nanos(record.time);
     let mut attributes: Vec<KeyValue> = Vec::with_capacity(record.fields.len() + 2);
     if let Some(id) = &record.request_id {
@@ -63,6 +67,14 @@ fn log_record(record: &Record) -> LogRecord {
     }
     attributes.push(attribute("target", any_value::Value::StringValue(record.target.clone())));
     attributes.extend(record.fields.iter().map(|entry| attribute(entry.name, any(&entry.value))));
+    let most = usize::try_from(limits.log_attributes).unwrap_or(usize::MAX);
+    let beyond = u32::try_from(attributes.len().saturating_sub(most)).unwrap_or(u32::MAX);
+    attributes.truncate(most);
+    if limits.log_value_length.is_some() {
+        for attribute in &mut attributes {
+            cut_value(attribute.value.as_mut(), limits.log_value_length);
+        }
+    }
     LogRecord {
         time_unix_nano: time,
         observed_time_unix_nano: time,
@@ -72,7 +84,7 @@ fn log_record(record: &Record) -> LogRecord {
             value: Some(any_value::Value::StringValue(record.message.to_string())),
         }),
         attributes,
-        dropped_attributes_count: record.dropped,
+        dropped_attributes_count: record.dropped.saturating_add(beyond),
         flags: record.trace.map_or(0, |ids| u32::from(ids.sampled)),
         trace_id: record.trace.map(|ids| ids.trace.to_bytes().to_vec()).unwrap_or_default(),
         span_id: record.trace.map(|ids| ids.span.to_bytes().to_vec()).unwrap_or_default(),
@@ -101,6 +113,19 @@ fn any(value: &Value) -> any_value::Value {
         ),
         Value::Float(number) => any_value::Value::DoubleValue(*number),
         Value::Bool(flag) => any_value::Value::BoolValue(*flag),
+    }
+}
+
+/// Cuts the texts of a value, at any depth.
+pub(super) fn cut_value(value: Option<&mut AnyValue>, limit: Option<usize>) {
+    match value.and_then(|value| value.value.as_mut()) {
+        Some(any_value::Value::StringValue(text)) => limits::cut(text, limit),
+        Some(any_value::Value::ArrayValue(array)) => {
+            for value in &mut array.values {
+                cut_value(Some(value), limit);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -13,7 +13,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanProcessor};
 use prost::Message as _;
 use skopos_redact::{REDACTED, Redactor};
 
-use super::logs::scope;
+use super::logs::{cut_value, scope};
 use super::{Exporter, Signal};
 use crate::context::global::OWN_TRACER;
 
@@ -69,6 +69,7 @@ impl Signal for Spans {
 pub(crate) struct Processor {
     pub(crate) exporter: Exporter<Spans>,
     pub(crate) redactor: Redactor,
+    pub(crate) value_length: Option<usize>,
 }
 
 impl SpanProcessor for Processor {
@@ -82,6 +83,12 @@ impl SpanProcessor for Processor {
         let library = (scope.name() != OWN_TRACER).then(|| scope.clone());
         let mut span = Span::from(data);
         redact(&self.redactor, &mut span);
+        if self.value_length.is_some() {
+            let of_events = span.events.iter_mut().flat_map(|event| &mut event.attributes);
+            for attribute in span.attributes.iter_mut().chain(of_events) {
+                cut_value(attribute.value.as_mut(), self.value_length);
+            }
+        }
         self.exporter.push(Ended { library, span });
     }
 

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::trace::{Sampler as OtelSampler, SdkTracerProvider};
+use opentelemetry_sdk::trace::{Sampler as OtelSampler, SdkTracerProvider, SpanLimits};
 use skopos_redact::Redactor;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry as SpanRegistry};
+use tracing_subscriber::{EnvFilter, Registry as SpanRegistry};
 
-use super::{InitError, Inner, Telemetry, TelemetryLayer};
+use super::{InitError, Inner, Parts, Telemetry, TelemetryLayer};
 use crate::Service;
 use crate::clock::Clock;
+use crate::config::limits::Limits;
 use crate::config::{self, Config, LogFormat, Sampler};
 use crate::context::global;
-use crate::filter::{Filters, QUIET, SignalFilter};
+use crate::filter::{Filters, QUIET};
 use crate::http::{HttpLayer, RedMetrics};
 use crate::level::{self, LevelControl};
 use crate::log::format;
@@ -25,11 +25,21 @@ use crate::log::json::JsonSink;
 use crate::log::limit::DEFAULT_PER_SECOND;
 use crate::log::pretty::PrettySink;
 use crate::log::writer::LineWriter;
-use crate::log::{self, LogLayer, Pipeline, Sink};
+use crate::log::{self, Pipeline, Sink};
 use crate::metrics::Registry;
 
 #[cfg(feature = "otlp")]
 use crate::export::{self, Exporter, logs::Logs, spans::Spans};
+
+/// What is usual in a kind of place, for [`Builder::preset`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Preset {
+    /// At a desk: pretty lines, DEBUG and above.
+    Development,
+    /// In front of users: JSON lines, INFO and above.
+    Production,
+}
 
 /// Settings under construction.
 pub struct Builder {
@@ -75,10 +85,36 @@ impl Builder {
         }
     }
 
-    /// Reads `OTEL_*`, `RUST_LOG`, `ENVIRONMENT` and `SKOPOS_LOG_FORMAT`. What they say wins over the [`Service`] given.
+    /// Reads `OTEL_*`, `RUST_LOG`, `ENVIRONMENT`, `SERVICE_NAME`, `SERVICE_VERSION` and `SKOPOS_*`, and finds out where the
+    /// process runs: host, process, container, Kubernetes (downward API), revision. What the environment says wins over the
+    /// [`Service`] given; what is found out does not.
     #[must_use]
     pub fn from_env(self) -> Builder {
-        self.from_lookup(|key| std::env::var(key).ok())
+        let variable = |key: &str| std::env::var(key).ok();
+        let mut builder = self.from_lookup(variable);
+        crate::service::detect::detect(&mut builder.service, variable, |path| {
+            std::fs::read_to_string(path).ok()
+        });
+        builder
+    }
+
+    /// Starts from what is usual in a kind of place. The environment and later calls win over it.
+    ///
+    /// ```
+    /// use skopos::{Preset, Telemetry};
+    /// let builder = Telemetry::builder(skopos::service!()).preset(Preset::Production).from_env();
+    /// # let _ = builder;
+    /// ```
+    #[must_use]
+    pub fn preset(mut self, preset: Preset) -> Builder {
+        let (environment, format, filter) = match preset {
+            Preset::Development => ("development", LogFormat::Pretty, "debug"),
+            Preset::Production => ("production", LogFormat::Json, "info"),
+        };
+        self.service.environment.get_or_insert_with(|| environment.to_owned());
+        self.format = Some(format);
+        self.filter = Some(filter.to_owned());
+        self
     }
 
     /// As [`Builder::from_env`], with variables from elsewhere.
@@ -185,9 +221,10 @@ impl Builder {
         let has_signals = self.has_signals;
         let warnings = self.config.warnings.clone();
         let propagators = (self.config.trace_context, self.config.baggage);
-        let (telemetry, layer, provider) = self.assemble()?;
-        tracing::subscriber::set_global_default(SpanRegistry::default().with(layer))
+        let telemetry = self.assemble()?;
+        tracing::subscriber::set_global_default(SpanRegistry::default().with(telemetry.layers()))
             .map_err(|_| InitError::SubscriberAlreadySet)?;
+        let provider = telemetry.inner.parts.provider.clone();
         global::install(provider, propagators.0, propagators.1);
         // Records of the `log` crate come along. That another bridge is set already harms nothing.
         let _ = tracing_log::LogTracer::init();
@@ -222,13 +259,12 @@ impl Builder {
     /// # Errors
     /// The filter given in code does not parse.
     pub fn build(self) -> Result<(Telemetry, TelemetryLayer), InitError> {
-        self.assemble().map(|(telemetry, layer, _)| (telemetry, layer))
+        let telemetry = self.assemble()?;
+        let layer = telemetry.layers();
+        Ok((telemetry, layer))
     }
 
-    /// The third part is what spans are made with; none when the SDK is disabled.
-    fn assemble(
-        mut self,
-    ) -> Result<(Telemetry, TelemetryLayer, Option<SdkTracerProvider>), InitError> {
+    fn assemble(mut self) -> Result<Telemetry, InitError> {
         let (filter, base, usual) = self.event_filter()?;
         let is_verbose = filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
         let has_floor = self.service.is_production() && !self.config.allows_debug;
@@ -248,28 +284,24 @@ impl Builder {
         let (logs, spans) = self.exporters();
         #[cfg(feature = "otlp")]
         if let Some(logs) = &logs {
-            sinks.push(Box::new(export::logs::OtlpSink(logs.clone())));
+            let limits = self.config.limits;
+            sinks.push(Box::new(export::logs::OtlpSink { exporter: logs.clone(), limits }));
         }
 
         let provider = SdkTracerProvider::builder()
             .with_sampler(otel_sampler(self.config.sampler))
+            .with_span_limits(span_limits(&self.config.limits))
             .with_resource(opentelemetry_sdk::Resource::builder_empty().build());
         #[cfg(feature = "otlp")]
         let provider = match &spans {
             Some(exporter) => provider.with_span_processor(export::spans::Processor {
                 exporter: exporter.clone(),
                 redactor: self.redactor.clone(),
+                value_length: self.config.limits.span_value_length,
             }),
             None => provider,
         };
         let provider = (!is_disabled).then(|| provider.build());
-        let traces = provider.as_ref().map(|provider| {
-            tracing_opentelemetry::layer()
-                .with_tracer(provider.tracer(global::OWN_TRACER))
-                .with_location(false)
-                .with_threads(false)
-                .with_tracked_inactivity(false)
-        });
         let pipeline = Pipeline::new(
             self.redactor.clone(),
             self.clock.clone(),
@@ -278,9 +310,6 @@ impl Builder {
                 .lines_per_second
                 .map_or(self.lines_per_second, |lines| (lines > 0).then_some(lines)),
             &metrics,
-        );
-        let layer: TelemetryLayer = Box::new(
-            SignalFilter(filters).and_then(traces).and_then(LogLayer::new(pipeline.clone())),
         );
 
         let inner = Inner {
@@ -291,7 +320,7 @@ impl Builder {
             ),
             is_floored,
             level,
-            pipeline,
+            parts: Parts { filters, provider, pipeline },
             service: self.service,
             redactor: self.redactor,
             metrics,
@@ -303,7 +332,7 @@ impl Builder {
             is_down: AtomicBool::new(false),
         };
         inner.register_own_metrics();
-        Ok((Telemetry { inner: Arc::new(inner) }, layer, provider))
+        Ok(Telemetry { inner: Arc::new(inner) })
     }
 
     fn line_sink(&mut self, sinks: &mut Vec<Box<dyn Sink>>) -> LineWriter {
@@ -328,7 +357,7 @@ impl Builder {
     fn event_filter(&mut self) -> Result<(EnvFilter, String, String), InitError> {
         // Later directives win over earlier ones of the same target.
         let mut base: String = self.quiet.iter().map(|target| format!("{target}=warn,")).collect();
-        base.push_str("skopos=info,");
+        base.push_str(&format!("skopos={},", self.config.own_level));
         let parse = |filter: &str| EnvFilter::builder().parse(format!("{base}{filter}"));
         if let Some(from_environment) = &self.config.filter {
             match parse(from_environment) {
@@ -367,6 +396,16 @@ impl Builder {
             )
         });
         (logs, spans)
+    }
+}
+
+fn span_limits(limits: &Limits) -> SpanLimits {
+    SpanLimits {
+        max_events_per_span: limits.span_events,
+        max_attributes_per_span: limits.span_attributes,
+        max_links_per_span: limits.span_links,
+        max_attributes_per_event: limits.event_attributes,
+        max_attributes_per_link: limits.link_attributes,
     }
 }
 

@@ -49,6 +49,11 @@ fn child_process() {
             tracing::info_span!("order").in_scope(call_library);
             assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
         }
+        Ok("is a crate") => {
+            let telemetry = skopos::init!().unwrap();
+            tracing::info!("from cargo");
+            assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
+        }
         #[cfg(unix)]
         Ok("is signalled") => {
             let telemetry = skopos::init().unwrap();
@@ -135,6 +140,36 @@ fn dropping_the_last_handle_flushes_and_exports_nothing_of_its_own() {
     assert!(output.status.success(), "{output:?}");
     assert_eq!(lines(&output).len(), 1);
     assert_eq!((collector.logs().len(), collector.spans().len()), (1, 1));
+}
+
+#[test]
+fn the_macro_names_the_service_after_the_crate_and_finds_out_where_it_runs() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("GIT_SHA", "abc1234"),
+        ("POD_UID", "u-1"),
+    ];
+    let output = child("is a crate", &variables);
+    assert!(output.status.success(), "{output:?}");
+    let line = &lines(&output)[0];
+    assert_eq!(
+        (&line["service"], &line["version"]),
+        (&"skopos".into(), &env!("CARGO_PKG_VERSION").into())
+    );
+    let resource = &collector.resources()[0].attributes;
+    for (key, expected) in [
+        ("service.name", "skopos"),
+        ("service.instance.id", "u-1"),
+        ("vcs.ref.head.revision", "abc1234"),
+        ("os.type", std::env::consts::OS),
+    ] {
+        assert_eq!(attribute(resource, key).as_deref(), Some(expected), "{key}");
+    }
+    assert!(
+        attribute(resource, "process.pid").is_some() && attribute(resource, "host.name").is_some()
+    );
 }
 
 #[cfg(unix)]

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "derive")]
 mod derives;
+mod export;
 mod exposition;
 mod health;
 mod http;

@@ -1,6 +1,6 @@
 //! An output to read back, and an OTLP collector that listens on loopback in a thread of its own.
 
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use http_body_util::BodyExt as _;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
@@ -77,6 +78,8 @@ struct Received {
     /// The instrumentation scope of each span, beside its name.
     scopes: Mutex<Vec<(String, String)>>,
     bytes: Mutex<Vec<u8>>,
+    /// The headers of each request.
+    headers: Mutex<Vec<HeaderMap>>,
     requests: AtomicUsize,
 }
 
@@ -92,14 +95,31 @@ impl Collector {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
                 let (logs, traces) = (for_thread.clone(), for_thread);
+                let (grpc_logs, grpc_traces) = (logs.clone(), traces.clone());
                 let app = Router::new()
                     .route(
+                        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+                        post(async move |headers: HeaderMap, body: Bytes| {
+                            take_grpc(&grpc_logs, manner, &headers, &body, true).await
+                        }),
+                    )
+                    .route(
+                        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+                        post(async move |headers: HeaderMap, body: Bytes| {
+                            take_grpc(&grpc_traces, manner, &headers, &body, false).await
+                        }),
+                    )
+                    .route(
                         "/v1/logs",
-                        post(async move |body: Bytes| take(&logs, manner, &body, true).await),
+                        post(async move |headers: HeaderMap, body: Bytes| {
+                            take(&logs, manner, &headers, &body, true).await
+                        }),
                     )
                     .route(
                         "/v1/traces",
-                        post(async move |body: Bytes| take(&traces, manner, &body, false).await),
+                        post(async move |headers: HeaderMap, body: Bytes| {
+                            take(&traces, manner, &headers, &body, false).await
+                        }),
                     );
                 axum::serve(listener, app).await.unwrap();
             });
@@ -144,12 +164,57 @@ impl Collector {
         self.received.bytes.lock().unwrap().clone()
     }
 
+    pub(crate) fn headers(&self) -> Vec<HeaderMap> {
+        self.received.headers.lock().unwrap().clone()
+    }
+
     pub(crate) fn requests(&self) -> usize {
         self.received.requests.load(Ordering::SeqCst)
     }
 }
 
-async fn take(received: &Received, manner: Manner, body: &[u8], is_logs: bool) -> Response {
+/// Takes a message of gRPC out of its frame, and answers in trailers.
+async fn take_grpc(
+    received: &Received,
+    manner: Manner,
+    headers: &HeaderMap,
+    body: &[u8],
+    is_logs: bool,
+) -> Response {
+    let is_compressed = body[0] == 1;
+    assert_eq!(is_compressed, headers.contains_key("grpc-encoding"));
+    let mut plain = headers.clone();
+    if is_compressed {
+        plain.insert("content-encoding", headers["grpc-encoding"].clone());
+    }
+    let taken = take(received, manner, &plain, &body[5..], is_logs).await;
+    let status = match taken.status() {
+        StatusCode::OK => "0",
+        StatusCode::SERVICE_UNAVAILABLE => "14",
+        _ => "3",
+    };
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", status.parse().unwrap());
+    let message = http_body_util::Full::new(Bytes::from_static(&[0; 5]));
+    let body = message.with_trailers(async move { Some(Ok(trailers)) });
+    ([("content-type", "application/grpc")], axum::body::Body::new(body)).into_response()
+}
+
+async fn take(
+    received: &Received,
+    manner: Manner,
+    headers: &HeaderMap,
+    body: &[u8],
+    is_logs: bool,
+) -> Response {
+    received.headers.lock().unwrap().push(headers.clone());
+    let mut plain = Vec::new();
+    if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
+        flate2::read::GzDecoder::new(body).read_to_end(&mut plain).unwrap();
+    } else {
+        plain.extend_from_slice(body);
+    }
+    let body = &*plain;
     let request = received.requests.fetch_add(1, Ordering::SeqCst);
     match manner {
         Manner::Busy(times) if request < times => {
