@@ -134,9 +134,9 @@ export async function demo() {
   return running;
 }
 
-/** A token of this name and scope, as the configuration takes it, and its text. */
-export function token(name, scope) {
-  const text = 'skopos_0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef';
+/** A token of this name and scope, as the configuration takes it, and its text; several differ by their `first` digit. */
+export function token(name, scope, first = '0') {
+  const text = `skopos_${first}123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef`;
   return { text, entry: `${name}:${scope}:${createHash('sha256').update(text).digest('hex')}` };
 }
 

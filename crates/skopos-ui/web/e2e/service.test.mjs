@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { receiver, shop } from './app.mjs';
-import { accessible, browser, eventually, figures, open, serve } from './harness.mjs';
+import { accessible, browser, eventually, figures, open, serve, token } from './harness.mjs';
 
 const RULES = `
 groups:
@@ -207,6 +207,12 @@ describe('a service that is only scraped', () => {
     // The beginning is the server's own now.
     assert.ok(Math.abs(Date.parse(silence.endsAt) - Date.parse(silence.startsAt) - 3_600_000) < 60_000, JSON.stringify(silence));
     assert.deepEqual(silence.matchers.map((m) => m.name).sort(), ['alertname', 'job', 'severity']);
+    await page.keyboard.press('g');
+    await page.keyboard.press('a');
+    const row = page.locator('[data-silences]').getByRole('row', { name: /alertname="PayFails".*ada being mended .*left/ });
+    await row.waitFor();
+    await accessible(page, 'alerts with a silence');
+    await page.goBack();
     await panel.getByRole('button', { name: 'End it' }).click();
     await panel.getByText('being mended').waitFor({ state: 'detached' });
     await close();
@@ -228,5 +234,42 @@ describe('a service that is only scraped', () => {
     await page.locator('[data-firing]', { hasText: 'PayFails' }).first().click();
     await page.locator('[data-told=delivered]').first().waitFor();
     await close();
+  });
+});
+
+describe('with tokens', () => {
+  it('who may only read is told what acknowledging needs, and can give it', async () => {
+    const reader = token('page', 'read', '0');
+    const boss = token('boss', 'admin', 'a');
+    const server = await serve({
+      rules: 'groups: [ { name: g, interval: 1s, rules: [ { alert: Always, expr: vector(1), labels: { severity: high } } ] } ]',
+      env: { SKOPOS__AUTH__TOKENS: `${reader.entry},${boss.entry}` },
+    });
+    server.headers = { authorization: `Bearer ${reader.text}` };
+    await eventually('it fires', async () => (await server.json('/api/v1/alerts')).alerts.length > 0);
+    const { page, goto, close } = await open(chrome, server, { expected: [/40[13]/] });
+    const give = async (text) => {
+      const prompt = page.getByRole('dialog', { name: 'This server wants a token' });
+      await prompt.getByLabel('Token').fill(text);
+      await page.keyboard.press('Enter');
+      await prompt.waitFor({ state: 'detached' });
+    };
+    await goto('/alerts');
+    await give(reader.text);
+    await page.locator('[data-firing]').first().click();
+    const acknowledge = async () => {
+      await page.locator('[data-ack]:enabled').click();
+      await page.getByLabel('Who').fill('ada');
+      await page.keyboard.press('Enter');
+    };
+    await acknowledge();
+    await page.getByRole('alert').filter({ hasText: 'admin' }).waitFor();
+    await page.getByRole('button', { name: 'Give another token' }).click();
+    await give(boss.text);
+    await acknowledge();
+    await page.locator('[data-acknowledged]', { hasText: 'ada' }).waitFor();
+    await page.getByText('P2: within 30 minutes').waitFor();
+    await close();
+    await server.stop();
   });
 });

@@ -157,6 +157,22 @@ describe('on the demo’s data', () => {
     await close();
   });
 
+  it('on a phone no screen is wider than the phone', async () => {
+    const { page, goto, close } = await open(chrome, server, { width: 390, height: 800 });
+    const { logs } = await server.json('/api/v1/logs', { filter: 'level>=error', limit: '20' });
+    const log = logs.find((l) => l.trace_id);
+    for (const path of ['/', '/alerts', '/services/order-service?t=5m', '/explore?t=5m&expr=up', '/logs', `/logs?sel=${log.id}`, '/traces', `/traces/${log.trace_id}`, '/live', '/welcome']) {
+      await goto(path);
+      await settled(page);
+      const { wide, main, room } = await page.evaluate(() => {
+        const main = document.querySelector('main');
+        return { wide: document.documentElement.scrollWidth, main: main.scrollWidth, room: main.clientWidth };
+      });
+      assert.ok(wide <= 390 && main <= room, `${path}: ${wide} of 390, ${main} of ${room}`);
+    }
+    await close();
+  });
+
   for (const theme of ['dark', 'light']) {
     it(`every screen is accessible, ${theme}`, async () => {
       const { page, goto, close } = await open(chrome, server, { theme });

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { columns, type Columns } from '../src/api/prometheus';
 import { joined, largest, LINE, meanOf, namer } from '../src/lib/lines';
 import {
-  before, calledSql, change, endpointName, endpointQueries, endpointRows, errorLines, errorsSql, fixedPart, jobIs, latencyLines, looking,
+  before, calledSql, change, endpointName, endpointQueries, endpointRows, errorColumns, errorLines, errorsSql, fixedPart, jobIs, latencyLines, looking,
   overallQueries, plan, rateSpan, sampled, saturationLine, spacing, timedBy, trafficLines, wholeSpan, type Found, type Source,
 } from '../src/lib/service';
 
@@ -93,6 +93,17 @@ describe('what is asked', () => {
     expect(byStatus!.expr).toBe(`sum by (status_code) (rate(http_requests_total{job=~"(?:.*/)?shop",status_code=~"5.."}[1m])) / on () group_left () ${whole}`);
     expect(client!.expr).toContain('status_code=~"4.."');
     expect(errorLines(traffic({ served: SPANMETRICS }), '1m')).toHaveLength(1);
+  });
+
+  it('draws one kind of failure with its zeros, and several beside their sum', () => {
+    const guide = traffic({ own: GUIDE });
+    const line = (labels: Record<string, string>, values: (number | null)[]) => ({ labels, values });
+    const all = line({ [LINE]: 'all failed' }, [0, 0.1]);
+    const five = (status: string) => line({ [LINE]: '', status_code: status }, [null, 0.1]);
+    const names = (...series: ReturnType<typeof line>[]) => errorColumns(guide, { times: [0, 60], series }).series.map((s) => [s.labels[LINE], s.values[0]]);
+    expect(names(all, five('503'))).toEqual([['503', 0]]);
+    expect(names(all, five('500'), five('503'))).toEqual([['all failed', 0], ['500', null], ['503', null]]);
+    expect(names(all)).toEqual([['all failed', 0]]);
   });
 
   it('has one figure for the whole of it', () => {

@@ -2,8 +2,9 @@
 
 import { nav } from './nav.svelte';
 
-/** Must be called while a component is set up. */
-export function polling(ms: number): void {
+/** Must be called while a component is set up. `every` is in milliseconds, and may change with what it reads. */
+export function polling(every: number | (() => number)): void {
+  const ms = $derived(typeof every === 'number' ? every : every());
   $effect(() => {
     const timer = setInterval(() => {
       const relative = nav.view.t === null || nav.view.t.kind === 'relative';

@@ -4,7 +4,7 @@
 
 import { promqlString as quote, type Columns } from '../api/prometheus';
 import type { Labels, VectorSample } from '../api/types';
-import { meanOf } from './lines';
+import { LINE, meanOf } from './lines';
 import { durationText, stepSeconds, type Window } from './time';
 
 /** Where requests are counted and timed. */
@@ -225,6 +225,17 @@ export function errorLines(source: Source, span: string): Asked[] {
   ];
 }
 
+/** Error lines by name. With one kind of failure the line of all, which has zeros too, is the line of that kind. */
+export function errorColumns(source: Source, all: Columns): Columns {
+  const named = all.series.map((s) => ({ ...s, labels: { [LINE]: s.labels[LINE] || s.labels[source.status] || '' } }));
+  const kinds = named.filter((s) => /^5/.test(s.labels[LINE]));
+  if (kinds.length !== 1) return { times: all.times, series: named };
+  return {
+    times: all.times,
+    series: named.filter((s) => s !== kinds[0]).map((s) => (s.labels[LINE] === 'all failed' ? { ...s, labels: kinds[0]!.labels } : s)),
+  };
+}
+
 export function saturationLine(gauge: Gauge, span: string): string {
   return gauge.expr.replace('[SPAN]', `[${span}]`);
 }
@@ -334,7 +345,8 @@ export function calledSql(service: string): string {
     + "sum(CASE WHEN p.status = 'ERROR' OR c.status = 'ERROR' THEN 1 ELSE 0 END) AS failed, "
     + 'approx_percentile_cont(p.duration_ms, 0.5) AS p50, approx_percentile_cont(p.duration_ms, 0.99) AS p99 '
     + 'FROM spans p LEFT JOIN spans c ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id '
-    + `AND c.service <> ${own} WHERE p.service = ${own} AND (p.kind IN ('client', 'producer') OR c.service IS NOT NULL) `
+    // A span that ended just now may have children that are still on their way.
+    + `AND c.service <> ${own} WHERE p.service = ${own} AND p.time < now() - interval '10 seconds' AND (p.kind IN ('client', 'producer') OR c.service IS NOT NULL) `
     + 'GROUP BY 1, 2 ORDER BY p99 DESC LIMIT 20';
 }
 
