@@ -54,7 +54,7 @@ pub(crate) fn parse_time(text: &str, now: Timestamp) -> Result<Timestamp> {
     };
     if let Ok(seconds) = text.parse::<f64>() {
         let nanos = seconds * 1e9;
-        if !(nanos.abs() < i64::MAX as f64) {
+        if nanos.is_nan() || nanos.abs() >= i64::MAX as f64 {
             return Err(beyond());
         }
         return Ok(Timestamp(nanos as i64));

@@ -4,6 +4,7 @@
 mod tools;
 
 use serde_json::{Value, json};
+use skopos_model::{Clock, SystemClock, Timestamp};
 use skopos_server::config::Secret;
 
 use crate::harness::TestServer;
@@ -32,7 +33,7 @@ fn alert(name: &str, severity: &str) -> Value {
 
 /// A moment that many seconds from now, RFC 3339.
 fn in_seconds(seconds: i64) -> String {
-    (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds)).to_string()
+    Timestamp(SystemClock::new().now().0 + seconds * 1_000_000_000).to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]

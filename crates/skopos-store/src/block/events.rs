@@ -427,8 +427,7 @@ impl RowGroup {
         let mut places = Vec::new();
         for id in ids {
             let rows = index.rows(id)?;
-            let from = rows.partition_point(|row| (*row as usize) < start);
-            let of_group = rows[from..].iter().map(|row| *row as usize - start);
+            let of_group = rows.iter().filter_map(|row| (*row as usize).checked_sub(start));
             places.extend(of_group.take_while(|row| *row < self.rows));
         }
         places.sort_unstable();

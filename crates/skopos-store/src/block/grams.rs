@@ -71,7 +71,9 @@ impl GramsBuilder {
         };
         for body in bodies {
             for gram in grams(body.unwrap_or_default().as_bytes()) {
-                self.bits[gram as usize / 64] |= 1 << (gram % 64);
+                if let Some(word) = self.bits.get_mut(gram as usize / 64) {
+                    *word |= 1 << (gram % 64);
+                }
             }
             self.rows += 1;
             if self.rows == STRETCH_ROWS {
@@ -167,7 +169,7 @@ impl GramsIndex {
 fn lacks(set: &[u8], text: &str) -> bool {
     grams(text.as_bytes()).any(|gram| {
         let bit = gram as usize % (set.len() * 8);
-        set[bit / 8] & 1 << (bit % 8) == 0
+        set.get(bit / 8).is_some_and(|byte| byte & 1 << (bit % 8) == 0)
     })
 }
 

@@ -115,8 +115,9 @@ impl TraceIndex {
         }
         let wanted = hash(&id.0);
         let within = |(min, max): &(u32, u32)| (*min..=*max).contains(&wanted);
+        let bounds = self.bounds.iter().enumerate();
         let groups: Vec<usize> =
-            (0..self.bounds.len()).filter(|&i| within(&self.bounds[i])).collect();
+            bounds.filter(|(_, bounds)| within(bounds)).map(|(i, _)| i).collect();
         let mut rows = Vec::new();
         if !groups.is_empty() {
             let batch = self.file.read(None, Some(groups), None)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use skopos_lint::{Check, Options, Owners, Policies, Priority, Report, Routes, Severity};
+use skopos_model::{Clock, SystemClock};
 
 use super::pages::Files;
 use super::read_files;
@@ -92,7 +93,7 @@ pub(crate) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
         shortest_for: args.shortest_for,
         policies: args.policy.as_deref().map(read_policies).transpose()?,
         owners: args.owners.as_deref().map(read_owners).transpose()?,
-        today: Some(jiff::Zoned::now().date().to_string()),
+        today: SystemClock::new().now().to_string().split('T').next().map(str::to_owned),
         only: args.only,
         except: args.disable,
         ..Options::default()
