@@ -62,6 +62,10 @@ impl Render for Notifier {
     fn render(&self, notification: &Notification) -> Result<Arc<str>, String> {
         self.words(notification).map(|outgoing| outgoing.encode().into())
     }
+
+    fn configuration(&self) -> Option<String> {
+        Some(self.config.source.redacted())
+    }
 }
 
 impl Notifier {

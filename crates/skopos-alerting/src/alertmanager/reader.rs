@@ -209,16 +209,16 @@ impl<'a> Reader<'a> {
         let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or(""));
         let message = match host {
             Some("") => format!("`{name}` names no host"),
-            Some(host) if !host.contains(|c: char| c.is_whitespace() || c.is_control()) => {
-                return Some(());
-            }
-            Some(_) => format!("`{name}` is not a URL: its host contains white space"),
-            None if url == "<secret>" => {
+            _ if url == "<secret>" || host == Some("<secret>") => {
                 let message = format!("`{name}` was printed by a program that hides secrets");
                 let hint = Some("use the original file".into());
                 self.error_with_hint((&node.span).into(), "value", message, hint);
                 return None;
             }
+            Some(host) if !host.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+                return Some(());
+            }
+            Some(_) => format!("`{name}` is not a URL: its host contains white space"),
             None => format!("`{name}` must begin with http:// or https://"),
         };
         self.error_on(node, "value", message);

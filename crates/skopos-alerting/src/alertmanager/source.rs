@@ -72,12 +72,17 @@ impl Source {
         &self.file
     }
 
-    /// The text with every secret replaced by `<secret>`, as Alertmanager's status shows it.
+    /// The text with every secret replaced by `<secret>`, as Alertmanager's status shows it. Of URLs the
+    /// scheme stays: amtool before 0.26 refuses a webhook without one.
     pub fn redacted(&self) -> String {
         let mut out = String::with_capacity(self.text.len());
         let mut at = 0;
         for secret in &self.secrets {
             out.push_str(self.text.get(at..secret.start).unwrap_or_default());
+            let hidden = self.text.get(secret.clone()).unwrap_or_default();
+            let hidden = hidden.trim_start_matches(['"', '\'']);
+            let scheme = ["https://", "http://"].into_iter().find(|s| hidden.starts_with(s));
+            out.push_str(scheme.unwrap_or_default());
             out.push_str("<secret>");
             at = secret.end;
         }

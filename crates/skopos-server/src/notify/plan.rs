@@ -220,9 +220,11 @@ fn by_severity(settings: &Settings, receivers: &[Value], direct: Option<Value>) 
     })
 }
 
-/// JSON is YAML, and what was made here passes the same checks as a file.
+/// JSON is YAML, and what was made here passes the same checks as a file. Over several lines, because
+/// it is shown where Alertmanager shows its file.
 fn load_made(document: &Value) -> Config {
-    let loaded = alertmanager::load("the severity table", &document.to_string());
+    let text = format!("{document:#}\n");
+    let loaded = alertmanager::load("the severity table", &text);
     loaded.expect("what is made of checked settings is valid")
 }
 

@@ -1,6 +1,7 @@
 //! Alertmanager's API, by hand, by Debian's amtool and by Debian's Prometheus; and handing alerts
 //! over to Debian's Alertmanager.
 
+mod differential;
 mod tools;
 
 use serde_json::{Value, json};
@@ -225,6 +226,53 @@ async fn amtool_works() {
     assert!(cluster.contains("disabled"), "{cluster}");
 }
 
+/// What we show of a configuration is one that amtool takes, and its routes are the file's.
+#[tokio::test(flavor = "multi_thread")]
+async fn amtool_checks_our_configuration_and_finds_its_routes() {
+    let Some(amtool) = Tool::find("amtool", "SKOPOS_AMTOOL", "prometheus-alertmanager").await
+    else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = include_str!("../../testdata/alerting/alertmanager.yml");
+    let text = text.replace("url: SINK", "url: http://127.0.0.1:9/hunter2");
+    std::fs::write(path("file.yml"), text).unwrap();
+    let server =
+        TestServer::with(|settings| settings.alertmanager_config = Some(path("file.yml"))).await;
+    let status = server.get_json("/api/v2/status").await;
+    let shown = status["config"]["original"].as_str().unwrap();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    std::fs::write(path("shown.yml"), shown).unwrap();
+    for name in ["file.yml", "shown.yml"] {
+        let check = vec!["check-config".into(), path(name).display().to_string()];
+        let (is_good, out) = amtool.run(check).await;
+        assert!(is_good && out.contains("8 receivers"), "{name}: {out}");
+    }
+    let broken = shown.replace("receiver: default", "receiver: nobody");
+    std::fs::write(path("broken.yml"), broken).unwrap();
+    let check = vec!["check-config".into(), path("broken.yml").display().to_string()];
+    assert!(!amtool.run(check).await.0, "amtool looks at the file");
+    let url = format!("--alertmanager.url={}", server.http("/"));
+    let file = format!("--config.file={}", path("file.yml").display());
+    for (labels, want) in [
+        ("alertname=HighErrorRate zone=eu service=checkout", "zone,rest"),
+        ("alertname=HighErrorRate zone=eu service=search", "zone"),
+        ("alertname=HighErrorRate zone=ap service=search", "team"),
+        ("severity=critical service=checkout", "audit,pager"),
+        ("severity=info", "muted"),
+        ("node=a", "disks"),
+        ("node=a zone=eu", "default"),
+    ] {
+        for from in [&url, &file] {
+            let mut words = vec!["config".to_owned(), "routes".into(), "test".into(), from.clone()];
+            words.extend(labels.split(' ').map(str::to_owned));
+            let (is_good, out) = amtool.run(words).await;
+            assert_eq!((is_good, out.trim()), (true, want), "{labels} {from}");
+        }
+    }
+}
+
 const ALWAYS: &str = "
 groups:
 - name: g
@@ -243,7 +291,9 @@ async fn prometheus_has_us_as_its_alertmanager() {
     };
     let server = TestServer::start().await;
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("rules.yml"), ALWAYS).unwrap();
+    // It learns of its Alertmanager after five seconds, and repeats after a minute what it told nobody.
+    let rules = ALWAYS.replace("expr: vector(1)", "expr: vector(1)\n    for: 8s");
+    std::fs::write(folder.path().join("rules.yml"), rules).unwrap();
     let target = server.server.addresses().http;
     let config = format!(
         "global: {{evaluation_interval: 1s, external_labels: {{dc: x}}}}\nrule_files: [rules.yml]\n\
