@@ -358,3 +358,29 @@ fn new_alerts_of_a_rule_and_rules_that_read_alerts_above_them() {
 ",
     );
 }
+
+/// Rules see what those above them wrote in the same slot, of those below only what was there
+/// before; recorded series included.
+#[test]
+fn a_rule_sees_of_those_below_it_only_the_slot_before() {
+    check(
+        "groups:
+- name: Order
+  interval: 30s
+  rules:
+  - {alert: ReadsBelow, expr: 'ALERTS{alertname=\"Base\", alertstate=\"firing\"} == 1'}
+  - {alert: ReadsRecordBelow, expr: 'source:doubled > 20'}
+  - {record: 'source:doubled', expr: 'source{alertname=\"Base\"} * 2'}
+  - {alert: ReadsRecordAbove, expr: 'source:doubled > 20'}
+  - {alert: Base, expr: 'source{alertname=\"Base\"} > 10'}
+  - {alert: ReadsAbove, expr: 'ALERTS{alertname=\"Base\", alertstate=\"firing\"} == 1'}
+",
+        "source{alertname=\"Base\"} 1 0x3 11 0x3 1 0x3",
+        150,
+        "1:00 ReadsRecordAbove=22 firing(60) Base=11 firing(60) ReadsAbove=1 firing(60) -> Base(60..300), ReadsAbove(60..300), ReadsRecordAbove(60..300)
+         1:30 ReadsBelow=1 firing(90) ReadsRecordBelow=22 firing(90) ReadsRecordAbove=22 firing(60) Base=11 firing(60) ReadsAbove=1 firing(60) -> ReadsBelow(90..330), ReadsRecordBelow(90..330)
+         2:00 ReadsBelow=1 firing(90) ReadsRecordBelow=22 firing(90) -> ~Base(60..120), ~ReadsAbove(60..120), ~ReadsRecordAbove(60..120)
+         2:30 nothing -> ~ReadsBelow(90..150), ~ReadsRecordBelow(90..150)
+",
+    );
+}

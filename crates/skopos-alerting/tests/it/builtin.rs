@@ -62,6 +62,28 @@ fn every_rule_fires_and_resolves_in_a_test() {
     assert_eq!(resolved, names);
 }
 
+/// WARN means that something was handled: nobody is called for it, however much of it there is.
+#[test]
+fn warnings_alone_alert_nobody() {
+    let set = pack();
+    let names: BTreeSet<&str> = alerts(&set).map(|rule| rule.name.as_str()).collect();
+    let files = builtin::rule_files().iter().map(|file| format!("'{}'", file.name()));
+    let files = files.collect::<Vec<_>>().join(", ");
+    for (severity, want) in [("WARN", ""), ("INFO", ""), ("ERROR", "ErrorLogs")] {
+        // A day of calm, then a storm of a day.
+        let text = format!(
+            "rule_files: [{files}]\nevaluation_interval: 5m\ntests:\n- interval: 5m\n  input_series:\n  \
+             - {{series: 'log_records_total{{service_name=\"shop\", severity=\"{severity}\"}}', values: '0x288 0+9000x288'}}\n  \
+             alert_rule_test:\n  - {{eval_time: 47h, alertname: NoTraffic}}\n"
+        );
+        let report = run("warnings.yml", &text, &Embedded, &RunOptions::default());
+        assert!(report.is_ok(), "{report}");
+        let quiet: BTreeSet<&str> = report.never_fired.iter().map(String::as_str).collect();
+        let fired: Vec<&str> = names.difference(&quiet).copied().collect();
+        assert_eq!(fired.join(" "), want, "{severity}");
+    }
+}
+
 #[test]
 fn promtool_agrees_on_the_packs_tests() {
     let promtool = std::env::var("SKOPOS_PROMTOOL").unwrap_or_else(|_| "promtool".into());
