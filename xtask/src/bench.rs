@@ -18,7 +18,16 @@ const COMPARE: &str = "promql";
 const STORAGE: &str = "store";
 const STORAGE_ROWS: &[&str] = &["metrics", "bytes", "logs", "traces", "restart", "idle"];
 
-/// What they need besides.
+/// The alerting figures, measured by the same package.
+const ALERTING: &str = "alerting";
+const ALERTING_ROWS: &[&str] = &["latency", "rules"];
+const ALERTING_NEEDS: &[Need] = &[Need {
+    probe: "taskset --version",
+    package: "util-linux",
+    why: "binds the server to one core",
+}];
+
+/// What the storage rows need besides.
 const STORAGE_NEEDS: &[Need] = &[
     Need {
         probe: "prometheus-node-exporter --version",
@@ -66,6 +75,7 @@ pub(crate) fn list() -> Result<bool> {
     }
     println!("{COMPARE:<24} in benches/compare: PromQL beside Prometheus and VictoriaMetrics");
     println!("{STORAGE:<24} in benches/compare: storage; rows: {}", STORAGE_ROWS.join(", "));
+    println!("{ALERTING:<24} in benches/compare: alerting; rows: {}", ALERTING_ROWS.join(", "));
     Ok(true)
 }
 
@@ -103,15 +113,7 @@ fn compare() -> Result<bool> {
 
 /// Measures the storage rows named, or all.
 pub(crate) fn store(arguments: &[&str]) -> Result<bool> {
-    for argument in arguments {
-        if *argument != "--quick" && !STORAGE_ROWS.contains(argument) {
-            let rows = STORAGE_ROWS.join(", ");
-            return Err(Usage(format!(
-                "`bench store` takes rows ({rows}) and --quick, not `{argument}`"
-            ))
-            .into());
-        }
-    }
+    check_rows(STORAGE, STORAGE_ROWS, arguments)?;
     println!("{}", circumstances());
     test::install(STORAGE_NEEDS)?;
     // Whoever is not here is left out by the harness, which says so.
@@ -119,24 +121,30 @@ pub(crate) fn store(arguments: &[&str]) -> Result<bool> {
         eprintln!("{error:#}; measuring without");
     }
     let Some(built) = build()? else { return Ok(false) };
-    let harness = built.harnesses.join("skopos-store-bench");
-    // Before other work on the machine, where that is allowed; the servers inherit it.
-    let may_go_first = Cmd::new("nice -n -10 true").capture().is_ok();
-    let cmd = if may_go_first {
-        Cmd::new("nice -n -10").arg(harness)
-    } else {
-        Cmd::new(&harness.to_string_lossy())
-    };
-    cmd.args(&arguments.join(" "))
-        .arg("--skopos")
-        .arg(built.server)
-        .arg("--report")
-        .arg("docs/benchmarks/store.md")
-        .arg("--circumstances")
-        .arg(built.circumstances)
-        .arg("--cache")
-        .arg(system::target_folder()?.join("bench"))
-        .run()
+    let cache = system::target_folder()?.join("bench");
+    let cmd = built.harness("skopos-store-bench", "docs/benchmarks/store.md", arguments);
+    cmd.arg("--cache").arg(cache).run()
+}
+
+/// Measures the alerting rows named, or both.
+pub(crate) fn alerting(arguments: &[&str]) -> Result<bool> {
+    check_rows(ALERTING, ALERTING_ROWS, arguments)?;
+    println!("{}", circumstances());
+    test::install(ALERTING_NEEDS)?;
+    let Some(built) = build()? else { return Ok(false) };
+    built.harness("skopos-alerting-bench", "docs/benchmarks/alerting.md", arguments).run()
+}
+
+/// Arguments are rows of a benchmark, and `--quick`.
+fn check_rows(bench: &str, known: &[&str], arguments: &[&str]) -> Result<()> {
+    match arguments.iter().find(|a| **a != "--quick" && !known.contains(a)) {
+        None => Ok(()),
+        Some(other) => {
+            let rows = known.join(", ");
+            let text = format!("`bench {bench}` takes rows ({rows}) and --quick, not `{other}`");
+            Err(Usage(text).into())
+        }
+    }
 }
 
 /// What `benches/compare` works with.
@@ -147,6 +155,27 @@ struct Built {
     harnesses: PathBuf,
     /// A file that names machine and commit.
     circumstances: PathBuf,
+}
+
+impl Built {
+    /// A harness with rows, to measure the server and write a report.
+    fn harness(&self, name: &str, report: &str, arguments: &[&str]) -> Cmd {
+        let harness = self.harnesses.join(name);
+        // Before other work on the machine, where that is allowed; the servers inherit it.
+        let may_go_first = Cmd::new("nice -n -10 true").capture().is_ok();
+        let cmd = if may_go_first {
+            Cmd::new("nice -n -10").arg(harness)
+        } else {
+            Cmd::new(&harness.to_string_lossy())
+        };
+        cmd.args(&arguments.join(" "))
+            .arg("--skopos")
+            .arg(&self.server)
+            .arg("--report")
+            .arg(report)
+            .arg("--circumstances")
+            .arg(&self.circumstances)
+    }
 }
 
 /// Builds the server as it is released, and the harnesses; `None` when that fails.
@@ -228,6 +257,14 @@ mod tests {
             assert!(benches[0].answers_to(name), "{name}");
         }
         assert!(!benches[0].answers_to("skopos"));
+    }
+
+    #[test]
+    fn only_rows_that_there_are_are_measured() {
+        assert!(check_rows(ALERTING, ALERTING_ROWS, &["latency", "--quick"]).is_ok());
+        let error = check_rows(ALERTING, ALERTING_ROWS, &["rules", "x"]).unwrap_err();
+        let want = "`bench alerting` takes rows (latency, rules) and --quick, not `x`";
+        assert_eq!(error.to_string(), want);
     }
 
     #[test]

@@ -29,6 +29,8 @@ Commands:
                                  --pending: list the coverage rows that wait for an issue
   bench [NAME]                   run a benchmark, or all of one crate; without NAME, list them
   bench store [ROW...] [--quick] measure the storage rows and write docs/benchmarks/store.md
+  bench alerting [ROW...] [--quick]
+                                 the same of alerting: docs/benchmarks/alerting.md
                                  rows: metrics bytes logs traces restart idle; --quick: small, writes no report
   prove [NAME]                   run an acceptance proof; without NAME, list them
   shots                          photograph every screen of the web UI in both themes, into docs/screens/
@@ -99,6 +101,7 @@ fn run(args: &[String]) -> anyhow::Result<bool> {
         ["tidy", "--pending", issue] => tidy::pending(issue),
         ["bench"] => bench::list(),
         ["bench", "store", rest @ ..] => bench::store(rest),
+        ["bench", "alerting", rest @ ..] => bench::alerting(rest),
         ["bench", name] => bench::run(name),
         ["dist"] => dist::run(),
         ["prove"] => prove::list(),
@@ -142,6 +145,7 @@ mod tests {
             "tidy --pending",
             "prove a b",
             "bench store all",
+            "bench alerting all",
         ] {
             assert_eq!(exit_kind(line), "usage", "{line}");
         }

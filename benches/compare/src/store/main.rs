@@ -30,6 +30,14 @@ use anyhow::{Context, Result, bail};
 
 use report::Section;
 
+const HEAD: &str = "\
+# Storage, measured
+
+Written by `cargo xtask bench store [ROW…]`, which replaces the sections of the rows it measures; README.md says how.
+Processor seconds are those of the server's process (user and system); they count more than wall time, because the machine has
+other work. Ratios are of one run on one machine. Targets are those of the design (DESIGN.md §11).
+";
+
 /// What rows are given.
 pub struct Setup {
     /// The server's binary.
@@ -99,7 +107,7 @@ fn main() -> Result<ExitCode> {
                 let text = section.print(name, &circumstances);
                 println!("{text}");
                 if !quick {
-                    report::replace(&report, name, &text, &ROWS.map(|(name, _)| name))?;
+                    report::replace(&report, HEAD, name, &text, &ROWS.map(|(name, _)| name))?;
                 }
             }
             // The other rows are worth having all the same.

@@ -8,14 +8,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-const HEAD: &str = "\
-# Storage, measured
-
-Written by `cargo xtask bench store [ROW…]`, which replaces the sections of the rows it measures; README.md says how.
-Processor seconds are those of the server's process (user and system); they count more than wall time, because the machine has
-other work. Ratios are of one run on one machine. Targets are those of the design (DESIGN.md §11).
-";
-
 /// What a row found.
 #[derive(Default)]
 pub struct Section {
@@ -82,10 +74,10 @@ impl Section {
     }
 }
 
-/// Puts a section into the report, in the place of the row's old one.
-pub fn replace(path: &Path, row: &str, text: &str, rows: &[&str]) -> Result<()> {
+/// Puts a section into the report that begins with `head`, in the place of the row's old one.
+pub fn replace(path: &Path, head: &str, row: &str, text: &str, rows: &[&str]) -> Result<()> {
     let old = std::fs::read_to_string(path).unwrap_or_default();
-    let mut out = String::from(HEAD);
+    let mut out = String::from(head);
     for name in rows {
         let text = if *name == row { Some(text.trim()) } else { section(&old, name) };
         if let Some(text) = text {
@@ -142,12 +134,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("docs/store.md");
         let rows = ["a", "b"];
-        replace(&path, "b", "b one\n", &rows).unwrap();
-        replace(&path, "a", "a one", &rows).unwrap();
-        replace(&path, "b", "b two", &rows).unwrap();
+        replace(&path, "head\n", "b", "b one\n", &rows).unwrap();
+        replace(&path, "head\n", "a", "a one", &rows).unwrap();
+        replace(&path, "head\n", "b", "b two", &rows).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!((section(&text, "a"), section(&text, "b")), (Some("a one"), Some("b two")));
-        assert!(text.starts_with(HEAD) && !text.contains("b one"), "{text}");
+        assert!(text.starts_with("head\n") && !text.contains("b one"), "{text}");
         assert!(text.find("a one") < text.find("b two"), "in the order of rows");
     }
 
