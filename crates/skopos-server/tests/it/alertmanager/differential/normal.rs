@@ -186,8 +186,8 @@ pub(super) fn first_difference(at: &str, theirs: &Value, ours: &Value) -> Option
             })
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
-            let pairs = a.iter().zip(b).enumerate();
-            pairs.into_iter().find_map(|(i, (a, b))| first_difference(&format!("{at}[{i}]"), a, b))
+            let mut pairs = a.iter().zip(b).enumerate();
+            pairs.find_map(|(i, (a, b))| first_difference(&format!("{at}[{i}]"), a, b))
         }
         _ if theirs == ours => None,
         _ => Some(format!("{at}: theirs {theirs}, ours {ours}")),
