@@ -34,6 +34,13 @@ const FAST_CRATES: &[&str] = &[
 /// One selection for clippy, tests and doctests, so that one build serves all of them and the demo.
 const WHOLE: &str = "--workspace --features skopos-cli/demo,skopos/full";
 
+/// The SDK with its heavy integrations. Built apart: what they need must not change what everybody else builds.
+const SDK: &str = "-p skopos --features _integrations";
+
+/// What a service may choose of the SDK, each of which must build alone.
+const SDK_FEATURES: &[&str] =
+    &["", "axum", "otlp", "tls", "reqwest", "metrics-facade", "otel-metrics", "redis", "sqlx"];
+
 /// A program that building or testing needs, and the Debian package that brings it.
 pub(crate) struct Need {
     pub(crate) probe: &'static str,
@@ -62,6 +69,16 @@ const NEEDS: &[Need] = &[
         probe: "python3 -c import\u{a0}venv,ensurepip",
         package: "python3-venv",
         why: "runs the OpenTelemetry Python SDK against our server",
+    },
+    Need {
+        probe: "sh -c ls\u{a0}/usr/lib/postgresql/*/bin/postgres",
+        package: "postgresql",
+        why: "the SDK's queries run against it; its service is not needed",
+    },
+    Need {
+        probe: "redis-server --version",
+        package: "redis-server",
+        why: "the SDK's commands run against it; its service is not needed",
     },
     Need { probe: "node --version", package: "nodejs", why: "builds and tests the web UI" },
     Need { probe: "npm --version", package: "npm", why: "installs what builds the web UI" },
@@ -177,6 +194,17 @@ pub(crate) fn run(extent: Extent) -> Result<bool> {
         let clippy = Cmd::new("cargo clippy --all-targets").args(WHOLE).args("-- -D warnings");
         report.step("clippy", |_| clippy.run());
     }
+    if extent == Extent::Full {
+        let clippy = Cmd::new("cargo clippy --all-targets").args(SDK).args("-- -D warnings");
+        report.step("sdk clippy", |_| clippy.run());
+        report.step("sdk features", |_| {
+            let build = |feature: &&str| {
+                let check = Cmd::new("cargo check -p skopos --no-default-features --features");
+                check.arg(*feature).run()
+            };
+            SDK_FEATURES.iter().map(build).try_fold(true, |all, one| Ok(all & one?))
+        });
+    }
     let selection = match extent {
         Extent::Full => WHOLE.to_owned(),
         Extent::Fast => FAST_CRATES.iter().map(|name| format!("-p {name} ")).collect(),
@@ -192,6 +220,10 @@ pub(crate) fn run(extent: Extent) -> Result<bool> {
         report.runner("tests", &with_python(libtest));
     }
     if extent == Extent::Full {
+        let integrations = Cmd::new("cargo test --no-fail-fast --lib --tests").args(SDK);
+        report.runner("sdk integrations", &integrations);
+        let doctests = Cmd::new("cargo test --no-fail-fast --doc").args(SDK);
+        report.runner("sdk doctests", &doctests);
         report.step("ui types", |_| ui::check().run());
         report.runner("ui units", &ui::unit());
         report.step("ui in a browser", |report| {

@@ -40,6 +40,7 @@ pub(crate) fn expand_value(input: &DeriveInput) -> Result<TokenStream> {
         idents.push(&variant.ident);
     }
     let count = texts.len();
+    let indices = 0..count;
     if count > MOST_VALUES {
         return Err(Error::new(
             input.span(),
@@ -54,9 +55,14 @@ pub(crate) fn expand_value(input: &DeriveInput) -> Result<TokenStream> {
         #[automatically_derived]
         impl #implementation ::skopos::metrics::LabelValue for #name #types #bounds {
             const LIMIT: usize = #count;
+            const CLOSED: bool = true;
 
             fn label(&self) -> &str {
                 match self { #(Self::#idents => #texts,)* }
+            }
+
+            fn index(&self) -> usize {
+                match self { #(Self::#idents => #indices,)* }
             }
         }
     })
@@ -96,8 +102,23 @@ pub(crate) fn expand_set(input: &DeriveInput) -> Result<TokenStream> {
             const LIMITS: &'static [usize] =
                 &[#(<#types as ::skopos::metrics::LabelValue>::LIMIT),*];
 
+            const CELLS: usize = if true #(&& <#types as ::skopos::metrics::LabelValue>::CLOSED)* {
+                1 #(* <#types as ::skopos::metrics::LabelValue>::LIMIT)*
+            } else {
+                0
+            };
+
             fn visit(&self, value: &mut dyn FnMut(&str)) {
                 #(value(::skopos::metrics::LabelValue::label(&self.#idents));)*
+            }
+
+            fn cell(&self) -> usize {
+                let cell = 0;
+                #(
+                    let cell = cell * <#types as ::skopos::metrics::LabelValue>::LIMIT
+                        + ::skopos::metrics::LabelValue::index(&self.#idents);
+                )*
+                cell
             }
         }
     })

@@ -1,5 +1,5 @@
 //! Settings from the environment: the `OTEL_*` variables, `RUST_LOG`, `ENVIRONMENT`, `SKOPOS_LOG_FORMAT`,
-//! `SKOPOS_LOG_RATE_LIMIT` and `SKOPOS_ALLOW_DEBUG`.
+//! `SKOPOS_LOG_RATE_LIMIT`, `SKOPOS_ALLOW_DEBUG`, `SKOPOS_TRACES_PER_SECOND` and `SKOPOS_PROPAGATE_TO`.
 //!
 //! Reading is a pure function of a look-up. A value that cannot be used never stops a service from starting: the default
 //! holds and a warning says so, once logging works. What differs from the OpenTelemetry specification: spans wait at most 1 s
@@ -12,6 +12,7 @@ use crate::Service;
 
 mod endpoint;
 pub(crate) mod limits;
+mod metrics;
 
 #[cfg(feature = "tls")]
 pub(crate) use endpoint::Certificates;
@@ -19,6 +20,9 @@ pub(crate) use endpoint::Endpoint;
 #[cfg(feature = "otlp")]
 pub(crate) use endpoint::Protocol;
 use limits::Limits;
+pub(crate) use metrics::Pushing;
+#[cfg(feature = "otlp")]
+pub(crate) use metrics::Temporality;
 
 /// How log lines are written to standard output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(crate) enum Sampler {
     ParentAlwaysOn,
     ParentAlwaysOff,
     ParentRatio(f64),
+    /// New traces a second at most; what continues a trace follows the caller.
+    ParentRateLimited(f64),
 }
 
 /// How one signal waits before it is sent.
@@ -65,6 +71,10 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// The level of the SDK's own lines, from `OTEL_LOG_LEVEL`.
     pub(crate) own_level: &'static str,
+    pub(crate) metrics: Option<Endpoint>,
+    pub(crate) pushing: Pushing,
+    /// Hosts that ids are sent to, from `SKOPOS_PROPAGATE_TO`.
+    pub(crate) propagate_to: Option<Vec<String>>,
     pub(crate) span_batching: Batching,
     pub(crate) log_batching: Batching,
     pub(crate) sampler: Sampler,
@@ -100,12 +110,25 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
     let logs = endpoint::read(endpoint::LOGS, &variable, &mut warnings);
     let limits = Limits::read(&variable, &mut warnings);
     let own_level = read_own_level(variable("OTEL_LOG_LEVEL"), &mut warnings);
+    let metrics = endpoint::read(endpoint::METRICS, &variable, &mut warnings);
+    let pushing = Pushing::read(&variable, &mut warnings);
+    let propagate_to = variable("SKOPOS_PROPAGATE_TO")
+        .map(|hosts| hosts.split(',').map(|host| host.trim().to_owned()).collect());
     let (trace_context, baggage) = read_propagators(variable("OTEL_PROPAGATORS"), &mut warnings);
     let sampler = read_sampler(
         variable("OTEL_TRACES_SAMPLER"),
         variable("OTEL_TRACES_SAMPLER_ARG"),
         &mut warnings,
     );
+    let key = "SKOPOS_TRACES_PER_SECOND";
+    let sampler = match variable(key).map(|text| text.parse::<f64>()) {
+        None => sampler,
+        Some(Ok(rate)) if rate.is_finite() && rate >= 0.0 => Sampler::ParentRateLimited(rate),
+        Some(_) => {
+            warnings.push(format!("{key} is no number: it is ignored"));
+            sampler
+        }
+    };
     let span_batching = read_batching("OTEL_BSP", &variable, &mut warnings);
     let log_batching = read_batching("OTEL_BLRP", &variable, &mut warnings);
     let format =
@@ -128,6 +151,9 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
         logs,
         limits,
         own_level,
+        metrics,
+        pushing,
+        propagate_to,
         span_batching,
         log_batching,
         sampler,
@@ -308,6 +334,7 @@ mod tests {
         let (service, config) = with(&[]);
         assert_eq!(service.name, "built-in");
         assert!(config.traces.is_none() && config.logs.is_none() && !config.disabled);
+        assert!(config.metrics.is_none());
         assert!(config.trace_context && config.baggage);
         assert_eq!(config.sampler, Sampler::ParentAlwaysOn);
         assert_eq!(config.warnings, [""; 0]);
@@ -346,15 +373,29 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_pushed_with_the_rest_unless_they_are_scraped() {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+        let metrics = |exporter| with(&[endpoint, ("OTEL_METRICS_EXPORTER", exporter)]).1.metrics;
+        let (_, config) = with(&[endpoint]);
+        assert_eq!(config.metrics.unwrap().url, "http://collector:4318/v1/metrics");
+        assert_eq!((metrics("none"), metrics("prometheus")), (None, None));
+        let (_, config) =
+            with(&[("SKOPOS_TRACES_PER_SECOND", "5"), ("SKOPOS_PROPAGATE_TO", "a, .b")]);
+        assert_eq!(config.sampler, Sampler::ParentRateLimited(5.0));
+        assert_eq!(config.propagate_to.unwrap(), ["a", ".b"]);
+    }
+
+    #[test]
     fn what_cannot_be_used_is_a_warning() {
         let (_, config) = with(&[
             ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
             ("OTEL_PROPAGATORS", "b3,tracecontext"),
             ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
+            ("SKOPOS_TRACES_PER_SECOND", "many"),
             ("OTEL_RESOURCE_ATTRIBUTES", "novalue"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
         ]);
-        assert_eq!(config.warnings.len(), 6, "{:?}", config.warnings);
+        assert_eq!(config.warnings.len(), 8, "{:?}", config.warnings);
         assert!(config.traces.is_none());
     }
 

@@ -14,6 +14,7 @@ use crate::config::{Batching, Endpoint};
 use crate::filter;
 
 pub(crate) mod logs;
+pub(crate) mod metrics;
 pub(crate) mod spans;
 mod transport;
 
@@ -51,6 +52,17 @@ impl Counts {
         self.dropped_queue_full.load(Ordering::Relaxed)
             + self.dropped_refused.load(Ordering::Relaxed)
             + self.dropped_unreachable.load(Ordering::Relaxed)
+    }
+}
+
+/// Something that knows what became of its items.
+pub(crate) trait Counted: Clone + Send + Sync + 'static {
+    fn counts(&self) -> &Counts;
+}
+
+impl<S: Signal> Counted for Exporter<S> {
+    fn counts(&self) -> &Counts {
+        &self.shared.counts
     }
 }
 
@@ -142,10 +154,6 @@ impl<S: Signal> Exporter<S> {
         if waiting == 1 || waiting == self.shared.batching.batch {
             self.shared.wake.notify_one();
         }
-    }
-
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.shared.counts
     }
 
     /// Sends what is queued, at most until the deadline; returns how many items are left behind.

@@ -1,11 +1,12 @@
-//! The HTTP layer: request id, server span, the three RED metrics and one access line, for every request, correlated.
+//! The HTTP layer: request id, server span, RED metrics and one access line, for every request, correlated.
 //!
 //! It promises:
 //! - the request id is the caller's `x-request-id`, else `x-correlation-id`, else a new one; it is on every line, echoed in the
 //!   response and passed on by [`reqwest::Client`](crate::reqwest::Client);
 //! - metric labels are bounded: the endpoint is the route template (`unmatched` without one), an unknown method is `_OTHER`;
 //! - every request is counted once, when its body has been sent or given up: a panic as 500, a client that went away
-//!   before the response as 499;
+//!   before the response as 499; gRPC by its own status, and one that was marked by [`mark_failed`](crate::mark_failed)
+//!   as failed whatever it answered;
 //! - `/health/*` and `/metrics` are served without span, metric or access line.
 //!
 //! With axum, put it on the router (`Router::layer`), where the route is known.
@@ -14,89 +15,23 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::{Extensions, Method, Request, Response, StatusCode, Uri};
+use http::{Extensions, Method, Request, Response, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::context::{self, RequestContext};
-use crate::metrics::{Bounded, Counter, Family, Gauge, Histogram, LabelValue, Registry, buckets};
 
 mod body;
 mod future;
+pub(crate) mod grpc;
 mod observation;
+pub(crate) mod red;
 
 pub use body::ObservedBody;
 pub use future::ResponseFuture;
 
 use observation::Observation;
-
-/// What the endpoint label says when no route matched.
-pub(crate) const UNMATCHED: &str = "unmatched";
-
-crate::labels! {
-    pub(crate) struct RequestLabels { method: MethodLabel, endpoint: Bounded<200> }
-}
-
-crate::labels! {
-    pub(crate) struct ResponseLabels { method: MethodLabel, endpoint: Bounded<200>, status_code: StatusLabel }
-}
-
-/// A method of RFC 9110 or 5789, or `_OTHER`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MethodLabel(&'static str);
-
-impl From<&Method> for MethodLabel {
-    fn from(method: &Method) -> MethodLabel {
-        const KNOWN: &[&str] =
-            &["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-        MethodLabel(
-            KNOWN.iter().find(|known| **known == method.as_str()).copied().unwrap_or("_OTHER"),
-        )
-    }
-}
-
-impl LabelValue for MethodLabel {
-    const LIMIT: usize = 10;
-
-    fn label(&self) -> &str {
-        self.0
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct StatusLabel(StatusCode);
-
-impl LabelValue for StatusLabel {
-    const LIMIT: usize = 100;
-
-    fn label(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-/// The three RED metrics, named as the guide names them.
-#[derive(Clone)]
-pub(crate) struct RedMetrics {
-    requests: Family<ResponseLabels, Counter>,
-    duration: Family<RequestLabels, Histogram>,
-    in_progress: Family<RequestLabels, Gauge>,
-}
-
-impl RedMetrics {
-    pub(crate) fn register(registry: &Registry, prefix: &str) -> RedMetrics {
-        let name = |name: &str| format!("{prefix}{name}");
-        RedMetrics {
-            requests: registry.counter_family(&name("http_requests_total"), "Total HTTP requests"),
-            duration: registry.histogram_family(
-                &name("http_request_duration_seconds"),
-                "Request duration",
-                buckets::HTTP,
-            ),
-            in_progress: registry
-                .gauge_family(&name("http_requests_in_progress"), "In-flight requests"),
-        }
-    }
-}
+pub(crate) use red::RedMetrics;
 
 /// Finds the route template of a request.
 type RouteOf = Arc<dyn Fn(&Method, &Uri, &Extensions) -> Option<Cow<'static, str>> + Send + Sync>;
@@ -160,6 +95,20 @@ impl HttpLayer {
         route: impl Fn(&Method, &Uri, &Extensions) -> Option<Cow<'static, str>> + Send + Sync + 'static,
     ) -> HttpLayer {
         self.with(|settings| settings.route = Arc::new(route))
+    }
+
+    /// Takes the path of a call as its endpoint, as gRPC has it: `/package.Service/Method`. For a service of tonic's that is
+    /// not behind axum's router.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).build()?.0;
+    /// let layer = telemetry.http_layer().grpc();
+    /// # let _ = layer;
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
+    #[must_use]
+    pub fn grpc(self) -> HttpLayer {
+        self.route_from(|_, uri, _| grpc::is_call(uri.path()).then(|| uri.path().to_owned().into()))
     }
 
     /// Leaves a path alone; one that ends in `/` stands for all below it. `/metrics` and `/health/` are left alone anyway.
@@ -243,8 +192,12 @@ where
             .then(|| context::parse_traceparent(header("traceparent")?, header("tracestate")))
             .flatten();
         let baggage = self.settings.baggage.then(|| context::baggage(headers)).flatten();
-        let caller =
-            Arc::new(RequestContext { request_id: context::request_id(headers), remote, baggage });
+        let caller = Arc::new(RequestContext {
+            request_id: context::request_id(headers),
+            remote,
+            baggage,
+            ..RequestContext::default()
+        });
         let route = (self.settings.route)(request.method(), request.uri(), request.extensions());
         let observation = Observation::start(self.settings.clone(), caller, route, &request);
 

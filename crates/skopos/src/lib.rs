@@ -39,19 +39,27 @@
 //! | structured log lines with service, version, environment and ids | [`init`], [`Telemetry::builder`] |
 //! | nothing secret in logs, spans, panics, health answers | [`Builder::redact`], [`redact`] |
 //! | request id in, bound, echoed, passed on | [`Telemetry::http_layer`], [`reqwest::Client`], [`current_request_id`] |
-//! | traces, W3C context | [`Telemetry::http_layer`], [`reqwest::Client`], [`propagation_headers`] |
+//! | traces, W3C context | [`Telemetry::http_layer`], [`reqwest::Client`], [`Telemetry::client_layer`] (hyper, tower, tonic), [`propagation_headers`] |
 //! | spans and headers of libraries that use OpenTelemetry's own API | [`Builder::install`] sets its globals |
 //! | rate, errors, duration | [`Telemetry::http_layer`]: `http_requests_total`, `http_request_duration_seconds`, `http_requests_in_progress` |
 //! | business metrics with bounded labels | [`Telemetry::registry`], [`label_values!`], [`labels!`], [`metrics::Bounded`] |
-//! | saturation | [`metrics::Registry::gauge_fn`] |
+//! | implicit errors: a wrong 200 | [`mark_failed`] |
+//! | saturation | [`Telemetry::watch_pool`], [`Telemetry::watch_queue`], [`Telemetry::watch_runtime`], [`Telemetry::watch_process`] |
+//! | jobs and messages | [`Telemetry::job`], [`Telemetry::consume`], [`Telemetry::publish`] |
+//! | databases and caches | [`Telemetry::database`], `Telemetry::sqlx`, `Telemetry::redis`: see [`db`] |
+//! | errors on spans | [`ResultExt::record_err`] |
 //! | live, ready, startup | [`health::Health`], [`Telemetry::ops_router`], [`Telemetry::serve_ops`] |
 //! | graceful end | [`shutdown_signal`], [`Telemetry::shutdown`] |
 //!
-//! Features, all additive: `axum` (router, route templates), `otlp` (export), `reqwest` (client), `tls` (OTLP over https).
+//! Features, all additive: `axum` (router, route templates), `otlp` (export), `reqwest` (client), `tls` (OTLP over https), and
+//! by choice `sqlx`, `redis` (clients), `metrics-facade`, `otel-metrics` (metrics of libraries that know nothing of us).
 
+mod client;
 mod clock;
 mod config;
 mod context;
+pub mod db;
+mod error;
 #[cfg(feature = "otlp")]
 mod export;
 mod filter;
@@ -60,19 +68,28 @@ mod http;
 mod level;
 mod log;
 pub mod metrics;
+mod propagation;
+mod sampling;
+mod saturation;
 mod service;
 mod shutdown;
 mod telemetry;
+pub mod work;
 
 #[cfg(feature = "axum")]
 mod ops;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
 
+pub use client::{ClientBody, ClientFuture, ClientLayer, ClientService};
 pub use config::LogFormat;
-pub use context::{current_request_id, current_trace_id, new_request_id, propagation_headers};
+pub use context::{
+    current_request_id, current_trace_id, mark_failed, new_request_id, propagation_headers,
+};
+pub use error::ResultExt;
 pub use http::{HttpLayer, HttpService, ObservedBody, ResponseFuture};
 pub use level::{LONGEST_CHANGE, LogLevel, LogLevelError};
+pub use saturation::PoolState;
 pub use service::Service;
 pub use shutdown::{ShutdownReport, shutdown_signal, shutdown_signal_after};
 pub use skopos_redact as redact;

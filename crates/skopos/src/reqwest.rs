@@ -4,17 +4,17 @@
 //! A call outside any request gets a request id of its own. Propagation
 //! does not depend on the span being enabled. The span ends when the response's headers are in.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::reqwest::{IntoUrl, Request, Response, Url};
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
+use http::Method;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span};
 
+use crate::client::inject;
 use crate::context;
 use crate::log::HTTP_TARGET;
+use crate::propagation::Hosts;
 
 /// A `reqwest` client that propagates the current request. Cloning shares the connections.
 ///
@@ -29,21 +29,24 @@ use crate::log::HTTP_TARGET;
 #[derive(Debug, Clone)]
 pub struct Client {
     inner: ::reqwest::Client,
-    /// Hosts that ids are sent to; all when absent.
-    hosts: Option<Arc<[String]>>,
+    hosts: Hosts,
 }
 
 impl Client {
-    /// Wraps a client.
+    /// Wraps a client. Ids go to hosts that are not on the public internet: loopback, private addresses, names of one word,
+    /// and domains such as `.internal` and `.svc`.
     pub fn new(inner: ::reqwest::Client) -> Client {
-        Client { inner, hosts: None }
+        Client::with_hosts(inner, Hosts::default())
     }
 
-    /// Sends ids to these hosts only; one that begins with a dot stands for all below it (`.internal`). For services that
-    /// also call third parties.
+    pub(crate) fn with_hosts(inner: ::reqwest::Client, hosts: Hosts) -> Client {
+        Client { inner, hosts }
+    }
+
+    /// Sends ids to these hosts only; one that begins with a dot stands for all below it (`.example.com`), and `*` for all.
     #[must_use]
     pub fn propagate_to<I: IntoIterator<Item: Into<String>>>(mut self, hosts: I) -> Client {
-        self.hosts = Some(hosts.into_iter().map(Into::into).collect());
+        self.hosts = Hosts::listed(hosts);
         self
     }
 
@@ -79,12 +82,7 @@ impl Client {
     }
 
     fn propagates_to(&self, url: &Url) -> bool {
-        let Some(hosts) = &self.hosts else { return true };
-        let host = url.host_str().unwrap_or_default();
-        hosts.iter().any(|allowed| {
-            host.eq_ignore_ascii_case(allowed)
-                || (allowed.starts_with('.') && host.ends_with(allowed.as_str()))
-        })
+        self.hosts.allow(url.host_str().unwrap_or_default())
     }
 }
 
@@ -160,19 +158,6 @@ fn client_span(request: &Request, request_id: Option<&str>) -> Span {
         url.full = full,
         "error.type" = Empty,
     )
-}
-
-fn inject(headers: &mut HeaderMap, fresh: Option<&str>) {
-    let fresh = fresh.map(|id| ("x-request-id", id.to_owned()));
-    for (name, value) in context::propagation_headers().into_iter().chain(fresh) {
-        let name = HeaderName::from_static(name);
-        // What the caller set by hand stays.
-        if !headers.contains_key(&name)
-            && let Ok(value) = HeaderValue::from_str(&value)
-        {
-            headers.insert(name, value);
-        }
-    }
 }
 
 fn record_result(span: &Span, result: &Result<Response, ::reqwest::Error>) {

@@ -15,6 +15,8 @@ pub struct ShutdownReport {
     pub logs_lost: u64,
     /// Spans that were not delivered.
     pub spans_lost: u64,
+    /// Whether the collector does not have the last state of the metrics.
+    pub metrics_lost: bool,
     /// Lines that standard output did not take.
     pub lines_lost: u64,
     /// Whether the time was up before everything was flushed.
@@ -24,7 +26,9 @@ pub struct ShutdownReport {
 impl ShutdownReport {
     /// Returns whether everything arrived.
     pub fn is_complete(&self) -> bool {
-        self.logs_lost + self.spans_lost + self.lines_lost == 0 && !self.timed_out
+        self.logs_lost + self.spans_lost + self.lines_lost == 0
+            && !self.metrics_lost
+            && !self.timed_out
     }
 }
 
@@ -35,10 +39,11 @@ impl fmt::Display for ShutdownReport {
         }
         write!(
             formatter,
-            "telemetry lost: {} log records, {} spans, {} lines{}",
+            "telemetry lost: {} log records, {} spans, {} lines{}{}",
             self.logs_lost,
             self.spans_lost,
             self.lines_lost,
+            if self.metrics_lost { ", the last metrics" } else { "" },
             if self.timed_out { " (time was up)" } else { "" }
         )
     }

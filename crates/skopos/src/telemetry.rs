@@ -1,7 +1,7 @@
 //! The running pipeline and its handle: what a service asks of it, and how it comes down. [`builder`] puts it together.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use opentelemetry::trace::TracerProvider as _;
@@ -12,16 +12,20 @@ use tracing_subscriber::{Layer, Registry as SpanRegistry};
 
 use crate::clock;
 use crate::context::global;
+use crate::db::{Database, DbMetrics};
 use crate::filter::{Filters, SignalFilter};
 use crate::http::HttpLayer;
 use crate::level::{LevelControl, LogLevel, LogLevelError};
 use crate::log::writer::LineWriter;
 use crate::log::{LogLayer, Pipeline};
 use crate::metrics::Registry;
-use crate::{Service, ShutdownReport};
+use crate::propagation::Hosts;
+use crate::saturation::{self, PoolState};
+use crate::work::{Publish, Work, WorkMetrics};
+use crate::{ClientLayer, Service, ShutdownReport};
 
 #[cfg(feature = "otlp")]
-use crate::export::{self, Exporter, logs::Logs, spans::Spans};
+use crate::export::{self, Exporter, logs::Logs, metrics::Pusher, spans::Spans};
 
 mod builder;
 
@@ -60,7 +64,12 @@ pub fn init() -> Result<Telemetry, InitError> {
         .ok()
         .and_then(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
         .unwrap_or_else(|| "unknown_service".to_owned());
-    Telemetry::builder(Service::new(name)).from_env().install()
+    let telemetry = Telemetry::builder(Service::new(name)).from_env().install()?;
+    telemetry.watch_process();
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        telemetry.watch_runtime(&runtime);
+    }
+    Ok(telemetry)
 }
 
 /// A handle to everything. Cloning shares it; dropping the last one flushes, for at most one second.
@@ -79,6 +88,11 @@ struct Inner {
     logs: Option<Exporter<Logs>>,
     #[cfg(feature = "otlp")]
     spans: Option<Exporter<Spans>>,
+    #[cfg(feature = "otlp")]
+    pusher: Option<Pusher>,
+    hosts: Hosts,
+    work: OnceLock<WorkMetrics>,
+    databases: OnceLock<DbMetrics>,
     is_floored: bool,
     level: LevelControl,
     parts: Parts,
@@ -161,7 +175,109 @@ impl Telemetry {
     /// Returns a client that propagates the current request.
     #[cfg(feature = "reqwest")]
     pub fn reqwest(&self, client: reqwest::Client) -> crate::reqwest::Client {
-        crate::reqwest::Client::new(client)
+        crate::reqwest::Client::with_hosts(client, self.inner.hosts.clone())
+    }
+
+    /// Returns the layer for clients that speak `http`: hyper's, tower's, tonic's.
+    pub fn client_layer(&self) -> ClientLayer {
+        ClientLayer::new(self.inner.hosts.clone())
+    }
+
+    /// Prepares a background job: see [`work`](crate::work).
+    pub fn job(&self, name: &str) -> Work {
+        Work::job(self.work_metrics(), name)
+    }
+
+    /// Prepares the processing of a message of a queue (`nats`, `orders`): see [`work`](crate::work).
+    pub fn consume(&self, system: &str, queue: &str) -> Work {
+        Work::message(self.work_metrics(), system, queue)
+    }
+
+    /// Prepares the sending of a message to a queue: see [`work`](crate::work).
+    pub fn publish(&self, system: &str, queue: &str) -> Publish {
+        Publish::new(system, queue)
+    }
+
+    fn work_metrics(&self) -> WorkMetrics {
+        // Only a service that does such work shows its metrics.
+        self.inner.work.get_or_init(|| WorkMetrics::register(&self.inner.metrics)).clone()
+    }
+
+    /// Describes a database, for drivers that are not wrapped here; `system` by the semantic conventions (`postgresql`,
+    /// `mysql`), `pool` by your own.
+    pub fn database(&self, system: &str, pool: &str) -> Database {
+        let metrics = &self.inner.metrics;
+        let metrics = self.inner.databases.get_or_init(|| DbMetrics::register(metrics));
+        Database::new(metrics.clone(), system, pool)
+    }
+
+    /// Returns a pool whose queries are spans and timings, and shows how full it is: see [`db::sqlx`](crate::db::sqlx).
+    #[cfg(feature = "sqlx")]
+    pub fn sqlx<D: sqlx::Database>(
+        &self,
+        name: &str,
+        pool: sqlx::Pool<D>,
+    ) -> crate::db::sqlx::Pool<D> {
+        let read = pool.clone();
+        self.watch_pool(name, move || crate::db::sqlx::state(&read));
+        let database = self.database(crate::db::sqlx::system::<D>(), name);
+        crate::db::sqlx::Pool::new(pool, database)
+    }
+
+    /// Returns a connection whose commands are spans and timings: see [`db::redis`](crate::db::redis).
+    #[cfg(feature = "redis")]
+    pub fn redis<C>(&self, name: &str, connection: C) -> crate::db::redis::Connection<C> {
+        crate::db::redis::Connection::new(connection, self.database("redis", name))
+    }
+
+    /// Shows how full a connection pool is: `db_connection_pool_usage_ratio{pool}` and the numbers behind it.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build()?.0;
+    /// use skopos::PoolState;
+    /// telemetry.watch_pool("orders", || PoolState { size: 8, idle: 6, max: 10 });
+    /// # let text = telemetry.registry().encode(skopos::metrics::Format::Prometheus);
+    /// # assert!(text.contains("db_connection_pool_usage_ratio{pool=\"orders\"} 0.2"));
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
+    pub fn watch_pool(
+        &self,
+        pool: &str,
+        state: impl Fn() -> PoolState + Clone + Send + Sync + 'static,
+    ) {
+        saturation::watch_pool(&self.inner.metrics, pool, state);
+    }
+
+    /// Shows how many tasks wait in a queue: `task_queue_depth{queue_name}`.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build()?.0;
+    /// let (sender, receiver) = tokio::sync::mpsc::channel::<u8>(64);
+    /// telemetry.watch_queue("emails", move || receiver.len());
+    /// # drop(sender);
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
+    pub fn watch_queue(&self, queue: &str, depth: impl Fn() -> usize + Send + Sync + 'static) {
+        saturation::watch_queue(&self.inner.metrics, queue, depth);
+    }
+
+    /// Shows how busy a tokio runtime is: workers, tasks, queue, busy time and `tokio_scheduler_lag_seconds`, which a task of
+    /// ours measures on that runtime. Its timers must be enabled. Once for each process.
+    ///
+    /// ```no_run
+    /// # let telemetry = skopos::init()?;
+    /// telemetry.watch_runtime(&tokio::runtime::Handle::current());
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
+    pub fn watch_runtime(&self, runtime: &tokio::runtime::Handle) {
+        saturation::runtime::watch(&self.inner.metrics, runtime);
+    }
+
+    /// Shows the process (`process_*`: processor time, memory, file descriptors) and what its container may use
+    /// (`container_*`). [`init`] does so by itself. Once for each process.
+    pub fn watch_process(&self) {
+        saturation::process::watch(&self.inner.metrics);
+        saturation::cgroup::watch(&self.inner.metrics);
     }
 
     /// Returns a router with `/metrics` and the three probes.
@@ -232,8 +348,8 @@ impl Telemetry {
 
     /// Sends and writes what is waiting, for at most `timeout`; returns whether all of it went.
     pub fn flush(&self, timeout: Duration) -> bool {
-        let (left, is_written) = self.inner.flush(clock::instant() + timeout, false);
-        left == (0, 0) && is_written
+        let (left, is_written, is_told) = self.inner.flush(clock::instant() + timeout, false);
+        left == (0, 0) && is_written && is_told
     }
 
     /// Flushes and stops, for at most `timeout`. Works on any runtime or none, and blocks no worker: a thread of our own
@@ -268,39 +384,46 @@ impl Telemetry {
 }
 
 impl Inner {
-    /// Flushes both exporters at once, and then the lines. Returns what is left of logs and spans.
-    fn flush(&self, deadline: Instant, closing: bool) -> ((u64, u64), bool) {
+    /// Flushes the exporters at once, and then the lines. Returns what is left of logs and spans, whether the lines are
+    /// written, and whether the collector has the latest metrics.
+    fn flush(&self, deadline: Instant, closing: bool) -> ((u64, u64), bool, bool) {
         self.parts.pipeline.tell_suppressed();
         #[cfg(feature = "otlp")]
-        let left = std::thread::scope(|scope| {
+        let (left, is_told) = std::thread::scope(|scope| {
             let spans = self.spans.as_ref().map(|spans| {
                 scope.spawn(
                     move || if closing { spans.close(deadline) } else { spans.flush(deadline) },
+                )
+            });
+            let metrics = self.pusher.as_ref().map(|pusher| {
+                scope.spawn(
+                    move || if closing { pusher.close(deadline) } else { pusher.flush(deadline) },
                 )
             });
             let logs = self.logs.as_ref().map_or(0, |logs| {
                 if closing { logs.close(deadline) } else { logs.flush(deadline) }
             });
             let spans = spans.map_or(0, |spans| spans.join().unwrap_or(0));
-            (logs, spans)
+            let is_told = metrics.is_none_or(|metrics| metrics.join().unwrap_or(false));
+            ((logs, spans), is_told)
         });
         #[cfg(not(feature = "otlp"))]
-        let left = (0, 0);
+        let (left, is_told) = ((0, 0), true);
         let _ = closing;
         // A flush that only just missed still deserves its lines.
         let is_written = self.writer.as_ref().is_none_or(|writer| {
             writer.flush(deadline.max(clock::instant() + Duration::from_millis(50)))
         });
-        (left, is_written)
+        (left, is_written, is_told)
     }
 
     fn shutdown(&self, deadline: Instant) -> ShutdownReport {
         self.is_down.store(true, Ordering::Relaxed);
-        let ((logs_left, spans_left), is_written) = self.flush(deadline, true);
+        let ((logs_left, spans_left), is_written, is_told) = self.flush(deadline, true);
         #[cfg(feature = "otlp")]
         let (exported, logs_dropped, spans_dropped) = {
-            let logs = self.logs.as_ref().map(Exporter::counts);
-            let spans = self.spans.as_ref().map(Exporter::counts);
+            let logs = self.logs.as_ref().map(export::Counted::counts);
+            let spans = self.spans.as_ref().map(export::Counted::counts);
             let exported = logs.map_or(0, |counts| counts.exported.load(Ordering::Relaxed))
                 + spans.map_or(0, |counts| counts.exported.load(Ordering::Relaxed));
             (
@@ -316,6 +439,7 @@ impl Inner {
             logs_lost: logs_dropped + logs_left,
             spans_lost: spans_dropped + spans_left,
             lines_lost: self.writer.as_ref().map_or(0, LineWriter::dropped),
+            metrics_lost: !is_told,
             timed_out: logs_left + spans_left > 0 || !is_written,
         }
     }
@@ -338,18 +462,29 @@ impl Inner {
             if let Some(spans) = &self.spans {
                 register_exporter(&self.metrics, spans);
             }
+            if let Some(pusher) = &self.pusher {
+                let pusher = pusher.clone();
+                register_counts(&self.metrics, "metrics", move || pusher.clone());
+            }
         }
     }
 }
 
 #[cfg(feature = "otlp")]
 fn register_exporter<S: export::Signal>(metrics: &Registry, exporter: &Exporter<S>) {
+    let exporter = exporter.clone();
+    register_counts(metrics, S::NAME, move || exporter.clone());
+}
+
+/// Shows what became of a signal's items.
+#[cfg(feature = "otlp")]
+fn register_counts<C: export::Counted>(metrics: &Registry, signal: &str, exporter: impl Fn() -> C) {
     use export::Counts;
     use std::sync::atomic::AtomicU64;
-    let signal = ("signal", S::NAME);
+    let signal = ("signal", signal);
     let add =
         |name: &str, help: &str, labels: &[(&str, &str)], field: fn(&Counts) -> &AtomicU64| {
-            let exporter = exporter.clone();
+            let exporter = exporter();
             metrics.counter_fn(name, help, labels, move || {
                 field(exporter.counts()).load(Ordering::Relaxed)
             });

@@ -145,6 +145,8 @@ impl Fleet {
             let database = data.join("orders.sqlite");
             command.env("SHOP_DATABASE_URL", format!("sqlite://{}", database.display()));
             command.env("OTEL_EXPORTER_OTLP_ENDPOINT", &fleet.otlp.1);
+            // They are scraped: pushed as well, every order would count twice.
+            command.env("OTEL_METRICS_EXPORTER", "none");
             // Short batches, so that a log line is there when its alert fires.
             command.env("OTEL_BSP_SCHEDULE_DELAY", "200").env("OTEL_BLRP_SCHEDULE_DELAY", "200");
             command.env("ENVIRONMENT", "production");

@@ -60,6 +60,8 @@ pub(crate) const TRACES: SignalNames =
     SignalNames { variable: "TRACES", path: "v1/traces", service: "trace.v1.TraceService" };
 pub(crate) const LOGS: SignalNames =
     SignalNames { variable: "LOGS", path: "v1/logs", service: "logs.v1.LogsService" };
+pub(crate) const METRICS: SignalNames =
+    SignalNames { variable: "METRICS", path: "v1/metrics", service: "metrics.v1.MetricsService" };
 
 /// Reads where a signal goes; nowhere without an endpoint, or with one that cannot be used. Certificates are the one thing that
 /// is read from files.

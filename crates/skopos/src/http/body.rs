@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Buf as _;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -57,6 +58,15 @@ impl<B: Body> Body for ObservedBody<B> {
             let _entered = this.observation.as_ref().map(|observation| observation.span.enter());
             this.inner.poll_frame(context)
         };
+        if let (Poll::Ready(Some(Ok(frame))), Some(observation)) =
+            (&polled, this.observation.as_mut())
+        {
+            let sent = frame.data_ref().map_or(0, |data| data.remaining());
+            observation.sent_bytes += sent as u64;
+            if let Some(trailers) = frame.trailers_ref() {
+                observation.grpc.read(trailers);
+            }
+        }
         match &polled {
             Poll::Ready(None) => drop(this.observation.take()),
             Poll::Ready(Some(Err(_))) => {

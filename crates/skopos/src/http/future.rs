@@ -60,6 +60,7 @@ where
         };
         if let Some(observation) = &mut observation {
             observation.ending = Ending::Answered(response.status());
+            observation.grpc.read(response.headers());
             // The id was checked or made by us: it is a valid header value.
             if let Ok(id) = HeaderValue::from_str(&observation.context.request_id) {
                 response.headers_mut().insert(REQUEST_ID, id);

@@ -10,7 +10,9 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::{MethodLabel, RequestLabels, ResponseLabels, Settings, StatusLabel, UNMATCHED};
+use super::Settings;
+use super::grpc::{self, GrpcStatus};
+use super::red::{MethodLabel, OutcomeLabels, RequestLabels, StatusLabel, UNMATCHED};
 use crate::clock;
 use crate::context::{self, RequestContext};
 use crate::log::HTTP_TARGET;
@@ -33,6 +35,9 @@ pub(crate) struct Observation {
     pub(super) span: Span,
     pub(super) ending: Ending,
     pub(super) is_body_cut: bool,
+    /// Bytes of the response body that were handed to the connection.
+    pub(super) sent_bytes: u64,
+    pub(super) grpc: GrpcStatus,
     settings: Arc<Settings>,
     method: MethodLabel,
     endpoint: Bounded<200>,
@@ -59,6 +64,7 @@ impl Observation {
             // Fails only when spans are off, and then there is nothing to set.
             let _ = span.set_parent(parent);
         }
+        context.bind(&span);
         let endpoint = Bounded::new(route);
         let in_flight = settings
             .metrics
@@ -70,6 +76,8 @@ impl Observation {
             span,
             ending: Ending::Open,
             is_body_cut: false,
+            sent_bytes: 0,
+            grpc: GrpcStatus::of_request(request.headers()),
             settings,
             method,
             endpoint,
@@ -103,9 +111,14 @@ fn server_span<B>(
 ) -> Span {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let name = match route {
+        // By convention a gRPC span is called as the call is.
+        Some(route) if grpc::call(request.headers(), route).is_some() => {
+            route.trim_start_matches('/').to_owned()
+        }
         Some(route) => format!("{} {route}", method.label()),
         None => method.label().to_owned(),
     };
+    let call = grpc::call(request.headers(), request.uri().path());
     let protocol = match request.version() {
         Version::HTTP_2 => "2",
         Version::HTTP_3 => "3",
@@ -128,37 +141,59 @@ fn server_span<B>(
         server.address = header("host"),
         user_agent.original = header("user-agent"),
         network.protocol.version = protocol,
+        rpc.system = call.map(|_| "grpc"),
+        rpc.service = call.map(|(service, _)| service),
+        rpc.method = call.map(|(_, method)| method),
+        rpc.grpc.status_code = Empty,
         "error.type" = Empty,
     )
+}
+
+impl Observation {
+    /// Returns why the request failed, if it did.
+    fn failure(
+        &self,
+        status: StatusCode,
+        error: Option<&'static str>,
+    ) -> Option<Cow<'static, str>> {
+        if let Some(marked) = self.context.failure.get() {
+            return Some(marked.clone());
+        }
+        let of_status = || status.is_server_error().then(|| Cow::Owned(status.as_str().to_owned()));
+        error
+            .map(Cow::Borrowed)
+            .or_else(of_status)
+            .or_else(|| self.grpc.failure().map(Cow::Borrowed))
+    }
 }
 
 impl Drop for Observation {
     fn drop(&mut self) {
         let (status, error) = self.status();
         let elapsed = self.started.elapsed();
+        let error = self.failure(status, error);
+        // A caller that went away is no failure of ours.
+        let is_failure = error.is_some() && status.as_u16() != 499;
         let trace =
             self.span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten();
-        let metrics = &self.settings.metrics;
-        metrics
-            .requests
-            .get(&ResponseLabels {
-                method: self.method,
-                endpoint: self.endpoint.clone(),
-                status_code: StatusLabel(status),
-            })
-            .inc();
-        metrics
-            .duration
-            .get(&RequestLabels { method: self.method, endpoint: self.endpoint.clone() })
-            .observe_in(elapsed.as_secs_f64(), trace);
+        let labels = OutcomeLabels {
+            method: self.method,
+            endpoint: self.endpoint.clone(),
+            status_code: StatusLabel(status),
+            reason: Bounded::new(error.clone().unwrap_or_default()),
+        };
+        self.settings.metrics.outcomes.with(&labels, |outcome| {
+            outcome.duration.observe_in(elapsed.as_secs_f64(), trace);
+            outcome.response_size.observe_in(self.sent_bytes as f64, trace);
+        });
 
         self.span.record("http.response.status_code", u64::from(status.as_u16()));
-        let error = error
-            .map(Cow::Borrowed)
-            .or_else(|| status.is_server_error().then(|| Cow::Owned(status.as_str().to_owned())));
+        if let Some(code) = self.grpc.code() {
+            self.span.record("rpc.grpc.status_code", code);
+        }
         if let Some(error) = &error {
             self.span.record("error.type", &**error);
-            if status.is_server_error() {
+            if is_failure {
                 self.span.record("otel.status_code", "ERROR");
             }
         }
@@ -176,13 +211,14 @@ impl Drop for Observation {
                     endpoint = self.endpoint.label(),
                     status_code = u64::from(status.as_u16()),
                     duration_ms,
+                    grpc_status = self.grpc.code(),
                     "error.type" = error.as_deref(),
                     body_cut = self.is_body_cut.then_some(true),
                     "request finished"
                 )
             };
         }
-        if status.is_server_error() {
+        if is_failure {
             access_line!(tracing::Level::WARN);
         } else {
             access_line!(tracing::Level::INFO);

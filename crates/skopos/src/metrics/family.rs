@@ -1,21 +1,25 @@
 //! One metric with labels: an instrument for each label set, and the limits that hold whatever callers do.
 //!
-//! A look-up takes a read lock and one hash; hold the instrument to avoid even that. Only a new label set takes the write
-//! lock. A value beyond its label's limit, or a label set beyond the family's limit, is folded into `other`; the folding is
-//! decided under the read lock, so a flood of new values costs no more than ordinary ones.
+//! Labels of closed sets find their instrument by index. With an open label a look-up takes a read lock and one hash; hold
+//! the instrument to avoid even that. Only a new label set takes the write lock, and only it allocates. A value beyond its
+//! label's limit, or a label set beyond the family's limit, is folded into `other`; the folding is decided under the read
+//! lock, so a flood of new values costs no more than ordinary ones.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::marker::PhantomData;
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use super::{Counter, Gauge, Histogram, LabelSet, Source, Value, Visit};
 
 /// What a label says when its own value does not fit.
-const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 /// Stands between the values of a key; a value that contains it is changed.
 const SEPARATOR: char = '\u{1}';
+/// Label sets that are found by index at most: beyond this the table would cost more than it saves.
+const MOST_CELLS: usize = 4096;
 
 /// An instrument that a [`Family`] can hold.
 pub trait Instrument: Clone + Send + Sync + 'static {
@@ -67,9 +71,17 @@ struct Inner<I> {
     name: String,
     series_limit: usize,
     make: Box<dyn Fn() -> I + Send + Sync>,
+    /// The instruments of label sets of closed sets, by number. They stand in `state` too.
+    cells: Box<[OnceLock<I>]>,
     state: RwLock<State<I>>,
-    overflows: Vec<AtomicU64>,
-    warned: AtomicBool,
+    overflows: Vec<Overflow>,
+}
+
+/// What did not fit, by label.
+#[derive(Default)]
+struct Overflow {
+    count: AtomicU64,
+    is_told: AtomicBool,
 }
 
 struct State<I> {
@@ -83,65 +95,103 @@ thread_local! {
     static KEY: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-impl<L: LabelSet, I: Instrument> Family<L, I> {
+impl<L: LabelSet, I: Clone + Send + Sync + 'static> Family<L, I> {
     pub(crate) fn new(
         name: &str,
         series_limit: usize,
         make: impl Fn() -> I + Send + Sync + 'static,
     ) -> Self {
+        let cells = if L::CELLS <= MOST_CELLS { L::CELLS } else { 0 };
         Family {
             inner: Arc::new(Inner {
                 name: name.to_owned(),
                 series_limit,
                 make: Box::new(make),
+                cells: (0..cells).map(|_| OnceLock::new()).collect(),
                 state: RwLock::new(State {
                     series: HashMap::new(),
                     values: L::NAMES.iter().map(|_| HashSet::new()).collect(),
                 }),
-                overflows: L::NAMES.iter().map(|_| AtomicU64::new(0)).collect(),
-                warned: AtomicBool::new(false),
+                overflows: L::NAMES.iter().map(|_| Overflow::default()).collect(),
             }),
             labels: PhantomData,
         }
     }
 
-    /// Returns the instrument of a label set.
+    /// Returns the instrument of a label set, to be held.
+    #[track_caller]
     pub fn get(&self, labels: &L) -> I {
+        self.with(labels, I::clone)
+    }
+
+    /// Uses the instrument of a label set without taking hold of it.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// skopos::label_values! { enum Outcome { Sent => "sent", Lost => "lost" } }
+    /// skopos::labels! { struct MailLabels { outcome: Outcome } }
+    /// let mails = registry.counter_family::<MailLabels>("mails_total", "Mails.");
+    /// let sent = mails.with(&MailLabels { outcome: Outcome::Sent }, |counter| {
+    ///     counter.inc();
+    ///     counter.get()
+    /// });
+    /// assert_eq!(sent, 1);
+    /// ```
+    #[track_caller]
+    pub fn with<R>(&self, labels: &L, use_it: impl FnOnce(&I) -> R) -> R {
+        let Some(cell) = self.inner.cells.get(labels.cell()) else {
+            return use_it(&self.look_up(labels, Location::caller()).0);
+        };
+        if let Some(instrument) = cell.get() {
+            return use_it(instrument);
+        }
+        let (instrument, fits) = self.look_up(labels, Location::caller());
+        if fits {
+            // Others may have been first, with the same instrument.
+            let _ = cell.set(instrument.clone());
+        }
+        use_it(&instrument)
+    }
+
+    /// Returns the instrument by hash, and whether it is that of the label set itself and not of `other`.
+    fn look_up(&self, labels: &L, caller: &Location<'_>) -> (I, bool) {
         // The key is taken out while callbacks run: a label that itself uses metrics finds an empty one.
         let mut key = KEY.try_with(RefCell::take).unwrap_or_default();
         key.clear();
+        let mut is_first = true;
         labels.visit(&mut |value| {
-            push_value(&mut key, value);
+            push_value(&mut key, value, is_first);
+            is_first = false;
         });
-        let instrument = self.by_key(&key);
+        let found = self.by_key(&key, caller);
         let _ = KEY.try_with(|kept| *kept.borrow_mut() = key);
-        instrument
+        found
     }
 
-    fn by_key(&self, key: &str) -> I {
+    fn by_key(&self, key: &str, caller: &Location<'_>) -> (I, bool) {
         let inner = &*self.inner;
         let folded = {
             let state = inner.state.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(instrument) = state.series.get(key) {
-                return instrument.clone();
+                return (instrument.clone(), true);
             }
             state.fold(key, L::LIMITS, inner.series_limit)
         };
         if let Some((folded, label)) = &folded {
-            inner.count_overflow::<L>(*label);
+            inner.count_overflow::<L>(*label, caller);
             let state = inner.state.read().unwrap_or_else(PoisonError::into_inner);
             if let Some(instrument) = state.series.get(folded.as_str()) {
-                return instrument.clone();
+                return (instrument.clone(), false);
             }
         }
         let mut state = inner.state.write().unwrap_or_else(PoisonError::into_inner);
         // Others may have come first: decide once more. What is folded twice stays folded.
-        let key = match (folded, state.fold(key, L::LIMITS, inner.series_limit)) {
-            (_, Some((folded, _))) | (Some((folded, _)), None) => folded,
-            (None, None) => key.to_owned(),
+        let (key, fits) = match (folded, state.fold(key, L::LIMITS, inner.series_limit)) {
+            (_, Some((folded, _))) | (Some((folded, _)), None) => (folded, false),
+            (None, None) => (key.to_owned(), true),
         };
         if let Some(instrument) = state.series.get(key.as_str()) {
-            return instrument.clone();
+            return (instrument.clone(), fits);
         }
         for (values, value) in state.values.iter_mut().zip(key.split(SEPARATOR)) {
             if value != OTHER {
@@ -150,26 +200,86 @@ impl<L: LabelSet, I: Instrument> Family<L, I> {
         }
         let instrument = (inner.make)();
         state.series.insert(key.into(), instrument.clone());
-        instrument
+        (instrument, fits)
+    }
+
+    /// Calls back with the labels of each series, in order, and its instrument.
+    pub(crate) fn each(&self, visit: &mut dyn FnMut(&[(&str, &str)], &I)) {
+        // Copied out, so that slow readers do not hold the lock.
+        let mut series: Vec<(Box<str>, I)> = {
+            let state = self.inner.state.read().unwrap_or_else(PoisonError::into_inner);
+            state.series.iter().map(|(key, instrument)| (key.clone(), instrument.clone())).collect()
+        };
+        series.sort_by(|left, right| left.0.cmp(&right.0));
+        for (key, instrument) in &series {
+            let labels: Vec<(&str, &str)> =
+                L::NAMES.iter().copied().zip(key.split(SEPARATOR)).collect();
+            visit(&labels, instrument);
+        }
+    }
+
+    /// Returns how often each label's values did not fit; labels without such are left out.
+    pub(crate) fn folded(&self) -> Vec<(String, u64)> {
+        L::NAMES
+            .iter()
+            .zip(&self.inner.overflows)
+            .map(|(name, overflow)| ((*name).to_owned(), overflow.count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+}
+
+impl<L: LabelSet> Family<L, Counter> {
+    /// Adds one to the counter of a label set.
+    #[track_caller]
+    pub fn inc(&self, labels: &L) {
+        self.with(labels, Counter::inc);
+    }
+
+    /// Adds a number to the counter of a label set.
+    #[track_caller]
+    pub fn add(&self, labels: &L, number: u64) {
+        self.with(labels, |counter| counter.add(number));
+    }
+}
+
+impl<L: LabelSet> Family<L, Gauge> {
+    /// Sets the gauge of a label set.
+    #[track_caller]
+    pub fn set(&self, labels: &L, value: f64) {
+        self.with(labels, |gauge| gauge.set(value));
+    }
+}
+
+impl<L: LabelSet> Family<L, Histogram> {
+    /// Counts an observation in the histogram of a label set.
+    #[track_caller]
+    pub fn observe(&self, labels: &L, value: f64) {
+        self.with(labels, |histogram| histogram.observe(value));
     }
 }
 
 impl<I> Inner<I> {
-    fn count_overflow<L: LabelSet>(&self, label: usize) {
-        if let Some(overflow) = self.overflows.get(label) {
-            overflow.fetch_add(1, Ordering::Relaxed);
-        }
-        if !self.warned.swap(true, Ordering::Relaxed) {
+    fn count_overflow<L: LabelSet>(&self, label: usize, caller: &Location<'_>) {
+        let Some(overflow) = self.overflows.get(label) else { return };
+        overflow.count.fetch_add(1, Ordering::Relaxed);
+        if !overflow.is_told.swap(true, Ordering::Relaxed) {
             let label = L::NAMES.get(label).copied().unwrap_or_default();
-            tracing::warn!(
-                target: "skopos::metrics",
-                metric = %self.name,
-                label,
-                series_limit = self.series_limit,
-                "label has too many values; further ones are counted as `other`"
-            );
+            warn_overflow(&self.name, label, self.series_limit, caller);
         }
     }
+}
+
+/// Tells, once for each label of a metric, which call made too many values.
+pub(crate) fn warn_overflow(metric: &str, label: &str, series_limit: usize, caller: &Location<'_>) {
+    tracing::warn!(
+        target: "skopos::metrics",
+        metric,
+        label,
+        call_site = %caller,
+        series_limit,
+        "label has too many values; further ones are counted as `other`"
+    );
 }
 
 impl<I> State<I> {
@@ -185,9 +295,9 @@ impl<I> State<I> {
                     .get(label)
                     .is_some_and(|known| known.contains(value) || known.len() < limit);
             if fits {
-                push_value(&mut folded, value);
+                push_value(&mut folded, value, label == 0);
             } else {
-                push_value(&mut folded, OTHER);
+                push_value(&mut folded, OTHER, label == 0);
                 blamed = blamed.or(Some(label));
             }
         }
@@ -202,8 +312,8 @@ impl<I> State<I> {
                 .max_by_key(|(_, values)| values.len())
                 .map_or(0, |(label, _)| label);
             folded.clear();
-            for _ in 0..self.values.len() {
-                push_value(&mut folded, OTHER);
+            for label in 0..self.values.len() {
+                push_value(&mut folded, OTHER, label == 0);
             }
             blamed = blamed.or(Some(worst));
         }
@@ -211,18 +321,15 @@ impl<I> State<I> {
     }
 }
 
-/// Appends a value to a key; the key of the first value has no separator before it, so an empty first value is marked.
-fn push_value(key: &mut String, value: &str) {
-    if !key.is_empty() {
+/// Appends a value to a key.
+fn push_value(key: &mut String, value: &str, is_first: bool) {
+    if !is_first {
         key.push(SEPARATOR);
     }
-    if value.is_empty() {
-        // An empty label value is the same as no label to Prometheus; it still has to hold its place in the key.
-        key.push('\u{2}');
-    } else if value.contains(['\u{1}', '\u{2}']) {
+    if value.contains(SEPARATOR) {
         key.extend(
             value.chars().map(|letter| {
-                if matches!(letter, '\u{1}' | '\u{2}') { '\u{fffd}' } else { letter }
+                if letter == SEPARATOR { char::REPLACEMENT_CHARACTER } else { letter }
             }),
         );
     } else {
@@ -232,28 +339,10 @@ fn push_value(key: &mut String, value: &str) {
 
 impl<L: LabelSet, I: Instrument> Source for Family<L, I> {
     fn visit(&self, visit: Visit<'_>) {
-        // Copied out, so that slow readers do not hold the lock.
-        let mut series: Vec<(Box<str>, I)> = {
-            let state = self.inner.state.read().unwrap_or_else(PoisonError::into_inner);
-            state.series.iter().map(|(key, instrument)| (key.clone(), instrument.clone())).collect()
-        };
-        series.sort_by(|left, right| left.0.cmp(&right.0));
-        for (key, instrument) in &series {
-            let labels: Vec<(&str, &str)> = L::NAMES
-                .iter()
-                .zip(key.split(SEPARATOR))
-                .map(|(name, value)| (*name, if value == "\u{2}" { "" } else { value }))
-                .collect();
-            visit(&labels, instrument.read().0);
-        }
+        self.each(&mut |labels, instrument| visit(labels, instrument.read().0));
     }
 
-    fn overflows(&self) -> Vec<(&'static str, u64)> {
-        L::NAMES
-            .iter()
-            .zip(&self.inner.overflows)
-            .map(|(name, count)| (*name, count.load(Ordering::Relaxed)))
-            .filter(|(_, count)| *count > 0)
-            .collect()
+    fn overflows(&self) -> Vec<(String, u64)> {
+        self.folded()
     }
 }

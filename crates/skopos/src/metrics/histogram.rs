@@ -1,4 +1,4 @@
-//! Histograms with fixed bounds, and an exemplar for each bucket.
+//! Histograms with fixed bounds, exponential buckets beside them where wanted, and an exemplar for each bound.
 //!
 //! An observation is two atomic additions. The count is the sum of the buckets as they are read, so `_count` and the `+Inf`
 //! bucket always agree; the sum may run ahead or behind by what is observed during the read. An exemplar is written under a
@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use opentelemetry::trace::{SpanId, TraceId};
 
+use super::exponential::{Exponential, ExponentialSnapshot};
 use super::instrument::add_float;
 use super::{Source, Value, Visit};
 use crate::clock;
@@ -24,6 +25,7 @@ struct Inner {
     bounds: Box<[f64]>,
     buckets: Box<[Bucket]>,
     sum: AtomicU64,
+    exponential: Option<Exponential>,
 }
 
 #[derive(Debug, Default)]
@@ -49,17 +51,48 @@ pub(crate) struct HistogramSnapshot {
     pub(crate) counts: Vec<u64>,
     pub(crate) exemplars: Vec<Option<Exemplar>>,
     pub(crate) sum: f64,
+    pub(crate) exponential: Option<ExponentialSnapshot>,
+}
+
+impl HistogramSnapshot {
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Adds a histogram of the same bounds. The later exemplar of a bucket stays; exponential buckets are given up.
+    pub(crate) fn merge(&mut self, other: HistogramSnapshot) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        for (exemplar, more) in self.exemplars.iter_mut().zip(other.exemplars) {
+            let time = |exemplar: &Option<Exemplar>| exemplar.map_or(0.0, |exemplar| exemplar.time);
+            if time(&more) > time(exemplar) {
+                *exemplar = more;
+            }
+        }
+        self.sum += other.sum;
+        self.exponential = None;
+    }
 }
 
 impl Histogram {
     /// Makes a histogram that no registry knows. Bounds that are not finite or repeat are left out; the rest is sorted.
     pub(crate) fn new(bounds: &[f64]) -> Histogram {
+        Histogram::with_exponential(bounds, false)
+    }
+
+    pub(crate) fn with_exponential(bounds: &[f64], is_exponential: bool) -> Histogram {
         let mut bounds: Vec<f64> =
             bounds.iter().copied().filter(|bound| bound.is_finite()).collect();
         bounds.sort_by(f64::total_cmp);
         bounds.dedup();
         let buckets = (0..=bounds.len()).map(|_| Bucket::default()).collect();
-        Histogram(Arc::new(Inner { bounds: bounds.into(), buckets, sum: AtomicU64::new(0) }))
+        Histogram(Arc::new(Inner {
+            bounds: bounds.into(),
+            buckets,
+            sum: AtomicU64::new(0),
+            exponential: is_exponential.then(Exponential::default),
+        }))
     }
 
     /// Counts an observation; the current trace, if it is sampled, becomes the exemplar of its bucket.
@@ -79,6 +112,9 @@ impl Histogram {
         let Some(bucket) = self.0.buckets.get(index) else { return };
         bucket.count.fetch_add(1, Ordering::Relaxed);
         add_float(&self.0.sum, value);
+        if let Some(exponential) = &self.0.exponential {
+            exponential.add(value);
+        }
         if let Some(ids) = trace.filter(|ids| ids.sampled) {
             let time = clock::unix_seconds(clock::now());
             bucket.exemplar.put(Exemplar { trace: ids.trace, span: ids.span, value, time });
@@ -96,6 +132,7 @@ impl Histogram {
                 .collect(),
             exemplars: self.0.buckets.iter().map(|bucket| bucket.exemplar.get()).collect(),
             sum: f64::from_bits(self.0.sum.load(Ordering::Relaxed)),
+            exponential: self.0.exponential.as_ref().map(Exponential::snapshot),
         }
     }
 

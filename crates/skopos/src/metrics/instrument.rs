@@ -5,9 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Source, Value, Visit};
 
+/// A number on a cache line of its own, so that threads that count different things do not hold each other up.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Cell(AtomicU64);
+
 /// A number that only grows. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub struct Counter(Arc<AtomicU64>);
+pub struct Counter(Arc<Cell>);
 
 impl Counter {
     /// Adds one.
@@ -17,12 +22,17 @@ impl Counter {
 
     /// Adds a number.
     pub fn add(&self, number: u64) {
-        self.0.fetch_add(number, Ordering::Relaxed);
+        self.0.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// Raises the sum to a number, for one who counts elsewhere; a lower number changes nothing.
+    pub fn raise_to(&self, number: u64) {
+        self.0.0.fetch_max(number, Ordering::Relaxed);
     }
 
     /// Returns the sum so far.
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.0.load(Ordering::Relaxed)
     }
 }
 
@@ -34,17 +44,17 @@ impl Source for Counter {
 
 /// A number that goes up and down. Cloning shares it.
 #[derive(Debug, Clone, Default)]
-pub struct Gauge(Arc<AtomicU64>);
+pub struct Gauge(Arc<Cell>);
 
 impl Gauge {
     /// Sets the value.
     pub fn set(&self, value: f64) {
-        self.0.store(value.to_bits(), Ordering::Relaxed);
+        self.0.0.store(value.to_bits(), Ordering::Relaxed);
     }
 
     /// Adds a number, which may be negative.
     pub fn add(&self, number: f64) {
-        add_float(&self.0, number);
+        add_float(&self.0.0, number);
     }
 
     /// Adds one.
@@ -59,7 +69,7 @@ impl Gauge {
 
     /// Returns the value.
     pub fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
+        f64::from_bits(self.0.0.load(Ordering::Relaxed))
     }
 
     /// Adds one now and takes it away when the guard is dropped, whatever happens between.

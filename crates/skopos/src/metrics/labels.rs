@@ -1,9 +1,11 @@
 //! Labels whose number of values is bounded by their type.
 //!
 //! A closed set is an enum made by [`label_values!`](crate::label_values); an open one is a [`Bounded<N>`], of which the
-//! family keeps the first `N` values. There is no way to use a plain `String` as a label.
+//! family keeps the first `N` values. There is no way to use a plain `String` as a label. A set of labels that are all
+//! closed is a number below the product of their sizes, so a family finds its instrument by index, without hashing.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// One label's value.
 ///
@@ -37,8 +39,16 @@ pub trait LabelValue {
     /// How many different values a family keeps; what comes later is `other`.
     const LIMIT: usize;
 
+    /// Whether the set of values is closed: [`LabelValue::index`] then tells each from the others.
+    const CLOSED: bool = false;
+
     /// Returns the text of the value.
     fn label(&self) -> &str;
+
+    /// Returns the place of the value in a closed set, below [`LabelValue::LIMIT`].
+    fn index(&self) -> usize {
+        0
+    }
 }
 
 /// The labels of a family, in order.
@@ -47,34 +57,105 @@ pub trait LabelSet: 'static {
     const NAMES: &'static [&'static str];
     /// How many values each of them may have.
     const LIMITS: &'static [usize];
+    /// How many label sets there are when every label is of a closed set, otherwise 0.
+    const CELLS: usize = 0;
 
     /// Calls back with the value of each label, in the order of [`LabelSet::NAMES`].
     fn visit(&self, value: &mut dyn FnMut(&str));
+
+    /// Returns the number of this label set, below [`LabelSet::CELLS`] where that is not 0.
+    fn cell(&self) -> usize {
+        0
+    }
 }
 
 /// A value out of an open set: the first `N` different ones are kept apart, all others are `other`.
 ///
 /// Take an `N` below 100: each value is a series of its own, multiplied by the values of the other labels. User ids,
 /// request ids and times do not belong in a label at all.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Bounded<const N: usize>(Cow<'static, str>);
+///
+/// ```
+/// use skopos::metrics::{Bounded, LabelValue};
+/// let region: Bounded<16> = "eu-central-1".into();
+/// assert_eq!(region.label(), "eu-central-1");
+/// ```
+#[derive(Clone)]
+pub struct Bounded<const N: usize>(Text);
+
+/// Longest text that needs no allocation.
+const INLINE: usize = 38;
+
+#[derive(Clone)]
+enum Text {
+    Static(&'static str),
+    Inline { length: u8, bytes: [u8; INLINE] },
+    Shared(Arc<str>),
+}
+
+impl Text {
+    fn copy(text: &str) -> Text {
+        let mut bytes = [0; INLINE];
+        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(text.as_bytes());
+                Text::Inline { length, bytes }
+            }
+            _ => Text::Shared(Arc::from(text)),
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Text::Static(text) => text,
+            // Whole strings only are copied in: neither step fails.
+            Text::Inline { length, bytes } => bytes
+                .get(..usize::from(*length))
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .unwrap_or_default(),
+            Text::Shared(text) => text,
+        }
+    }
+}
 
 impl<const N: usize> Bounded<N> {
-    /// Makes a value.
+    /// Makes a value. One that is `'static` or shorter than 39 bytes costs no allocation.
     pub fn new(value: impl Into<Cow<'static, str>>) -> Self {
-        Bounded(value.into())
+        match value.into() {
+            Cow::Borrowed(text) => Bounded(Text::Static(text)),
+            Cow::Owned(text) => Bounded(Text::copy(&text)),
+        }
     }
 }
 
 impl<const N: usize> From<&str> for Bounded<N> {
     fn from(value: &str) -> Self {
-        Bounded(Cow::Owned(value.to_owned()))
+        Bounded(Text::copy(value))
     }
 }
 
 impl<const N: usize> From<String> for Bounded<N> {
     fn from(value: String) -> Self {
-        Bounded(Cow::Owned(value))
+        Bounded(Text::copy(&value))
+    }
+}
+
+impl<const N: usize> PartialEq for Bounded<N> {
+    fn eq(&self, other: &Self) -> bool {
+        self.label() == other.label()
+    }
+}
+
+impl<const N: usize> Eq for Bounded<N> {}
+
+impl<const N: usize> std::hash::Hash for Bounded<N> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.label().hash(state);
+    }
+}
+
+impl<const N: usize> std::fmt::Debug for Bounded<N> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Bounded").field(&self.label()).finish()
     }
 }
 
@@ -82,15 +163,20 @@ impl<const N: usize> LabelValue for Bounded<N> {
     const LIMIT: usize = N;
 
     fn label(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl LabelValue for bool {
     const LIMIT: usize = 2;
+    const CLOSED: bool = true;
 
     fn label(&self) -> &str {
         if *self { "true" } else { "false" }
+    }
+
+    fn index(&self) -> usize {
+        usize::from(*self)
     }
 }
 
@@ -119,9 +205,14 @@ macro_rules! label_values {
 
         impl $crate::metrics::LabelValue for $name {
             const LIMIT: usize = [$($text),+].len();
+            const CLOSED: bool = true;
 
             fn label(&self) -> &str {
                 match self { $(Self::$variant => $text,)+ }
+            }
+
+            fn index(&self) -> usize {
+                *self as usize
             }
         }
     };
@@ -155,9 +246,63 @@ macro_rules! labels {
             const NAMES: &'static [&'static str] = &[$(stringify!($field)),+];
             const LIMITS: &'static [usize] = &[$(<$type as $crate::metrics::LabelValue>::LIMIT),+];
 
+            const CELLS: usize = if true $(&& <$type as $crate::metrics::LabelValue>::CLOSED)+ {
+                1 $(* <$type as $crate::metrics::LabelValue>::LIMIT)+
+            } else {
+                0
+            };
+
             fn visit(&self, value: &mut dyn FnMut(&str)) {
                 $(value($crate::metrics::LabelValue::label(&self.$field));)+
             }
+
+            fn cell(&self) -> usize {
+                let cell = 0;
+                $(
+                    let cell = cell * <$type as $crate::metrics::LabelValue>::LIMIT
+                        + $crate::metrics::LabelValue::index(&self.$field);
+                )+
+                cell
+            }
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bounded, INLINE, LabelSet as _, LabelValue as _};
+
+    crate::label_values! {
+        enum Size { Small => "small", Large => "large", Huge => "huge" }
+    }
+    crate::labels! {
+        struct Closed { size: Size, express: bool }
+    }
+    crate::labels! {
+        struct Open { size: Size, region: Bounded<4> }
+    }
+
+    #[test]
+    fn every_label_set_of_closed_sets_has_a_number_of_its_own() {
+        let mut cells = Vec::new();
+        for size in [Size::Small, Size::Large, Size::Huge] {
+            for express in [false, true] {
+                cells.push(Closed { size, express }.cell());
+            }
+        }
+        cells.sort_unstable();
+        assert_eq!(cells, [0, 1, 2, 3, 4, 5]);
+        assert_eq!((Closed::CELLS, Open::CELLS), (6, 0));
+    }
+
+    #[test]
+    fn a_value_comes_back_whatever_its_length() {
+        for length in [0, 1, INLINE - 1, INLINE, INLINE + 1, 300, 256 + INLINE] {
+            let text = "\u{e9}".repeat(length / 2) + if length % 2 == 1 { "x" } else { "" };
+            assert_eq!(text.len(), length);
+            let value: Bounded<3> = text.as_str().into();
+            assert_eq!(value.label(), text);
+            assert_eq!(value, Bounded::new(text));
+        }
+    }
 }

@@ -3,10 +3,10 @@
 //! They differ in what a counter family is called (OpenMetrics leaves `_total` to the sample), in the closing `# EOF`, in
 //! the form of bucket bounds, and in exemplars, which only OpenMetrics has.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Exemplar, HistogramSnapshot, Kind, Metric, Value};
+use super::source::{Metric, unit_of};
+use super::{Exemplar, HistogramSnapshot, Kind, Value, valid_label};
 
 /// A text format for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,40 +58,31 @@ impl Format {
     }
 }
 
-pub(super) fn encode(metrics: &BTreeMap<String, Metric>, format: Format) -> String {
+pub(super) fn encode(metrics: &[(String, Metric)], format: Format) -> String {
     let mut output = String::with_capacity(4096);
-    let mut overflows: Vec<(&str, &str, u64)> = Vec::new();
+    let mut overflows: Vec<(&str, String, u64)> = Vec::new();
     for (name, metric) in metrics {
-        let family = match (format, metric.kind) {
-            (Format::OpenMetrics, Kind::Counter) => name.strip_suffix("_total").unwrap_or(name),
-            _ => name,
-        };
-        push_head(&mut output, family, &metric.help, metric.kind);
         for source in &metric.sources {
-            source
-                .visit(&mut |labels, value| push_sample(&mut output, name, labels, &value, format));
             overflows.extend(
                 source.overflows().into_iter().map(|(label, count)| (name.as_str(), label, count)),
             );
         }
+        if !metric.is_text {
+            continue;
+        }
+        push_head(&mut output, name, &metric.help, metric.kind, format);
+        for source in &metric.sources {
+            source
+                .visit(&mut |labels, value| push_sample(&mut output, name, labels, &value, format));
+        }
     }
     if !overflows.is_empty() {
         let name = "skopos_label_overflow_total";
-        let family = if format == Format::OpenMetrics { "skopos_label_overflow" } else { name };
-        push_head(
-            &mut output,
-            family,
-            "Look-ups whose label value did not fit and was counted as `other`.",
-            Kind::Counter,
-        );
+        let help = "Look-ups whose label value did not fit and was counted as `other`.";
+        push_head(&mut output, name, help, Kind::Counter, format);
         for (metric, label, count) in overflows {
-            push_sample(
-                &mut output,
-                name,
-                &[("metric", metric), ("label", label)],
-                &Value::Counter(count),
-                format,
-            );
+            let labels = [("metric", metric), ("label", label.as_str())];
+            push_sample(&mut output, name, &labels, &Value::Counter(count), format);
         }
     }
     if format == Format::OpenMetrics {
@@ -100,18 +91,28 @@ pub(super) fn encode(metrics: &BTreeMap<String, Metric>, format: Format) -> Stri
     output
 }
 
-fn push_head(output: &mut String, family: &str, help: &str, kind: Kind) {
+fn push_head(output: &mut String, name: &str, help: &str, kind: Kind, format: Format) {
+    let family = match (format, kind) {
+        (Format::OpenMetrics, Kind::Counter) => name.strip_suffix("_total").unwrap_or(name),
+        _ => name,
+    };
     output.push_str("# HELP ");
     output.push_str(family);
     output.push(' ');
-    push_escaped(output, help, false);
+    // Only OpenMetrics has quotes escaped here.
+    push_escaped(output, help, format == Format::OpenMetrics);
     output.push_str("\n# TYPE ");
     output.push_str(family);
     output.push_str(match kind {
         Kind::Counter => " counter\n",
-        Kind::Gauge => " gauge\n",
+        Kind::Gauge | Kind::UpDownCounter => " gauge\n",
         Kind::Histogram => " histogram\n",
     });
+    if format == Format::OpenMetrics
+        && let Some((unit, _)) = unit_of(family)
+    {
+        let _ = writeln!(output, "# UNIT {family} {unit}");
+    }
 }
 
 fn push_sample(
@@ -126,6 +127,11 @@ fn push_sample(
             push_series(output, name, "", labels, None);
             // Writing to a string cannot fail, here and below.
             let _ = writeln!(output, "{count}");
+        }
+        Value::Sum(value) => {
+            push_series(output, name, "", labels, None);
+            push_float(output, *value);
+            output.push('\n');
         }
         Value::Gauge(value) => {
             push_series(output, name, "", labels, None);
@@ -191,7 +197,7 @@ fn push_series(
     for (label, value) in all.filter(|(_, value)| !value.is_empty()) {
         output.push(if is_open { ',' } else { '{' });
         is_open = true;
-        output.push_str(label);
+        output.push_str(&valid_label(label));
         output.push_str("=\"");
         push_escaped(output, value, true);
         output.push('"');

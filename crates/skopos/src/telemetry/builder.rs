@@ -1,8 +1,8 @@
 //! Putting it together: from settings to a running pipeline.
 
 use std::io::{IsTerminal as _, Write};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use opentelemetry_sdk::trace::{Sampler as OtelSampler, SdkTracerProvider, SpanLimits};
@@ -27,9 +27,11 @@ use crate::log::pretty::PrettySink;
 use crate::log::writer::LineWriter;
 use crate::log::{self, Pipeline, Sink};
 use crate::metrics::Registry;
+use crate::propagation::Hosts;
+use crate::sampling::RateLimited;
 
 #[cfg(feature = "otlp")]
-use crate::export::{self, Exporter, logs::Logs, spans::Spans};
+use crate::export::{self, Exporter, logs::Logs, metrics::Pusher, spans::Spans};
 
 /// What is usual in a kind of place, for [`Builder::preset`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub struct Builder {
     lines_per_second: Option<u32>,
     series_limit: Option<usize>,
     http_prefix: String,
+    propagate_to: Option<Vec<String>>,
+    traces_per_second: Option<f64>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -82,6 +86,8 @@ impl Builder {
             lines_per_second: Some(DEFAULT_PER_SECOND),
             series_limit: None,
             http_prefix: String::new(),
+            propagate_to: None,
+            traces_per_second: None,
         }
     }
 
@@ -167,6 +173,23 @@ impl Builder {
         self
     }
 
+    /// Sends ids of requests and traces to these hosts only, from every client that this telemetry makes; one that begins with
+    /// a dot stands for all below it (`.example.com`), and `*` for all. Without a list ids go to hosts that are not on the
+    /// public internet. `SKOPOS_PROPAGATE_TO` wins over it.
+    #[must_use]
+    pub fn propagate_to<I: IntoIterator<Item: Into<String>>>(mut self, hosts: I) -> Builder {
+        self.propagate_to = Some(hosts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Samples at most so many new traces a second; traces that are continued follow the caller's decision.
+    /// `OTEL_TRACES_SAMPLER` and `SKOPOS_TRACES_PER_SECOND` win over it.
+    #[must_use]
+    pub fn traces_per_second(mut self, rate: f64) -> Builder {
+        self.traces_per_second = Some(rate);
+        self
+    }
+
     /// Writes lines to another place than standard output. It is written to by a thread of our own.
     #[must_use]
     pub fn output(mut self, output: impl Write + Send + 'static) -> Builder {
@@ -225,6 +248,8 @@ impl Builder {
         tracing::subscriber::set_global_default(SpanRegistry::default().with(telemetry.layers()))
             .map_err(|_| InitError::SubscriberAlreadySet)?;
         let provider = telemetry.inner.parts.provider.clone();
+        #[cfg(feature = "otel-metrics")]
+        opentelemetry::global::set_meter_provider(telemetry.inner.metrics.meter_provider());
         global::install(provider, propagators.0, propagators.1);
         // Records of the `log` crate come along. That another bridge is set already harms nothing.
         let _ = tracing_log::LogTracer::init();
@@ -273,6 +298,7 @@ impl Builder {
         let filters = Arc::new(Filters::new(filter, floor));
         let level = LevelControl::new(filters.clone(), base, usual, has_floor);
         let metrics = Registry::new();
+        crate::context::begin_pipeline();
         if let Some(limit) = self.series_limit {
             metrics.limit_series(limit);
         }
@@ -288,8 +314,19 @@ impl Builder {
             sinks.push(Box::new(export::logs::OtlpSink { exporter: logs.clone(), limits }));
         }
 
+        #[cfg(feature = "otlp")]
+        let pusher = self.pusher(&metrics);
+        let sampler = match (self.config.sampler, self.traces_per_second) {
+            (Sampler::ParentAlwaysOn, Some(rate)) => Sampler::ParentRateLimited(rate),
+            (sampler, _) => sampler,
+        };
+        let hosts = match self.config.propagate_to.take().or(self.propagate_to.take()) {
+            Some(hosts) => Hosts::listed(hosts),
+            None => Hosts::default(),
+        };
+
         let provider = SdkTracerProvider::builder()
-            .with_sampler(otel_sampler(self.config.sampler))
+            .with_sampler(otel_sampler(sampler))
             .with_span_limits(span_limits(&self.config.limits))
             .with_resource(opentelemetry_sdk::Resource::builder_empty().build());
         #[cfg(feature = "otlp")]
@@ -329,6 +366,11 @@ impl Builder {
             logs,
             #[cfg(feature = "otlp")]
             spans,
+            #[cfg(feature = "otlp")]
+            pusher,
+            hosts,
+            work: OnceLock::new(),
+            databases: OnceLock::new(),
             is_down: AtomicBool::new(false),
         };
         inner.register_own_metrics();
@@ -397,6 +439,14 @@ impl Builder {
         });
         (logs, spans)
     }
+
+    #[cfg(feature = "otlp")]
+    fn pusher(&self, metrics: &Registry) -> Option<Pusher> {
+        let endpoint = self.config.metrics.as_ref().filter(|_| !self.config.disabled)?;
+        let resource = export::logs::resource(&self.service.resource());
+        let (pushing, clock) = (self.config.pushing, self.clock.clone());
+        Some(Pusher::spawn(metrics.clone(), resource, endpoint, pushing, clock))
+    }
 }
 
 fn span_limits(limits: &Limits) -> SpanLimits {
@@ -418,5 +468,8 @@ fn otel_sampler(sampler: Sampler) -> OtelSampler {
         Sampler::ParentAlwaysOn => parent(OtelSampler::AlwaysOn),
         Sampler::ParentAlwaysOff => parent(OtelSampler::AlwaysOff),
         Sampler::ParentRatio(ratio) => parent(OtelSampler::TraceIdRatioBased(ratio)),
+        Sampler::ParentRateLimited(rate) => {
+            OtelSampler::ParentBased(Box::new(RateLimited::new(rate)))
+        }
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn parse(text: &str, format: Format) -> Parsed {
             );
             continue;
         }
-        if line.starts_with("# HELP ") {
+        if line.starts_with("# HELP ") || line.starts_with("# UNIT ") {
             continue;
         }
         let name_end = line.find(['{', ' ']).unwrap();

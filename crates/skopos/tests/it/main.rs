@@ -1,16 +1,25 @@
 //! The SDK seen from outside: through its lines, an OTLP collector in the process, real HTTP, and the text formats.
 
+mod allocations;
+#[cfg(feature = "_integrations")]
+mod bridges;
+mod clients;
+#[cfg(feature = "_integrations")]
+mod databases;
 #[cfg(feature = "derive")]
 mod derives;
 mod export;
 mod exposition;
+mod golden_signals;
 mod health;
 mod http;
 mod install;
 mod isolation;
 mod level;
 mod lines;
+mod push;
 mod redaction;
 mod shutdown;
 mod spans;
 mod support;
+mod work;

@@ -13,9 +13,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use http_body_util::BodyExt as _;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
@@ -81,6 +83,16 @@ struct Received {
     /// The headers of each request.
     headers: Mutex<Vec<HeaderMap>>,
     requests: AtomicUsize,
+    /// The metrics of each request, and the scope of each.
+    metrics: Mutex<Vec<Vec<(String, Metric)>>>,
+    metric_requests: AtomicUsize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Logs,
+    Spans,
+    Metrics,
 }
 
 impl Collector {
@@ -94,33 +106,27 @@ impl Collector {
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
-                let (logs, traces) = (for_thread.clone(), for_thread);
-                let (grpc_logs, grpc_traces) = (logs.clone(), traces.clone());
+                let route = |kind| {
+                    let received = for_thread.clone();
+                    post(async move |headers: HeaderMap, body: Bytes| {
+                        take(&received, manner, &headers, &body, kind).await
+                    })
+                };
+                let grpc = |kind| {
+                    let received = for_thread.clone();
+                    post(async move |headers: HeaderMap, body: Bytes| {
+                        take_grpc(&received, manner, &headers, &body, kind).await
+                    })
+                };
+                let method =
+                    |service: &str| format!("/opentelemetry.proto.collector.{service}/Export");
                 let app = Router::new()
-                    .route(
-                        "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-                        post(async move |headers: HeaderMap, body: Bytes| {
-                            take_grpc(&grpc_logs, manner, &headers, &body, true).await
-                        }),
-                    )
-                    .route(
-                        "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
-                        post(async move |headers: HeaderMap, body: Bytes| {
-                            take_grpc(&grpc_traces, manner, &headers, &body, false).await
-                        }),
-                    )
-                    .route(
-                        "/v1/logs",
-                        post(async move |headers: HeaderMap, body: Bytes| {
-                            take(&logs, manner, &headers, &body, true).await
-                        }),
-                    )
-                    .route(
-                        "/v1/traces",
-                        post(async move |headers: HeaderMap, body: Bytes| {
-                            take(&traces, manner, &headers, &body, false).await
-                        }),
-                    );
+                    .route(&method("logs.v1.LogsService"), grpc(Kind::Logs))
+                    .route(&method("trace.v1.TraceService"), grpc(Kind::Spans))
+                    .route(&method("metrics.v1.MetricsService"), grpc(Kind::Metrics))
+                    .route("/v1/logs", route(Kind::Logs))
+                    .route("/v1/traces", route(Kind::Spans))
+                    .route("/v1/metrics", route(Kind::Metrics));
                 axum::serve(listener, app).await.unwrap();
             });
         });
@@ -149,6 +155,23 @@ impl Collector {
             .clone()
     }
 
+    /// The metrics of each push.
+    pub(crate) fn pushes(&self) -> Vec<Vec<(String, Metric)>> {
+        self.received.metrics.lock().unwrap().clone()
+    }
+
+    /// A metric of the last push.
+    pub(crate) fn metric(&self, name: &str) -> Metric {
+        let pushes = self.pushes();
+        let last = pushes.last().expect("a push");
+        let names: Vec<&str> = last.iter().map(|(_, metric)| metric.name.as_str()).collect();
+        last.iter()
+            .find(|(_, metric)| metric.name == name)
+            .unwrap_or_else(|| panic!("no {name} in {names:?}"))
+            .1
+            .clone()
+    }
+
     pub(crate) fn resources(&self) -> Vec<Resource> {
         self.received.resources.lock().unwrap().clone()
     }
@@ -168,6 +191,7 @@ impl Collector {
         self.received.headers.lock().unwrap().clone()
     }
 
+    /// Requests of logs and spans.
     pub(crate) fn requests(&self) -> usize {
         self.received.requests.load(Ordering::SeqCst)
     }
@@ -179,7 +203,7 @@ async fn take_grpc(
     manner: Manner,
     headers: &HeaderMap,
     body: &[u8],
-    is_logs: bool,
+    kind: Kind,
 ) -> Response {
     let is_compressed = body[0] == 1;
     assert_eq!(is_compressed, headers.contains_key("grpc-encoding"));
@@ -187,7 +211,7 @@ async fn take_grpc(
     if is_compressed {
         plain.insert("content-encoding", headers["grpc-encoding"].clone());
     }
-    let taken = take(received, manner, &plain, &body[5..], is_logs).await;
+    let taken = take(received, manner, &plain, &body[5..], kind).await;
     let status = match taken.status() {
         StatusCode::OK => "0",
         StatusCode::SERVICE_UNAVAILABLE => "14",
@@ -205,9 +229,11 @@ async fn take(
     manner: Manner,
     headers: &HeaderMap,
     body: &[u8],
-    is_logs: bool,
+    kind: Kind,
 ) -> Response {
-    received.headers.lock().unwrap().push(headers.clone());
+    if kind != Kind::Metrics {
+        received.headers.lock().unwrap().push(headers.clone());
+    }
     let mut plain = Vec::new();
     if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
         flate2::read::GzDecoder::new(body).read_to_end(&mut plain).unwrap();
@@ -215,7 +241,9 @@ async fn take(
         plain.extend_from_slice(body);
     }
     let body = &*plain;
-    let request = received.requests.fetch_add(1, Ordering::SeqCst);
+    let requests =
+        if kind == Kind::Metrics { &received.metric_requests } else { &received.requests };
+    let request = requests.fetch_add(1, Ordering::SeqCst);
     match manner {
         Manner::Busy(times) if request < times => {
             return (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "0")]).into_response();
@@ -225,23 +253,35 @@ async fn take(
         Manner::Accepts | Manner::Busy(_) => {}
     }
     received.bytes.lock().unwrap().extend_from_slice(body);
-    if is_logs {
-        let request = ExportLogsServiceRequest::decode(body).unwrap();
-        let resources = request.resource_logs.iter().filter_map(|logs| logs.resource.clone());
-        received.resources.lock().unwrap().extend(resources);
-        let records = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
-        received.logs.lock().unwrap().extend(records.flat_map(|logs| logs.log_records));
-    } else {
-        let request = ExportTraceServiceRequest::decode(body).unwrap();
-        for resource_spans in request.resource_spans {
-            received.resources.lock().unwrap().extend(resource_spans.resource);
-            for scope_spans in resource_spans.scope_spans {
-                let scope = scope_spans.scope.unwrap_or_default().name;
-                for span in scope_spans.spans {
-                    received.scopes.lock().unwrap().push((span.name.clone(), scope.clone()));
-                    received.spans.lock().unwrap().push(span);
+    match kind {
+        Kind::Logs => {
+            let request = ExportLogsServiceRequest::decode(body).unwrap();
+            let resources = request.resource_logs.iter().filter_map(|logs| logs.resource.clone());
+            received.resources.lock().unwrap().extend(resources);
+            let records = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
+            received.logs.lock().unwrap().extend(records.flat_map(|logs| logs.log_records));
+        }
+        Kind::Spans => {
+            let request = ExportTraceServiceRequest::decode(body).unwrap();
+            for resource_spans in request.resource_spans {
+                received.resources.lock().unwrap().extend(resource_spans.resource);
+                for scope_spans in resource_spans.scope_spans {
+                    let scope = scope_spans.scope.unwrap_or_default().name;
+                    for span in scope_spans.spans {
+                        received.scopes.lock().unwrap().push((span.name.clone(), scope.clone()));
+                        received.spans.lock().unwrap().push(span);
+                    }
                 }
             }
+        }
+        Kind::Metrics => {
+            let request = ExportMetricsServiceRequest::decode(body).unwrap();
+            let scopes = request.resource_metrics.into_iter().flat_map(|all| all.scope_metrics);
+            let metrics = scopes.flat_map(|of_scope| {
+                let scope = of_scope.scope.unwrap_or_default().name;
+                of_scope.metrics.into_iter().map(move |metric| (scope.clone(), metric))
+            });
+            received.metrics.lock().unwrap().push(metrics.collect());
         }
     }
     StatusCode::OK.into_response()

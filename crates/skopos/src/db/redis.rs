@@ -1,0 +1,102 @@
+//! Redis and Valkey through the `redis` crate: every command a span and a timing. Keys and values are never looked at: a span
+//! tells the command's name only.
+//!
+//! ```no_run
+//! use redis::AsyncCommands as _;
+//! # async fn get(telemetry: &skopos::Telemetry) -> redis::RedisResult<()> {
+//! let client = redis::Client::open("redis://127.0.0.1")?;
+//! let mut cache = telemetry.redis("sessions", client.get_multiplexed_async_connection().await?);
+//! let session: Option<String> = cache.get("session:17").await?;
+//! # let _ = session;
+//! # Ok(())
+//! # }
+//! ```
+
+use ::redis::aio::ConnectionLike;
+use ::redis::{Arg, Cmd, Pipeline, RedisFuture, Value};
+use tracing::Instrument as _;
+
+use super::{Database, Operation};
+
+/// A connection whose commands are seen. Everything that takes a connection of the `redis` crate takes it.
+#[derive(Debug, Clone)]
+pub struct Connection<C> {
+    inner: C,
+    database: Database,
+}
+
+impl<C> Connection<C> {
+    pub(crate) fn new(inner: C, database: Database) -> Connection<C> {
+        Connection { inner, database }
+    }
+
+    /// Returns the connection as it was given.
+    pub fn into_inner(self) -> C {
+        self.inner
+    }
+}
+
+/// Returns the command's name in capitals; one that is no word is not told.
+fn command_name(command: &Cmd) -> String {
+    let first = match command.args_iter().next() {
+        Some(Arg::Simple(name)) => name,
+        _ => b"",
+    };
+    let is_word = (1..=24).contains(&first.len())
+        && first.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_'));
+    match std::str::from_utf8(first) {
+        Ok(name) if is_word => name.to_ascii_uppercase(),
+        _ => "other".to_owned(),
+    }
+}
+
+fn finish<T>(
+    mut operation: Operation,
+    result: Result<T, ::redis::RedisError>,
+) -> Result<T, ::redis::RedisError> {
+    match &result {
+        Ok(_) => operation.succeed(),
+        Err(error) => {
+            if let Some(code) = error.code() {
+                operation.span.record("db.response.status_code", code);
+            }
+            // The server's words may repeat a key or a value: only the kind is told.
+            operation.fail(error.category(), error.category());
+        }
+    }
+    result
+}
+
+impl<C: ConnectionLike + Send> ConnectionLike for Connection<C> {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        let name = command_name(command);
+        let operation = self.database.begin(&name, &name, None, None);
+        let sent = self.inner.req_packed_command(command).instrument(operation.span.clone());
+        Box::pin(async move { finish(operation, sent.await) })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        let mut names: Vec<String> = pipeline.cmd_iter().map(command_name).collect();
+        let size = names.len();
+        names.dedup();
+        // By convention a batch of one kind is named after it.
+        let name = match names.as_slice() {
+            [only] => format!("PIPELINE {only}"),
+            _ => "PIPELINE".to_owned(),
+        };
+        let operation = self.database.begin("PIPELINE", &name, None, None);
+        operation.span.record("db.operation.batch.size", size as u64);
+        let sent = self.inner.req_packed_commands(pipeline, offset, count);
+        let sent = sent.instrument(operation.span.clone());
+        Box::pin(async move { finish(operation, sent.await) })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.inner.get_db()
+    }
+}

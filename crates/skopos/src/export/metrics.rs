@@ -1,0 +1,217 @@
+//! Metrics, read from the registry at an interval and pushed.
+//!
+//! Unlike spans and log records nothing is queued: what could not be sent is told again at the next turn, because a sum
+//! contains all that came before, and a difference reaches back to the last push that was taken. So an unreachable collector
+//! costs resolution, never counts.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceResponse;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use prost::Message as _;
+
+use super::transport::{Outcome, Transport};
+use super::{Counted, Counts, FIRST_BACKOFF, LONGEST_BACKOFF};
+use crate::clock::{self, Clock};
+use crate::config::{Endpoint, Pushing};
+use crate::filter;
+use crate::metrics::Registry;
+
+mod encode;
+
+use encode::Collection;
+
+/// Pushes the metrics of a registry. Cloning shares it.
+#[derive(Clone)]
+pub(crate) struct Pusher {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    counts: Counts,
+    state: Mutex<State>,
+    /// For the thread: a flush or the end is asked for.
+    wake: Condvar,
+    /// For those who flush: a turn is over.
+    settled: Condvar,
+    is_behind: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Turns that were begun and that are over.
+    begun: u64,
+    done: u64,
+    /// The last turn that a flush waits for.
+    wanted: u64,
+    /// Until when a flush is wanted.
+    flush_until: Option<Instant>,
+    is_closed: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counted for Pusher {
+    fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+}
+
+impl Pusher {
+    /// Starts the pushing thread; [`Pusher::close`] ends it.
+    pub(crate) fn spawn(
+        registry: Registry,
+        resource: Resource,
+        endpoint: &Endpoint,
+        pushing: Pushing,
+        clock: Clock,
+    ) -> Pusher {
+        let shared = Arc::new(Shared {
+            counts: Counts::default(),
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            settled: Condvar::new(),
+            is_behind: AtomicBool::new(true),
+        });
+        let transport = Transport::new(endpoint);
+        let for_thread = shared.clone();
+        let started =
+            std::thread::Builder::new().name("skopos-metrics".to_owned()).spawn(move || {
+                filter::silence_thread();
+                let collection = Collection::new(registry, resource, pushing, clock);
+                run(&for_thread, &transport, pushing, collection);
+            });
+        if started.is_err() {
+            // No thread to be had: nothing is pushed, and whoever flushes is told so.
+            shared.lock().is_closed = true;
+        }
+        Pusher { shared }
+    }
+
+    /// Pushes now, at most until the deadline; returns whether the collector has the latest numbers.
+    pub(crate) fn flush(&self, deadline: Instant) -> bool {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
+        // A turn that is under way read its numbers before they were the latest: the next one counts.
+        let wanted = state.begun + 1;
+        state.wanted = wanted;
+        state.flush_until = Some(deadline);
+        shared.wake.notify_one();
+        loop {
+            let patience = deadline.saturating_duration_since(clock::instant());
+            if state.is_closed || state.done >= wanted || patience.is_zero() {
+                state.flush_until = None;
+                return state.done >= wanted && !shared.is_behind.load(Ordering::Relaxed);
+            }
+            state = shared
+                .settled
+                .wait_timeout(state, patience)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Flushes and ends the thread.
+    pub(crate) fn close(&self, deadline: Instant) -> bool {
+        let is_told = self.flush(deadline);
+        self.shared.lock().is_closed = true;
+        self.shared.wake.notify_one();
+        is_told
+    }
+}
+
+fn run(shared: &Shared, transport: &Transport, pushing: Pushing, mut collection: Collection) {
+    loop {
+        let due = clock::instant() + pushing.interval;
+        let mut state = shared.lock();
+        loop {
+            let now = clock::instant();
+            if state.is_closed {
+                return;
+            }
+            if state.wanted > state.begun || now >= due {
+                break;
+            }
+            state = shared
+                .wake
+                .wait_timeout(state, due - now)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        let give_up = state.flush_until.unwrap_or(clock::instant() + pushing.interval);
+        state.begun += 1;
+        drop(state);
+        let (request, points) = collection.read();
+        let is_taken = points == 0 || deliver(shared, transport, &request, points, give_up);
+        if is_taken {
+            collection.was_taken();
+        }
+        shared.is_behind.store(!is_taken, Ordering::Relaxed);
+        let mut state = shared.lock();
+        state.done = state.begun;
+        drop(state);
+        shared.settled.notify_all();
+    }
+}
+
+/// Posts one reading until it is taken, refused, or its time is up; returns whether it was taken.
+fn deliver(
+    shared: &Shared,
+    transport: &Transport,
+    body: &[u8],
+    points: u64,
+    give_up: Instant,
+) -> bool {
+    let counts = &shared.counts;
+    let mut backoff = FIRST_BACKOFF;
+    loop {
+        let wait = match transport.post(body, give_up) {
+            Outcome::Taken { response } => {
+                let rejected = rejected(&response).min(points);
+                counts.dropped_refused.fetch_add(rejected, Ordering::Relaxed);
+                counts.exported.fetch_add(points - rejected, Ordering::Relaxed);
+                return true;
+            }
+            Outcome::Refused => {
+                counts.failed_requests.fetch_add(1, Ordering::Relaxed);
+                counts.dropped_refused.fetch_add(points, Ordering::Relaxed);
+                return false;
+            }
+            Outcome::TryAgain { after } => {
+                counts.failed_requests.fetch_add(1, Ordering::Relaxed);
+                after.unwrap_or(backoff)
+            }
+        };
+        backoff = (backoff * 2).min(LONGEST_BACKOFF);
+        let until = clock::instant() + wait;
+        let mut state = shared.lock();
+        loop {
+            let now = clock::instant();
+            let give_up = state.flush_until.unwrap_or(give_up);
+            if state.is_closed || until >= give_up {
+                return false;
+            }
+            if now >= until {
+                break;
+            }
+            state = shared
+                .wake
+                .wait_timeout(state, until - now)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+}
+
+fn rejected(response: &[u8]) -> u64 {
+    ExportMetricsServiceResponse::decode(response)
+        .ok()
+        .and_then(|response| response.partial_success)
+        .map_or(0, |partial| u64::try_from(partial.rejected_data_points).unwrap_or(0))
+}
