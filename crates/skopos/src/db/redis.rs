@@ -13,7 +13,7 @@
 //! ```
 
 use ::redis::aio::ConnectionLike;
-use ::redis::{Arg, Cmd, Pipeline, RedisFuture, Value};
+use ::redis::{Arg, Cmd, Pipeline, RedisError, RedisFuture, Value};
 use tracing::Instrument as _;
 
 use super::{Database, Operation};
@@ -50,29 +50,42 @@ fn command_name(command: &Cmd) -> String {
     }
 }
 
-fn finish<T>(
-    mut operation: Operation,
-    result: Result<T, ::redis::RedisError>,
-) -> Result<T, ::redis::RedisError> {
-    match &result {
-        Ok(_) => operation.succeed(),
+/// Ends a call. What the server refused comes as a value among the others: the first such is told. Its words may repeat a key
+/// or a value, so only its code is.
+fn finish(operation: &mut Operation, answer: Result<&[Value], &RedisError>) {
+    match answer {
         Err(error) => {
             if let Some(code) = error.code() {
                 operation.span.record("db.response.status_code", code);
             }
-            // The server's words may repeat a key or a value: only the kind is told.
             operation.fail(error.category(), error.category());
         }
+        Ok(values) => {
+            let refused = values.iter().find_map(|value| match value {
+                Value::ServerError(error) => Some(error.code()),
+                _ => None,
+            });
+            match refused {
+                Some(code) => {
+                    operation.span.record("db.response.status_code", code);
+                    operation.fail(code, code);
+                }
+                None => operation.succeed(),
+            }
+        }
     }
-    result
 }
 
 impl<C: ConnectionLike + Send> ConnectionLike for Connection<C> {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         let name = command_name(command);
-        let operation = self.database.begin(&name, &name, None, None);
+        let mut operation = self.database.begin(&name, &name, None, None);
         let sent = self.inner.req_packed_command(command).instrument(operation.span.clone());
-        Box::pin(async move { finish(operation, sent.await) })
+        Box::pin(async move {
+            let answer = sent.await;
+            finish(&mut operation, answer.as_ref().map(std::slice::from_ref));
+            answer
+        })
     }
 
     fn req_packed_commands<'a>(
@@ -89,11 +102,15 @@ impl<C: ConnectionLike + Send> ConnectionLike for Connection<C> {
             [only] => format!("PIPELINE {only}"),
             _ => "PIPELINE".to_owned(),
         };
-        let operation = self.database.begin("PIPELINE", &name, None, None);
+        let mut operation = self.database.begin("PIPELINE", &name, None, None);
         operation.span.record("db.operation.batch.size", size as u64);
         let sent = self.inner.req_packed_commands(pipeline, offset, count);
         let sent = sent.instrument(operation.span.clone());
-        Box::pin(async move { finish(operation, sent.await) })
+        Box::pin(async move {
+            let answers = sent.await;
+            finish(&mut operation, answers.as_ref().map(Vec::as_slice));
+            answers
+        })
     }
 
     fn get_db(&self) -> i64 {

@@ -297,6 +297,11 @@ impl<'s> Iterator for Tokens<'s> {
                     return Some(Token::Symbol('$'));
                 }
             },
+            ('?', Some('0'..='9')) => {
+                let rest = self.rest.get(1..).unwrap_or_default();
+                let end = rest.find(|letter: char| !letter.is_ascii_digit());
+                (1 + end.unwrap_or(rest.len()), false)
+            }
             ('$' | ':' | '@', Some(second)) if second.is_alphanumeric() || second == '_' => {
                 let rest = self.rest.get(1..).unwrap_or_default();
                 let length = rest.find(|letter| !is_word_letter(letter)).unwrap_or(rest.len());
@@ -339,7 +344,7 @@ mod tests {
             ("IN (1,2,3) OR IN ( 'a' , 'b' )", "IN (?) OR IN ( ? , ? )"),
             ("VALUES (1, 'a', 2), (3, 'b', 4)", "VALUES (?), (?)"),
             ("SELECT 'unfinished", "SELECT ?"),
-            ("SELECT ?, :name, @p1", "SELECT ?, :name, @p1"),
+            ("SELECT ?, ?2, :name, @p1", "SELECT ?, ?2, :name, @p1"),
             ("SELECT a::text", "SELECT a::text"),
             ("  \n SELECT  \t x  ", "SELECT x"),
             ("", ""),

@@ -121,6 +121,7 @@ fn index(size: f64) -> Option<i32> {
     Some(exponent * PER_DOUBLING + i32::try_from(step).ok()?)
 }
 
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 impl ExponentialSnapshot {
     /// Returns how many observations have a bucket.
     pub(crate) fn count(&self) -> u64 {

@@ -84,6 +84,9 @@ struct Overflow {
     is_told: AtomicBool,
 }
 
+/// Calls back with labels and instrument.
+type EachSeries<'a, I> = &'a mut dyn FnMut(&[(&str, &str)], &I);
+
 struct State<I> {
     series: HashMap<Box<str>, I>,
     /// The values met so far, for each label.
@@ -204,7 +207,7 @@ impl<L: LabelSet, I: Clone + Send + Sync + 'static> Family<L, I> {
     }
 
     /// Calls back with the labels of each series, in order, and its instrument.
-    pub(crate) fn each(&self, visit: &mut dyn FnMut(&[(&str, &str)], &I)) {
+    pub(crate) fn each(&self, visit: EachSeries<'_, I>) {
         // Copied out, so that slow readers do not hold the lock.
         let mut series: Vec<(Box<str>, I)> = {
             let state = self.inner.state.read().unwrap_or_else(PoisonError::into_inner);
