@@ -267,26 +267,24 @@ fn postgresql() {
 }
 
 #[test]
-fn a_pool_that_is_used_up_shows_as_saturation_and_as_a_failed_call() {
+fn a_pool_that_is_used_up_shows_as_saturation_and_a_closed_one_as_failed_calls() {
     let output = Output::default();
     let (telemetry, _guard) = scoped(builder(&output, &[]));
     runtime().block_on(async {
-        let pool = sqlx::sqlite::SqlitePoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(std::time::Duration::from_millis(50))
-            .connect("sqlite::memory:")
-            .await
-            .unwrap();
-        let db = telemetry.sqlx("orders", pool);
+        let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+        let db = telemetry.sqlx("orders", pool.connect("sqlite::memory:").await.unwrap());
+        let series = || {
+            let encoded = telemetry.registry().encode(Format::Prometheus);
+            parse(&encoded, Format::Prometheus).series
+        };
         let kept = db.inner().acquire().await.unwrap();
-        let refused = sqlx::query("SELECT 1").fetch_one(&db).await;
-        assert!(matches!(refused, Err(sqlx::Error::PoolTimedOut)));
-        let encoded = telemetry.registry().encode(Format::Prometheus);
-        let series = parse(&encoded, Format::Prometheus).series;
-        assert_eq!(series[r#"db_connection_pool_usage_ratio{pool="orders"}"#], 1.0);
-        let failed = r#"db_client_operation_duration_seconds_count{db_system="sqlite",operation="SELECT",outcome="failure",pool="orders"}"#;
-        assert_eq!(series[failed], 1.0);
+        assert_eq!(series()[r#"db_connection_pool_usage_ratio{pool="orders"}"#], 1.0);
         drop(kept);
+        db.inner().close().await;
+        let refused = sqlx::query("SELECT 1").fetch_one(&db).await;
+        assert!(matches!(refused, Err(sqlx::Error::PoolClosed)));
+        let failed = r#"db_client_operation_duration_seconds_count{db_system="sqlite",operation="SELECT",outcome="failure",pool="orders"}"#;
+        assert_eq!(series()[failed], 1.0);
     });
 }
 
