@@ -38,6 +38,9 @@ const STORAGE_NEEDS: &[Need] = &[
     Need { probe: "strip --version", package: "binutils", why: "tells the size without symbols" },
 ];
 
+/// The SDK beside what people use instead: `benches/sdk`.
+const SDK: &str = "sdk";
+
 /// What it measures ourselves against.
 const COMPARED: &[Need] = &[
     Need {
@@ -74,6 +77,7 @@ pub(crate) fn list() -> Result<bool> {
         println!("{:<24} in {}", bench.name, bench.package);
     }
     println!("{COMPARE:<24} in benches/compare: PromQL beside Prometheus and VictoriaMetrics");
+    println!("{SDK:<24} in benches/sdk: lines, spans, metrics and requests beside other libraries");
     println!("{STORAGE:<24} in benches/compare: storage; rows: {}", STORAGE_ROWS.join(", "));
     println!("{ALERTING:<24} in benches/compare: alerting; rows: {}", ALERTING_ROWS.join(", "));
     Ok(true)
@@ -145,6 +149,75 @@ fn check_rows(bench: &str, known: &[&str], arguments: &[&str]) -> Result<()> {
             Err(Usage(text).into())
         }
     }
+}
+
+/// Measures the SDK: all of it, with a report, or what has a word in its name.
+pub(crate) fn sdk(words: &[&str]) -> Result<bool> {
+    let word = match words {
+        [] => None,
+        [word] => Some(*word),
+        _ => return Err(Usage("`bench sdk` takes one WORD at most".to_owned()).into()),
+    };
+    println!("{}", circumstances());
+    let folder = system::target_folder()?;
+    let build = Cmd::new("cargo build --release --locked --manifest-path benches/sdk/Cargo.toml");
+    if !build.env("CARGO_TARGET_DIR", &folder).run()? {
+        return Ok(false);
+    }
+    let bench = folder.join("bench");
+    std::fs::create_dir_all(&bench).context("make the folder of benchmarks")?;
+    let circumstances = bench.join("circumstances.txt");
+    std::fs::write(&circumstances, self::circumstances()).context("write down the machine")?;
+    let others = bench.join("sdk-others.json");
+    // With a word only our own process is asked.
+    let others_are_here = word.is_none() && measure_others(&bench, &others)?;
+    let harness = folder.join("release/skopos-sdk-bench");
+    let cmd = Cmd::new(&harness.to_string_lossy()).arg("docs/benchmarks/sdk.md").arg(circumstances);
+    let cmd = if others_are_here { cmd.arg(others) } else { cmd.arg("-") };
+    match word {
+        Some(word) => cmd.arg(word).run(),
+        None => cmd.run(),
+    }
+}
+
+/// Has pino and structlog measure themselves. Who cannot be installed is left out, which is said.
+fn measure_others(bench: &std::path::Path, report: &std::path::Path) -> Result<bool> {
+    let mut figures: Vec<serde_json::Value> = Vec::new();
+    let mut take = |name: &str, printed: Result<String>| match printed {
+        Ok(printed) => match serde_json::from_str::<Vec<serde_json::Value>>(&printed) {
+            Ok(more) => figures.extend(more),
+            Err(error) => eprintln!("{name} is left out: it printed no figures: {error}"),
+        },
+        Err(error) => eprintln!("{name} is left out: {error:#}"),
+    };
+    let modules = bench.join("node");
+    let pino = || {
+        std::fs::create_dir_all(&modules).context("make a folder for pino")?;
+        Cmd::new("npm install --silent --no-audit --no-fund --prefix")
+            .arg(&modules)
+            .arg("pino@10")
+            .capture()?;
+        let modules = modules.join("node_modules");
+        Cmd::new("node benches/sdk/others/pino.mjs").env("SKOPOS_BENCH_MODULES", modules).capture()
+    };
+    take("pino", pino());
+    let venv = bench.join("structlog");
+    let structlog = || {
+        let python = venv.join("bin/python");
+        if !python.exists() {
+            Cmd::new("python3 -m venv").arg(&venv).capture()?;
+        }
+        let python = python.to_string_lossy().into_owned();
+        Cmd::new(&python)
+            .args("-m pip install --quiet --disable-pip-version-check --no-input")
+            .args("structlog>=25 orjson")
+            .capture()?;
+        Cmd::new(&python).arg("benches/sdk/others/structlog_bench.py").capture()
+    };
+    take("structlog", structlog());
+    let text = serde_json::to_string(&figures).context("write the others' figures")?;
+    std::fs::write(report, text).context("write the others' figures")?;
+    Ok(!figures.is_empty())
 }
 
 /// What `benches/compare` works with.

@@ -28,6 +28,7 @@ Commands:
   tidy [--pending ISSUE]         check the rules that no compiler knows (layers, docs, coverage, licences)
                                  --pending: list the coverage rows that wait for an issue
   bench [NAME]                   run a benchmark, or all of one crate; without NAME, list them
+  bench sdk [WORD]               measure the SDK beside other libraries and write docs/benchmarks/sdk.md
   bench store [ROW...] [--quick] measure the storage rows and write docs/benchmarks/store.md
   bench alerting [ROW...] [--quick]
                                  the same of alerting: docs/benchmarks/alerting.md
@@ -41,6 +42,7 @@ Examples:
   cargo xtask test                         what CI runs
   cargo xtask tidy --pending 2             what issue 2 has still to prove in docs/coverage.md
   cargo xtask bench skopos-store           the benchmarks of one crate
+  cargo xtask bench sdk counter            counters of the SDK and of others; no report
   cargo xtask bench store bytes            bytes per sample beside Prometheus and VictoriaMetrics
   cargo xtask bench promql                 queries beside Prometheus and VictoriaMetrics; docs/benchmarks/promql.md
   cargo xtask prove loop                   from an alert to the slow span and back, played and verified
@@ -102,6 +104,7 @@ fn run(args: &[String]) -> anyhow::Result<bool> {
         ["bench"] => bench::list(),
         ["bench", "store", rest @ ..] => bench::store(rest),
         ["bench", "alerting", rest @ ..] => bench::alerting(rest),
+        ["bench", "sdk", rest @ ..] => bench::sdk(rest),
         ["bench", name] => bench::run(name),
         ["dist"] => dist::run(),
         ["prove"] => prove::list(),
@@ -146,6 +149,7 @@ mod tests {
             "prove a b",
             "bench store all",
             "bench alerting all",
+            "bench sdk one two",
         ] {
             assert_eq!(exit_kind(line), "usage", "{line}");
         }

@@ -38,8 +38,18 @@ const WHOLE: &str = "--workspace --features skopos-cli/demo,skopos/full";
 const SDK: &str = "-p skopos --features _integrations";
 
 /// What a service may choose of the SDK, each of which must build alone.
-const SDK_FEATURES: &[&str] =
-    &["", "axum", "otlp", "tls", "reqwest", "metrics-facade", "otel-metrics", "redis", "sqlx"];
+const SDK_FEATURES: &[&str] = &[
+    "",
+    "axum",
+    "otlp",
+    "grpc",
+    "tls",
+    "reqwest",
+    "metrics-facade",
+    "otel-metrics",
+    "redis",
+    "sqlx",
+];
 
 /// A program that building or testing needs, and the Debian package that brings it.
 pub(crate) struct Need {

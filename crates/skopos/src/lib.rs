@@ -47,6 +47,7 @@
 //! | saturation | [`Telemetry::watch_pool`], [`Telemetry::watch_queue`], [`Telemetry::watch_runtime`], [`Telemetry::watch_process`] |
 //! | jobs and messages | [`Telemetry::job`], [`Telemetry::consume`], [`Telemetry::publish`] |
 //! | databases and caches | [`Telemetry::database`], `Telemetry::sqlx`, `Telemetry::redis`: see [`db`] |
+//! | objectives, declared beside the handler | [`Telemetry::objective`], [`Telemetry::sli`], [`Telemetry::objectives_yaml`]: see [`slo`] |
 //! | errors on spans | [`ResultExt::record_err`] |
 //! | live, ready, startup | [`health::Health`], [`Telemetry::ops_router`], [`Telemetry::serve_ops`] |
 //! | graceful end | [`shutdown_signal`], [`Telemetry::shutdown`] |
@@ -73,6 +74,7 @@ mod sampling;
 mod saturation;
 mod service;
 mod shutdown;
+pub mod slo;
 mod telemetry;
 pub mod work;
 

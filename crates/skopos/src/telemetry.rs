@@ -21,6 +21,7 @@ use crate::log::{LogLayer, Pipeline};
 use crate::metrics::Registry;
 use crate::propagation::Hosts;
 use crate::saturation::{self, PoolState};
+use crate::slo::{Objective, ObjectiveError, Objectives, Sli};
 use crate::work::{Publish, Work, WorkMetrics};
 use crate::{ClientLayer, Service, ShutdownReport};
 
@@ -93,6 +94,7 @@ struct Inner {
     hosts: Hosts,
     work: OnceLock<WorkMetrics>,
     databases: OnceLock<DbMetrics>,
+    objectives: Objectives,
     is_floored: bool,
     level: LevelControl,
     parts: Parts,
@@ -201,6 +203,24 @@ impl Telemetry {
     fn work_metrics(&self) -> WorkMetrics {
         // Only a service that does such work shows its metrics.
         self.inner.work.get_or_init(|| WorkMetrics::register(&self.inner.metrics)).clone()
+    }
+
+    /// Declares an objective: see [`slo`](crate::slo). The same one may be declared again.
+    ///
+    /// # Errors
+    /// It lacks a part, cannot be kept or cannot be counted, or another one has its name.
+    pub fn objective(&self, objective: Objective) -> Result<(), ObjectiveError> {
+        self.inner.objectives.declare(objective)
+    }
+
+    /// Returns an indicator of one's own, `sli_events_total{sli,verdict}`: see [`slo`](crate::slo). At most 50 are kept apart.
+    pub fn sli(&self, name: &str) -> Sli {
+        Objectives::sli(&self.inner.metrics, name)
+    }
+
+    /// Writes the specification of all objectives that were declared, for `skopos slo`.
+    pub fn objectives_yaml(&self) -> String {
+        self.inner.objectives.yaml(self.inner.service.name())
     }
 
     /// Describes a database, for drivers that are not wrapped here; `system` by the semantic conventions (`postgresql`,

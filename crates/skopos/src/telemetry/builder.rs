@@ -29,6 +29,7 @@ use crate::log::{self, Pipeline, Sink};
 use crate::metrics::Registry;
 use crate::propagation::Hosts;
 use crate::sampling::RateLimited;
+use crate::slo::Objectives;
 
 #[cfg(feature = "otlp")]
 use crate::export::{self, Exporter, logs::Logs, metrics::Pusher, spans::Spans};
@@ -371,6 +372,7 @@ impl Builder {
             hosts,
             work: OnceLock::new(),
             databases: OnceLock::new(),
+            objectives: Objectives::default(),
             is_down: AtomicBool::new(false),
         };
         inner.register_own_metrics();

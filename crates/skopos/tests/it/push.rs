@@ -212,6 +212,22 @@ fn the_first_push_comes_by_itself_and_scraped_services_do_not_push() {
 }
 
 #[test]
+#[cfg(feature = "grpc")]
+fn metrics_go_over_grpc_too() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let output = Output::default();
+    let (telemetry, guard) = scoped(builder(
+        &output,
+        &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint), ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+    ));
+    drop(guard);
+    telemetry.registry().counter("orders_total", "Orders.").add(3);
+    flush(&telemetry);
+    assert_eq!(value(&numbers(&collector.metric("orders_total"))[0]), 3.0);
+}
+
+#[test]
 fn a_collector_without_metrics_costs_no_more_than_the_counting() {
     let collector = Collector::start(Manner::Refuses);
     let endpoint = collector.endpoint();
