@@ -4,6 +4,7 @@
 //! [`builtin`] are the rules that come with Skopos; [`rule_test`] runs tests of rule files in
 //! promtool's format, and [`backtest`] says when rules would have fired; [`template`] is Go's
 //! template language; [`Engine`] turns the results of queries into alert states and recorded series;
+//! [`slo`] keeps service level objectives and their error budgets;
 //! [`notify::Dispatcher`] routes, groups and mutes alerts as Alertmanager does and decides whom to
 //! tell; [`notify::DeliveryQueue`] says what to send when.
 //!
@@ -61,6 +62,7 @@ mod engine;
 pub mod notify;
 pub mod rule_test;
 pub mod rules;
+pub mod slo;
 pub mod template;
 
 pub use codec::DecodeError;

@@ -88,7 +88,7 @@ impl Reader<'_> {
         self.error_with_hint(at, length, code, message, None);
     }
 
-    fn error_with_hint(
+    pub(crate) fn error_with_hint(
         &mut self,
         at: usize,
         length: usize,

@@ -16,7 +16,7 @@ pub struct RuleError {
     /// How many characters of the line are meant, at least 1.
     pub width: usize,
     /// What kind of error: a word of a closed set (`yaml`, `unknown-key`, `missing-key`, `value`,
-    /// `promql`, `template`, `name`, `duplicate`, `conflict`).
+    /// `promql`, `template`, `name`, `duplicate`, `conflict`; of objectives also `target`, `unfireable`).
     pub code: &'static str,
     /// What is wrong.
     pub message: String,

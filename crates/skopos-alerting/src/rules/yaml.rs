@@ -51,7 +51,20 @@ pub struct SyntaxError {
 
 /// Reads the one document of a text; `None` when it holds nothing.
 pub fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
-    let mut builder = Builder::default();
+    let builder = read(text, Builder::default())?;
+    Ok(builder.root)
+}
+
+/// Reads all documents of a text, in their order; those that hold nothing are left out. An alias
+/// reaches no other document.
+pub(crate) fn parse_all(text: &str) -> Result<Vec<Rc<Node>>, SyntaxError> {
+    let mut builder = read(text, Builder { many: true, ..Builder::default() })?;
+    builder.documents.extend(builder.root.take());
+    let is_something = |node: &Rc<Node>| !matches!(node.kind, NodeKind::Null);
+    Ok(builder.documents.into_iter().filter(is_something).collect())
+}
+
+fn read(text: &str, mut builder: Builder) -> Result<Builder, SyntaxError> {
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| SyntaxError {
             offset: error.marker().byte_offset().unwrap_or(text.len()).min(text.len()),
@@ -60,7 +73,7 @@ pub fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
         let span = span.byte_range().unwrap_or(0..0);
         builder.event(event, span)?;
     }
-    Ok(builder.root)
+    Ok(builder)
 }
 
 #[derive(Default)]
@@ -68,6 +81,10 @@ struct Builder {
     root: Option<Rc<Node>>,
     open: Vec<Open>,
     anchors: HashMap<usize, Rc<Node>>,
+    /// Whether a second document is wanted.
+    many: bool,
+    /// The documents before `root`.
+    documents: Vec<Rc<Node>>,
 }
 
 struct Open {
@@ -101,6 +118,11 @@ impl Builder {
                     false => NodeKind::Sequence(open.items),
                 };
                 self.add(Node { kind, span: open.start..span.end.max(open.start) }, open.anchor)
+            }
+            Event::DocumentStart(..) if self.many => {
+                self.documents.extend(self.root.take());
+                self.anchors.clear();
+                Ok(())
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
                 Some(node) => self.place(node, span.start),

@@ -1,0 +1,368 @@
+//! All objectives with their ledgers: says what to query, takes the answers, returns what to commit.
+
+mod notes;
+mod output;
+mod plan;
+mod saved;
+mod view;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use skopos_model::storage::{CommitId, StateCommit, StateRecord};
+use skopos_model::{Labels, SeriesSamples, Timestamp};
+use skopos_promql::MatrixSeries;
+
+pub use plan::{Plan, RangeQuery};
+pub use saved::{RestoredSlos, SavedSlos, fuzz_slo_records};
+pub use view::{
+    AlertStatus, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health, SloStatus,
+};
+pub(super) use view::{hours, is_page, percent, rounded};
+
+use super::budget::Book;
+use super::count::{self, Counted, MAX_GROUPS};
+use super::indicator::Asks;
+use super::ledger::Ledger;
+use super::notes::Notes;
+use super::{Slo, SloId, SloSet, millis};
+use crate::rules::hash_pieces;
+use output::Output;
+
+/// The source of the commits of steps.
+pub const SLO_SOURCE: &str = "slo/slots";
+/// The source of commits that fill in history.
+pub const BACKFILL_SOURCE: &str = "slo/backfill";
+/// The source of commits of notes, and of those made when objectives are loaded.
+pub const NOTES_SOURCE: &str = "slo/notes";
+
+/// What the engine must know beyond the objectives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SloSettings {
+    /// How often slices are read. Rounded down to a part of a minute.
+    pub interval: Duration,
+    /// How many complete slices are read again at every slot: what arrives this late costs nothing.
+    pub reread_slices: u32,
+    /// How much is read again every `late_every`, for data that arrives later than that.
+    pub late_window: Duration,
+    /// How often that is done.
+    pub late_every: Duration,
+}
+
+impl Default for SloSettings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(15),
+            reread_slices: 2,
+            late_window: Duration::from_secs(3600),
+            late_every: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// Parts of a minute that may lie between two slots, in seconds.
+const INTERVALS: [u64; 11] = [1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30];
+
+impl SloSettings {
+    /// The interval in milliseconds: the longest part of a minute that is not longer than asked.
+    fn interval_ms(&self) -> i64 {
+        let seconds = self.interval.as_secs();
+        if seconds >= 60 {
+            return 60_000;
+        }
+        let fits = INTERVALS.iter().rev().find(|s| **s <= seconds);
+        fits.map_or(1_000, |s| *s as i64 * 1000)
+    }
+}
+
+/// Everything that follows from one slot.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SloStep {
+    /// What to make durable: slices, and the series that alert rules read.
+    pub commit: Option<StateCommit>,
+    /// Objectives whose queries failed, with the reason. Their burn rates stay what they were.
+    pub failures: Vec<(SloId, String)>,
+    /// Groups that were left out because an objective has more than [`MAX_GROUPS`].
+    pub groups_dropped: usize,
+    /// The slot was there before: nothing happened.
+    pub skipped: bool,
+}
+
+/// All objectives with what they spent.
+#[derive(Debug)]
+pub struct SloEngine {
+    settings: SloSettings,
+    states: Vec<SloState>,
+    index: HashMap<SloId, usize>,
+    notes: Notes,
+    last_slot: Option<i64>,
+    last_note: i64,
+    last_backfill: i64,
+}
+
+#[derive(Debug)]
+struct SloState {
+    slo: Arc<Slo>,
+    asks: Asks,
+    groups: BTreeMap<Labels, Group>,
+    excluded: Vec<(i64, i64)>,
+    error: Option<String>,
+    groups_dropped: usize,
+}
+
+/// The budget of one combination of group labels.
+#[derive(Debug)]
+struct Group {
+    ledger: Ledger,
+    /// Begins the keys of its records.
+    prefix: String,
+    /// Whether the log knows what it is.
+    is_recorded: bool,
+    outputs: Vec<Output>,
+}
+
+impl Group {
+    fn new(slo: &Slo, labels: &Labels, now_ms: i64) -> Self {
+        Self {
+            ledger: Ledger::new(slo.slice(), now_ms),
+            prefix: prefix_of(slo.id, labels),
+            is_recorded: false,
+            outputs: output::outputs(slo, labels),
+        }
+    }
+}
+
+fn prefix_of(id: SloId, labels: &Labels) -> String {
+    let pairs = labels.iter().flat_map(|(name, value)| [name, value]);
+    format!("{id}/{:016x}", hash_pieces(pairs) as u64)
+}
+
+impl SloState {
+    fn new(slo: Arc<Slo>, notes: &Notes) -> Self {
+        let asks = slo.indicator.asks(slo.slice(), &slo.group_by);
+        let excluded = notes.excluded(&slo.name);
+        let groups = BTreeMap::new();
+        Self { slo, asks, groups, excluded, error: None, groups_dropped: 0 }
+    }
+
+    fn book<'a>(&'a self, group: &'a Group) -> Book<'a> {
+        Book { slo: &self.slo, ledger: &group.ledger, excluded: &self.excluded }
+    }
+
+    /// Puts counted slices into the ledgers.
+    fn take(&mut self, counted: Counted, now_ms: i64) -> usize {
+        let mut dropped = counted.groups_dropped;
+        for (labels, slices) in counted.groups {
+            if !self.groups.contains_key(&labels) && self.groups.len() >= MAX_GROUPS {
+                dropped += 1;
+                continue;
+            }
+            let group = self
+                .groups
+                .entry(labels)
+                .or_insert_with_key(|labels| Group::new(&self.slo, labels, now_ms));
+            group.ledger.write(&slices);
+        }
+        self.groups_dropped = dropped;
+        dropped
+    }
+
+    /// Changed records of all groups.
+    fn records(&mut self, now_ms: i64, records: &mut Vec<StateRecord>) {
+        for (labels, group) in &mut self.groups {
+            group.ledger.advance(now_ms);
+            if !group.is_recorded {
+                group.is_recorded = true;
+                records.push(saved::identity_record(&self.slo, labels, &group.prefix));
+            }
+            records.append(&mut group.ledger.take_records(&group.prefix, now_ms));
+        }
+    }
+}
+
+fn commit(
+    source: &str,
+    slot: i64,
+    records: Vec<StateRecord>,
+    samples: Vec<SeriesSamples>,
+) -> StateCommit {
+    StateCommit { id: CommitId { source: source.into(), slot }, records, samples }
+}
+
+impl SloEngine {
+    /// The first slot at or after a moment. Slots are multiples of the interval, so that they meet
+    /// the borders of slices.
+    pub fn next_slot(&self, now: Timestamp) -> Timestamp {
+        let interval = self.settings.interval_ms();
+        let now = now.0.div_euclid(1_000_000) + i64::from(now.0.rem_euclid(1_000_000) > 0);
+        let before = now.div_euclid(interval) * interval;
+        Timestamp::from_millis(if before < now { before + interval } else { before })
+    }
+
+    /// The time between slots.
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.settings.interval_ms().unsigned_abs())
+    }
+
+    /// The objectives, in the order of their files.
+    pub fn slos(&self) -> impl ExactSizeIterator<Item = &Arc<Slo>> {
+        self.states.iter().map(|state| &state.slo)
+    }
+
+    /// The objective of a name.
+    pub fn slo(&self, name: &str) -> Option<&Arc<Slo>> {
+        self.slos().find(|slo| slo.name == name)
+    }
+
+    /// Takes the answers of a plan, in the order of its queries.
+    ///
+    /// A query that failed leaves its objective as it was; the next slots read the time again.
+    pub fn step(&mut self, plan: &Plan, answers: &[Result<Vec<MatrixSeries>, String>]) -> SloStep {
+        let slot = plan.slot.as_millis();
+        if self.last_slot.is_some_and(|last| slot <= last) {
+            return SloStep { skipped: true, ..SloStep::default() };
+        }
+        let mut step = SloStep::default();
+        self.take_answers(plan, answers, slot, &mut step);
+        self.last_slot = Some(slot);
+        let mut records = Vec::new();
+        let mut samples = Vec::new();
+        for state in &mut self.states {
+            state.records(slot, &mut records);
+            output::samples(state, slot, &mut samples);
+        }
+        if slot.rem_euclid(3_600_000) < self.settings.interval_ms() {
+            records.append(&mut self.notes.prune(slot));
+        }
+        if !records.is_empty() || !samples.is_empty() {
+            step.commit = Some(commit(SLO_SOURCE, slot, records, samples));
+        }
+        step
+    }
+
+    fn take_answers(
+        &mut self,
+        plan: &Plan,
+        answers: &[Result<Vec<MatrixSeries>, String>],
+        now_ms: i64,
+        step: &mut SloStep,
+    ) {
+        for read in &plan.reads {
+            let Some(at) = self.index.get(&read.slo).copied() else { continue };
+            let state = &mut self.states[at];
+            let answer = |index: usize| match answers.get(index) {
+                Some(Ok(series)) => Ok(series.as_slice()),
+                Some(Err(error)) => Err(error.clone()),
+                None => Err("the query was not answered".to_string()),
+            };
+            let part = read.part.map_or(Ok(&[][..]), answer);
+            let total = read.total.map(answer).transpose();
+            let (part, total) = match (part, total) {
+                (Ok(part), Ok(total)) => (part, total),
+                (Err(error), _) | (_, Err(error)) => {
+                    step.failures.push((read.slo, error.clone()));
+                    state.error = Some(error);
+                    continue;
+                }
+            };
+            state.error = None;
+            let counted = count::count(&state.slo, &state.asks, read.start_ms, part, total);
+            step.groups_dropped += state.take(counted, now_ms);
+        }
+    }
+
+    /// What to ask to fill in history: for an objective without data the last `history` (at most 400
+    /// days), for others the time since their last slice. Chunks of a day, to be
+    /// [taken](Self::take_backfill) in their order.
+    pub fn backfill(&self, now: Timestamp, history: Duration) -> Vec<Plan> {
+        plan::backfill(&self.states, now.as_millis(), history)
+    }
+
+    /// Takes the answers of a chunk of history.
+    pub fn take_backfill(
+        &mut self,
+        plan: &Plan,
+        answers: &[Result<Vec<MatrixSeries>, String>],
+        now: Timestamp,
+    ) -> SloStep {
+        let now_ms = now.as_millis();
+        let mut step = SloStep::default();
+        self.take_answers(plan, answers, now_ms, &mut step);
+        let mut records = Vec::new();
+        for read in &plan.reads {
+            if let Some(at) = self.index.get(&read.slo).copied() {
+                self.states[at].records(now_ms, &mut records);
+            }
+        }
+        if !records.is_empty() {
+            self.last_backfill = now_ms.max(self.last_backfill.saturating_add(1));
+            step.commit = Some(commit(BACKFILL_SOURCE, self.last_backfill, records, Vec::new()));
+        }
+        step
+    }
+
+    /// What to ask at a slot. Objectives that ask the same share a query.
+    pub fn plan(&self, slot: Timestamp) -> Plan {
+        plan::at_slot(&self.settings, &self.states, self.last_slot, slot.as_millis())
+    }
+
+    /// Replaces the objectives. Those that count the same as before keep their slices; returns what
+    /// to commit.
+    pub fn reload(&mut self, set: &SloSet, now: Timestamp) -> Option<StateCommit> {
+        let mut old: HashMap<SloId, SloState> = std::mem::take(&mut self.states)
+            .into_iter()
+            .map(|state| (state.slo.id, state))
+            .collect();
+        self.index.clear();
+        let mut records = Vec::new();
+        for slo in &set.slos {
+            let mut state = SloState::new(slo.clone(), &self.notes);
+            match old.remove(&slo.id) {
+                Some(before) if saved::fingerprint(&before.slo) == saved::fingerprint(slo) => {
+                    state.groups = before.groups;
+                    for (labels, group) in &mut state.groups {
+                        group.outputs = output::outputs(slo, labels);
+                    }
+                    state.error = before.error;
+                }
+                Some(before) => {
+                    for group in before.groups.values() {
+                        records.append(&mut saved::deletions(group));
+                    }
+                }
+                None => {}
+            }
+            self.index.insert(slo.id, self.states.len());
+            self.states.push(state);
+        }
+        (!records.is_empty()).then(|| self.note_commit(records, now.as_millis()))
+    }
+
+    fn note_commit(&mut self, records: Vec<StateRecord>, now_ms: i64) -> StateCommit {
+        // The clock may stand still or go back; the source's slots must not.
+        self.last_note = now_ms.max(self.last_note.saturating_add(1));
+        commit(NOTES_SOURCE, self.last_note, records, Vec::new())
+    }
+
+    /// Bytes that all ledgers take in memory, nearly.
+    pub fn size_bytes(&self) -> usize {
+        let groups = self.states.iter().flat_map(|state| state.groups.values());
+        groups.map(|group| group.ledger.size_bytes()).sum()
+    }
+}
+
+/// The window in which an objective's present burn rate is looked at.
+const PRESENT: Duration = Duration::from_secs(3600);
+
+/// The windows for which error ratios are recorded: sloth's, and those of the alerts.
+pub(super) fn windows(slo: &Slo) -> Vec<Duration> {
+    const USUAL: [u64; 7] = [5, 30, 60, 120, 360, 1440, 4320];
+    let mut windows: Vec<Duration> = USUAL.iter().map(|m| Duration::from_secs(m * 60)).collect();
+    windows.extend(slo.alerts.burn.iter().flat_map(|a| [Some(a.long), a.short]).flatten());
+    windows.sort_unstable();
+    windows.dedup();
+    let slice = millis(slo.slice());
+    windows.retain(|window| millis(*window) >= slice);
+    windows
+}

@@ -1,0 +1,234 @@
+//! Slices and notes as the log holds them, and reading them back.
+
+use std::collections::{BTreeMap, HashMap};
+
+use skopos_model::storage::{StateCommit, StateKind, StateLog, StateRecord, StorageError};
+use skopos_model::{Labels, Timestamp};
+
+use super::{
+    BACKFILL_SOURCE, Group, NOTES_SOURCE, SLO_SOURCE, SloEngine, SloSettings, SloState, prefix_of,
+};
+use crate::codec::{DecodeError, Reader, Writer};
+use crate::engine::CorruptRecord;
+use crate::rules::hash_pieces;
+use crate::slo::ledger::{self, RETENTION_DAYS};
+use crate::slo::notes::Notes;
+use crate::slo::{Budgeting, Slo, SloSet};
+
+const VERSION: u8 = 1;
+const DAY_MS: i64 = 86_400_000;
+
+/// Everything that objectives keep in a state log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SavedSlos {
+    /// Records of kind [`StateKind::SloSlice`].
+    pub slices: Vec<StateRecord>,
+    /// Records of kind [`StateKind::Annotation`]; those of others are left alone.
+    pub notes: Vec<StateRecord>,
+    /// The last slot of each source that committed.
+    pub last_slots: BTreeMap<String, i64>,
+}
+
+impl SavedSlos {
+    /// Reads what the engine needs.
+    pub async fn load(log: &dyn StateLog) -> Result<Self, StorageError> {
+        let mut saved = Self {
+            slices: log.load(StateKind::SloSlice).await?,
+            notes: log.load(StateKind::Annotation).await?,
+            last_slots: BTreeMap::new(),
+        };
+        for source in [SLO_SOURCE, BACKFILL_SOURCE, NOTES_SOURCE] {
+            if let Some(slot) = log.last_slot(source).await? {
+                saved.last_slots.insert(source.into(), slot);
+            }
+        }
+        Ok(saved)
+    }
+}
+
+/// What restoring changed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RestoredSlos {
+    /// What to make durable before any other commit: slices that count something else now, and those
+    /// that are too old, go.
+    pub commit: Option<StateCommit>,
+    /// Records that could not be read; their slices are missing until history is filled in again.
+    pub corrupt: Vec<CorruptRecord>,
+}
+
+/// Tells definitions apart whose slices mean different things. The target and the window may change.
+pub(super) fn fingerprint(slo: &Slo) -> u64 {
+    let budgeting = match slo.budgeting {
+        Budgeting::Occurrences => "occurrences".to_string(),
+        ref other => format!("{other:?}"),
+    };
+    let indicator = slo.indicator.fingerprint();
+    let mut pieces = vec![indicator.as_str(), budgeting.as_str()];
+    pieces.extend(slo.group_by.iter().map(String::as_str));
+    hash_pieces(pieces) as u64
+}
+
+/// What a group is: its objective's name, its labels, and what its slices count.
+pub(super) fn identity_record(slo: &Slo, labels: &Labels, prefix: &str) -> StateRecord {
+    let mut writer = Writer::new(VERSION);
+    writer.text(&slo.name);
+    writer.labels(labels);
+    writer.unsigned(fingerprint(slo));
+    let value = Some(writer.finish());
+    StateRecord { kind: StateKind::SloSlice, key: format!("{prefix}/s"), value }
+}
+
+fn decode_identity(data: &[u8]) -> Result<(String, Labels, u64), DecodeError> {
+    let mut reader = Reader::new(data, VERSION)?;
+    let name = reader.text("name")?.to_string();
+    let labels = reader.labels("labels")?;
+    let fingerprint = reader.unsigned("fingerprint")?;
+    reader.finish()?;
+    Ok((name, labels, fingerprint))
+}
+
+/// Records that take everything of a group out of the log.
+pub(super) fn deletions(group: &Group) -> Vec<StateRecord> {
+    let keys = group.ledger.recorded_keys();
+    let keys = keys.into_iter().chain(["s".to_string()]);
+    keys.map(|key| {
+        let key = format!("{}/{key}", group.prefix);
+        StateRecord { kind: StateKind::SloSlice, key, value: None }
+    })
+    .collect()
+}
+
+fn deletion(record: &StateRecord) -> StateRecord {
+    StateRecord { value: None, ..record.clone() }
+}
+
+/// Whether a record is a day older than what is kept.
+fn is_expired(key: &str, now_ms: i64) -> bool {
+    let oldest = now_ms.div_euclid(DAY_MS) - RETENTION_DAYS;
+    let mut parts = key.rsplit('/');
+    let number: Option<i64> = parts.next().and_then(|n| n.parse().ok());
+    match (parts.next(), number) {
+        (Some("d"), Some(day)) => day < oldest,
+        (Some("q"), Some(quarter)) => quarter.div_euclid(96) < oldest,
+        _ => false,
+    }
+}
+
+impl SloEngine {
+    /// Starts with objectives and the state of an earlier run (empty on the first).
+    ///
+    /// Slices of objectives that are no longer there stay in the log until they are too old:
+    /// who brings an objective back finds them.
+    pub fn restore(
+        settings: SloSettings,
+        set: &SloSet,
+        saved: &SavedSlos,
+        now: Timestamp,
+    ) -> (Self, RestoredSlos) {
+        let now_ms = now.as_millis();
+        let mut restored = RestoredSlos::default();
+        let mut notes = Notes::default();
+        for record in &saved.notes {
+            if let Err(reason) = notes.restore(record) {
+                restored.corrupt.push(corrupt(record, reason));
+            }
+        }
+        let last = |source: &str| saved.last_slots.get(source).copied();
+        let mut engine = Self {
+            settings,
+            states: Vec::new(),
+            index: HashMap::new(),
+            notes,
+            last_slot: last(SLO_SOURCE),
+            last_note: last(NOTES_SOURCE).unwrap_or(i64::MIN),
+            last_backfill: last(BACKFILL_SOURCE).unwrap_or(i64::MIN),
+        };
+        for slo in &set.slos {
+            engine.index.insert(slo.id, engine.states.len());
+            engine.states.push(SloState::new(slo.clone(), &engine.notes));
+        }
+        let mut records = Vec::new();
+        let mut by_group: BTreeMap<&str, Vec<&StateRecord>> = BTreeMap::new();
+        for record in &saved.slices {
+            if is_expired(&record.key, now_ms) {
+                records.push(deletion(record));
+                continue;
+            }
+            // Two hashes begin the key.
+            let Some((prefix, _)) = record.key.split_at_checked(33) else { continue };
+            by_group.entry(prefix).or_default().push(record);
+        }
+        for (prefix, group) in by_group {
+            engine.restore_group(prefix, &group, now_ms, &mut records, &mut restored.corrupt);
+        }
+        if !records.is_empty() {
+            restored.commit = Some(engine.note_commit(records, now_ms));
+        }
+        (engine, restored)
+    }
+
+    fn restore_group(
+        &mut self,
+        prefix: &str,
+        group: &[&StateRecord],
+        now_ms: i64,
+        records: &mut Vec<StateRecord>,
+        corrupted: &mut Vec<CorruptRecord>,
+    ) {
+        let identity = group.iter().find(|record| record.key.ends_with("/s"));
+        let Some((identity, value)) = identity.and_then(|r| Some((r, r.value.as_ref()?))) else {
+            // Slices of nobody: their identity was damaged, or they are the last of something expired.
+            records.extend(group.iter().map(|record| deletion(record)));
+            return;
+        };
+        let (name, labels, found) = match decode_identity(value) {
+            Ok(identity) => identity,
+            Err(error) => {
+                corrupted.push(CorruptRecord::new(identity, error));
+                return;
+            }
+        };
+        let id = crate::slo::native::id_of(&name);
+        if prefix != prefix_of(id, &labels) {
+            corrupted.push(CorruptRecord::mismatch(identity));
+            return;
+        }
+        let Some(state) = self.index.get(&id).and_then(|at| self.states.get_mut(*at)) else {
+            if group.len() == 1 {
+                records.push(deletion(identity));
+            }
+            return;
+        };
+        if found != fingerprint(&state.slo) {
+            records.extend(group.iter().map(|record| deletion(record)));
+            return;
+        }
+        let mut restored = Group::new(&state.slo, &labels, now_ms);
+        restored.is_recorded = true;
+        for record in group.iter().filter(|record| !record.key.ends_with("/s")) {
+            let Some(value) = &record.value else { continue };
+            if let Err(reason) = restored.ledger.restore_record(&record.key, value) {
+                corrupted.push(corrupt(record, reason));
+            }
+        }
+        restored.ledger.mark_saved();
+        state.groups.insert(labels, restored);
+    }
+}
+
+fn corrupt(record: &StateRecord, reason: String) -> CorruptRecord {
+    CorruptRecord { kind: record.kind, key: record.key.clone(), reason }
+}
+
+/// Decodes arbitrary bytes as every kind of record; for fuzzing. What decodes must be what its value
+/// encodes to.
+pub fn fuzz_slo_records(data: &[u8]) {
+    let _ = decode_identity(data);
+    ledger::fuzz_records(data);
+    let mut notes = Notes::default();
+    for folder in ["annotation", "correction", "override"] {
+        let key = format!("slo/{folder}/x");
+        let record = StateRecord { kind: StateKind::Annotation, key, value: Some(data.to_vec()) };
+        let _ = notes.restore(&record);
+    }
+}

@@ -1,0 +1,558 @@
+//! What objectives look like: status, burn rates, what a deploy cost, and a sentence that says it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use skopos_model::{Labels, Timestamp};
+
+use super::{Group, PRESENT, SloEngine, SloState};
+use crate::duration::format_duration;
+use crate::slo::budget::{Book, Budget};
+use crate::slo::notes::{Annotation, AnnotationKind, Correction, GateOverride};
+use crate::slo::{Period, Slo, Sum, millis, tidy};
+
+const HOUR_MS: i64 = 3_600_000;
+/// How long after it a deploy is blamed, unless another follows.
+const BLAME_MS: i64 = 6 * HOUR_MS;
+
+/// How an objective does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// The budget lasts.
+    Ok,
+    /// A burn-rate condition holds, or little is left.
+    Warning,
+    /// The budget is exhausted, or burns at a rate that pages.
+    Critical,
+    /// Nothing is known: there is no data, or none since a while.
+    NoData,
+}
+
+impl Health {
+    /// The word in output.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+            Self::NoData => "no data",
+        }
+    }
+}
+
+/// The budget of one objective, or of one of its groups, at a moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SloStatus {
+    /// The objective's name.
+    pub slo: String,
+    /// Its service.
+    pub service: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// The group's labels, for those that are split.
+    pub group: Vec<(String, String)>,
+    /// The share of good events wanted.
+    pub target: f64,
+    /// The window, in words.
+    pub window: String,
+    /// Where the window begins and ends, milliseconds since the epoch.
+    pub window_start_ms: i64,
+    /// Where it ends; in the future for a unit of the calendar.
+    pub window_end_ms: i64,
+    /// The share of good events in it; none where nothing happened.
+    pub good_ratio: Option<f64>,
+    /// Bad events, or bad slices.
+    pub bad: f64,
+    /// All of them.
+    pub total: f64,
+    /// The share of the budget left; below 0 when overspent.
+    pub budget_remaining: Option<f64>,
+    /// The budget as minutes of total outage under even traffic.
+    pub budget_minutes: f64,
+    /// Of those, what is left.
+    pub budget_minutes_left: Option<f64>,
+    /// The share of the window that has data, as far as it has passed.
+    pub coverage: f64,
+    /// Burn rates, shortest window first.
+    pub burn: Vec<BurnStatus>,
+    /// The conditions of the burn-rate alerts.
+    pub alerts: Vec<AlertStatus>,
+    /// Hours until nothing is left, at the burn rate of the last hour; none when that is never.
+    pub hours_to_exhaustion: Option<f64>,
+    /// Where the last slice with data ends.
+    pub last_data_ms: Option<i64>,
+    /// How it does.
+    pub health: Health,
+    /// What corrections change, each by itself.
+    pub corrections: Vec<CorrectionEffect>,
+    /// The share that would be left without any correction.
+    pub budget_remaining_uncorrected: Option<f64>,
+    /// Why the last queries failed, if they did.
+    pub error: Option<String>,
+    /// All of it in a sentence.
+    pub sentence: String,
+}
+
+/// The burn rate over a window.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BurnStatus {
+    /// The window: `1h`.
+    pub window: String,
+    /// How many times as fast as the budget bears; none where nothing happened.
+    pub rate: Option<f64>,
+    /// Bad events in it.
+    pub bad: f64,
+    /// All events in it.
+    pub total: f64,
+}
+
+/// The condition of a burn-rate alert.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AlertStatus {
+    /// The alert's name.
+    pub name: String,
+    /// Its severity.
+    pub severity: String,
+    /// The burn rate above which it fires.
+    pub factor: f64,
+    /// Its windows: `1h`, `5m`.
+    pub windows: Vec<String>,
+    /// Whether the condition holds now.
+    pub is_met: bool,
+    /// Whether only the guard against low traffic keeps it from firing.
+    pub is_guarded: bool,
+}
+
+/// A correction with what it changes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CorrectionEffect {
+    /// The correction.
+    #[serde(flatten)]
+    pub correction: Correction,
+    /// Bad events of the window that it takes out.
+    pub bad: f64,
+    /// All events of the window that it takes out.
+    pub total: f64,
+}
+
+/// What a deploy cost.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DeployCost {
+    /// The deploy, or another annotation.
+    pub annotation: Annotation,
+    /// The objective.
+    pub slo: String,
+    /// The group's labels.
+    pub group: Vec<(String, String)>,
+    /// Until when what happened is put down to it: the next deploy, the annotation's end, 6 h, or now.
+    pub until_ms: i64,
+    /// The share of the budget spent from it until then.
+    pub spent: f64,
+    /// The share spent in as much time before it.
+    pub spent_before: f64,
+    /// It in a sentence.
+    pub sentence: String,
+}
+
+/// A point of a chart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ChartPoint {
+    /// When, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// The share of the budget left then.
+    pub remaining: Option<f64>,
+    /// Bad events since the point before.
+    pub bad: f64,
+    /// All events since then.
+    pub total: f64,
+}
+
+fn pairs(labels: &Labels) -> Vec<(String, String)> {
+    labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// Whether a severity is one that wakes people.
+pub(in crate::slo) fn is_page(severity: &str) -> bool {
+    matches!(severity.to_ascii_lowercase().as_str(), "critical" | "page" | "p1")
+}
+
+/// As many digits as a person wants: 14.4, 0.37, 1300.
+pub(in crate::slo) fn rounded(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        _ => 2,
+    };
+    tidy(format!("{value:.digits$}").parse().unwrap_or(value)).to_string()
+}
+
+/// A share in percent: `99.93 %`.
+pub(in crate::slo) fn percent(share: f64) -> String {
+    format!("{} %", rounded(share * 100.0))
+}
+
+/// Hours as people say them: `35 min`, `5.2 h`, `12 d`.
+pub(in crate::slo) fn hours(hours: f64) -> String {
+    match hours {
+        h if h < 1.0 => format!("{} min", (h * 60.0).round()),
+        h if h < 72.0 => format!("{} h", rounded(h)),
+        h => format!("{} d", rounded(h / 24.0)),
+    }
+}
+
+impl SloState {
+    fn alert_statuses(&self, book: &Book<'_>, now_ms: i64) -> Vec<AlertStatus> {
+        let slo = &self.slo;
+        let over = |window: Duration, factor: f64| {
+            book.burn(window, now_ms).is_some_and(|burn| burn > factor)
+        };
+        slo.alerts
+            .burn
+            .iter()
+            .map(|alert| {
+                let burns = over(alert.long, alert.factor)
+                    && alert.short.is_none_or(|short| over(short, alert.factor));
+                let bad = book.over(alert.long, now_ms).bad;
+                let enough = bad >= f64::from(slo.alerts.min_bad_events);
+                let windows = [Some(alert.long), alert.short].into_iter().flatten();
+                AlertStatus {
+                    name: alert.name.clone(),
+                    severity: alert.severity.clone(),
+                    factor: alert.factor,
+                    windows: windows.map(format_duration).collect(),
+                    is_met: burns && enough,
+                    is_guarded: burns && !enough,
+                }
+            })
+            .collect()
+    }
+
+    fn status(&self, labels: &Labels, group: &Group, now_ms: i64) -> SloStatus {
+        let slo = &self.slo;
+        let book = self.book(group);
+        let budget = book.budget(now_ms);
+        let remaining = budget.remaining();
+        let present = book.burn(PRESENT, now_ms);
+        let alerts = self.alert_statuses(&book, now_ms);
+        let burn = super::windows(slo)
+            .into_iter()
+            .map(|window| {
+                let Sum { bad, total, .. } = book.over(window, now_ms);
+                let rate = book.burn(window, now_ms);
+                BurnStatus { window: format_duration(window), rate, bad, total }
+            })
+            .collect();
+        let last_data_ms = group.ledger.covered_until();
+        let raw = Book { excluded: &[], ..book };
+        let uncorrected = match self.excluded.is_empty() {
+            true => remaining,
+            false => raw.budget(now_ms).remaining(),
+        };
+        let hours_to_exhaustion = book.hours_left(&budget, present);
+        let health = health(slo, remaining, &alerts, self.is_silent(group, now_ms));
+        let mut status = SloStatus {
+            slo: slo.name.clone(),
+            service: slo.service.clone(),
+            owner: slo.owner.clone(),
+            group: pairs(labels),
+            target: slo.target,
+            window: slo.window.to_string(),
+            window_start_ms: budget.period.start_ms,
+            window_end_ms: budget.period.end_ms,
+            good_ratio: budget.sum.error_ratio().map(|ratio| 1.0 - ratio),
+            bad: budget.sum.bad,
+            total: budget.sum.total,
+            budget_remaining: remaining,
+            budget_minutes: slo.budget_minutes(),
+            budget_minutes_left: remaining.map(|left| left * slo.budget_minutes()),
+            coverage: budget.coverage,
+            burn,
+            alerts,
+            hours_to_exhaustion,
+            last_data_ms,
+            health,
+            corrections: Vec::new(),
+            budget_remaining_uncorrected: uncorrected,
+            error: self.error.clone(),
+            sentence: String::new(),
+        };
+        status.sentence = sentence(&status, &budget, present, now_ms);
+        status
+    }
+
+    /// Whether its data stopped: for as long as its absent alert waits, or five minutes.
+    pub(super) fn is_silent(&self, group: &Group, now_ms: i64) -> bool {
+        let after = self.slo.alerts.absent.as_ref().map_or(Duration::from_secs(300), |a| a.after);
+        let limit = millis(after).max(2 * group.ledger.slice_ms());
+        group.ledger.covered_until().is_none_or(|end| end < now_ms - limit)
+    }
+}
+
+fn health(slo: &Slo, remaining: Option<f64>, alerts: &[AlertStatus], silent: bool) -> Health {
+    let Some(remaining) = remaining.filter(|_| !silent) else { return Health::NoData };
+    let met = || alerts.iter().filter(|alert| alert.is_met);
+    if remaining <= slo.policy.freeze_below || met().any(|alert| is_page(&alert.severity)) {
+        Health::Critical
+    } else if remaining < slo.policy.caution_below || met().next().is_some() {
+        Health::Warning
+    } else {
+        Health::Ok
+    }
+}
+
+fn sentence(status: &SloStatus, budget: &Budget, burn: Option<f64>, now_ms: i64) -> String {
+    let name = match status.group.is_empty() {
+        true => status.slo.clone(),
+        false => {
+            let values: Vec<&str> = status.group.iter().map(|(_, value)| value.as_str()).collect();
+            format!("{} ({})", status.slo, values.join(", "))
+        }
+    };
+    let Some(remaining) = status.budget_remaining else {
+        return format!("{name}: no events in the window, so nothing can be said.");
+    };
+    let good = percent(status.good_ratio.unwrap_or(1.0));
+    let left = match remaining {
+        left if left <= 0.0 && left > -10.0 => {
+            format!("the budget is exhausted ({} spent)", percent(1.0 - left))
+        }
+        left if left <= 0.0 => {
+            format!("the budget is exhausted ({} times over)", rounded(1.0 - left))
+        }
+        left => format!(
+            "{} of the budget is left ({} of {} min)",
+            percent(left),
+            rounded(left * status.budget_minutes),
+            rounded(status.budget_minutes)
+        ),
+    };
+    let mut text = format!("{name}: {good} good over {}, {left}", status.window);
+    if status.health == Health::NoData {
+        let since = status.last_data_ms.map_or(0, |end| (now_ms - end).max(0));
+        text.push_str(&format!(
+            ", but no data has arrived for {}",
+            hours(since as f64 / HOUR_MS as f64)
+        ));
+    } else if let Some(burn) = burn.filter(|burn| *burn > 0.0) {
+        text.push_str(&format!("; it burns {} times as fast as it can bear", rounded(burn)));
+        if let Some(left) = status.hours_to_exhaustion.filter(|left| *left > 0.0) {
+            text.push_str(&format!(" and is gone in {}", hours(left)));
+        }
+    } else {
+        text.push_str("; nothing burns now");
+    }
+    if budget.coverage < 0.995 {
+        text.push_str(&format!(" ({} of the window has data)", percent(budget.coverage)));
+    }
+    let guarded = status.alerts.iter().any(|alert| alert.is_guarded && !alert.is_met);
+    if guarded {
+        text.push_str("; there is too little traffic for an alert");
+    }
+    text.push('.');
+    text
+}
+
+impl SloEngine {
+    /// The status of every budget, in the order of the files, then of group labels. An objective that
+    /// never had data has one without any.
+    pub fn statuses(&self, now: Timestamp) -> Vec<SloStatus> {
+        self.states.iter().flat_map(|state| self.statuses_of(state, now.as_millis())).collect()
+    }
+
+    /// The status of one objective's budgets.
+    pub fn status(&self, slo: &str, now: Timestamp) -> Vec<SloStatus> {
+        let of_name = self.states.iter().filter(|state| state.slo.name == slo);
+        of_name.flat_map(|state| self.statuses_of(state, now.as_millis())).collect()
+    }
+
+    fn statuses_of(&self, state: &SloState, now_ms: i64) -> Vec<SloStatus> {
+        if state.groups.is_empty() {
+            let group = Group::new(&state.slo, &Labels::empty(), now_ms);
+            return vec![state.status(&Labels::empty(), &group, now_ms)];
+        }
+        let groups = state.groups.iter();
+        groups
+            .map(|(labels, group)| {
+                let mut status = state.status(labels, group, now_ms);
+                status.corrections = self.effects(state, group, &status);
+                status
+            })
+            .collect()
+    }
+
+    fn effects(
+        &self,
+        state: &SloState,
+        group: &Group,
+        status: &SloStatus,
+    ) -> Vec<CorrectionEffect> {
+        let (start, end) = (status.window_start_ms, status.window_end_ms);
+        let mut effects = Vec::new();
+        for correction in self.corrections(Some(&state.slo.name)) {
+            let (from, to) = (correction.start_ms.max(start), correction.end_ms.min(end));
+            if from < to && correction.revoked_ms.is_none() {
+                let Sum { bad, total, .. } = group.ledger.sum(from, to);
+                effects.push(CorrectionEffect { correction, bad, total });
+            }
+        }
+        effects
+    }
+
+    /// The budget over time: what was left at each step of its window, and what happened between.
+    pub fn chart(
+        &self,
+        slo: &str,
+        group: &Labels,
+        start: Timestamp,
+        end: Timestamp,
+        step: Duration,
+    ) -> Vec<ChartPoint> {
+        const MOST_POINTS: i64 = 2_000;
+        let Some((state, group)) = self.find(slo, group) else { return Vec::new() };
+        let book = state.book(group);
+        let (start, end) = (start.as_millis(), end.as_millis());
+        let slice = group.ledger.slice_ms();
+        let at_least = ((end - start).max(0) / MOST_POINTS).max(slice);
+        let step = millis(step).max(at_least);
+        let step = (step + slice - 1) / slice * slice;
+        let mut points = Vec::new();
+        let mut at = start.div_euclid(step) * step;
+        while at <= end {
+            let Sum { bad, total, .. } = book.sum(at - step, at);
+            let period = state.slo.window.at(at);
+            let budget = book.budget_of(period, at.clamp(period.start_ms, period.end_ms));
+            points.push(ChartPoint { at_ms: at, remaining: budget.remaining(), bad, total });
+            at += step;
+        }
+        points
+    }
+
+    /// The groups of an objective that have data.
+    pub fn groups(&self, slo: &str) -> Vec<Labels> {
+        let state = self.states.iter().find(|state| state.slo.name == slo);
+        state.map_or(Vec::new(), |state| state.groups.keys().cloned().collect())
+    }
+
+    /// The budget over any period that is over, corrections applied.
+    pub fn budget_over(&self, slo: &str, group: &Labels, period: Period) -> Option<Budget> {
+        let (state, group) = self.find(slo, group)?;
+        Some(state.book(group).budget_of(period, period.end_ms))
+    }
+
+    /// The budget of the present window.
+    pub fn present_budget(&self, slo: &str, group: &Labels, now: Timestamp) -> Option<Budget> {
+        let (state, group) = self.find(slo, group)?;
+        Some(state.book(group).budget(now.as_millis()))
+    }
+
+    pub(in crate::slo) fn has_fallen_silent(
+        &self,
+        slo: &str,
+        group: &Labels,
+        now: Timestamp,
+    ) -> bool {
+        let found = self.find(slo, group);
+        found.is_none_or(|(state, group)| state.is_silent(group, now.as_millis()))
+    }
+
+    pub(in crate::slo) fn quarter_sums(
+        &self,
+        slo: &str,
+        group: &Labels,
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Vec<Sum> {
+        let found = self.find(slo, group);
+        found.map_or(Vec::new(), |(_, group)| group.ledger.quarter_sums(start_ms, end_ms))
+    }
+
+    pub(in crate::slo) fn override_of(
+        &self,
+        service: &str,
+        now: Timestamp,
+    ) -> Option<&GateOverride> {
+        self.notes.override_of(service, now.as_millis())
+    }
+
+    fn find(&self, slo: &str, group: &Labels) -> Option<(&SloState, &Group)> {
+        let state = self.states.iter().find(|state| state.slo.name == slo)?;
+        Some((state, state.groups.get(group)?))
+    }
+
+    /// What every deploy and incident of an objective's service in its present window cost, newest
+    /// first.
+    pub fn costs(&self, slo: &str, now: Timestamp) -> Vec<DeployCost> {
+        let now_ms = now.as_millis();
+        let Some(state) = self.states.iter().find(|state| state.slo.name == slo) else {
+            return Vec::new();
+        };
+        let mut costs = Vec::new();
+        for (labels, group) in &state.groups {
+            let book = state.book(group);
+            let budget = book.budget(now_ms);
+            let start = Timestamp::from_millis(budget.period.start_ms);
+            let notes = self.annotations(Some(&state.slo.service), start, now);
+            for (at, note) in notes.iter().enumerate() {
+                if note.kind == AnnotationKind::Note {
+                    continue;
+                }
+                let is_deploy = |other: &&Annotation| {
+                    other.kind == AnnotationKind::Deploy && other.start_ms > note.start_ms
+                };
+                let next = notes[at + 1..].iter().find(is_deploy).map(|next| next.start_ms);
+                let until = match (note.kind, note.end_ms) {
+                    (AnnotationKind::Deploy, _) => {
+                        let blamed = note.start_ms + BLAME_MS;
+                        next.map_or(blamed, |next| next.min(blamed))
+                    }
+                    (_, end) => end.unwrap_or(now_ms),
+                };
+                let until = until.min(now_ms);
+                costs.push(cost(&book, &budget, note, labels, until));
+            }
+        }
+        costs.sort_by_key(|cost| std::cmp::Reverse(cost.annotation.start_ms));
+        costs
+    }
+}
+
+fn cost(
+    book: &Book<'_>,
+    budget: &Budget,
+    note: &Annotation,
+    labels: &Labels,
+    until: i64,
+) -> DeployCost {
+    let slo = book.slo;
+    let allowed = budget.expected_total * slo.budget();
+    let share = |start: i64, end: i64| {
+        if allowed > 0.0 { book.sum(start, end).bad / allowed } else { 0.0 }
+    };
+    let length = (until - note.start_ms).max(0);
+    let spent = share(note.start_ms, until);
+    let spent_before = share(note.start_ms - length, note.start_ms);
+    let lasted = hours(length as f64 / HOUR_MS as f64);
+    let sentence = format!(
+        "{} {:?} burned {} of the budget of {} in {lasted} ({} in the {lasted} before).",
+        match note.kind {
+            AnnotationKind::Deploy => "Deploy",
+            AnnotationKind::Incident => "Incident",
+            AnnotationKind::Drill => "Drill",
+            AnnotationKind::Note => "Note",
+        },
+        note.text,
+        percent(spent),
+        slo.name,
+        percent(spent_before),
+    );
+    DeployCost {
+        annotation: note.clone(),
+        slo: slo.name.clone(),
+        group: pairs(labels),
+        until_ms: until,
+        spent,
+        spent_before,
+        sentence,
+    }
+}

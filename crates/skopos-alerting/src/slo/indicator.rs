@@ -1,0 +1,633 @@
+//! What an objective counts, as PromQL.
+//!
+//! Counters are named by their selectors. The engine reads their samples and adds their
+//! increments up itself, from sample to sample: unlike the extrapolated `increase`, slices
+//! then add up to windows exactly. Queries of the form that everybody writes, sums of rates over selectors
+//! divided by each other (the guide's two among them), are taken apart into their counters. Any
+//! other query is evaluated as it stands, once per slice, with `$window` (or sloth's
+//! `{{.window}}`) standing for the slice's width.
+
+use std::time::Duration;
+
+use skopos_model::METRIC_NAME;
+use skopos_promql::ast::{AggregateOp, BinaryOp, Expr, ExprKind, VectorSelector};
+use skopos_promql::{ParseOptions, format_value, parse};
+
+use crate::duration::format_duration;
+
+/// Stands for the window's width in queries.
+pub const WINDOW_VARIABLE: &str = "$window";
+
+/// What an objective counts.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Indicator {
+    /// Events, of which some are bad (or some are good).
+    Events {
+        /// Which events `part` counts.
+        role: Role,
+        /// The bad or the good events.
+        part: Count,
+        /// All events.
+        total: Count,
+    },
+    /// Requests that take no longer than a threshold, from a classic histogram.
+    Latency {
+        /// The histogram without `_bucket`: `http_request_duration_seconds{service="shop"}`.
+        histogram: String,
+        /// The threshold, in the unit of the histogram's bounds (seconds).
+        threshold: f64,
+    },
+    /// The same, from a native histogram.
+    NativeLatency {
+        /// The histogram's selector.
+        histogram: String,
+        /// The threshold, in the unit of the histogram (seconds).
+        threshold: f64,
+    },
+    /// A query that yields the share of bad or good events of a slice.
+    Ratio {
+        /// Which share.
+        role: Role,
+        /// The query.
+        query: String,
+    },
+}
+
+/// Which events are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Those that spend the budget.
+    Bad,
+    /// The others.
+    Good,
+}
+
+/// How events are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// The increments of the counters that a selector matches.
+    Counter(String),
+    /// A query that yields how many events a window had; `$window` stands for its width.
+    Query(String),
+}
+
+/// Why a text is no indicator, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    /// Byte offset in the text.
+    pub(super) offset: usize,
+    /// Characters meant.
+    pub(super) length: usize,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+impl Mistake {
+    fn whole(text: &str, message: impl Into<String>, hint: &str) -> Self {
+        let offset = text.len() - text.trim_start().len();
+        let length = text.trim().chars().count().max(1);
+        let hint = (!hint.is_empty()).then(|| hint.to_string());
+        Self { offset, length, message: message.into(), hint }
+    }
+}
+
+/// Replaces the window's variable by a text.
+pub(super) fn with_window(query: &str, window: &str) -> String {
+    let mut rest = query;
+    let mut text = String::with_capacity(query.len());
+    while let Some((at, length)) = find_variable(rest) {
+        text.push_str(&rest[..at]);
+        text.push_str(window);
+        rest = &rest[at + length..];
+    }
+    text + rest
+}
+
+/// The next variable: where it is and how many bytes it takes.
+fn find_variable(text: &str) -> Option<(usize, usize)> {
+    let dollar = text.find(WINDOW_VARIABLE).map(|at| (at, WINDOW_VARIABLE.len()));
+    let braces = text.match_indices("{{").find_map(|(at, _)| {
+        let inner = &text[at + 2..];
+        let end = inner.find("}}")?;
+        matches!(inner[..end].trim(), ".window" | ".Window").then_some((at, end + 4))
+    });
+    match (dollar, braces) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Parses a query in which the variable stands for a width of the same length, so that places of
+/// errors hold.
+fn parse_query(text: &str, language: &ParseOptions) -> Result<Expr, Mistake> {
+    let mut same_length = text.to_string();
+    while let Some((at, length)) = find_variable(&same_length) {
+        same_length.replace_range(at..at + length, &format!("{:length$}", "5m"));
+    }
+    parse(&same_length, language).map_err(|error| Mistake {
+        offset: error.span.start,
+        length: error.span.end.saturating_sub(error.span.start).max(1),
+        message: format!("not PromQL: {}", error.message),
+        hint: error.suggestion.map(|meant| format!("did you mean `{meant}`?")),
+    })
+}
+
+/// A counter that a query sums, and by which labels.
+#[derive(Debug, PartialEq)]
+struct Summed {
+    selector: String,
+    by: Vec<String>,
+}
+
+/// `sum by (…) (rate(selector[…]))`, with `increase` or without `by`.
+fn summed(expr: &Expr) -> Option<Summed> {
+    let ExprKind::Aggregate(aggregate) = &expr.unparenthesised().kind else { return None };
+    if aggregate.op != AggregateOp::Sum || aggregate.without {
+        return None;
+    }
+    let ExprKind::Call(call) = &aggregate.expr.unparenthesised().kind else { return None };
+    if !matches!(call.func.name, "rate" | "increase") {
+        return None;
+    }
+    let ExprKind::Matrix { selector, .. } = &call.args.first()?.kind else { return None };
+    let mut by = aggregate.grouping.clone();
+    by.sort();
+    Some(Summed { selector: plain_selector(selector)?, by })
+}
+
+fn plain_selector(selector: &VectorSelector) -> Option<String> {
+    if selector.offset.is_some() || selector.at.is_some() || selector.mode.is_some() {
+        return None;
+    }
+    let span = skopos_promql::Span { start: 0, end: 0 };
+    Some(Expr { span, kind: ExprKind::Vector(selector.clone()) }.to_string())
+}
+
+impl Count {
+    /// Reads a selector or a query. Labels by which it sums are returned beside it.
+    pub(super) fn read(
+        text: &str,
+        language: &ParseOptions,
+    ) -> Result<(Self, Vec<String>), Mistake> {
+        let expr = parse_query(text, language)?;
+        if let ExprKind::Vector(selector) = &expr.unparenthesised().kind {
+            let hint = "name the counter by its selector alone: the slices say which time is meant";
+            return match plain_selector(selector) {
+                Some(selector) => Ok((Self::Counter(selector), Vec::new())),
+                None => Err(Mistake::whole(text, "a counter has no `offset` and no `@`", hint)),
+            };
+        }
+        if let Some(Summed { selector, by }) = summed(&expr) {
+            return Ok((Self::Counter(selector), by));
+        }
+        if matches!(expr.kind, ExprKind::Matrix { .. }) {
+            let hint = "leave the range in brackets away";
+            return Err(Mistake::whole(text, "events are a counter, not a range of one", hint));
+        }
+        if find_variable(text).is_none() {
+            let hint =
+                "name a counter (`http_requests_total{…}`), or write the window as `[$window]`";
+            let message = "this query does not say over which window it counts";
+            return Err(Mistake::whole(text, message, hint));
+        }
+        Ok((Self::Query(text.trim().to_string()), Vec::new()))
+    }
+
+    /// PromQL for the events per second of a window: the same for both of its sides, so that
+    /// their quotient is a share.
+    pub(super) fn over(&self, window: &str, group_by: &[String]) -> String {
+        match self {
+            Self::Counter(selector) => {
+                format!("sum{}(rate({}))", by_clause(group_by), ranged(selector, window))
+            }
+            Self::Query(query) => with_window(query, window),
+        }
+    }
+
+    /// PromQL for the events of a window.
+    pub(super) fn events_in(&self, window: &str, group_by: &[String]) -> String {
+        match self {
+            Self::Counter(selector) => {
+                format!("sum{}(increase({}))", by_clause(group_by), ranged(selector, window))
+            }
+            Self::Query(query) => with_window(query, window),
+        }
+    }
+}
+
+/// ` by (a, b) `, or nothing.
+pub(super) fn by_clause(group_by: &[String]) -> String {
+    match group_by.is_empty() {
+        true => String::new(),
+        false => format!(" by ({}) ", group_by.join(", ")),
+    }
+}
+
+/// The last sample of each series in a step.
+fn last_sample(selector: &str) -> String {
+    format!("last_over_time({})", ranged(selector, WINDOW_VARIABLE))
+}
+
+fn ranged(selector: &str, window: &str) -> String {
+    format!("{selector}[{window}]")
+}
+
+/// A query with the labels by which its parts sum, if it is a quotient of counters.
+pub(super) fn read_ratio(
+    text: &str,
+    role: Role,
+    language: &ParseOptions,
+) -> Result<(Indicator, Vec<String>), Mistake> {
+    let expr = parse_query(text, language)?;
+    if let Some(found) = quotient(&expr, role) {
+        return Ok(found);
+    }
+    if !matches!(expr.value_type(), skopos_promql::ValueType::Vector) {
+        let message =
+            format!("a ratio must be an instant vector, found a {}", expr.value_type().describe());
+        return Err(Mistake::whole(text, message, ""));
+    }
+    Ok((Indicator::Ratio { role, query: text.trim().to_string() }, Vec::new()))
+}
+
+/// `part / total` or `1 - part / total`.
+fn quotient(expr: &Expr, role: Role) -> Option<(Indicator, Vec<String>)> {
+    let ExprKind::Binary(binary) = &expr.unparenthesised().kind else { return None };
+    match binary.op {
+        BinaryOp::Sub => {
+            let ExprKind::Number(number) = &binary.lhs.unparenthesised().kind else { return None };
+            if number.value != 1.0 {
+                return None;
+            }
+            let other = match role {
+                Role::Bad => Role::Good,
+                Role::Good => Role::Bad,
+            };
+            quotient(&binary.rhs, other)
+        }
+        BinaryOp::Div => {
+            let (part, total) = (summed(&binary.lhs)?, summed(&binary.rhs)?);
+            if part.by != total.by {
+                return None;
+            }
+            let counter = |summed: &Summed| Count::Counter(summed.selector.clone());
+            let (part_count, total) = (counter(&part), counter(&total));
+            Some((Indicator::Events { role, part: part_count, total }, part.by))
+        }
+        _ => None,
+    }
+}
+
+/// Reads the selector of a histogram; `_bucket`, `_count` and `_sum` at the end of its name and `le`
+/// among its labels are mistakes worth naming.
+pub(super) fn read_histogram(text: &str, language: &ParseOptions) -> Result<String, Mistake> {
+    let expr = parse_query(text, language)?;
+    let selector = match &expr.unparenthesised().kind {
+        ExprKind::Vector(selector) => selector,
+        _ => return Err(Mistake::whole(text, "a histogram is named by a selector", "")),
+    };
+    let plain = plain_selector(selector);
+    let plain =
+        plain.ok_or_else(|| Mistake::whole(text, "a histogram has no `offset` and no `@`", ""))?;
+    let Some(name) = &selector.name else {
+        return Err(Mistake::whole(
+            text,
+            "a histogram is named by its metric",
+            "write the name before the braces",
+        ));
+    };
+    if plain.starts_with('{') {
+        let hint = "give its counters as `good` and `total` instead";
+        return Err(Mistake::whole(text, "a histogram's name must do without quotes", hint));
+    }
+    for suffix in ["_bucket", "_count", "_sum"] {
+        if let Some(base) = name.strip_suffix(suffix) {
+            let hint = format!("write `{base}`");
+            return Err(Mistake::whole(
+                text,
+                format!("name the histogram without `{suffix}`"),
+                &hint,
+            ));
+        }
+    }
+    if selector.matchers.iter().any(|matcher| matcher.name() == "le") {
+        let hint = "the threshold stands beside it, as `le: 300ms`";
+        return Err(Mistake::whole(text, "a histogram is selected without `le`", hint));
+    }
+    Ok(plain)
+}
+
+/// A selector with another name and a further matcher.
+fn derived(selector: &str, suffix: &str, matcher: &str) -> String {
+    let at = selector.find('{').unwrap_or(selector.len());
+    let (name, braces) = selector.split_at(at);
+    let inner = braces.trim_start_matches('{').trim_end_matches('}').trim().trim_end_matches(',');
+    let matchers: Vec<&str> = [inner, matcher].into_iter().filter(|m| !m.is_empty()).collect();
+    match matchers.is_empty() {
+        true => format!("{name}{suffix}"),
+        false => format!("{name}{suffix}{{{}}}", matchers.join(",")),
+    }
+}
+
+/// The matcher of a bucket's bound. Whole numbers are written `1` or `1.0`, depending on who wrote them.
+pub(super) fn bound_matcher(threshold: f64) -> String {
+    let bound = format_value(threshold);
+    match threshold.fract() == 0.0 {
+        true => format!(r#"le=~"{bound}(\\.0)?""#),
+        false => format!(r#"le="{bound}""#),
+    }
+}
+
+/// A query of the engine: what is asked, and what its elements are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// Counters, series by series: their last sample in each step, whose width the variable stands
+    /// for.
+    Counters(String),
+    /// A number per group at the end of each slice.
+    PerSlice(String),
+}
+
+/// What the engine asks for an indicator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asks {
+    pub(super) role: Role,
+    /// The bad or good events, or their share.
+    pub(super) part: Ask,
+    /// All events; none for shares.
+    pub(super) total: Option<Ask>,
+    /// Whether an absent part means that there are none, or that nothing is known.
+    pub(super) absent_part_is_zero: bool,
+    /// Whether the part is derived and only the total tells whether its counter began anew.
+    pub(super) resets_from_total: bool,
+}
+
+impl Indicator {
+    /// The classic histogram's counters: those within the threshold, and all.
+    fn latency_counts(histogram: &str, threshold: f64) -> (Count, Count) {
+        let good = derived(histogram, "_bucket", &bound_matcher(threshold));
+        (Count::Counter(good), Count::Counter(derived(histogram, "_count", "")))
+    }
+
+    /// The selectors of the good and of all events of a classic histogram.
+    pub(super) fn counters(&self) -> Option<(String, String)> {
+        let Self::Latency { histogram, threshold } = self else { return None };
+        match Self::latency_counts(histogram, *threshold) {
+            (Count::Counter(good), Count::Counter(total)) => Some((good, total)),
+            _ => None,
+        }
+    }
+
+    /// What the engine asks, for slices of a width.
+    pub(super) fn asks(&self, slice: Duration, group_by: &[String]) -> Asks {
+        let width = format_duration(slice);
+        let ask = |count: &Count| match count {
+            Count::Counter(selector) => Ask::Counters(last_sample(selector)),
+            Count::Query(query) => Ask::PerSlice(with_window(query, &width)),
+        };
+        match self {
+            Self::Events { role, part, total } => Asks {
+                role: *role,
+                part: ask(part),
+                total: Some(ask(total)),
+                absent_part_is_zero: true,
+                resets_from_total: false,
+            },
+            Self::Latency { histogram, threshold } => {
+                let (good, total) = Self::latency_counts(histogram, *threshold);
+                Asks {
+                    role: Role::Good,
+                    part: ask(&good),
+                    total: Some(ask(&total)),
+                    // Without the bucket nothing is known: the histogram may not have that bound.
+                    absent_part_is_zero: false,
+                    resets_from_total: false,
+                }
+            }
+            Self::NativeLatency { histogram, threshold } => {
+                let bound = format_value(*threshold);
+                let last = last_sample(histogram);
+                let good =
+                    format!("histogram_fraction(-Inf, {bound}, {last}) * histogram_count({last})");
+                Asks {
+                    role: Role::Good,
+                    part: Ask::Counters(good),
+                    total: Some(Ask::Counters(format!("histogram_count({last})"))),
+                    absent_part_is_zero: false,
+                    resets_from_total: true,
+                }
+            }
+            Self::Ratio { role, query } => {
+                let query = with_window(query, &width);
+                let part = match group_by.is_empty() {
+                    true => query,
+                    false => format!("avg{}({query})", by_clause(group_by)),
+                };
+                Asks {
+                    role: *role,
+                    part: Ask::PerSlice(part),
+                    total: None,
+                    absent_part_is_zero: false,
+                    resets_from_total: false,
+                }
+            }
+        }
+    }
+
+    /// PromQL for the share of bad events over a window.
+    pub(super) fn error_ratio(&self, window: &str, group_by: &[String]) -> String {
+        let quotient = |role: Role, part: &Count, total: &Count| {
+            let (part, total) = (part.over(window, group_by), total.over(window, group_by));
+            match role {
+                Role::Bad => format!("(\n  {part}\n    or\n  0 * {total}\n)\n/\n({total})"),
+                Role::Good => {
+                    format!("1 - (\n  ({part}\n    or\n  0 * {total})\n  /\n  ({total})\n)")
+                }
+            }
+        };
+        match self {
+            Self::Events { role, part, total } => quotient(*role, part, total),
+            Self::Latency { histogram, threshold } => {
+                let (good, total) = Self::latency_counts(histogram, *threshold);
+                format!(
+                    "1 - (\n  {}\n  /\n  {}\n)",
+                    good.over(window, group_by),
+                    total.over(window, group_by)
+                )
+            }
+            Self::NativeLatency { histogram, threshold } => {
+                let bound = format_value(*threshold);
+                let by = by_clause(group_by);
+                let range = ranged(histogram, window);
+                format!("1 - histogram_fraction(-Inf, {bound}, sum{by}(rate({range})))")
+            }
+            Self::Ratio { role, query } => {
+                let query = with_window(query, window);
+                let query = match group_by.is_empty() {
+                    true => format!("({query})"),
+                    false => format!("avg{}({query})", by_clause(group_by)),
+                };
+                match role {
+                    Role::Bad => query,
+                    Role::Good => format!("1 - {query}"),
+                }
+            }
+        }
+    }
+
+    /// PromQL for the number of bad events and of all events in a window; none for shares.
+    pub(super) fn events(&self, window: &str, group_by: &[String]) -> Option<(String, String)> {
+        let pair = |role: Role, part: &Count, total: &Count| {
+            let (part, total) =
+                (part.events_in(window, group_by), total.events_in(window, group_by));
+            match role {
+                Role::Bad => (format!("{part}\n  or\n0 * {total}"), total),
+                Role::Good => (format!("{total} - ({part}\n  or\n0 * {total})"), total),
+            }
+        };
+        match self {
+            Self::Events { role, part, total } => Some(pair(*role, part, total)),
+            Self::Latency { histogram, threshold } => {
+                let (good, total) = Self::latency_counts(histogram, *threshold);
+                let (good, total) =
+                    (good.events_in(window, group_by), total.events_in(window, group_by));
+                Some((format!("{total} - {good}"), total))
+            }
+            Self::NativeLatency { histogram, .. } => {
+                let by = by_clause(group_by);
+                let total =
+                    format!("histogram_count(sum{by}(increase({})))", ranged(histogram, window));
+                let bad = format!("({}) * {total}", self.error_ratio(window, group_by));
+                Some((bad, total))
+            }
+            Self::Ratio { .. } => None,
+        }
+    }
+
+    /// The selector or query whose absence means that there is no data.
+    pub(super) fn presence(&self) -> String {
+        match self {
+            Self::Events { total: Count::Counter(selector), .. } => selector.clone(),
+            Self::Events { total: Count::Query(query), .. } => with_window(query, "5m"),
+            Self::Latency { histogram, .. } => derived(histogram, "_count", ""),
+            Self::NativeLatency { histogram, .. } => histogram.clone(),
+            Self::Ratio { query, .. } => with_window(query, "5m"),
+        }
+    }
+
+    /// A text that differs between indicators that count different things.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// Whether a name may be a label by which one groups.
+pub(super) fn is_group_label(name: &str) -> bool {
+    let starts = name.bytes().next().is_some_and(|b| !b.is_ascii_digit());
+    let is_identifier = starts && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_identifier && name != METRIC_NAME && name != "le"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counter(text: &str) -> Count {
+        Count::Counter(text.into())
+    }
+
+    #[test]
+    fn the_guides_queries_are_taken_apart() {
+        let language = ParseOptions::default();
+        let availability = "1 - (sum(rate(http_requests_total{status_code=~\"5..\"}[30d]))\n/ sum(rate(http_requests_total[30d])))\n";
+        let (found, by) = read_ratio(availability, Role::Good, &language).unwrap();
+        let want = Indicator::Events {
+            role: Role::Bad,
+            part: counter(r#"http_requests_total{status_code=~"5.."}"#),
+            total: counter("http_requests_total"),
+        };
+        assert_eq!((found, by), (want, Vec::new()));
+
+        let latency = "sum(rate(http_request_duration_seconds_bucket{le=\"0.2\"}[30d]))\n/ sum(rate(http_request_duration_seconds_count[30d]))";
+        let (found, _) = read_ratio(latency, Role::Good, &language).unwrap();
+        let want = Indicator::Events {
+            role: Role::Good,
+            part: counter(r#"http_request_duration_seconds_bucket{le="0.2"}"#),
+            total: counter("http_request_duration_seconds_count"),
+        };
+        assert_eq!(found, want);
+    }
+
+    #[test]
+    fn counts_are_read_and_refused() {
+        let language = ParseOptions::default();
+        for (text, want) in [
+            ("a_total", Ok(counter("a_total"))),
+            (r#"(a_total{x="1"})"#, Ok(counter(r#"a_total{x="1"}"#))),
+            ("sum by (r) (rate(a_total[{{.window}}]))", Ok(counter("a_total"))),
+            ("sum(increase(a_total[$window]))", Ok(counter("a_total"))),
+            (
+                "count_over_time(up[$window])",
+                Ok(Count::Query("count_over_time(up[$window])".into())),
+            ),
+            (
+                "sum(rate(a[$window] offset 1h))",
+                Ok(Count::Query("sum(rate(a[$window] offset 1h))".into())),
+            ),
+            ("a_total offset 5m", Err("no `offset`")),
+            ("a_total[5m]", Err("not a range")),
+            ("max(a)", Err("which window")),
+            ("sum(", Err("not PromQL")),
+        ] {
+            match (Count::read(text, &language), want) {
+                (Ok((found, _)), Ok(want)) => assert_eq!(found, want, "{text}"),
+                (Err(found), Err(want)) => assert!(found.message.contains(want), "{found:?}"),
+                (found, want) => panic!("{text}: {found:?}, wanted {want:?}"),
+            }
+        }
+        let (_, by) = Count::read("sum by (r) (rate(a_total[1m]))", &language).unwrap();
+        assert_eq!(by, ["r"]);
+    }
+
+    #[test]
+    fn errors_keep_their_places_beside_variables() {
+        let text = "sum_over_time(a[{{ .window }}:]) + foo(";
+        let error = Count::read(text, &ParseOptions::default()).unwrap_err();
+        assert!(error.offset >= text.find("foo").unwrap(), "{error:?}");
+        assert_eq!(with_window(text, "1m"), "sum_over_time(a[1m:]) + foo(");
+    }
+
+    #[test]
+    fn bounds_match_either_spelling() {
+        assert_eq!(bound_matcher(0.3), r#"le="0.3""#);
+        assert_eq!(bound_matcher(1.0), r#"le=~"1(\\.0)?""#);
+        assert_eq!(derived(r#"h{a="b"}"#, "_bucket", r#"le="1""#), r#"h_bucket{a="b",le="1"}"#);
+        assert_eq!(derived("h", "_count", ""), "h_count");
+    }
+
+    #[test]
+    fn every_expression_is_promql() {
+        let query = "count_over_time(up[$window])";
+        let events = |role, part: Count| Indicator::Events { role, part, total: counter("t") };
+        for indicator in [
+            events(Role::Bad, counter("b")),
+            events(Role::Good, Count::Query(query.into())),
+            Indicator::Latency { histogram: r#"h{a="b"}"#.into(), threshold: 1.0 },
+            Indicator::NativeLatency { histogram: "h".into(), threshold: 0.25 },
+            Indicator::Ratio { role: Role::Good, query: "avg_over_time(up[$window])".into() },
+        ] {
+            for group_by in [vec![], vec!["region".to_string()]] {
+                let mut texts = vec![indicator.error_ratio("5m", &group_by), indicator.presence()];
+                texts.extend(indicator.events("1h", &group_by).map(|(bad, _)| bad));
+                let asks = indicator.asks(Duration::from_secs(60), &group_by);
+                for ask in [Some(asks.part), asks.total].into_iter().flatten() {
+                    let (Ask::Counters(text) | Ask::PerSlice(text)) = ask;
+                    texts.push(with_window(&text, "15s"));
+                }
+                for text in texts {
+                    assert!(parse(&text, &ParseOptions::default()).is_ok(), "{text}");
+                }
+            }
+        }
+    }
+}

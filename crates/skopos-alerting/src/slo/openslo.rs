@@ -1,0 +1,792 @@
+//! OpenSLO v1 as objectives.
+//!
+//! Objects refer to each other by kind and name, across files. What OpenSLO has no words for (owner, runbook,
+//! multi-window alerts, policy, groups) stands in annotations of the SLO that begin with `skopos/`,
+//! in the native form. An SLO with several objectives becomes several, named `slo-objective`.
+//! A threshold metric becomes a share per minute: each minute is good or bad.
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::indicator::{self, Count, Indicator, Mistake, Role};
+use super::load::{check_target, check_whole, error_with_hint, line_of, report, share};
+use super::native::{self, check_rolling, check_slice, id_of, read_zone};
+use super::{
+    AbsentAlert, Alerts, Budgeting, BurnAlert, CalendarUnit, EmptySlice, Policy, SLICE_WIDTHS, Slo,
+    WORKBOOK_WINDOWS, Window, tidy,
+};
+use crate::duration::parse_duration;
+use crate::rules::load::{Fields, Reader, texts};
+use crate::rules::yaml::{self, Node, NodeKind};
+
+/// The version read.
+pub(super) const API_VERSION: &str = "openslo/v1";
+
+const OBJECT_KEYS: &[&str] = &["apiVersion", "kind", "metadata", "spec"];
+const METADATA_KEYS: &[&str] = &["name", "displayName", "labels", "annotations"];
+const SLO_KEYS: &[&str] = &[
+    "description",
+    "service",
+    "indicator",
+    "indicatorRef",
+    "timeWindow",
+    "budgetingMethod",
+    "objectives",
+    "alertPolicies",
+];
+const SLI_KEYS: &[&str] = &["description", "ratioMetric", "thresholdMetric"];
+const RATIO_KEYS: &[&str] = &["counter", "good", "bad", "total", "raw", "rawType"];
+const METRIC_KEYS: &[&str] = &["metricSource"];
+const SOURCE_KEYS: &[&str] = &["metricSourceRef", "type", "spec"];
+const OBJECTIVE_KEYS: &[&str] = &[
+    "displayName",
+    "op",
+    "value",
+    "target",
+    "targetPercent",
+    "timeSliceTarget",
+    "timeSliceWindow",
+    "indicator",
+    "indicatorRef",
+    "compositeWeight",
+];
+const WINDOW_KEYS: &[&str] = &["duration", "isRolling", "calendar"];
+const CALENDAR_KEYS: &[&str] = &["startTime", "timeZone"];
+const POLICY_KEYS: &[&str] = &[
+    "description",
+    "alertWhenBreaching",
+    "alertWhenResolved",
+    "alertWhenNoData",
+    "conditions",
+    "notificationTargets",
+];
+const CONDITION_SPEC_KEYS: &[&str] = &["description", "severity", "condition"];
+const CONDITION_KEYS: &[&str] = &["kind", "op", "threshold", "lookbackWindow", "alertAfter"];
+const KINDS: &[&str] = &[
+    "SLO",
+    "SLI",
+    "AlertPolicy",
+    "AlertCondition",
+    "AlertNotificationTarget",
+    "DataSource",
+    "Service",
+];
+
+/// Whether a document says that it is OpenSLO.
+pub(super) fn is_openslo(node: &Node) -> bool {
+    let NodeKind::Mapping(pairs) = &node.kind else { return false };
+    pairs.iter().any(|(key, value)| {
+        key.text() == Some("apiVersion") && value.text().is_some_and(|v| v.starts_with("openslo"))
+    })
+}
+
+/// All objects of all files.
+#[derive(Default)]
+pub(super) struct Objects {
+    /// By kind and name: the file and the object.
+    named: BTreeMap<(String, String), (usize, Rc<Node>)>,
+    slos: Vec<(usize, Rc<Node>)>,
+}
+
+fn given<'n>(fields: &Fields<'n>, key: &str) -> Option<&'n Rc<Node>> {
+    fields.get(key).map(|(_, value)| *value).filter(|v| !matches!(v.kind, NodeKind::Null))
+}
+
+/// A value of a mapping, without checks.
+fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Rc<Node>> {
+    let NodeKind::Mapping(pairs) = &node.kind else { return None };
+    pairs.iter().find(|(k, _)| k.text() == Some(key)).map(|(_, value)| value)
+}
+
+fn name_of(node: &Node) -> Option<&str> {
+    entry(entry(node, "metadata")?, "name")?.text()
+}
+
+impl Objects {
+    /// Notes an object for reading once all are known.
+    pub(super) fn collect(&mut self, reader: &mut Reader<'_>, file: usize, node: &Rc<Node>) {
+        let version = entry(node, "apiVersion").and_then(|v| v.text()).unwrap_or_default();
+        if version != API_VERSION {
+            let at = entry(node, "apiVersion").unwrap_or(node).clone();
+            let message = format!("OpenSLO version {version:?} is not read");
+            error_with_hint(reader, &at, "value", message, format!("write `{API_VERSION}`"));
+            return;
+        }
+        let Some(kind) = entry(node, "kind").and_then(|kind| kind.text()) else {
+            return reader.error_on(node, "missing-key", "an object of OpenSLO needs a `kind`");
+        };
+        if !KINDS.contains(&kind) {
+            let at = entry(node, "kind").unwrap_or(node).clone();
+            let hint = format!("OpenSLO v1 has {}", KINDS.join(", "));
+            return error_with_hint(reader, &at, "value", format!("unknown kind {kind:?}"), hint);
+        }
+        if kind == "SLO" {
+            return self.slos.push((file, node.clone()));
+        }
+        let Some(name) = name_of(node) else {
+            return reader.error_on(
+                node,
+                "missing-key",
+                format!("this {kind} needs `metadata.name`"),
+            );
+        };
+        let key = (kind.to_string(), name.to_string());
+        if self.named.insert(key, (file, node.clone())).is_some() {
+            reader.error_on(node, "duplicate", format!("{kind} {name:?} exists already"));
+        }
+    }
+
+    /// Reads every SLO with what it refers to.
+    pub(super) fn read(self, readers: &mut [Reader<'_>]) -> Vec<(usize, Rc<Node>, Slo)> {
+        let mut found = Vec::new();
+        for (file, node) in &self.slos {
+            let slos = Read { objects: &self, readers, file: *file }.slo(node);
+            found.extend(slos.into_iter().map(|slo| (*file, node.clone(), slo)));
+        }
+        found
+    }
+}
+
+/// Reads one SLO. `file` is the file whose nodes are being read.
+struct Read<'a, 'r> {
+    objects: &'a Objects,
+    readers: &'a mut [Reader<'r>],
+    file: usize,
+}
+
+impl<'r> Read<'_, 'r> {
+    fn reader(&mut self) -> &mut Reader<'r> {
+        &mut self.readers[self.file]
+    }
+
+    fn error_count(&self) -> usize {
+        self.readers.iter().map(|reader| reader.errors.len()).sum()
+    }
+
+    fn text(&mut self, fields: &Fields<'_>, key: &str) -> Option<String> {
+        let node = given(fields, key)?;
+        self.reader().string(node, key)
+    }
+
+    fn missing(&mut self, node: &Node, key: &str, what: &str) {
+        self.reader().error_on(node, "missing-key", format!("{what} needs `{key}`"));
+    }
+
+    /// An object given in place or by reference; what is read then may lie in another file.
+    fn resolve<T>(
+        &mut self,
+        kind: &str,
+        inline: Option<&Rc<Node>>,
+        reference: Option<&Rc<Node>>,
+        read: impl FnOnce(&mut Self, &Rc<Node>) -> Option<T>,
+    ) -> Option<T> {
+        let Some(reference) = reference else { return read(self, inline?) };
+        let name = self.reader().string(reference, "a reference")?;
+        match self.objects.named.get(&(kind.to_string(), name.clone())) {
+            Some((file, node)) => {
+                let here = std::mem::replace(&mut self.file, *file);
+                let found = read(self, &node.clone());
+                self.file = here;
+                found
+            }
+            None => {
+                let message = format!("there is no {kind} named {name:?}");
+                let hint = "it must be in one of the files that are read";
+                error_with_hint(self.reader(), reference, "value", message, hint);
+                None
+            }
+        }
+    }
+
+    fn slo(&mut self, node: &Rc<Node>) -> Vec<Slo> {
+        let before = self.error_count();
+        let found = self.try_slo(node, before);
+        if self.error_count() > before { Vec::new() } else { found.unwrap_or_default() }
+    }
+
+    fn try_slo(&mut self, node: &Rc<Node>, before: usize) -> Option<Vec<Slo>> {
+        let object = self.reader().fields(node, OBJECT_KEYS, "an object of OpenSLO")?;
+        let Some(metadata_at) = given(&object, "metadata") else {
+            self.missing(node, "metadata", "an SLO");
+            return None;
+        };
+        let metadata = self.reader().fields(metadata_at, METADATA_KEYS, "`metadata`")?;
+        let Some(name_at) = given(&metadata, "name") else {
+            self.missing(metadata_at, "name", "`metadata`");
+            return None;
+        };
+        let name = self.text(&metadata, "name")?;
+        native::check_name(self.reader(), name_at, &name);
+        let annotations = self.reader().labels(&metadata, "annotations");
+        let labels = open_labels(self.reader(), &metadata);
+        let note = |key: &str| annotations.get(&format!("skopos/{key}"));
+        let owner = note("owner").map(|(text, _)| text).or_else(|| labels.get("owner")).cloned();
+        let runbook = note("runbook").map(|(text, _)| text.clone());
+        for (key, found) in [("owner", &owner), ("runbook", &runbook)] {
+            if found.as_ref().is_none_or(|text| text.trim().is_empty()) {
+                let message =
+                    format!("an objective needs an {key}").replace("an runbook", "a runbook");
+                let hint = format!("add the annotation `skopos/{key}` to `metadata`");
+                error_with_hint(self.reader(), metadata_at, "missing-key", message, hint);
+            }
+        }
+        let Some(spec_at) = given(&object, "spec") else {
+            self.missing(node, "spec", "an SLO");
+            return None;
+        };
+        let spec = self.reader().fields(spec_at, SLO_KEYS, "`spec`")?;
+        let Some(service) = self.text(&spec, "service") else {
+            self.missing(spec_at, "service", "`spec`");
+            return None;
+        };
+        let description = self.text(&spec, "description").unwrap_or_default();
+        let window = self.window(spec_at, &spec)?;
+        let method = self.text(&spec, "budgetingMethod").unwrap_or_else(|| "Occurrences".into());
+        let Some(objectives_at) = given(&spec, "objectives") else {
+            self.missing(spec_at, "objectives", "`spec`");
+            return None;
+        };
+        let objectives = self.reader().list(objectives_at, "objectives").to_vec();
+        if objectives.is_empty() {
+            self.reader().error_on(objectives_at, "value", "`objectives` must not be empty");
+        }
+        let group_by = match note("group-by") {
+            Some((text, _)) => text.split(',').map(|l| l.trim().to_string()).collect(),
+            None => Vec::new(),
+        };
+        let policy = match note("policy") {
+            Some((text, at)) => self.in_annotation(text, &at.clone(), native::policy_of)?,
+            None => Policy::default(),
+        };
+        let several = objectives.len() > 1;
+        let mut slos = Vec::new();
+        for (index, at) in objectives.iter().enumerate() {
+            let fields = self.reader().fields(at, OBJECTIVE_KEYS, "an objective")?;
+            if let Some(weight) = given(&fields, "compositeWeight") {
+                let hint = "write one SLO for each part: a budget that several share says nobody's";
+                error_with_hint(
+                    self.reader(),
+                    weight,
+                    "value",
+                    "composite objectives are not supported",
+                    hint,
+                );
+            }
+            let target = self.target(at, &fields)?;
+            let inline = given(&fields, "indicator").or_else(|| given(&spec, "indicator"));
+            let reference = given(&fields, "indicatorRef").or_else(|| given(&spec, "indicatorRef"));
+            if inline.is_none() && reference.is_none() {
+                self.missing(spec_at, "indicator", "`spec`");
+                return None;
+            }
+            let condition = self.condition(&fields);
+            if given(&fields, "op").is_some() && condition.is_none() {
+                return None;
+            }
+            let inline_at = inline.or(reference)?.clone();
+            let found = self
+                .resolve("SLI", inline, reference, |read, node| read.indicator(node, condition))?;
+            let (indicator, by) = found;
+            let is_threshold = matches!(indicator, Indicator::Ratio { .. });
+            let budgeting =
+                self.budgeting(&method, spec_at, &spec, &fields, target, is_threshold)?;
+            let alerts = match note("alerts") {
+                Some((text, alerts_at)) => {
+                    let period = window.nominal();
+                    self.in_annotation(text, &alerts_at.clone(), |reader, node| {
+                        native::alerts_of(reader, node, target, period)
+                    })?
+                }
+                None => self.alerts(given(&spec, "alertPolicies"), target, window.nominal())?,
+            };
+            let display = self.text(&fields, "displayName").map(|name| slug(&name));
+            let suffix =
+                display.filter(|n| !n.is_empty()).unwrap_or_else(|| (index + 1).to_string());
+            let name = if several { format!("{name}-{suffix}") } else { name.clone() };
+            let slo = Slo {
+                id: id_of(&name),
+                name,
+                service: service.clone(),
+                owner: owner.clone().unwrap_or_default(),
+                description: description.clone(),
+                indicator,
+                target,
+                window: window.clone(),
+                budgeting,
+                group_by: if group_by.is_empty() { by } else { group_by.clone() },
+                alerts,
+                policy: policy.clone(),
+                runbook: runbook.clone().unwrap_or_default(),
+                labels: labels.clone(),
+                file: self.reader().path.to_string(),
+                line: line_of(self.reader(), node),
+            };
+            check_whole(self.reader(), &slo, at, &inline_at);
+            slos.push(slo);
+        }
+        (self.error_count() == before).then_some(slos)
+    }
+
+    /// Reads a native piece out of an annotation; its mistakes stand at the annotation.
+    fn in_annotation<T>(
+        &mut self,
+        text: &str,
+        at: &Rc<Node>,
+        read: impl FnOnce(&mut Reader<'_>, &Rc<Node>) -> Option<T>,
+    ) -> Option<T> {
+        let reader = self.reader();
+        let mut ids = HashMap::new();
+        let (path, language) = (reader.path, reader.language);
+        let mut inner = Reader { path, text, language, errors: Vec::new(), group_ids: &mut ids };
+        let parsed = yaml::parse(text);
+        let found = match parsed {
+            Ok(Some(node)) => read(&mut inner, &node),
+            Ok(None) => None,
+            Err(error) => {
+                inner.error(error.offset, 1, "yaml", error.message);
+                None
+            }
+        };
+        if found.is_none() && inner.errors.is_empty() {
+            inner.error(0, 1, "value", "the annotation says nothing");
+        }
+        let errors = std::mem::take(&mut inner.errors);
+        let found = found.filter(|_| errors.is_empty());
+        for error in errors {
+            let hint = error.hint.unwrap_or_else(|| "the annotation holds the native form".into());
+            error_with_hint(self.reader(), at, error.code, error.message, hint);
+        }
+        found
+    }
+
+    fn target(&mut self, at: &Node, fields: &Fields<'_>) -> Option<f64> {
+        let (node, scale) = match (given(fields, "target"), given(fields, "targetPercent")) {
+            (Some(node), None) => (node, 1.0),
+            (None, Some(node)) => (node, 100.0),
+            (Some(_), Some(node)) => {
+                let message = "only one of `target` and `targetPercent` may be set";
+                self.reader().error_on(node, "conflict", message);
+                return None;
+            }
+            (None, None) => {
+                self.missing(at, "target", "an objective");
+                return None;
+            }
+        };
+        let share = share(self.reader(), node, "target")?;
+        check_target(self.reader(), node, tidy(share / scale))
+    }
+
+    /// The comparison of a threshold metric.
+    fn condition(&mut self, fields: &Fields<'_>) -> Option<(&'static str, f64)> {
+        let op = self.text(fields, "op")?;
+        let value = self.text(fields, "value")?;
+        let op = match op.as_str() {
+            "lte" => "<=",
+            "lt" => "<",
+            "gte" => ">=",
+            "gt" => ">",
+            other => {
+                let at = given(fields, "op")?;
+                let message = format!("{other:?} is no comparison");
+                error_with_hint(self.reader(), at, "value", message, "choose lte, gte, lt or gt");
+                return None;
+            }
+        };
+        let value = value.parse::<f64>().ok().filter(|v| v.is_finite());
+        if value.is_none() {
+            let at = given(fields, "value")?;
+            self.reader().error_on(at, "value", "`value` must be a number");
+        }
+        Some((op, value?))
+    }
+
+    fn indicator(
+        &mut self,
+        node: &Rc<Node>,
+        condition: Option<(&'static str, f64)>,
+    ) -> Option<(Indicator, Vec<String>)> {
+        let object = self.reader().fields(node, OBJECT_KEYS, "an SLI")?;
+        let Some(spec_at) = given(&object, "spec") else {
+            self.missing(node, "spec", "an SLI");
+            return None;
+        };
+        let spec = self.reader().fields(spec_at, SLI_KEYS, "the SLI's `spec`")?;
+        match (given(&spec, "ratioMetric"), given(&spec, "thresholdMetric")) {
+            (Some(ratio), None) => self.ratio(ratio),
+            (None, Some(threshold)) => {
+                let Some((op, value)) = condition else {
+                    let message = "a threshold metric needs `op` and `value` in its objective";
+                    self.reader().error_on(threshold, "missing-key", message);
+                    return None;
+                };
+                let (text, at) = self.query(threshold)?;
+                let language = self.reader().language;
+                if let Err(mistake) = indicator::read_ratio(&text, Role::Good, language) {
+                    report(self.reader(), &at, mistake);
+                    return None;
+                }
+                // Comments end with their line.
+                let query = format!("({}\n) {op} bool {value}", text.trim());
+                Some((Indicator::Ratio { role: Role::Good, query }, Vec::new()))
+            }
+            _ => {
+                let message = "an SLI has either `ratioMetric` or `thresholdMetric`";
+                self.reader().error_on(spec_at, "conflict", message);
+                None
+            }
+        }
+    }
+
+    /// The text of a metric's query and where it stands.
+    fn query(&mut self, node: &Rc<Node>) -> Option<(String, Rc<Node>)> {
+        let fields = self.reader().fields(node, METRIC_KEYS, "a metric")?;
+        let Some(source_at) = given(&fields, "metricSource") else {
+            self.missing(node, "metricSource", "a metric");
+            return None;
+        };
+        let source = self.reader().fields(source_at, SOURCE_KEYS, "`metricSource`")?;
+        if let Some(kind) = self.text(&source, "type")
+            && !kind.eq_ignore_ascii_case("prometheus")
+            && !kind.eq_ignore_ascii_case("skopos")
+        {
+            let at = given(&source, "type")?;
+            let message = format!("metrics of {kind:?} cannot be read");
+            error_with_hint(self.reader(), at, "value", message, "only PromQL is: type Prometheus");
+            return None;
+        }
+        let query = given(&source, "spec").and_then(|spec| {
+            entry(spec, "query").or_else(|| entry(spec, "promql")).or_else(|| entry(spec, "expr"))
+        });
+        let Some(query) = query else {
+            self.missing(source_at, "spec.query", "`metricSource`");
+            return None;
+        };
+        let text = self.reader().string(query, "query")?;
+        Some((text, query.clone()))
+    }
+
+    fn ratio(&mut self, node: &Rc<Node>) -> Option<(Indicator, Vec<String>)> {
+        let fields = self.reader().fields(node, RATIO_KEYS, "`ratioMetric`")?;
+        if let Some(raw) = given(&fields, "raw") {
+            let role = match self.text(&fields, "rawType").as_deref() {
+                Some("failure") => Role::Bad,
+                Some("success") | None => Role::Good,
+                Some(other) => {
+                    let message = format!("{other:?} is no `rawType`");
+                    let at = given(&fields, "rawType")?;
+                    error_with_hint(
+                        self.reader(),
+                        at,
+                        "value",
+                        message,
+                        "choose success or failure",
+                    );
+                    return None;
+                }
+            };
+            let (text, at) = self.query(raw)?;
+            let language = self.reader().language;
+            return match indicator::read_ratio(&text, role, language) {
+                Ok(found) => Some(found),
+                Err(mistake) => {
+                    report(self.reader(), &at, mistake);
+                    None
+                }
+            };
+        }
+        let is_counter = self.text(&fields, "counter").is_none_or(|text| text != "false");
+        let (role, part) = match (given(&fields, "bad"), given(&fields, "good")) {
+            (Some(bad), None) => (Role::Bad, bad),
+            (None, Some(good)) => (Role::Good, good),
+            _ => {
+                let message = "`ratioMetric` has either `good` or `bad`, beside `total`";
+                self.reader().error_on(node, "conflict", message);
+                return None;
+            }
+        };
+        let Some(total) = given(&fields, "total") else {
+            self.missing(node, "total", "`ratioMetric`");
+            return None;
+        };
+        let (part, by) = self.count(part, is_counter)?;
+        let (total, total_by) = self.count(total, is_counter)?;
+        let by = if by.is_empty() { total_by } else { by };
+        Some((Indicator::Events { role, part, total }, by))
+    }
+
+    fn count(&mut self, node: &Rc<Node>, is_counter: bool) -> Option<(Count, Vec<String>)> {
+        let (text, at) = self.query(node)?;
+        let language = self.reader().language;
+        let found: Result<_, Mistake> = Count::read(&text, language);
+        match found {
+            // A gauge of events: each sample counts for itself.
+            Ok((Count::Counter(selector), by)) if !is_counter => {
+                let by_clause = indicator::by_clause(&by);
+                let query = format!("sum{by_clause}(sum_over_time({selector}[$window]))");
+                Some((Count::Query(query), by))
+            }
+            Ok(found) => Some(found),
+            Err(mistake) => {
+                report(self.reader(), &at, mistake);
+                None
+            }
+        }
+    }
+
+    fn window(&mut self, spec_at: &Node, spec: &Fields<'_>) -> Option<Window> {
+        let Some(list_at) = given(spec, "timeWindow") else {
+            self.missing(spec_at, "timeWindow", "`spec`");
+            return None;
+        };
+        let items = self.reader().list(list_at, "timeWindow").to_vec();
+        let [item] = &items[..] else {
+            self.reader().error_on(list_at, "value", "`timeWindow` has exactly one entry");
+            return None;
+        };
+        let fields = self.reader().fields(item, WINDOW_KEYS, "a time window")?;
+        let Some(at) = given(&fields, "duration") else {
+            self.missing(item, "duration", "a time window");
+            return None;
+        };
+        let text = self.text(&fields, "duration")?;
+        let calendar = given(&fields, "calendar");
+        let is_rolling = match self.text(&fields, "isRolling").as_deref() {
+            Some("true") => true,
+            Some("false") => false,
+            _ => calendar.is_none(),
+        };
+        if is_rolling {
+            let length = match text.split_at_checked(text.len().saturating_sub(1)) {
+                Some((count, "M")) => count.parse().ok().map(|n: u32| days(30).saturating_mul(n)),
+                Some((count, "Q")) => count.parse().ok().map(|n: u32| days(90).saturating_mul(n)),
+                Some((count, "Y")) => count.parse().ok().map(|n: u32| days(365).saturating_mul(n)),
+                _ => parse_duration(&text).ok(),
+            };
+            let Some(length) = length else {
+                let message = format!("{text:?} is not a duration");
+                error_with_hint(self.reader(), at, "value", message, "write 28d or 4w");
+                return None;
+            };
+            return check_rolling(self.reader(), at, length);
+        }
+        let unit = match text.as_str() {
+            "1w" | "7d" => CalendarUnit::Week,
+            "1M" => CalendarUnit::Month,
+            "1Q" | "3M" => CalendarUnit::Quarter,
+            "1Y" | "12M" => CalendarUnit::Year,
+            other => {
+                let message = format!("calendar windows of {other:?} are not kept");
+                let hint = "choose 1w, 1M, 1Q or 1Y, which begin where the calendar's do";
+                error_with_hint(self.reader(), at, "value", message, hint);
+                return None;
+            }
+        };
+        let mut zone = jiff::tz::TimeZone::UTC;
+        if let Some(calendar) = calendar {
+            let fields = self.reader().fields(calendar, CALENDAR_KEYS, "`calendar`")?;
+            if let Some(at) = given(&fields, "timeZone") {
+                zone = read_zone(self.reader(), at, "timeZone")?;
+            }
+            if let Some(start) = self.text(&fields, "startTime") {
+                self.check_start(given(&fields, "startTime")?, &start, unit);
+            }
+        }
+        Some(Window::Calendar { unit, zone })
+    }
+
+    /// Windows begin where the unit of the calendar does.
+    fn check_start(&mut self, at: &Node, text: &str, unit: CalendarUnit) {
+        let date = text.replace('T', " ");
+        let date = date.trim_end_matches('Z');
+        let parsed: Option<jiff::civil::DateTime> = match date.contains(' ') {
+            true => date.replacen(' ', "T", 1).parse().ok(),
+            false => date.parse::<jiff::civil::Date>().ok().map(|d| d.at(0, 0, 0, 0)),
+        };
+        let Some(start) = parsed else {
+            let hint = "write 2026-01-01 00:00:00";
+            return error_with_hint(self.reader(), at, "value", "`startTime` is no time", hint);
+        };
+        let is_first = match unit {
+            CalendarUnit::Week => start.date().weekday() == jiff::civil::Weekday::Monday,
+            CalendarUnit::Month => start.day() == 1,
+            CalendarUnit::Quarter => start.day() == 1 && (start.month() - 1) % 3 == 0,
+            CalendarUnit::Year => start.day() == 1 && start.month() == 1,
+        };
+        if !is_first || start.time() != jiff::civil::Time::midnight() {
+            let message =
+                format!("a window of a {} begins at midnight of its first day", unit.as_str());
+            let hint = "windows that begin elsewhere are not supported; use a rolling one";
+            error_with_hint(self.reader(), at, "value", message, hint);
+        }
+    }
+
+    fn budgeting(
+        &mut self,
+        method: &str,
+        spec_at: &Node,
+        spec: &Fields<'_>,
+        objective: &Fields<'_>,
+        target: f64,
+        is_share: bool,
+    ) -> Option<Budgeting> {
+        let mut slice = SLICE_WIDTHS[0];
+        if let Some(at) = given(objective, "timeSliceWindow") {
+            let text = self.text(objective, "timeSliceWindow")?;
+            // A bare number counts minutes.
+            let width = match text.parse::<u32>() {
+                Ok(minutes) => Some(Duration::from_secs(60) * minutes),
+                Err(_) => parse_duration(&text).ok(),
+            };
+            let Some(width) = width else {
+                self.reader().error_on(at, "value", "`timeSliceWindow` is not a duration");
+                return None;
+            };
+            slice = check_slice(self.reader(), at, width)?;
+        }
+        let good = match given(objective, "timeSliceTarget") {
+            Some(at) => share(self.reader(), at, "timeSliceTarget")?,
+            None => target,
+        };
+        match method {
+            "Occurrences" if is_share => Some(Budgeting::RatioTimeslices { slice }),
+            "Occurrences" => Some(Budgeting::Occurrences),
+            "Timeslices" => {
+                Some(Budgeting::Timeslices { slice, good, empty: EmptySlice::default() })
+            }
+            "RatioTimeslices" => Some(Budgeting::RatioTimeslices { slice }),
+            other => {
+                let at = given(spec, "budgetingMethod").map_or(spec_at, |node| node);
+                let message = format!("{other:?} is no budgeting method");
+                let hint = "choose Occurrences, Timeslices or RatioTimeslices";
+                error_with_hint(self.reader(), at, "value", message, hint);
+                None
+            }
+        }
+    }
+
+    /// Alert policies as single-window alerts; the workbook's without any.
+    fn alerts(&mut self, list: Option<&Rc<Node>>, target: f64, period: Duration) -> Option<Alerts> {
+        let mut alerts = Alerts::workbook(period);
+        if let Some(list) = list {
+            alerts.burn.clear();
+            alerts.min_bad_events = 0;
+            for item in self.reader().list(list, "alertPolicies").to_vec() {
+                let reference = entry(&item, "alertPolicyRef").cloned();
+                let inline = if reference.is_none() { Some(&item) } else { None };
+                let found =
+                    self.resolve("AlertPolicy", inline, reference.as_ref(), |read, node| {
+                        read.policy(node)
+                    });
+                alerts.burn.extend(found.into_iter().flatten());
+            }
+            if alerts.burn.len() > WORKBOOK_WINDOWS.len() {
+                let hint = "keep the four that matter";
+                let message = "an objective has at most four burn-rate alerts";
+                error_with_hint(self.reader(), list, "value", message, hint);
+                return None;
+            }
+            // The fastest comes first, and they are named as the native form names them.
+            alerts.burn.sort_by(|a, b| b.factor.total_cmp(&a.factor));
+            for (alert, row) in alerts.burn.iter_mut().zip(WORKBOOK_WINDOWS) {
+                (alert.class, alert.name) = (row.class.into(), row.name.into());
+            }
+        }
+        alerts.absent = Some(AbsentAlert::usual(target, &alerts.burn));
+        Some(alerts)
+    }
+
+    fn policy(&mut self, node: &Rc<Node>) -> Option<Vec<BurnAlert>> {
+        let object = self.reader().fields(node, OBJECT_KEYS, "an alert policy")?;
+        let spec_at = given(&object, "spec")?;
+        let spec = self.reader().fields(spec_at, POLICY_KEYS, "the alert policy's `spec`")?;
+        let conditions_at = given(&spec, "conditions")?;
+        let mut alerts = Vec::new();
+        for item in self.reader().list(conditions_at, "conditions").to_vec() {
+            let reference = entry(&item, "conditionRef").cloned();
+            let inline = if reference.is_none() { Some(&item) } else { None };
+            let found = self.resolve("AlertCondition", inline, reference.as_ref(), |read, node| {
+                read.alert_condition(node)
+            });
+            alerts.extend(found);
+        }
+        Some(alerts)
+    }
+
+    fn alert_condition(&mut self, node: &Rc<Node>) -> Option<BurnAlert> {
+        let object = self.reader().fields(node, OBJECT_KEYS, "an alert condition")?;
+        let spec_at = given(&object, "spec")?;
+        let spec = self.reader().fields(spec_at, CONDITION_SPEC_KEYS, "the condition's `spec`")?;
+        let severity = self.text(&spec, "severity").unwrap_or_else(|| "P2".into());
+        let Some(at) = given(&spec, "condition") else {
+            self.missing(spec_at, "condition", "an alert condition");
+            return None;
+        };
+        let fields = self.reader().fields(at, CONDITION_KEYS, "`condition`")?;
+        let kind = self.text(&fields, "kind").unwrap_or_default();
+        if kind != "burnrate" && kind != "Burnrate" {
+            let message = format!("conditions of kind {kind:?} are not supported");
+            error_with_hint(self.reader(), at, "value", message, "OpenSLO v1 has `burnrate`");
+            return None;
+        }
+        let factor = self.text(&fields, "threshold").and_then(|text| text.parse::<f64>().ok());
+        let Some(factor) = factor.filter(|f| f.is_finite() && *f > 0.0) else {
+            self.reader().error_on(at, "value", "`threshold` must be a burn rate above 0");
+            return None;
+        };
+        let long = self.reader().duration(&fields, "lookbackWindow");
+        let hold = self.reader().duration(&fields, "alertAfter").unwrap_or_default();
+        let Some(long) = long.filter(|l| !l.is_zero()) else {
+            self.reader().error_on(at, "value", "`lookbackWindow` must be a duration, such as 1h");
+            return None;
+        };
+        let (class, name) = (String::new(), String::new());
+        Some(BurnAlert {
+            class,
+            name,
+            severity,
+            factor,
+            long,
+            short: None,
+            hold,
+            budget_share: None,
+        })
+    }
+}
+
+fn days(days: u32) -> Duration {
+    Duration::from_secs(86_400) * days
+}
+
+/// A name for people as a part of a name.
+fn slug(text: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let dashed: String = text.chars().map(plain).collect();
+    dashed.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+/// Labels may have lists of values; these are joined by commas.
+fn open_labels(reader: &mut Reader<'_>, metadata: &Fields<'_>) -> BTreeMap<String, String> {
+    let Some(node) = given(metadata, "labels") else { return BTreeMap::new() };
+    let NodeKind::Mapping(pairs) = &node.kind else {
+        return texts(reader.labels(metadata, "labels"));
+    };
+    let mut labels = BTreeMap::new();
+    for (key, value) in pairs {
+        let Some(name) = reader.string(key, "a label") else { continue };
+        let text = match &value.kind {
+            NodeKind::Sequence(items) => {
+                let texts: Vec<&str> = items.iter().filter_map(|item| item.text()).collect();
+                Some(texts.join(","))
+            }
+            _ => reader.string(value, &name),
+        };
+        if !indicator::is_group_label(&name) {
+            reader.error_on(key, "name", format!("{name:?} is no label's name"));
+        } else if let Some(text) = text {
+            labels.insert(name, text);
+        }
+    }
+    labels
+}

@@ -1,0 +1,187 @@
+//! Decisions: the gate, the review of targets, forecasts; and the objectives one starts with.
+
+use skopos_alerting::slo::review::{Suggestion, review};
+use skopos_alerting::slo::{
+    self, Annotation, AnnotationKind, GateOverride, Health, Observed, Verdict,
+};
+
+use crate::slo_world::{DAY, HOUR, MINUTE, START, World, at};
+
+fn text(more: &str) -> String {
+    format!(
+        "slo: shop\nservice: shop\nowner: o\nrunbook: r.md\nsli: {{bad: bad_total, total: all_total}}\n\
+         target: 99%\nwindow: 28d\n{more}"
+    )
+}
+
+/// A world whose service had 1,000 requests a minute, read once every five, of which a share that
+/// depends on the minute failed; filled in from history.
+fn lived(more: &str, minutes: i64, share: impl Fn(i64) -> f64) -> (World, i64) {
+    let now = START + minutes * MINUTE;
+    let mut world = World::new(&text(more), MINUTE, now);
+    let (mut all, mut bad) = (Vec::new(), Vec::new());
+    let mut failed = 0.0;
+    for minute in 0..=minutes {
+        failed += 1000.0 * share(minute);
+        if minute % 5 == 0 {
+            all.push((START + minute * MINUTE, minute as f64 * 1000.0));
+            bad.push((START + minute * MINUTE, f64::floor(failed)));
+        }
+    }
+    world.counter(&[("__name__", "all_total")], &all);
+    world.counter(&[("__name__", "bad_total")], &bad);
+    world.backfill(now, 400 * DAY);
+    (world, now)
+}
+
+#[test]
+fn the_gate_says_go_caution_freeze() {
+    for (share, want, says) in [
+        // Of one per cent: a tenth, nine tenths, twice.
+        (0.001, Verdict::Go, "90 % of the budget is left"),
+        (0.009, Verdict::Caution, "10 % of the budget is left, less than 25 %"),
+        (0.02, Verdict::Freeze, "the budget is exhausted (200 % spent)"),
+    ] {
+        let (world, now) = lived("", 2 * 1440, |_| share);
+        let found = world.engine.gate("shop", at(now));
+        assert_eq!((found.verdict, found.verdict.exit_code()), (want, want as u8), "{found:?}");
+        assert!(found.sentence.contains(says), "{}", found.sentence);
+    }
+}
+
+#[test]
+fn a_burn_that_pages_freezes_before_the_budget_is_gone() {
+    // Clean for four weeks, then a fifth of all requests fail for an hour.
+    let minutes = 28 * 1440;
+    let (world, now) = lived("", minutes, |minute| if minute > minutes - 60 { 0.2 } else { 0.0 });
+    let found = world.engine.gate("shop", at(now));
+    assert_eq!(found.verdict, Verdict::Freeze);
+    assert!(found.sentence.contains("SLOBurnFast"), "{}", found.sentence);
+    assert!(found.reasons[0].budget_remaining.is_some_and(|left| left > 0.9));
+}
+
+#[test]
+fn no_data_is_not_go() {
+    let world = World::new(&text(""), MINUTE, START);
+    let found = world.engine.gate("shop", at(START));
+    assert_eq!((found.verdict, found.verdict.exit_code()), (Verdict::Caution, 1));
+    assert!(found.sentence.contains("no data is not go"), "{}", found.sentence);
+    let found = world.engine.gate("unknown", at(START));
+    assert_eq!(found.verdict, Verdict::Caution);
+    // Data that stopped is no data either.
+    let (world, now) = lived("", 1440, |_| 0.0);
+    assert_eq!(world.engine.gate("shop", at(now)).verdict, Verdict::Go);
+    let found = world.engine.gate("shop", at(now + HOUR));
+    assert_eq!(found.verdict, Verdict::Caution, "{}", found.sentence);
+}
+
+#[test]
+fn an_override_opens_the_gate_for_a_while_and_shows() {
+    let (mut world, now) = lived("", 2 * 1440, |_| 0.02);
+    let note = GateOverride {
+        id: String::new(),
+        service: "shop".into(),
+        reason: "the fix for the outage".into(),
+        by: "ann".into(),
+        created_ms: 0,
+        until_ms: now + HOUR,
+    };
+    let (_, commit) = world.engine.override_gate(note, at(now)).unwrap();
+    world.commit(Some(commit));
+    world.restart(now);
+    let found = world.engine.gate("shop", at(now + MINUTE));
+    assert_eq!((found.verdict, found.verdict_without_override), (Verdict::Go, Verdict::Freeze));
+    assert!(
+        found.sentence.contains("by override of ann (the fix for the outage)"),
+        "{}",
+        found.sentence
+    );
+    let found = world.engine.gate("shop", at(now + HOUR));
+    assert_eq!((found.verdict, found.overridden), (Verdict::Freeze, None));
+    assert_eq!(world.engine.overrides().len(), 1, "it stays on record");
+}
+
+#[test]
+fn a_review_says_what_incidents_spent() {
+    // Two hours of trouble in sixty days.
+    let trouble = 50 * 1440..50 * 1440 + 120;
+    let (mut world, now) = lived("policy: {review: monthly}\n", 61 * 1440, |m| {
+        if trouble.contains(&m) { 0.5 } else { 0.001 }
+    });
+    let note = Annotation {
+        id: String::new(),
+        kind: AnnotationKind::Incident,
+        service: "shop".into(),
+        start_ms: START + trouble.start * MINUTE - 10 * MINUTE,
+        end_ms: Some(START + trouble.end * MINUTE + 10 * MINUTE),
+        text: "database away".into(),
+        by: "ann".into(),
+        link: String::new(),
+    };
+    let (_, commit) = world.engine.annotate(note, at(now)).unwrap();
+    world.commit(Some(commit));
+    let found = review(&world.engine, Some("shop"), at(now)).remove(0);
+    let last = &found.periods[0];
+    assert_eq!((last.incidents, last.deploys, last.is_met), (1, 0, Some(true)));
+    // 60,000 of 432,000 allowed failures.
+    assert!((last.spent_by_incidents - 60_000.0 / 432_000.0).abs() < 0.01, "{last:?}");
+    assert_eq!(found.suggestion, Suggestion::Keep);
+}
+
+#[test]
+fn a_month_of_the_calendar_is_not_exhausted_by_its_first_failure() {
+    let calendar = text("").replace("window: 28d", "calendar: month\ntz: Europe/Athens");
+    // Midnight of February in Athens, after a clean January; then an hour in which all fails.
+    let february: i64 = "2026-01-31T22:00:00Z".parse::<jiff::Timestamp>().unwrap().as_millisecond();
+    let minutes = (february - START) / MINUTE + 60;
+    let (mut world, now) = lived("", minutes, |m| if m > minutes - 60 { 1.0 } else { 0.0 });
+    let set = crate::slo_world::set_of(&calendar);
+    assert_eq!(
+        world.engine.reload(&set, at(now)),
+        None,
+        "the window is no part of what is counted"
+    );
+    let found = world.engine.statuses(at(now)).remove(0);
+    assert_eq!(found.window_start_ms, february);
+    assert_eq!(found.window, "month (Europe/Athens)");
+    // An hour of 672, of which one per cent may fail: 8.9 of it are spent by 6.72 allowed hours.
+    let spent = 1.0 - found.budget_remaining.unwrap();
+    assert!((spent - 1.0 / 6.72).abs() < 0.02, "{spent}: {}", found.sentence);
+    assert_eq!(found.health, Health::Critical, "it burns at a rate that pages");
+}
+
+#[test]
+fn one_starts_with_the_guides_two_objectives() {
+    let all = Observed {
+        service: "order-service".into(),
+        selector: Some(("job".into(), "order-service".into())),
+        requests: Some(("http_requests_total".into(), "status_code".into())),
+        durations: Some((
+            "http_request_duration_seconds".into(),
+            vec![0.1, 0.25, 0.5, f64::INFINITY],
+        )),
+        native_durations: None,
+    };
+    let text = slo::init_text(&all);
+    let set = slo::load(&[("init.yml", &text)]).unwrap_or_else(|e| panic!("{}\n{text}", e[0]));
+    let names: Vec<&str> = set.slos.iter().map(|slo| &*slo.name).collect();
+    assert_eq!(names, ["order-service-availability", "order-service-latency"]);
+    assert_eq!(set.slos[0].budget_minutes(), 43.2);
+    assert!(
+        text.contains("http_requests_total{job=\\\"order-service\\\",status_code=~\\\"5..\\\"}"),
+        "{text}"
+    );
+    assert!(text.contains("le: 0.25") && text.contains("The guide asks for 200 ms"), "{text}");
+    let native = Observed {
+        durations: None,
+        requests: None,
+        native_durations: Some("http_request_duration_seconds".into()),
+        ..all
+    };
+    let text = slo::init_text(&native);
+    let set = slo::load(&[("init.yml", &text)]).unwrap_or_else(|e| panic!("{}\n{text}", e[0]));
+    assert_eq!(set.slos.len(), 1);
+    assert!(text.contains("there is no availability objective"));
+    let nothing = slo::init_text(&Observed { service: "x".into(), ..Observed::default() });
+    assert!(slo::load(&[("init.yml", &nothing)]).unwrap().slos.is_empty());
+}
