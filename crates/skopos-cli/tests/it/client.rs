@@ -140,6 +140,7 @@ async fn alerts_are_listed_and_explained() {
         ask(&["alerts", "ack", "0000000000000000", "--by", "bob"], 3);
         let (text, _) = ask(&["alerts"], 0);
         assert!(text.contains("firing    TooManyUsers"), "{text}");
+        assert!(text.contains("ada after ") && text.contains(&fingerprint), "{text}");
         assert!(
             text.contains("blind     NeverSeen") && text.contains("no_such_metric_total"),
             "{text}"

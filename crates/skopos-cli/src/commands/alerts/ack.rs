@@ -18,7 +18,7 @@ Examples:
   skopos alerts ack e96d9573b3f6c8d6 --by ada
   skopos alerts ack e96d9573b3f6c8d6 --by ada --comment 'rolling back checkout'
 
-The fingerprint stands in notifications and in /api/v1/skopos/alerts.
+The fingerprint stands in `skopos alerts` and in notifications.
 
 Exit codes: 0 done, 1 failed or somebody else has it, 2 wrong usage, 3 no such alert fires.")]
 pub(crate) struct AckArgs {

@@ -10,12 +10,16 @@ use super::{clock, items, labels, word};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
-use crate::output::{Format, bold, columns, dim, print_json, printable, red, write_stdout, yellow};
+use crate::output::{
+    Format, bold, columns, dim, print_json, printable, red, span_of, write_stdout, yellow,
+};
 
 /// List alerts: firing, pending, and rules that fail or cannot fire.
 ///
 /// A rule is blind when a selector that it needs matches no series: it cannot fire, whatever
-/// happens. Such rules are listed as blind and never as fine.
+/// happens. Such rules are listed as blind and never as fine. Beside what fires stands who has it and how
+/// fast that was, or until when somebody must have it, and the fingerprint that `skopos alerts ack`
+/// takes.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Only alerts in this state.
@@ -53,7 +57,11 @@ impl State {
 pub(crate) fn run(args: ListArgs, global: &GlobalArgs) -> Result<Outcome> {
     let client = Client::new(&args.server)?;
     let query = [("type", "alert".to_owned())];
-    let answer = block_on(client.get("/api/v1/rules", &query))?;
+    let (mut answer, mut firing) = block_on(async {
+        let answer = client.get("/api/v1/rules", &query).await?;
+        anyhow::Ok((answer, client.get("/api/v1/skopos/alerts", &[]).await?))
+    })?;
+    answer["data"]["firing"] = firing["alerts"].take();
     match global.format {
         Format::Text => write_stdout(&text(&answer["data"], &args)),
         format => print_json(&answer, format),
@@ -66,11 +74,15 @@ struct Row {
     alert: String,
     since: String,
     value: String,
+    /// Who has it, or until when somebody must.
+    response: String,
+    fingerprint: String,
     what: String,
 }
 
 fn rows(data: &Value) -> Vec<Row> {
     let mut rows = Vec::new();
+    let mut notified: Vec<&Value> = items(&data["firing"]).collect();
     for rule in items(&data["groups"]).flat_map(|group| items(&group["rules"])) {
         let name = word(&rule["name"]);
         let row = |state, what: String| Row {
@@ -78,6 +90,8 @@ fn rows(data: &Value) -> Vec<Row> {
             alert: name.clone(),
             since: String::new(),
             value: String::new(),
+            response: String::new(),
+            fingerprint: String::new(),
             what,
         };
         let mut quiet = true;
@@ -89,11 +103,17 @@ fn rows(data: &Value) -> Vec<Row> {
                 let _ =
                     write!(what, "  (held after the restart until {})", clock(&alert["heldUntil"]));
             }
+            let told = match state {
+                State::Firing => take_same(&mut notified, &alert["labels"]),
+                _ => &Value::Null,
+            };
             rows.push(Row {
                 state,
                 alert: name.clone(),
                 since: clock(&alert["activeAt"]),
                 value: plain(&word(&alert["value"])),
+                response: response(told),
+                fingerprint: word(&told["fingerprint"]),
                 what,
             });
         }
@@ -106,8 +126,51 @@ fn rows(data: &Value) -> Vec<Row> {
             rows.push(row(State::Inactive, labels(&rule["labels"], &[])));
         }
     }
+    // What others than our rules sent: a Prometheus that has us as its Alertmanager.
+    rows.extend(notified.into_iter().map(|alert| Row {
+        state: State::Firing,
+        alert: word(&alert["labels"]["alertname"]),
+        since: clock(&alert["starts_at"]),
+        value: String::new(),
+        response: response(alert),
+        fingerprint: word(&alert["fingerprint"]),
+        what: labels(&alert["labels"], &["alertname"]),
+    }));
     rows.sort_by_key(|row| row.state as u8);
     rows
+}
+
+/// Takes what is notified of an alert of a rule: it has the rule's labels and the external ones.
+fn take_same<'a>(notified: &mut Vec<&'a Value>, labels: &Value) -> &'a Value {
+    let own = labels.as_object();
+    let is_same = |told: &Value| {
+        own.into_iter().flatten().all(|(name, value)| told["labels"][name] == *value)
+    };
+    let fitting = notified.iter().enumerate().filter(|(_, told)| is_same(told));
+    let nearest = fitting.min_by_key(|(_, told)| told["labels"].as_object().map_or(0, |l| l.len()));
+    nearest.map(|(at, _)| at).map_or(&Value::Null, |at| notified.remove(at))
+}
+
+/// `ada after 3m`, `P1 due 2026-11-22 09:05:00`, `P1 overdue since …`; why nobody was told.
+fn response(told: &Value) -> String {
+    let acknowledged = &told["acknowledged"];
+    if let Some(seconds) = acknowledged["response_seconds"].as_f64() {
+        let late = if told["overdue"] == true { ", late" } else { "" };
+        return format!("{} after {}{late}", word(&acknowledged["by"]), span_of(seconds));
+    }
+    for (list, text) in
+        [("silenced_by", "silenced"), ("inhibited_by", "inhibited"), ("muted_by", "muted")]
+    {
+        if items(&told[list]).next().is_some() {
+            return text.into();
+        }
+    }
+    let severity = word(&told["severity"]);
+    match (&told["respond_by"], told["overdue"] == true) {
+        (Value::Null, _) => String::new(),
+        (by, true) => format!("{severity} overdue since {}", clock(by)),
+        (by, false) => format!("{severity} due {}", clock(by)),
+    }
 }
 
 /// `1.5e+00` as people write it.
@@ -125,11 +188,26 @@ fn text(data: &Value, args: &ListArgs) -> String {
     let shown: Vec<&Row> = all.iter().filter(wanted).collect();
     let mut out = String::new();
     if !shown.is_empty() {
-        let head = ["ALERT", "SINCE", "VALUE", "LABELS OR REASON"].map(|h| bold(h).to_string());
-        let mut table = vec![head.to_vec()];
+        let has_notified = shown.iter().any(|row| !row.fingerprint.is_empty());
+        let line = |cells: [String; 6]| -> Vec<String> {
+            let is_shown = |at: usize| has_notified || !(3..5).contains(&at);
+            cells.into_iter().enumerate().filter(|(at, _)| is_shown(*at)).map(|(_, c)| c).collect()
+        };
+        let head = ["ALERT", "SINCE", "VALUE", "RESPONSE", "FINGERPRINT", "LABELS OR REASON"];
+        let mut table = vec![line(head.map(|h| bold(h).to_string()))];
         table.extend(shown.iter().map(|row| {
-            let (alert, since, value) = (bold(&row.alert), dim(&row.since), dim(&row.value));
-            vec![alert.to_string(), since.to_string(), value.to_string(), row.what.clone()]
+            let response = match row.response.contains("overdue") {
+                true => bold(&row.response),
+                false => dim(&row.response),
+            };
+            line([
+                bold(&row.alert).to_string(),
+                dim(&row.since).to_string(),
+                dim(&row.value).to_string(),
+                response.to_string(),
+                dim(&row.fingerprint).to_string(),
+                row.what.clone(),
+            ])
         }));
         // The state stands before the columns, because its colours have codes of several lengths.
         let states = std::iter::once(bold(format!("{:<10}", "STATE")).to_string());
@@ -180,22 +258,53 @@ mod tests {
                  "activeAt": "2026-11-22T09:00:00.000Z", "value": "1e+00",
                  "heldUntil": "2026-11-22T10:05:00.000Z"},
             ]},
-        ]}]});
+        ]}], "firing": [
+            {"labels": {"alertname": "Errors", "job": "a\u{1b}[31m", "dc": "x"}, "fingerprint": "00000000000000aa",
+             "severity": "P1", "respond_by": "2026-11-22T09:05:00.000Z", "overdue": true},
+            {"labels": {"alertname": "Posted", "node": "n"}, "fingerprint": "00000000000000bb",
+             "starts_at": "2026-11-22T08:00:00.000Z", "severity": "P2", "overdue": false,
+             "acknowledged": {"by": "ada", "response_seconds": 200.0}},
+        ]});
         text(&data, &line.args)
     }
 
     #[test]
     fn the_worst_come_first_and_blind_rules_are_not_fine() {
         let want = "\
-STATE     ALERT   SINCE                VALUE  LABELS OR REASON
-firing    Errors  2026-11-22 09:00:00  1      job=a\\u{1b}[31m  (held after the restart until 2026-11-22 10:05:00)
-failing   Broken                              query timed out
-pending   Errors  2026-11-22 10:00:15  0.25   job=b
-blind     Lost                                no series match gone{a=\"b\"}
-1 firing · 1 failing · 1 pending · 1 blind · 1 inactive
+STATE     ALERT   SINCE                VALUE  RESPONSE                              FINGERPRINT       LABELS OR REASON
+firing    Errors  2026-11-22 09:00:00  1      P1 overdue since 2026-11-22 09:05:00  00000000000000aa  job=a\\u{1b}[31m  (held after the restart until 2026-11-22 10:05:00)
+firing    Posted  2026-11-22 08:00:00         ada after 3 min 20 s                  00000000000000bb  node=n
+failing   Broken                                                                                      query timed out
+pending   Errors  2026-11-22 10:00:15  0.25                                                           job=b
+blind     Lost                                                                                        no series match gone{a=\"b\"}
+2 firing · 1 failing · 1 pending · 1 blind · 1 inactive
 ";
         assert_eq!(listed(&[]), want);
         assert!(listed(&["--all"]).contains("inactive  Quiet"), "{}", listed(&["--all"]));
         assert!(!listed(&["--state", "pending"]).contains("09:00:00"));
+        assert!(!listed(&["--state", "pending"]).contains("FINGERPRINT"));
+    }
+
+    #[test]
+    fn who_responds_or_why_nobody_must_yet() {
+        for (told, want) in [
+            (
+                json!({"severity": "P3", "respond_by": "2026-11-23T24:00:00Z", "overdue": false}),
+                "P3 due 2026-11-23 24:00:00",
+            ),
+            (json!({"severity": null, "respond_by": null, "overdue": false}), ""),
+            (
+                json!({"severity": "P1", "respond_by": "x", "overdue": true, "silenced_by": ["1"]}),
+                "silenced",
+            ),
+            (json!({"severity": "P1", "inhibited_by": ["1"]}), "inhibited"),
+            (
+                json!({"acknowledged": {"by": "bob", "response_seconds": 7.9}, "overdue": true}),
+                "bob after 7 s, late",
+            ),
+            (Value::Null, ""),
+        ] {
+            assert_eq!(response(&told), want);
+        }
     }
 }
