@@ -128,6 +128,11 @@ fn read_file(tree: &dyn Tree, path: &str) -> Result<Option<(File, bool)>, String
     Ok(Some((file, parsed)))
 }
 
+fn is_selected(config: &Config, rule: &Rule) -> bool {
+    let by_code = || config.select.iter().any(|code| code.eq_ignore_ascii_case(rule.code));
+    config.is_selected(rule.code) && (!rule.preview || by_code())
+}
+
 /// One rule's outcome for one subject.
 struct Said {
     rule: &'static Rule,
@@ -139,7 +144,7 @@ struct Said {
 /// Lets the rules judge what was read.
 pub fn judge(tree: &dyn Tree, repository: &Repository, config: &Config, stats: Stats) -> Report {
     let rules: Vec<&'static Rule> =
-        Rule::all().iter().filter(|rule| config.is_selected(rule.code)).collect();
+        Rule::all().iter().filter(|rule| is_selected(config, rule)).collect();
     let mut said = Vec::new();
     for rule in &rules {
         let severity = config

@@ -23,13 +23,16 @@
 //! assert_eq!(report.failures().count(), 0);
 //! ```
 
+mod baseline;
 mod case;
+pub mod cli;
 mod config;
 mod discover;
 mod engine;
 pub mod fact;
 pub mod files;
 pub mod lang;
+pub mod output;
 mod prefilter;
 mod report;
 mod repository;
@@ -37,12 +40,16 @@ mod role;
 mod rule;
 mod rules;
 mod score;
+mod sensitive;
 mod service;
+mod since;
 mod span;
 mod suppress;
 mod tree;
 mod verdict;
+mod walk;
 
+pub use baseline::Baseline;
 pub use case::Case;
 pub use config::{Config, ConfigError, Elsewhere, FILE_NAME, ServiceOverride};
 pub use engine::{RULES_VERSION, audit, judge, read};
@@ -56,3 +63,4 @@ pub use service::{Evidence, Kind, Service};
 pub use span::{Lines, Place, Span};
 pub use tree::{MemoryTree, Tree};
 pub use verdict::{Judgement, Verdict, Verdicts};
+pub use walk::{FolderTree, WalkError};

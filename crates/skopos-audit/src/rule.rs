@@ -133,6 +133,8 @@ pub struct Rule {
     pub guide: &'static str,
     /// Whom it judges: kinds of services, or `repository`.
     pub judges: &'static str,
+    /// Judges only where it is selected by its code: how often it is right is not known yet.
+    pub preview: bool,
     /// The whole page, Markdown.
     pub page: &'static str,
     /// The judge.
@@ -193,6 +195,7 @@ fn read(page: &'static str, judge: Judge) -> Rule {
         pillar: Pillar::from_name(field("Pillar:")).unwrap_or(Pillar::Safety),
         guide: field("Guide:"),
         judges: field("Judges:"),
+        preview: field("Preview:") == "yes",
         page,
         judge,
     }

@@ -3,11 +3,21 @@
 mod alert;
 mod collector;
 mod deployed;
+mod hlt;
+mod log;
+mod met;
 mod probe;
+mod runs;
+mod sec;
 mod shell;
+mod trc;
 mod wiring;
 
+use crate::fact::{LogCall, LogStyle};
+use crate::files::Document;
+use crate::files::collector::Collector;
 use crate::rule::Judge;
+use crate::{Case, Fact, FactKind, File, Guard, Language, Place};
 
 /// Pages and judges. Order does not matter: rules are listed by code.
 pub(crate) const TABLE: &[(&str, Judge)] = &[
@@ -24,9 +34,131 @@ pub(crate) const TABLE: &[(&str, Judge)] = &[
     (include_str!("../rules/COL002.md"), collector::batch),
     (include_str!("../rules/COL003.md"), collector::debug),
     (include_str!("../rules/COL005.md"), collector::names_match),
+    (include_str!("../rules/HLT001.md"), hlt::hlt001),
     (include_str!("../rules/HLT002.md"), probe::missing),
     (include_str!("../rules/HLT003.md"), probe::healthcheck),
     (include_str!("../rules/HLT005.md"), probe::equal),
+    (include_str!("../rules/HLT007.md"), hlt::hlt007),
     (include_str!("../rules/HLT008.md"), probe::binary),
     (include_str!("../rules/LIF004.md"), shell::shell),
+    (include_str!("../rules/LOG001.md"), log::log001),
+    (include_str!("../rules/LOG002.md"), log::log002),
+    (include_str!("../rules/LOG003.md"), log::log003),
+    (include_str!("../rules/LOG004.md"), log::log004),
+    (include_str!("../rules/LOG005.md"), log::log005),
+    (include_str!("../rules/LOG006.md"), log::log006),
+    (include_str!("../rules/LOG007.md"), log::log007),
+    (include_str!("../rules/LOG008.md"), log::log008),
+    (include_str!("../rules/LOG009.md"), log::log009),
+    (include_str!("../rules/LOG010.md"), log::log010),
+    (include_str!("../rules/LOG011.md"), log::log011),
+    (include_str!("../rules/MET001.md"), met::met001),
+    (include_str!("../rules/MET002.md"), met::met002),
+    (include_str!("../rules/MET003.md"), met::met003),
+    (include_str!("../rules/MET004.md"), met::met004),
+    (include_str!("../rules/MET005.md"), met::met005),
+    (include_str!("../rules/MET006.md"), met::met006),
+    (include_str!("../rules/MET007.md"), met::met007),
+    (include_str!("../rules/MET010.md"), met::met010),
+    (include_str!("../rules/SEC001.md"), sec::sec001),
+    (include_str!("../rules/SEC002.md"), sec::sec002),
+    (include_str!("../rules/SEC003.md"), sec::sec003),
+    (include_str!("../rules/SEC004.md"), sec::sec004),
+    (include_str!("../rules/SEC005.md"), sec::sec005),
+    (include_str!("../rules/SEC006.md"), sec::sec006),
+    (include_str!("../rules/SEC007.md"), sec::sec007),
+    (include_str!("../rules/SEC008.md"), sec::sec008),
+    (include_str!("../rules/SEC009.md"), sec::sec009),
+    (include_str!("../rules/SEC010.md"), sec::sec010),
+    (include_str!("../rules/SEC011.md"), sec::sec011),
+    (include_str!("../rules/SEC012.md"), sec::sec012),
+    (include_str!("../rules/TRC001.md"), trc::trc001),
+    (include_str!("../rules/TRC002.md"), trc::trc002),
+    (include_str!("../rules/TRC003.md"), trc::trc003),
+    (include_str!("../rules/TRC004.md"), trc::trc004),
+    (include_str!("../rules/TRC005.md"), trc::trc005),
+    (include_str!("../rules/TRC006.md"), trc::trc006),
+    (include_str!("../rules/TRC007.md"), trc::trc007),
+    (include_str!("../rules/TRC008.md"), trc::trc008),
+    (include_str!("../rules/TRC009.md"), trc::trc009),
 ];
+/// The place of the first fact that holds.
+fn first(case: &Case<'_>, test: impl Fn(&FactKind) -> bool) -> Option<Place> {
+    let mut found = case.facts().filter(|(_, fact)| test(&fact.kind));
+    found.next().map(|(file, fact)| file.place(fact.span))
+}
+
+/// Whether a fact holds in production.
+fn is_live(fact: &Fact) -> bool {
+    matches!(fact.scope.guard, Guard::Always | Guard::Production)
+}
+
+/// Every log call that may run in production, prints too.
+fn logs<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
+    case.facts().filter_map(|(file, fact)| match &fact.kind {
+        FactKind::Log(log) if fact.scope.guard != Guard::Development => Some((file, fact, log)),
+        _ => None,
+    })
+}
+
+/// Prints that serve as logging: those of command lines and of pages in a browser are something else.
+fn prints<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
+    logs(case).filter(|(file, fact, log)| {
+        let is_cli = file.facts.iter().any(|f| matches!(f.kind, FactKind::CommandLine(_)));
+        let is_page = [".tsx", ".jsx"].iter().any(|ending| file.path.ends_with(ending))
+            || file.facts.iter().any(
+                |f| matches!(&f.kind, FactKind::Import(name) if name == "react" || name == "vue"),
+            );
+        let is_front =
+            is_page && matches!(file.language, Some(Language::JavaScript | Language::TypeScript));
+        log.style == LogStyle::Print && fact.scope.guard != Guard::Main && !is_cli && !is_front
+    })
+}
+
+/// Collectors of the repository.
+fn collectors<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Collector)> {
+    case.repository.files.iter().flat_map(|file| {
+        file.documents.iter().filter_map(move |(_, document)| match document {
+            Document::Collector(collector) => Some((file, collector)),
+            _ => None,
+        })
+    })
+}
+
+/// Where a traces pipeline of the collector takes an attribute away.
+fn removed_by_collector(case: &Case<'_>, key: &str) -> Option<Place> {
+    for (file, collector) in collectors(case) {
+        for pipeline in collector.pipelines.iter().filter(|p| p.id.starts_with("traces")) {
+            for name in &pipeline.processors {
+                let kind = name.split('/').next().unwrap_or_default();
+                let component = collector.processors.iter().find(|c| c.id.value == name.value);
+                let settings = component.map(|c| format!("{:?}", c.settings)).unwrap_or_default();
+                let names = settings.contains(&format!("\"{key}\""))
+                    || settings.contains(&format!("attributes[\\\"{key}\\\"]"));
+                if matches!(kind, "redaction")
+                    || (matches!(kind, "attributes" | "transform") && names)
+                {
+                    return Some(file.place(component.map_or(name.span, |c| c.id.span)));
+                }
+            }
+        }
+    }
+    None
+}
+
+/// Where a logs pipeline of the collector redacts.
+fn collector_redacts(case: &Case<'_>) -> Option<Place> {
+    for (file, collector) in collectors(case) {
+        for pipeline in collector.pipelines.iter().filter(|p| p.id.starts_with("logs")) {
+            let found = pipeline.processors.iter().find(|name| {
+                let kind = name.split('/').next().unwrap_or_default();
+                kind == "redaction"
+                    || (matches!(kind, "attributes" | "transform") && name.contains("redact"))
+            });
+            if let Some(name) = found {
+                return Some(file.place(name.span));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,27 @@
+//! Tries an audit by hand: `cargo run -p skopos-audit --example audit -- PATH --format json`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: skopos_audit::cli::Args,
+}
+
+fn main() -> ExitCode {
+    match skopos_audit::cli::run(&Cli::parse().args, env!("CARGO_PKG_VERSION")) {
+        Ok(done) => {
+            // A reader that has gone away wants no more.
+            let _ = std::io::stderr().write_all(done.notes.as_bytes());
+            let _ = std::io::stdout().write_all(done.output.as_bytes());
+            ExitCode::from(done.code)
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

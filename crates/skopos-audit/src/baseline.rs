@@ -1,0 +1,120 @@
+//! A baseline: findings that are known and accepted for now, so that only new ones fail.
+//!
+//! A finding is known by its fingerprint: rule, service, file and the line's text, never its number. Absences are known
+//! by rule and service. Each entry holds back as many findings as it counts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Report, Suppressed};
+
+/// Version of the file's form.
+const VERSION: u32 = 1;
+
+/// The file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    version: u32,
+    /// Known findings, in order.
+    findings: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Entry {
+    fingerprint: String,
+    rule: String,
+    path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    /// For people.
+    message: String,
+    count: usize,
+}
+
+impl Baseline {
+    /// Of what a report finds now, what comments hold back left out.
+    pub fn of(report: &Report) -> Self {
+        let mut entries: BTreeMap<&str, Entry> = BTreeMap::new();
+        let known = report.suppressed.iter().filter(|s| s.by == "baseline").map(|s| &s.finding);
+        for finding in report.failures().chain(known) {
+            let entry = entries.entry(&finding.fingerprint).or_insert_with(|| Entry {
+                fingerprint: finding.fingerprint.clone(),
+                rule: finding.rule.to_owned(),
+                path: finding.path.clone(),
+                service: finding.service.clone(),
+                message: finding.message.clone(),
+                count: 0,
+            });
+            entry.count += 1;
+        }
+        let mut findings: Vec<Entry> = entries.into_values().collect();
+        findings.sort_by(|a, b| (&a.path, &a.rule, &a.fingerprint).cmp(&(&b.path, &b.rule, &b.fingerprint)));
+        Self { version: VERSION, findings }
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let baseline: Self = serde_json::from_str(text).map_err(|error| format!("not a baseline: {error}"))?;
+        if baseline.version != VERSION {
+            return Err(format!("version {} of the baseline, not {VERSION}: write it again", baseline.version));
+        }
+        Ok(baseline)
+    }
+
+    /// The file's text.
+    pub fn render(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    /// Moves what is known from the findings to what is held back.
+    pub fn apply(&self, report: &mut Report) {
+        let mut left: BTreeMap<&str, usize> = BTreeMap::new();
+        for entry in &self.findings {
+            *left.entry(&entry.fingerprint).or_default() += entry.count;
+        }
+        let (known, new): (Vec<_>, Vec<_>) = std::mem::take(&mut report.findings).into_iter().partition(|finding| {
+            if finding.verdict != "finding" {
+                return false;
+            }
+            match left.get_mut(finding.fingerprint.as_str()) {
+                Some(count) if *count > 0 => {
+                    *count -= 1;
+                    true
+                }
+                _ => false,
+            }
+        });
+        report.findings = new;
+        report.suppressed.extend(known.into_iter().map(|finding| Suppressed { finding, by: "baseline", reason: None }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, MemoryTree, audit};
+
+    fn report(text: &str) -> Report {
+        let config = Config { select: vec!["LOG002".into()], ..Config::default() };
+        audit(&MemoryTree::of([("app.py", text)]), &config)
+    }
+
+    #[test]
+    fn what_is_known_is_held_back_wherever_its_line_goes() {
+        let app = "from fastapi import FastAPI\napp = FastAPI()\ndef f():\n    print('a')\n    print('a')\n";
+        let baseline = Baseline::parse(&Baseline::of(&report(app)).render()).unwrap();
+        let moved = app.replace("def f", "\n\n\ndef f") + "    print('new')\n    print('a')\n";
+        let mut now = report(&moved);
+        baseline.apply(&mut now);
+        let new: Vec<usize> = now.failures().map(|f| f.line).collect();
+        assert_eq!(now.suppressed.len(), 2);
+        assert_eq!(new, [9, 10], "one more of the same is new too");
+        assert!(Baseline::parse("{\"version\": 9, \"findings\": []}").is_err());
+    }
+}

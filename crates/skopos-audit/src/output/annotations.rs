@@ -1,0 +1,59 @@
+//! Annotations of code hosts: GitHub's workflow commands, GitLab's code quality.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::{Report, Severity};
+
+/// GitHub's workflow commands, one a finding.
+pub fn github(report: &Report) -> String {
+    let mut out = String::new();
+    for finding in report.failures() {
+        let level = match finding.severity {
+            Severity::Low => "notice",
+            Severity::Normal => "warning",
+            Severity::Important | Severity::Critical => "error",
+        };
+        let service = finding.service.as_deref().map(|s| format!(" ({s})")).unwrap_or_default();
+        let _ = writeln!(
+            out,
+            "::{level} file={},line={},col={},title={}::{}",
+            property(&finding.path),
+            finding.line,
+            finding.column,
+            property(finding.rule),
+            data(&format!("{}{service}", finding.message)),
+        );
+    }
+    out
+}
+
+/// What a workflow command must not hold is escaped.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+/// GitLab's code quality report.
+pub fn gitlab(report: &Report) -> Value {
+    let each = report.failures().map(|finding| {
+        let severity = match finding.severity {
+            Severity::Low => "info",
+            Severity::Normal => "minor",
+            Severity::Important => "major",
+            Severity::Critical => "critical",
+        };
+        json!({
+            "description": finding.message,
+            "check_name": finding.rule,
+            "fingerprint": format!("{}-{}", finding.fingerprint, finding.line),
+            "severity": severity,
+            "location": { "path": finding.path, "lines": { "begin": finding.line } },
+        })
+    });
+    Value::Array(each.collect())
+}

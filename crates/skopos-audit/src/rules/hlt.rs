@@ -1,0 +1,115 @@
+//! HLT on code: whether there is a health endpoint, and whether it keeps quiet.
+
+use super::is_live;
+use crate::fact::{LogStyle, Route};
+use crate::{Case, Fact, FactKind, File, Level, Verdicts};
+
+/// Whether a route answers for health.
+pub(super) fn is_health(route: &Route) -> bool {
+    let path = route.path.to_ascii_lowercase();
+    let parts: Vec<&str> =
+        path.split(['/', '-', '_', '.']).filter(|part| !part.is_empty()).collect();
+    let words = [
+        "health",
+        "healthz",
+        "healthcheck",
+        "live",
+        "livez",
+        "liveness",
+        "alive",
+        "ready",
+        "readyz",
+        "readiness",
+        "startup",
+        "startupz",
+        "ping",
+        "status",
+        "heartbeat",
+        "up",
+        "lbheartbeat",
+        "actuator",
+        "ht",
+        "probe",
+    ];
+    if parts.last().is_some_and(|last| words.contains(last))
+        || parts.first().is_some_and(|first| first.starts_with("health"))
+    {
+        return true;
+    }
+    let handler = route.handler.as_deref().unwrap_or_default().to_ascii_lowercase();
+    parts.is_empty()
+        && ["health", "liveness", "readiness"].iter().any(|word| handler.contains(word))
+}
+
+fn routes<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r Route)> {
+    case.facts().filter_map(|(file, fact)| match &fact.kind {
+        FactKind::Route(route) => Some((file, fact, route)),
+        _ => None,
+    })
+}
+
+pub(super) fn hlt001(case: &Case<'_>, out: &mut Verdicts) {
+    let in_health_file = |file: &File| file.path.to_ascii_lowercase().contains("health");
+    if routes(case)
+        .any(|(file, _, route)| is_health(route) || (in_health_file(file) && route.path.len() <= 1))
+    {
+        return;
+    }
+    let libraries = [
+        "skopos",
+        "grpcio-health-checking",
+        "grpc-health-check",
+        "tonic-health",
+        "@godaddy/terminus",
+        "@nestjs/terminus",
+        "lightship",
+        "org.springframework.boot:spring-boot-starter-actuator",
+        "io.quarkus:quarkus-smallrye-health",
+        "django-health-check",
+        "fastapi-health",
+        "py-healthcheck",
+        "@grpc/health",
+        "express-actuator",
+    ];
+    let imports = |kind: &FactKind| matches!(kind, FactKind::Import(name) if name.contains("grpc_health") || name.contains("grpc/health") || name.contains("grpc-health"));
+    if case.dependency(&libraries).is_some() || case.any(imports) {
+        return;
+    }
+    let defines = case.any(|kind| matches!(kind, FactKind::Function(f) if {
+        let name = f.name.to_ascii_lowercase();
+        name.ends_with("healthservicer.check") || name.ends_with("health.check") || name == "check" && f.calls.iter().any(|(c, _)| c.contains("HealthCheckResponse"))
+    }));
+    if !defines {
+        out.absent("no health endpoint: an orchestrator cannot tell whether the service lives or may get traffic");
+    }
+}
+
+pub(super) fn hlt007(case: &Case<'_>, out: &mut Verdicts) {
+    let handlers: Vec<(&str, &str)> = routes(case)
+        .filter(|(_, _, route)| is_health(route))
+        .filter_map(|(file, _, route)| Some((&*file.path, route.handler.as_deref()?)))
+        .collect();
+    for (file, fact) in case.facts() {
+        let FactKind::Log(log) = &fact.kind else { continue };
+        let loud =
+            log.style == LogStyle::Print || log.level.is_some_and(|level| level == Level::Info);
+        let function = fact.scope.function.as_deref().unwrap_or_default();
+        let in_handler =
+            handlers.iter().any(|(path, handler)| *path == &*file.path && *handler == function);
+        let inline = !in_handler && {
+            let mut own = file.facts.iter().filter_map(|f| match &f.kind {
+                FactKind::Route(route) if is_health(route) && f.span.contains(fact.span) => {
+                    Some(route)
+                }
+                _ => None,
+            });
+            own.next().is_some()
+        };
+        if loud && (in_handler || inline) && !fact.scope.in_catch && is_live(fact) {
+            out.finding(
+                file.place(fact.span),
+                "every probe writes a line: thousands a day that nobody reads",
+            );
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! LOG: structured logging.
+
+use super::{first, is_live, prints, runs};
+use crate::fact::{LogFormat, LogStyle};
+use crate::files::environment::Environment;
+use crate::files::{Document, name as file_name};
+use crate::{Case, FactKind, Guard, Language, Level, Verdicts};
+
+/// Packages that make log lines structured by themselves.
+const STRUCTURED: &[&str] = &[
+    "structlog",
+    "python-json-logger",
+    "json-logging",
+    "ecs-logging",
+    "logfire",
+    "pino",
+    "nestjs-pino",
+    "pino-http",
+    "winston",
+    "nest-winston",
+    "bunyan",
+    "tracing",
+    "slog",
+    "skopos",
+    "go.uber.org/zap",
+    "github.com/rs/zerolog",
+    "log/slog",
+    "github.com/sirupsen/logrus",
+    "net.logstash.logback:logstash-logback-encoder",
+    "co.elastic.logging:*",
+    "io.quarkus:quarkus-logging-json",
+    "@google-cloud/logging*",
+    "google-cloud-logging",
+    "aws-lambda-powertools",
+    "@aws-lambda-powertools/logger",
+    "loglayer",
+    "tslog",
+    "json-log-formatter",
+    "django-structlog",
+];
+
+pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
+    let is_structured = |kind: &FactKind| match kind {
+        FactKind::LogSetup(setup) => setup.format == LogFormat::Structured,
+        FactKind::Log(log) => log.style == LogStyle::Structured,
+        FactKind::Import(name) => matches!(name.as_str(), "log/slog" | "structlog" | "pino"),
+        _ => false,
+    };
+    if case.any(is_structured) || case.dependency(STRUCTURED).is_some() {
+        return;
+    }
+    // A logger that a package brings which this repository does not hold.
+    let unknown =
+        |kind: &FactKind| matches!(kind, FactKind::Log(log) if log.style == LogStyle::Unknown);
+    let foreign = case.documents().find_map(|(file, _, document)| match document {
+        Document::Manifest(manifest) => manifest
+            .dependencies
+            .iter()
+            .find(|d| {
+                let name = d.name.to_ascii_lowercase();
+                let own = name.rsplit(['/', '-', '_']).next().unwrap_or_default().to_owned();
+                !d.is_dev
+                    && matches!(own.as_str(), "logger" | "logging" | "telemetry" | "observability")
+            })
+            .map(|d| (file.place(d.span), d.name.clone())),
+        _ => None,
+    });
+    if let Some((_, name)) = foreign.filter(|_| case.any(unknown)) {
+        out.unknown(
+            format!("log lines go through `{name}`, which is not in this repository"),
+            format!("the source of `{name}`, or `ignore = [\"LOG001\"]` with the reason"),
+        );
+        return;
+    }
+    let text = first(case, |kind| matches!(kind, FactKind::LogSetup(_) | FactKind::Log(_)));
+    let judgement = out.absent(match text {
+        Some(_) => {
+            "log lines are text: no structured logger is set up, and none is among the dependencies"
+        }
+        None => "nothing is logged through a structured logger, and none is among the dependencies",
+    });
+    judgement.place = text;
+}
+
+pub(super) fn log002(case: &Case<'_>, out: &mut Verdicts) {
+    for (file, fact, log) in prints(case) {
+        let what = match file.language {
+            Some(Language::JavaScript | Language::TypeScript) => "console",
+            _ => log.system.as_str(),
+        };
+        out.finding(
+            file.place(fact.span),
+            format!("{what} is used as a logger: no level, no fields, no context"),
+        );
+    }
+}
+
+pub(super) fn log003(case: &Case<'_>, out: &mut Verdicts) {
+    let setups = || {
+        case.facts().filter_map(|(file, fact)| match &fact.kind {
+            FactKind::LogSetup(setup) => Some((file, fact, setup)),
+            _ => None,
+        })
+    };
+    if setups().any(|(_, _, s)| {
+        s.format == LogFormat::Structured && matches!(s.system.as_str(), "logging" | "structlog")
+    }) {
+        return;
+    }
+    for (file, fact, setup) in setups() {
+        let counts = matches!(fact.scope.guard, Guard::Always | Guard::Production);
+        if setup.by == "logging.basicConfig" && setup.format == LogFormat::Text && counts {
+            out.finding(
+                file.place(fact.span),
+                "logging.basicConfig() without a JSON formatter: every line is text",
+            );
+        }
+    }
+}
+
+pub(super) fn log004(case: &Case<'_>, out: &mut Verdicts) {
+    let structured: Vec<&str> = case
+        .facts()
+        .filter_map(|(_, fact)| match &fact.kind {
+            FactKind::LogSetup(s) if s.format == LogFormat::Structured => Some(s.system.as_str()),
+            _ => None,
+        })
+        .collect();
+    for (file, fact) in case.facts() {
+        let FactKind::LogSetup(setup) = &fact.kind else { continue };
+        let elsewhere = setup.by == "logging.basicConfig" || setup.system == "morgan";
+        let counts = matches!(fact.scope.guard, Guard::Always | Guard::Production);
+        if setup.format == LogFormat::Text
+            && counts
+            && !elsewhere
+            && !structured.contains(&setup.system.as_str())
+        {
+            out.finding(
+                file.place(fact.span),
+                format!("{} writes text in production too", setup.by),
+            );
+        }
+    }
+}
+
+pub(super) fn log005(case: &Case<'_>, out: &mut Verdicts) {
+    for (file, fact) in case.facts() {
+        let FactKind::Log(log) = &fact.kind else { continue };
+        if log.interpolated
+            && log.style != LogStyle::Print
+            && fact.scope.guard != Guard::Development
+        {
+            out.finding(
+                file.place(fact.span),
+                "values are put into the message: it cannot be grouped, and the values cannot be searched",
+            );
+        }
+    }
+}
+
+pub(super) fn log006(case: &Case<'_>, out: &mut Verdicts) {
+    let bridges = |kind: &FactKind| match kind {
+        FactKind::LogSetup(s) => {
+            s.by.contains("structlog") && s.format == LogFormat::Structured
+                || matches!(s.system.as_str(), "logging") && s.format == LogFormat::Structured
+        }
+        FactKind::Type(def) => def.name.contains("InterceptHandler"),
+        FactKind::Import(name) => name.contains("LogTracer") || name.contains("tracing_log"),
+        _ => false,
+    };
+    let structured = case.facts().find_map(|(_, fact)| match &fact.kind {
+        FactKind::Log(log) if log.style == LogStyle::Structured => Some(log.system.clone()),
+        _ => None,
+    });
+    let Some(structured) = structured else { return out.not_applicable() };
+    if case.any(bridges) {
+        return;
+    }
+    let second = case.facts().find_map(|(file, fact)| match &fact.kind {
+        FactKind::Log(log) if log.style == LogStyle::Text && log.system != structured => {
+            Some((file.place(fact.span), log.system.clone()))
+        }
+        FactKind::LogSetup(s) if s.system == "morgan" && is_live(fact) => {
+            Some((file.place(fact.span), s.system.clone()))
+        }
+        _ => None,
+    });
+    if let Some((place, system)) = second {
+        out.finding(place, format!("{system} logs beside {structured}: its lines have another form and none of the context"));
+    }
+}
+
+pub(super) fn log007(case: &Case<'_>, out: &mut Verdicts) {
+    let logs = case.any(|kind| {
+        matches!(kind, FactKind::Log(log) if log.style != LogStyle::Print)
+            || matches!(kind, FactKind::LogSetup(_))
+    });
+    if !logs && prints(case).next().is_none() {
+        return out.not_applicable();
+    }
+    let binds = case.any(|kind| matches!(kind, FactKind::Correlation(_)));
+    let agents = [
+        "skopos",
+        "asgi-correlation-id",
+        "django-guid",
+        "express-request-id",
+        "logfire",
+        "opentelemetry-instrumentation-logging",
+        "@opentelemetry/instrumentation-pino",
+        "@opentelemetry/instrumentation-winston",
+        "@opentelemetry/auto-instrumentations-node",
+        "io.micrometer:micrometer-tracing*",
+        "org.springframework.cloud:spring-cloud-starter-sleuth",
+    ];
+    if !binds && case.dependency(&agents).is_none() {
+        out.absent("no request or trace id is bound to log lines: one request's lines cannot be found together");
+    }
+}
+
+pub(super) fn log008(case: &Case<'_>, out: &mut Verdicts) {
+    for (file, fact) in case.facts() {
+        let FactKind::ErrorAnswer(answer) = &fact.kind else { continue };
+        if !answer.recorded {
+            out.finding(
+                file.place(fact.span),
+                format!(
+                    "answers {} and says nothing about the error that it caught",
+                    answer.status
+                ),
+            );
+        }
+    }
+}
+
+pub(super) fn log009(case: &Case<'_>, out: &mut Verdicts) {
+    for (file, fact) in case.facts() {
+        let FactKind::Log(log) = &fact.kind else { continue };
+        let is_error = log.level == Some(Level::Error) && log.style != LogStyle::Print;
+        if is_error && fact.scope.in_catch && !log.has_error && !log.rethrown {
+            out.finding(
+                file.place(fact.span),
+                "a caught error is logged without itself: no type, no stack",
+            );
+        }
+    }
+}
+
+pub(super) fn log010(case: &Case<'_>, out: &mut Verdicts) {
+    for (file, fact) in case.facts() {
+        let FactKind::LogSetup(setup) = &fact.kind else { continue };
+        let counts = matches!(fact.scope.guard, Guard::Always | Guard::Production);
+        if counts && setup.level.is_some_and(|level| level <= Level::Debug) {
+            out.finding(
+                file.place(fact.span),
+                format!("{} sets the level to debug in production too", setup.by),
+            );
+        }
+    }
+    let keys = [
+        "LOG_LEVEL",
+        "LOGLEVEL",
+        "LOGGING_LEVEL",
+        "LOGGING_LEVEL_ROOT",
+        "RUST_LOG",
+        "PINO_LOG_LEVEL",
+        "logging.level.root",
+        "LOGURU_LEVEL",
+        "QUARKUS_LOG_LEVEL",
+        "quarkus.log.level",
+    ];
+    for (place, key, value) in runs::environment(case) {
+        let is_debug = matches!(value.to_ascii_lowercase().as_str(), "debug" | "trace" | "all");
+        let is_deployed = is_deployed(&place.path);
+        if keys.contains(&key.as_str()) && is_debug && is_deployed {
+            out.finding(place, format!("{key}={value} in what is deployed"));
+        }
+    }
+}
+
+/// Whether a file may run in production: not one for development, tests, examples, nor a plain `.env` of a laptop.
+fn is_deployed(path: &str) -> bool {
+    let name = file_name(path);
+    Environment::of_path(path).may_be_production()
+        && name != ".env"
+        && !name.contains("example")
+        && !name.contains("sample")
+        && !name.contains("local")
+}
+
+pub(super) fn log011(case: &Case<'_>, out: &mut Verdicts) {
+    for (place, key, value) in runs::environment(case) {
+        let on = match key.as_str() {
+            "FLASK_DEBUG" | "DJANGO_DEBUG" => {
+                matches!(value.to_ascii_lowercase().as_str(), "1" | "true")
+            }
+            "FLASK_ENV" | "NODE_ENV" => value == "development",
+            _ => false,
+        };
+        let is_deployed = is_deployed(&place.path);
+        if on && is_deployed {
+            out.finding(place, format!("{key}={value} in what is deployed"));
+        }
+    }
+    let served =
+        case.dependency(&["gunicorn", "uvicorn", "waitress", "hypercorn", "uwsgi", "mod-wsgi"]);
+    for (file, fact) in case.facts() {
+        let FactKind::DebugMode(by) = &fact.kind else { continue };
+        let is_other_way = fact.scope.guard == Guard::Main && served.is_some();
+        if fact.scope.guard != Guard::Development && !is_other_way {
+            out.finding(
+                file.place(fact.span),
+                format!(
+                    "{by}: debug mode in production shows stack traces and settings to anybody"
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! TRC: tracing and propagation.
+
+use super::runs;
+use crate::fact::{Tracing, TracingRole};
+use crate::files::Document;
+use crate::{Case, Fact, FactKind, File, Guard, Place, Verdicts};
+
+/// Packages of distributed tracing. Rust's `tracing` is logging.
+const LIBRARIES: &[&str] = &[
+    "opentelemetry-sdk",
+    "opentelemetry-distro",
+    "opentelemetry-instrumentation*",
+    "opentelemetry-exporter-otlp*",
+    "opentelemetry",
+    "@opentelemetry/sdk-*",
+    "@opentelemetry/auto-instrumentations-node",
+    "@opentelemetry/instrumentation*",
+    "@vercel/otel",
+    "tracing-opentelemetry",
+    "opentelemetry_sdk",
+    "opentelemetry-otlp",
+    "skopos",
+    "logfire",
+    "ddtrace",
+    "dd-trace",
+    "newrelic",
+    "elastic-apm",
+    "elastic-apm-node",
+    "traceloop-sdk",
+    "@traceloop/node-server-sdk",
+    "azure-monitor-opentelemetry",
+    "go.opentelemetry.io/otel/sdk",
+    "go.opentelemetry.io/otel",
+    "go.opentelemetry.io/otel/trace",
+    "go.opentelemetry.io/contrib*",
+    "gopkg.in/DataDog/dd-trace-go*",
+    "github.com/DataDog/dd-trace-go*",
+    "io.opentelemetry:*",
+    "io.opentelemetry.instrumentation:*",
+    "io.micrometer:micrometer-tracing*",
+    "io.quarkus:quarkus-opentelemetry",
+    "org.springframework.cloud:spring-cloud-starter-sleuth*",
+    "org.springframework.boot:spring-boot-starter-opentelemetry",
+    "org.springframework.boot:spring-boot-starter-zipkin",
+    "fastrace-opentelemetry",
+    "jaeger-client",
+    "opentracing",
+    "cloud.google.com/go/profiler/trace",
+    "aws-xray-sdk",
+    "aws-xray-sdk-core",
+];
+
+fn tracing<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r Tracing)> {
+    case.facts().filter_map(|(file, fact)| match &fact.kind {
+        FactKind::Tracing(tracing) => Some((file, fact, tracing)),
+        _ => None,
+    })
+}
+
+/// Where the SDK is set up in code.
+fn provider(case: &Case<'_>) -> Option<Place> {
+    let mut found = tracing(case).filter(|(_, _, t)| t.role == TracingRole::Provider);
+    found.next().map(|(file, fact, _)| file.place(fact.span))
+}
+
+fn is_managed(case: &Case<'_>) -> bool {
+    tracing(case).any(|(_, _, t)| t.role == TracingRole::Vendor || t.what == "logfire")
+        || runs::agent(case).is_some()
+        || case.dependency(&["skopos", "logfire"]).is_some()
+}
+
+pub(super) fn trc001(case: &Case<'_>, out: &mut Verdicts) {
+    let sets_up = tracing(case).any(|(_, _, t)| t.role != TracingRole::DevelopmentExporter);
+    if sets_up || runs::agent(case).is_some() || case.dependency(LIBRARIES).is_some() {
+        return;
+    }
+    out.absent("no distributed tracing: no OpenTelemetry or vendor package, no span, no agent");
+}
+
+pub(super) fn trc002(case: &Case<'_>, out: &mut Verdicts) {
+    let Some(place) = provider(case) else { return out.not_applicable() };
+    let exports = tracing(case).any(|(_, _, t)| t.role == TracingRole::Exporter);
+    let variables = [
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_TRACES_EXPORTER",
+    ];
+    if !exports && !is_managed(case) && runs::variable(case, &variables).is_none() {
+        out.finding(place, "the tracing SDK is set up without an exporter, and no OTEL_EXPORTER_OTLP_ENDPOINT is set anywhere");
+    }
+}
+
+pub(super) fn trc003(case: &Case<'_>, out: &mut Verdicts) {
+    let Some(place) = provider(case) else { return out.not_applicable() };
+    let named = case.any(|kind| matches!(kind, FactKind::ServiceName(_)));
+    let variables = ["OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "DD_SERVICE"];
+    if !named
+        && runs::variable(case, &variables).is_none()
+        && runs::agent(case).is_none()
+        && case.dependency(&["skopos"]).is_none()
+    {
+        out.finding(place, "service.name is not set: every span is of `unknown_service`");
+    }
+}
+
+/// Whether a host is somebody else's.
+fn is_foreign(url: &str) -> bool {
+    let Some((_, rest)) = url.split_once("://") else { return false };
+    let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
+    let is_inner = !host.contains('.')
+        || host.starts_with("{}")
+        || host.contains(".svc")
+        || host.ends_with(".local")
+        || host.ends_with(".internal")
+        || host.starts_with("127.")
+        || host.starts_with("10.")
+        || host.starts_with("192.168.");
+    !is_inner
+}
+
+pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
+    let instruments = tracing(case).any(|(_, _, t)| {
+        let what = t.what.to_ascii_lowercase();
+        t.role == TracingRole::Instrumentation
+            && [
+                "httpx", "requests", "aiohttp", "urllib", "auto", "http", "undici", "register",
+                "fetch", "axios", "reqwest", "otelhttp",
+            ]
+            .iter()
+            .any(|client| what.contains(client))
+    });
+    let libraries = [
+        "@opentelemetry/auto-instrumentations-node",
+        "@opentelemetry/instrumentation-http",
+        "@opentelemetry/instrumentation-undici",
+        "opentelemetry-instrumentation-httpx",
+        "opentelemetry-instrumentation-requests",
+        "opentelemetry-instrumentation-aiohttp-client",
+        "go.opentelemetry.io/contrib/instrumentation/net/http*",
+        "reqwest-tracing",
+        "io.opentelemetry.instrumentation:*",
+        "io.micrometer:micrometer-tracing*",
+        "@vercel/otel",
+    ];
+    if instruments || is_managed(case) || case.dependency(&libraries).is_some() {
+        return;
+    }
+    let health = ["/health", "/live", "/ready", "/ping", "localhost"];
+    for (file, fact) in case.facts() {
+        let FactKind::Outbound(outbound) = &fact.kind else { continue };
+        let url = outbound.url.as_deref().unwrap_or_default();
+        let counts = fact.scope.function.is_some() && fact.scope.guard != Guard::Development;
+        if outbound.has_context
+            || is_foreign(url)
+            || !counts
+            || health.iter().any(|word| url.contains(word))
+        {
+            continue;
+        }
+        out.finding(
+            file.place(fact.span),
+            format!(
+                "this call by {} hands on neither traceparent nor a request id",
+                outbound.client
+            ),
+        );
+    }
+}
+
+pub(super) fn trc005(case: &Case<'_>, out: &mut Verdicts) {
+    let libraries = [
+        "opentelemetry-instrumentation-kafka*",
+        "opentelemetry-instrumentation-pika",
+        "opentelemetry-instrumentation-celery",
+        "opentelemetry-instrumentation-confluent-kafka",
+        "@opentelemetry/auto-instrumentations-node",
+        "@opentelemetry/instrumentation-kafkajs",
+        "@opentelemetry/instrumentation-amqplib",
+        "opentelemetry-instrumentation-aiokafka",
+    ];
+    if case.dependency(&libraries).is_some() || is_managed(case) {
+        return;
+    }
+    for (file, fact) in case.facts() {
+        let FactKind::Message(message) = &fact.kind else { continue };
+        if !message.has_context {
+            let does = if message.published { "published" } else { "consumed" };
+            out.finding(
+                file.place(fact.span),
+                format!("a message is {does} ({}) without its context", message.broker),
+            );
+        }
+    }
+}
+
+pub(super) fn trc006(case: &Case<'_>, out: &mut Verdicts) {
+    if provider(case).is_none()
+        && case.dependency(LIBRARIES).is_none()
+        && runs::agent(case).is_none()
+    {
+        return out.not_applicable();
+    }
+    for (place, key, value) in runs::environment(case) {
+        let value = value.trim().to_ascii_lowercase();
+        let off = (key == "OTEL_SDK_DISABLED" && value == "true")
+            || (key == "OTEL_TRACES_EXPORTER" && value == "none")
+            || (matches!(
+                key.as_str(),
+                "DD_TRACE_ENABLED"
+                    | "ENABLE_TRACING"
+                    | "TRACING_ENABLED"
+                    | "OTEL_ENABLED"
+                    | "ENABLE_OTEL"
+            ) && matches!(value.as_str(), "false" | "0" | "no" | "off"))
+            || (matches!(key.as_str(), "DISABLE_TRACING" | "TRACING_DISABLED")
+                && matches!(value.as_str(), "true" | "1"))
+            || (key == "OTEL_TRACES_SAMPLER" && value == "always_off");
+        let environment = crate::files::environment::Environment::of_path(&place.path);
+        if off && environment.may_be_production() {
+            out.finding(
+                place,
+                format!("{key}={value}: the code can trace, and is deployed not to"),
+            );
+        }
+    }
+}
+
+pub(super) fn trc007(case: &Case<'_>, out: &mut Verdicts) {
+    for (file, fact, tracing) in tracing(case) {
+        let counts = matches!(fact.scope.guard, Guard::Always | Guard::Production);
+        if tracing.role == TracingRole::DevelopmentExporter && counts {
+            let what = tracing.what.rsplit('.').next().unwrap_or(&tracing.what);
+            out.finding(
+                file.place(fact.span),
+                format!("{what} in production: each span is handled while a request waits"),
+            );
+        }
+    }
+}
+
+pub(super) fn trc008(case: &Case<'_>, out: &mut Verdicts) {
+    let old = [
+        ("opentracing", "opentelemetry-api"),
+        ("opencensus", "opentelemetry-sdk"),
+        ("jaeger-client", "opentelemetry-exporter-otlp"),
+        ("opentelemetry-exporter-jaeger", "opentelemetry-exporter-otlp"),
+        ("opentelemetry-ext-", "opentelemetry-instrumentation-*"),
+        ("@opentelemetry/exporter-jaeger", "@opentelemetry/exporter-trace-otlp-proto"),
+        ("@opentelemetry/node", "@opentelemetry/sdk-trace-node"),
+        ("@opentelemetry/tracing", "@opentelemetry/sdk-trace-base"),
+        ("@opentelemetry/exporter-collector", "@opentelemetry/exporter-trace-otlp-proto"),
+        ("@opencensus/", "@opentelemetry/sdk-node"),
+        ("opentelemetry-jaeger", "opentelemetry-otlp"),
+        ("go.opencensus.io", "go.opentelemetry.io/otel"),
+        ("github.com/opentracing/", "go.opentelemetry.io/otel"),
+        ("github.com/uber/jaeger-client-go", "go.opentelemetry.io/otel"),
+        ("go.opentelemetry.io/otel/exporters/jaeger", "go.opentelemetry.io/otel/exporters/otlp"),
+        ("io.opentracing", "io.opentelemetry:opentelemetry-api"),
+        ("io.jaegertracing", "io.opentelemetry:opentelemetry-exporter-otlp"),
+        ("io.opencensus", "io.opentelemetry:opentelemetry-api"),
+    ];
+    for (file, _, document) in case.documents() {
+        let Document::Manifest(manifest) = document else { continue };
+        for dependency in manifest.dependencies.iter().filter(|d| !d.is_dev) {
+            let found = old.iter().find(|(name, _)| {
+                let bounded = name.ends_with(['-', '/'])
+                    || name.starts_with("io.")
+                    || name.starts_with("opencensus");
+                dependency.name == *name || (bounded && dependency.name.starts_with(name))
+            });
+            if let Some((_, new)) = found {
+                out.finding(
+                    file.place(dependency.span),
+                    format!("{} is no longer maintained: {new} has its place", dependency.name),
+                );
+            }
+        }
+    }
+}
+
+pub(super) fn trc009(case: &Case<'_>, out: &mut Verdicts) {
+    let preloads = runs::commands(case).iter().any(|(_, line)| {
+        ["--require", "-r ", "--import", "--loader", "opentelemetry-instrument", "ddtrace-run"]
+            .iter()
+            .any(|flag| line.contains(flag))
+    });
+    if preloads || runs::agent(case).is_some() {
+        return;
+    }
+    let frameworks =
+        ["express", "fastify", "koa", "@nestjs/core", "http", "node:http", "@hapi/hapi"];
+    for file in case.files().filter(|file| file.role == crate::Role::Production) {
+        let imports: Vec<(&Fact, &str)> = file
+            .facts
+            .iter()
+            .filter_map(|fact| match &fact.kind {
+                FactKind::Import(name) => Some((fact, name.as_str())),
+                _ => None,
+            })
+            .collect();
+        let sets_up = |name: &str| {
+            let last = name
+                .rsplit('/')
+                .next()
+                .unwrap_or(name)
+                .trim_end_matches(".js")
+                .to_ascii_lowercase();
+            let own = name.starts_with('.')
+                && matches!(
+                    last.as_str(),
+                    "tracing"
+                        | "instrumentation"
+                        | "otel"
+                        | "telemetry"
+                        | "tracer"
+                        | "instrument"
+                        | "opentelemetry"
+                );
+            own || matches!(
+                name,
+                "dd-trace" | "dd-trace/init" | "newrelic" | "elastic-apm-node/start"
+            )
+        };
+        let setup = imports.iter().position(|(_, name)| sets_up(name));
+        let framework = imports.iter().position(|(_, name)| {
+            frameworks.iter().any(|f| name == f || name.starts_with(&format!("{f}.")))
+        });
+        if let (Some(setup), Some(framework)) = (setup, framework)
+            && framework < setup
+        {
+            let (fact, name) = imports[setup];
+            out.finding(
+                file.place(fact.span),
+                format!(
+                    "`{name}` comes after {}: what is loaded already is not instrumented",
+                    imports[framework].1
+                ),
+            );
+        }
+    }
+}

@@ -1,0 +1,515 @@
+//! What must not be logged: names of values sorted into classes, and which calls make a value harmless.
+//!
+//! Only *values* count: a word in a message says nothing. Names are judged by their last part (`user.password`, not
+//! `password.policy`), by the taxonomy of `skopos-redact` and the few that matter only to logs of services (personal data,
+//! connection strings). What flows through a call that is not known to hand its argument on is another value.
+
+use std::sync::LazyLock;
+
+use skopos_redact::Redactor;
+
+use crate::fact::{Field, Source};
+use crate::{Case, FactKind, fact::TypeDef};
+
+/// Classes of sensitive values, the gravest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Class {
+    /// Payment cards.
+    Card,
+    /// Authorization, cookies, all headers of a request.
+    Header,
+    /// Addresses with credentials.
+    Connection,
+    /// Passwords, tokens, keys.
+    Credential,
+    /// Bodies of requests and answers.
+    Body,
+    /// Personal data.
+    Personal,
+}
+
+/// A sensitive value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Leak {
+    pub(crate) class: Class,
+    /// Its name as it stands there.
+    pub(crate) what: String,
+}
+
+static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+
+/// Calls that hand on what they are given.
+const PASSES: &[&str] = &[
+    "str",
+    "repr",
+    "String",
+    "stringify",
+    "dumps",
+    "format",
+    "to_string",
+    "decode",
+    "encode",
+    "strip",
+    "trim",
+    "join",
+    "dict",
+    "list",
+    "entries",
+    "inspect",
+    "toString",
+    "model_dump",
+    "model_dump_json",
+    "dict",
+    "json",
+    "asdict",
+    "vars",
+    "toJSON",
+    "toObject",
+    "Sprintf",
+    "Sprint",
+    "Errorf",
+    "valueOf",
+    "upper",
+    "lower",
+    "toLowerCase",
+    "toUpperCase",
+    "assign",
+    "clone",
+    "to_owned",
+    "as_str",
+    "unwrap",
+    "unwrap_or_default",
+    "expose_secret",
+    "get_secret_value",
+    "Marshal",
+    "bytes",
+    "text",
+    "fromEntries",
+    "format!",
+    "into",
+    "Bytes",
+    "pformat",
+    "serialize",
+    "Any",
+    "as_ref",
+    "ok",
+    "jsonify",
+    "to_dict",
+];
+
+/// Words of a call that make a value harmless.
+const CLEANS: &[&str] = &[
+    "mask",
+    "redact",
+    "hash",
+    "sha",
+    "md5",
+    "scrub",
+    "sanit",
+    "censor",
+    "obfusc",
+    "anonym",
+    "pseudonym",
+    "hide",
+    "encrypt",
+    "fingerprint",
+    "last4",
+    "lastfour",
+    "truncate",
+    "safe",
+    "omit",
+    "strip_secrets",
+    "without",
+    "clean",
+];
+
+/// First words of a name that make it a statement about the value.
+const ABOUT_FIRST: &[&str] = &[
+    "has",
+    "is",
+    "no",
+    "num",
+    "max",
+    "min",
+    "total",
+    "missing",
+    "invalid",
+    "valid",
+    "with",
+    "without",
+    "should",
+    "use",
+    "uses",
+    "needs",
+    "require",
+    "requires",
+    "required",
+    "count",
+    "n",
+    "next",
+    "page",
+    "cursor",
+    "continuation",
+    "sync",
+    "eos",
+    "bos",
+    "pad",
+    "unk",
+    "stop",
+    "special",
+    "current",
+    "first",
+    "last",
+    "previous",
+    "prev",
+    "cancellation",
+    "cancel",
+    "validate",
+    "verify",
+    "check",
+    "parse",
+    "delete",
+    "remove",
+    "revoke",
+    "expired",
+    "input",
+    "output",
+    "prompt",
+    "completion",
+    "update",
+    "reset",
+    "change",
+    "rotate",
+    "show",
+    "allow",
+    "enable",
+    "disable",
+    "supports",
+    "public",
+];
+
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut previous = '_';
+    for letter in name.chars() {
+        if !letter.is_alphanumeric() {
+            previous = '_';
+            continue;
+        }
+        if previous == '_' || (letter.is_uppercase() && !previous.is_uppercase()) {
+            words.push(String::new());
+        }
+        if let Some(word) = words.last_mut() {
+            word.extend(letter.to_lowercase());
+        }
+        previous = letter;
+    }
+    words
+}
+
+/// The class of a name, by its last part.
+pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
+    let is_call = path.ends_with("()");
+    let path = path.trim_end_matches("()");
+    let parts: Vec<&str> =
+        path.split('.').filter(|part| !part.is_empty() && *part != "[]").collect();
+    let last = *parts.last()?;
+    let before = parts.len().checked_sub(2).map_or("", |at| parts[at]);
+    let same = |name: &String| name.eq_ignore_ascii_case(last);
+    if case.config.harmless.iter().any(same) {
+        return None;
+    }
+    if case.config.sensitive.iter().any(same) {
+        return Some(Class::Credential);
+    }
+    let own = words(last);
+    let first = own.first()?.as_str();
+    if is_call {
+        return of_call(parts.as_slice(), &own);
+    }
+    if own.len() > 1 && ABOUT_FIRST.contains(&first) {
+        return None;
+    }
+    let joined = own.join("_");
+    if let Some(class) = of_request(&joined, before, path) {
+        return Some(class);
+    }
+    if is_card(&joined, before) {
+        return Some(Class::Card);
+    }
+    if is_connection(&own, &joined) {
+        return Some(Class::Connection);
+    }
+    if let Some(rule) = REDACTOR.name_rule(last) {
+        return match rule {
+            "authorization" | "authorisation" | "auth_header" | "cookie" | "cookies"
+            | "setcookie" => Some(Class::Header),
+            "credit_card" | "card_number" | "card_no" | "card_num" | "cc_number" | "cc_num"
+            | "cvv" | "cvv2" | "cvc" | "cvc2" | "security_code" => Some(Class::Card),
+            "ssn" | "social_security" | "social_security_number" => Some(Class::Personal),
+            "request_body" | "response_body" | "req_body" | "res_body" | "resp_body"
+            | "raw_body" => Some(Class::Body),
+            // What names a certificate or a parser's token is no secret.
+            "credential" | "credentials" if own.len() == 1 && parts.len() > 1 => {
+                Some(Class::Credential)
+            }
+            _ => Some(Class::Credential),
+        };
+    }
+    let personal = matches!(
+        joined.as_str(),
+        "email"
+            | "e_mail"
+            | "email_address"
+            | "user_email"
+            | "customer_email"
+            | "phone"
+            | "phone_number"
+            | "mobile_number"
+            | "date_of_birth"
+            | "dob"
+            | "birth_date"
+            | "birthdate"
+            | "passport_number"
+            | "home_address"
+            | "street_address"
+            | "billing_address"
+            | "shipping_address"
+            | "postal_address"
+            | "full_name"
+            | "first_name"
+            | "last_name"
+            | "national_id"
+            | "tax_id"
+            | "iban"
+    );
+    personal.then_some(Class::Personal)
+}
+
+/// What a call gives back, when its name says so: `request.get_json()`, `generate_token()`.
+fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
+    let last = parts.last()?;
+    let before = parts.len().checked_sub(2).map_or("", |at| parts[at]);
+    let request = is_request(before);
+    if request
+        && matches!(*last, "json" | "get_json" | "body" | "form" | "text" | "get_data" | "formData")
+    {
+        return Some(Class::Body);
+    }
+    if is_response(before) && matches!(*last, "json" | "text" | "read" | "body" | "get_data") {
+        return Some(Class::Body);
+    }
+    let gives = ["generate", "create", "issue", "make", "fetch", "mint", "sign"];
+    let verb = own.first().map(String::as_str).unwrap_or_default();
+    if own.len() > 1 && gives.contains(&verb) {
+        let rest = own[1..].join("_");
+        let rule = REDACTOR.name_rule(&rest)?;
+        return (rule != "request_body").then_some(Class::Credential);
+    }
+    None
+}
+
+fn is_request(name: &str) -> bool {
+    matches!(
+        name.trim_end_matches("()"),
+        "request" | "req" | "r" | "ctx" | "_request" | "httpRequest" | "http_request" | "event"
+    )
+}
+
+fn is_response(name: &str) -> bool {
+    matches!(name.trim_end_matches("()"), "response" | "resp" | "res" | "reply" | "http_response")
+}
+
+fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
+    let of_request = is_request(before);
+    if last == "headers"
+        || last == "rawheaders"
+        || last == "raw_headers"
+        || (last == "header" && before == "r")
+    {
+        let is_outgoing =
+            path.contains("response") || path.contains("res.") || path.contains("resp");
+        return (of_request && !is_outgoing).then_some(Class::Header);
+    }
+    if matches!(last, "body" | "raw_body" | "rawbody") && (of_request || is_response(before)) {
+        return Some(Class::Body);
+    }
+    if of_request && matches!(last, "json" | "data" | "form" | "post" | "payload") && before != "r"
+    {
+        return Some(Class::Body);
+    }
+    if is_response(before) && matches!(last, "text" | "content" | "data") {
+        return Some(Class::Body);
+    }
+    matches!(last, "request_body" | "response_body" | "req_body" | "body_bytes" | "raw_request")
+        .then_some(Class::Body)
+}
+
+fn is_card(joined: &str, before: &str) -> bool {
+    let card = words(before).last().is_some_and(|w| w == "card" || w == "payment" || w == "cc");
+    matches!(
+        joined,
+        "pan"
+            | "primary_account_number"
+            | "card_pan"
+            | "cardnumber"
+            | "creditcard"
+            | "credit_card_number"
+            | "card_cvv"
+    ) || (card && matches!(joined, "number" | "cvv" | "cvc" | "pan" | "code" | "cc_number"))
+}
+
+fn is_connection(own: &[String], joined: &str) -> bool {
+    let last = own.last().map(String::as_str).unwrap_or_default();
+    let stores = [
+        "database",
+        "db",
+        "redis",
+        "mongo",
+        "mongodb",
+        "postgres",
+        "postgresql",
+        "mysql",
+        "amqp",
+        "broker",
+        "rabbitmq",
+        "sqlalchemy",
+        "rabbit",
+    ];
+    joined == "connection_string"
+        || joined == "conn_string"
+        || joined == "conn_str"
+        || joined == "connstr"
+        || joined == "dsn"
+        || joined.ends_with("_dsn")
+        || joined.ends_with("connection_string")
+        || (matches!(last, "url" | "uri") && own.iter().any(|word| stores.contains(&word.as_str())))
+        || joined == "databaseurl"
+}
+
+/// Whether the calls around a value leave it what it is.
+fn passes(source: &Source, case: &Case<'_>) -> bool {
+    if source.only_truth {
+        return false;
+    }
+    source.wrapped.iter().all(|callee| {
+        let name = callee.rsplit(['.', ':']).next().unwrap_or(callee);
+        let lower = callee.to_ascii_lowercase();
+        let is_own = case.config.sanitizers.iter().any(|s| s == name || s == callee);
+        !is_own && PASSES.contains(&name) && !CLEANS.iter().any(|word| lower.contains(word))
+    })
+}
+
+/// Whether a declared type hides its value when it is printed.
+fn hides(declared: Option<&str>) -> bool {
+    declared
+        .is_some_and(|t| t.contains("Secret") || matches!(t, "bool" | "boolean" | "int" | "number"))
+}
+
+/// What of a logged value must not be logged.
+pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
+    let mut found: Option<Leak> = None;
+    let mut take = |class: Class, what: &str| {
+        if found.as_ref().is_none_or(|leak| class < leak.class) {
+            found = Some(Leak { class, what: what.to_owned() });
+        }
+    };
+    for source in &field.sources {
+        if !passes(source, case) || hides(source.declared.as_deref()) {
+            continue;
+        }
+        // A call of which nothing is known hides what went in.
+        if let Some(class) =
+            class_of(&source.path, case).filter(|class| !is_doubtful(*class, source))
+        {
+            take(class, &source.path);
+            continue;
+        }
+        if let Some(origin) = source.origins.iter().find(|origin| class_of(origin, case).is_some())
+            && let Some(class) = class_of(origin, case)
+            && is_same_value(&source.path, origin)
+        {
+            take(class, origin);
+        }
+    }
+    // `password=pw`: the name says what the value is, unless the value is plainly something else.
+    if let Some(name) = field.name.as_deref()
+        && field.sources.iter().any(|s| passes(s, case) && !hides(s.declared.as_deref()))
+        && let Some(class) = class_of(name, case)
+    {
+        take(class, name);
+    }
+    found
+}
+
+/// `token` alone is a parser's word too: it counts where it came from somewhere that says so.
+fn is_doubtful(class: Class, source: &Source) -> bool {
+    let lower = source.path.to_ascii_lowercase();
+    class == Class::Credential
+        && (lower.contains("lexer") || lower.contains("tokeniz") || lower == "bearer")
+}
+
+/// A field taken out of a body (`order = request.json`, then `order.id`) is not the body.
+fn is_same_value(path: &str, origin: &str) -> bool {
+    let depth = |text: &str| text.matches('.').count();
+    depth(path) <= depth(origin) || !path.contains('.')
+}
+
+/// A type whose printed form holds a secret: its name and the field.
+pub(crate) fn secret_field<'r>(declared: &str, case: &Case<'r>) -> Option<(&'r TypeDef, &'r str)> {
+    let bare = declared.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    let bare = bare.rsplit(['.', ':', '[', '<', '&', '*']).next().unwrap_or(bare);
+    case.facts().find_map(|(_, fact)| {
+        let FactKind::Type(def) = &fact.kind else { return None };
+        if def.name != bare || def.own_print {
+            return None;
+        }
+        let field = def.fields.iter().find(|(name, of)| {
+            let class = class_of(name, case);
+            !hides(Some(of))
+                && matches!(class, Some(Class::Card | Class::Credential | Class::Header))
+        })?;
+        Some((def, field.0.as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Repository};
+
+    #[test]
+    fn names_have_classes() {
+        let (repository, config) = (Repository::default(), Config::default());
+        let case = Case { repository: &repository, service: None, config: &config };
+        let cases = [
+            ("user.password", Some(Class::Credential)),
+            ("req.headers.authorization", Some(Class::Header)),
+            ("request.headers", Some(Class::Header)),
+            ("response.headers", None),
+            ("req.body", Some(Class::Body)),
+            ("req.body.email", Some(Class::Personal)),
+            ("request.get_json()", Some(Class::Body)),
+            ("card.number", Some(Class::Card)),
+            ("cardNumber", Some(Class::Card)),
+            ("settings.DATABASE_URL", Some(Class::Connection)),
+            ("apiKey", Some(Class::Credential)),
+            ("generate_token()", Some(Class::Credential)),
+            ("validate_token()", None),
+            ("has_token", None),
+            ("next_token", None),
+            ("token_count", None),
+            ("secret_name", None),
+            ("token.user_id", None),
+            ("password_policy", None),
+            ("uncertainty", None),
+            ("monkey", None),
+            ("author", None),
+            ("passenger", None),
+            ("user.id", None),
+        ];
+        for (name, class) in cases {
+            assert_eq!(class_of(name, &case), class, "{name}");
+        }
+    }
+}
