@@ -49,7 +49,9 @@ impl Baseline {
             entry.count += 1;
         }
         let mut findings: Vec<Entry> = entries.into_values().collect();
-        findings.sort_by(|a, b| (&a.path, &a.rule, &a.fingerprint).cmp(&(&b.path, &b.rule, &b.fingerprint)));
+        findings.sort_by(|a, b| {
+            (&a.path, &a.rule, &a.fingerprint).cmp(&(&b.path, &b.rule, &b.fingerprint))
+        });
         Self { version: VERSION, findings }
     }
 
@@ -58,9 +60,13 @@ impl Baseline {
     /// # Errors
     /// What is wrong with it, in words.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let baseline: Self = serde_json::from_str(text).map_err(|error| format!("not a baseline: {error}"))?;
+        let baseline: Self =
+            serde_json::from_str(text).map_err(|error| format!("not a baseline: {error}"))?;
         if baseline.version != VERSION {
-            return Err(format!("version {} of the baseline, not {VERSION}: write it again", baseline.version));
+            return Err(format!(
+                "version {} of the baseline, not {VERSION}: write it again",
+                baseline.version
+            ));
         }
         Ok(baseline)
     }
@@ -78,20 +84,25 @@ impl Baseline {
         for entry in &self.findings {
             *left.entry(&entry.fingerprint).or_default() += entry.count;
         }
-        let (known, new): (Vec<_>, Vec<_>) = std::mem::take(&mut report.findings).into_iter().partition(|finding| {
-            if finding.verdict != "finding" {
-                return false;
-            }
-            match left.get_mut(finding.fingerprint.as_str()) {
-                Some(count) if *count > 0 => {
-                    *count -= 1;
-                    true
+        let (known, new): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut report.findings).into_iter().partition(|finding| {
+                if finding.verdict != "finding" {
+                    return false;
                 }
-                _ => false,
-            }
-        });
+                match left.get_mut(finding.fingerprint.as_str()) {
+                    Some(count) if *count > 0 => {
+                        *count -= 1;
+                        true
+                    }
+                    _ => false,
+                }
+            });
         report.findings = new;
-        report.suppressed.extend(known.into_iter().map(|finding| Suppressed { finding, by: "baseline", reason: None }));
+        report.suppressed.extend(known.into_iter().map(|finding| Suppressed {
+            finding,
+            by: "baseline",
+            reason: None,
+        }));
     }
 }
 

@@ -170,7 +170,8 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
     if let Some(path) = &args.write_baseline {
         let baseline = Baseline::of(&report);
         write(path, &baseline.render())?;
-        let notes = format!("{} findings are known now: {}\n", report.failures().count(), path.display());
+        let notes =
+            format!("{} findings are known now: {}\n", report.failures().count(), path.display());
         return Ok(Done { output: String::new(), notes, code: 0 });
     }
     if let Some(path) = &args.baseline {
@@ -181,8 +182,11 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
         only_service(&mut report, name)?;
     }
     if let Some(revision) = &args.since {
-        let changed = since::changed(tree.root(), revision).map_err(|message| Error::Since { message })?;
-        let is_new = |path: &str, line: usize| changed.get(path).is_some_and(|c| c.iter().any(|r| r.contains(&line)));
+        let changed =
+            since::changed(tree.root(), revision).map_err(|message| Error::Since { message })?;
+        let is_new = |path: &str, line: usize| {
+            changed.get(path).is_some_and(|c| c.iter().any(|r| r.contains(&line)))
+        };
         report.findings.retain(|f| is_new(&f.path, f.line));
     }
     let code = u8::from(!args.exit_zero && fails(args, &report));
@@ -191,14 +195,21 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
         let s = &report.stats;
         notes = format!(
             "{} files: {} of code parsed, {} skipped for want of any literal, {} documents; {} facts, {} rules, {} services\n",
-            tree.paths().len(), s.parsed, s.skipped, s.documents, s.facts, s.rules, report.services.len(),
+            tree.paths().len(),
+            s.parsed,
+            s.skipped,
+            s.documents,
+            s.facts,
+            s.rules,
+            report.services.len(),
         );
     }
-    let mut output = if args.production_check && matches!(args.format, Format::Text | Format::Concise) {
-        text::production_check(&report)
-    } else {
-        render(&report, args, version)
-    };
+    let mut output =
+        if args.production_check && matches!(args.format, Format::Text | Format::Concise) {
+            text::production_check(&report)
+        } else {
+            render(&report, args, version)
+        };
     if let Some(path) = &args.output {
         write(path, &output)?;
         notes.push_str(&format!("{}\n", text::summary(&report)));
@@ -216,7 +227,9 @@ fn configuration(args: &Args) -> Result<Config, Error> {
         }
     };
     for code in args.select.iter().chain(&args.ignore) {
-        let is_known = Rule::all().iter().any(|r| r.code.get(..code.len()).is_some_and(|c| c.eq_ignore_ascii_case(code)));
+        let is_known = Rule::all()
+            .iter()
+            .any(|r| r.code.get(..code.len()).is_some_and(|c| c.eq_ignore_ascii_case(code)));
         if !is_known || code.is_empty() {
             return Err(Error::NoRule { code: code.clone() });
         }
@@ -229,16 +242,23 @@ fn configuration(args: &Args) -> Result<Config, Error> {
 }
 
 fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|error| Error::File { path: path.display().to_string(), message: error.to_string() })
+    fs::read_to_string(path).map_err(|error| Error::File {
+        path: path.display().to_string(),
+        message: error.to_string(),
+    })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(|error| Error::File { path: path.display().to_string(), message: error.to_string() })
+    fs::write(path, text).map_err(|error| Error::File {
+        path: path.display().to_string(),
+        message: error.to_string(),
+    })
 }
 
 fn only_service(report: &mut Report, name: &str) -> Result<(), Error> {
     if !report.services.iter().any(|service| service.name == name) {
-        let known: Vec<&str> = report.services.iter().map(|service| service.name.as_str()).collect();
+        let known: Vec<&str> =
+            report.services.iter().map(|service| service.name.as_str()).collect();
         return Err(Error::NoService { name: name.to_owned(), known: known.join(", ") });
     }
     report.services.retain(|service| service.name == name);
@@ -265,7 +285,8 @@ fn fails(args: &Args, report: &Report) -> bool {
 }
 
 fn render(report: &Report, args: &Args, version: &str) -> String {
-    let json = |value: &dyn Fn() -> Result<String, serde_json::Error>| value().unwrap_or_default() + "\n";
+    let json =
+        |value: &dyn Fn() -> Result<String, serde_json::Error>| value().unwrap_or_default() + "\n";
     match args.format {
         Format::Text => text::text(report, text::Show { concise: false, verbose: args.verbose }),
         Format::Concise => text::text(report, text::Show { concise: true, verbose: args.verbose }),
@@ -292,7 +313,13 @@ fn rules(format: Format) -> String {
     }
     let line = |rule: &Rule| {
         let preview = if rule.preview { " (preview)" } else { "" };
-        format!("{}  {:<9}  {:<8}  {}{preview}\n", rule.code, rule.severity.as_str(), rule.pillar.as_str(), rule.title)
+        format!(
+            "{}  {:<9}  {:<8}  {}{preview}\n",
+            rule.code,
+            rule.severity.as_str(),
+            rule.pillar.as_str(),
+            rule.title
+        )
     };
     Rule::all().iter().map(line).collect()
 }

@@ -60,6 +60,15 @@ pub struct Lost {
 const GRADES: [(&str, f64); 6] =
     [("A", 90.0), ("B", 75.0), ("C", 60.0), ("D", 45.0), ("E", 30.0), ("F", 0.0)];
 
+/// The rule that says that a pillar is not there at all: then clean rules of that pillar prove nothing, and leave the sums.
+const ABSENCE: [(Pillar, &str); 5] = [
+    (Pillar::Logs, "LOG001"),
+    (Pillar::Metrics, "MET001"),
+    (Pillar::Tracing, "TRC001"),
+    (Pillar::Health, "HLT001"),
+    (Pillar::Alerting, "ALR001"),
+];
+
 /// Scores one service.
 pub(crate) fn score(outcomes: &[(&'static Rule, Severity, Outcome)]) -> Score {
     let mut pillars = Vec::new();
@@ -67,7 +76,13 @@ pub(crate) fn score(outcomes: &[(&'static Rule, Severity, Outcome)]) -> Score {
     let mut points = 0.0;
     for pillar in Pillar::ALL {
         let of_pillar = outcomes.iter().filter(|(rule, ..)| rule.pillar == pillar);
-        let known: Vec<_> = of_pillar.filter(|(.., o)| *o != Outcome::Unknown).collect();
+        let is_absent = outcomes.iter().any(|(rule, _, outcome)| {
+            *outcome == Outcome::Found && ABSENCE.contains(&(pillar, rule.code))
+        });
+        let counts = |outcome: Outcome| {
+            outcome != Outcome::Unknown && !(is_absent && outcome == Outcome::Clean)
+        };
+        let known: Vec<_> = of_pillar.filter(|(.., outcome)| counts(*outcome)).collect();
         let total: u32 = known.iter().map(|(_, severity, _)| severity.weight()).sum();
         let of = f64::from(pillar.points());
         let mut reached = of;
@@ -130,4 +145,47 @@ fn cap(outcomes: &[(&'static Rule, Severity, Outcome)]) -> (usize, Option<String
 
 fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(outcomes: &[(&str, Outcome)]) -> Score {
+        let rows: Vec<_> = outcomes
+            .iter()
+            .map(|(code, outcome)| {
+                let rule = Rule::find(code).unwrap();
+                (rule, rule.severity, *outcome)
+            })
+            .collect();
+        score(&rows)
+    }
+
+    #[test]
+    fn a_pillar_that_is_not_there_has_no_points() {
+        let score = of(&[
+            ("MET001", Outcome::Found),
+            ("MET004", Outcome::Clean),
+            ("LOG001", Outcome::Found),
+            ("TRC001", Outcome::Found),
+        ]);
+        let points =
+            |pillar: Pillar| score.pillars.iter().find(|p| p.pillar == pillar).map(|p| p.points);
+        assert_eq!(points(Pillar::Metrics), Some(0.0));
+        assert_eq!(points(Pillar::Health), Some(15.0));
+        assert_eq!(score.grade, "F");
+        assert_eq!(score.lost.iter().map(|lost| lost.points).sum::<f64>(), 55.0);
+    }
+
+    #[test]
+    fn mitigated_costs_half_unknown_nothing_and_leaks_cap() {
+        let half = of(&[("MET001", Outcome::Mitigated)]);
+        assert_eq!((half.points, half.grade.as_str()), (90.0, "A"));
+        let unknown = of(&[("LOG001", Outcome::Unknown), ("LOG002", Outcome::Clean)]);
+        assert_eq!((unknown.points, unknown.grade.as_str()), (100.0, "A?"), "{unknown:?}");
+        let leak = of(&[("SEC001", Outcome::Found), ("SEC007", Outcome::Clean)]);
+        assert_eq!(leak.grade, "D");
+        assert!(leak.cap.is_some_and(|cap| cap.contains("SEC001")));
+    }
 }

@@ -240,22 +240,6 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
     if is_connection(&own, &joined) {
         return Some(Class::Connection);
     }
-    if let Some(rule) = REDACTOR.name_rule(last) {
-        return match rule {
-            "authorization" | "authorisation" | "auth_header" | "cookie" | "cookies"
-            | "setcookie" => Some(Class::Header),
-            "credit_card" | "card_number" | "card_no" | "card_num" | "cc_number" | "cc_num"
-            | "cvv" | "cvv2" | "cvc" | "cvc2" | "security_code" => Some(Class::Card),
-            "ssn" | "social_security" | "social_security_number" => Some(Class::Personal),
-            "request_body" | "response_body" | "req_body" | "res_body" | "resp_body"
-            | "raw_body" => Some(Class::Body),
-            // What names a certificate or a parser's token is no secret.
-            "credential" | "credentials" if own.len() == 1 && parts.len() > 1 => {
-                Some(Class::Credential)
-            }
-            _ => Some(Class::Credential),
-        };
-    }
     let personal = matches!(
         joined.as_str(),
         "email"
@@ -283,7 +267,32 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
             | "tax_id"
             | "iban"
     );
-    personal.then_some(Class::Personal)
+    if personal {
+        return Some(Class::Personal);
+    }
+    let rule = REDACTOR.name_rule(last)?;
+    class_of_rule(rule)
+}
+
+/// The class of a rule of the redactor. What it hides for other reasons (addresses, names) is not for us to report.
+fn class_of_rule(rule: &str) -> Option<Class> {
+    match rule {
+        "authorization" | "authorisation" | "auth_header" | "cookie" | "cookies" | "setcookie" => {
+            Some(Class::Header)
+        }
+        "credit_card" | "card_number" | "card_no" | "card_num" | "cc_number" | "cc_num" | "cvv"
+        | "cvv2" | "cvc" | "cvc2" | "security_code" => Some(Class::Card),
+        "ssn" | "social_security" | "social_security_number" => Some(Class::Personal),
+        "access_key_id" => None,
+        "request_body" | "response_body" | "req_body" | "res_body" | "resp_body" | "raw_body" => {
+            Some(Class::Body)
+        }
+        _ => {
+            let secret =
+                ["pass", "pwd", "token", "jwt", "bearer", "secret", "credential", "key", "private"];
+            secret.iter().any(|word| rule.contains(word)).then_some(Class::Credential)
+        }
+    }
 }
 
 /// What a call gives back, when its name says so: `request.get_json()`, `generate_token()`.
@@ -303,8 +312,8 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
     let verb = own.first().map(String::as_str).unwrap_or_default();
     if own.len() > 1 && gives.contains(&verb) {
         let rest = own[1..].join("_");
-        let rule = REDACTOR.name_rule(&rest)?;
-        return (rule != "request_body").then_some(Class::Credential);
+        return class_of_rule(REDACTOR.name_rule(&rest)?)
+            .filter(|class| *class == Class::Credential);
     }
     None
 }
@@ -400,6 +409,30 @@ fn passes(source: &Source, case: &Case<'_>) -> bool {
     })
 }
 
+/// Whether what a call gives back is harmless by the call's name: `mask()`, `len()`.
+fn is_cleaned(path: &str, case: &Case<'_>) -> bool {
+    let Some(callee) = path.strip_suffix("()") else { return false };
+    let name = callee.rsplit(['.', ':']).next().unwrap_or(callee);
+    let lower = name.to_ascii_lowercase();
+    let about = [
+        "len",
+        "bool",
+        "type",
+        "count",
+        "isinstance",
+        "id",
+        "int",
+        "exists",
+        "sum",
+        "boolean",
+        "size",
+        "number",
+    ];
+    about.contains(&lower.as_str())
+        || CLEANS.iter().any(|word| lower.contains(word))
+        || case.config.sanitizers.iter().any(|s| s == name || s == callee)
+}
+
 /// Whether a declared type hides its value when it is printed.
 fn hides(declared: Option<&str>) -> bool {
     declared
@@ -434,7 +467,10 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
     }
     // `password=pw`: the name says what the value is, unless the value is plainly something else.
     if let Some(name) = field.name.as_deref()
-        && field.sources.iter().any(|s| passes(s, case) && !hides(s.declared.as_deref()))
+        && field
+            .sources
+            .iter()
+            .any(|s| passes(s, case) && !hides(s.declared.as_deref()) && !is_cleaned(&s.path, case))
         && let Some(class) = class_of(name, case)
     {
         take(class, name);

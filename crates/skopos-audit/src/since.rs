@@ -27,7 +27,18 @@ pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let diff = run(&["diff", "--relative", "--no-ext-diff", "--no-textconv", "--no-color", "--no-renames", "-U0", revision, "--", "."])?;
+    let diff = run(&[
+        "diff",
+        "--relative",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-color",
+        "--no-renames",
+        "-U0",
+        revision,
+        "--",
+        ".",
+    ])?;
     let mut changed = parse(&diff);
     // What git does not know yet is new as a whole.
     for path in run(&["ls-files", "--others", "--exclude-standard"])?.lines() {
@@ -44,12 +55,17 @@ fn parse(diff: &str) -> Changed {
         if let Some(name) = line.strip_prefix("+++ ") {
             path = name.strip_prefix("b/").map(|name| name.trim_end_matches('\t').to_owned());
         } else if let (Some(hunk), Some(path)) = (line.strip_prefix("@@ "), &path) {
-            let Some(new) = hunk.split(' ').find_map(|part| part.strip_prefix('+')) else { continue };
+            let Some(new) = hunk.split(' ').find_map(|part| part.strip_prefix('+')) else {
+                continue;
+            };
             let (start, count) = new.split_once(',').unwrap_or((new, "1"));
             if let (Ok(start), Ok(count)) = (start.parse::<usize>(), count.parse::<usize>())
                 && count > 0
             {
-                changed.entry(path.clone()).or_default().push(start..=start.saturating_add(count - 1));
+                changed
+                    .entry(path.clone())
+                    .or_default()
+                    .push(start..=start.saturating_add(count - 1));
             }
         }
     }

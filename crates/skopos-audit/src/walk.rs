@@ -55,7 +55,9 @@ impl FolderTree {
     /// The folder cannot be read, or a glob of the configuration does not parse.
     pub fn open(root: &Path, config: &Config) -> Result<Self, WalkError> {
         let shown = root.display().to_string();
-        let root = root.canonicalize().map_err(|source| WalkError::Root { path: shown.clone(), source })?;
+        let root = root
+            .canonicalize()
+            .map_err(|source| WalkError::Root { path: shown.clone(), source })?;
         if !root.is_dir() {
             let source = io::Error::new(io::ErrorKind::NotADirectory, "not a folder");
             return Err(WalkError::Root { path: shown, source });
@@ -95,7 +97,8 @@ impl FolderTree {
             let Ok(path) = entry.path().strip_prefix(&root) else { continue };
             let path = path.to_string_lossy().replace('\\', "/");
             if kind.is_symlink() {
-                let is_inside = fs::canonicalize(entry.path()).is_ok_and(|to| to.starts_with(&root) && to.is_file());
+                let is_inside = fs::canonicalize(entry.path())
+                    .is_ok_and(|to| to.starts_with(&root) && to.is_file());
                 if !is_inside && Language::of_path(&path).is_some() {
                     left_out.push((path, "a link out of the tree".into()));
                 }
@@ -108,12 +111,16 @@ impl FolderTree {
             let is_read = Language::of_path(&path).is_some() || files::is_wanted(&path);
             let size = entry.metadata().map_or(0, |metadata| metadata.len());
             if is_read && size > LARGEST {
-                left_out.push((path, format!("{} KiB: larger than {} KiB", size >> 10, LARGEST >> 10)));
+                left_out
+                    .push((path, format!("{} KiB: larger than {} KiB", size >> 10, LARGEST >> 10)));
                 continue;
             }
             paths.push(path);
             if paths.len() >= MOST_FILES {
-                left_out.push((String::from("."), format!("more than {MOST_FILES} files: the rest was not looked at")));
+                left_out.push((
+                    String::from("."),
+                    format!("more than {MOST_FILES} files: the rest was not looked at"),
+                ));
                 break;
             }
         }
@@ -130,7 +137,11 @@ impl FolderTree {
 
 /// Folders that are nobody's own code.
 fn is_skipped(name: &str) -> bool {
-    let hidden = name.starts_with('.') && !matches!(name, ".github" | ".gitlab" | ".circleci" | ".docker" | ".k8s" | ".deploy" | ".helm");
+    let hidden = name.starts_with('.')
+        && !matches!(
+            name,
+            ".github" | ".gitlab" | ".circleci" | ".docker" | ".k8s" | ".deploy" | ".helm"
+        );
     hidden || matches!(name, "node_modules" | "__pycache__" | "site-packages")
 }
 

@@ -26,8 +26,6 @@ pub struct Module {
     pub raises: Vec<(Option<Expr>, Context, Span)>,
     /// Classes and structs with the declared types of their fields.
     pub types: Vec<TypeDef>,
-    /// Comments.
-    pub comments: Vec<(Span, String)>,
 }
 
 /// An imported name.

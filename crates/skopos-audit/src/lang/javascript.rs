@@ -4,7 +4,9 @@ mod classify;
 mod lower;
 mod setup;
 
-use crate::lang::{Extracted, classify::finish, classify::words, first_error, parse};
+use crate::lang::{
+    Extracted, classify::finish, classify::words, first_error, lower::comments, parse,
+};
 
 pub(crate) fn extract(path: &str, text: &str) -> Extracted {
     let is_typed = [".ts", ".mts", ".cts"].iter().any(|ending| path.ends_with(ending));
@@ -22,5 +24,5 @@ pub(crate) fn extract(path: &str, text: &str) -> Extracted {
     let module = lower::lower(text, root);
     let mut facts = classify::facts(path, &module);
     words(text, &mut facts);
-    Extracted { facts: finish(facts), comments: module.comments, broken: first_error(root) }
+    Extracted { facts: finish(facts), comments: comments(root, text), broken: first_error(root) }
 }

@@ -27,12 +27,6 @@ impl<'t> Lowering<'t> {
         self.text.get(node.byte_range()).unwrap_or_default()
     }
 
-    /// Notes a comment that may speak to us.
-    pub(crate) fn comment(&mut self, node: Node<'_>) {
-        let text = self.of(node).to_owned();
-        self.module.comments.push((span(node), text));
-    }
-
     pub(crate) fn push_call(&mut self, call: Call) -> usize {
         self.module.calls.push(call);
         self.module.calls.len() - 1
@@ -73,6 +67,29 @@ pub(crate) fn span(node: Node<'_>) -> Span {
 pub(crate) fn children(node: Node<'_>) -> Vec<Node<'_>> {
     let mut cursor = node.walk();
     node.named_children(&mut cursor).filter(|child| !child.kind().contains("comment")).collect()
+}
+
+/// Every comment of a tree that speaks to us, wherever the grammar hangs it.
+pub(crate) fn comments(root: Node<'_>, text: &str) -> Vec<(Span, String)> {
+    let mut found = Vec::new();
+    if !text.contains("skopos-ignore") {
+        return found;
+    }
+    let mut cursor = root.walk();
+    loop {
+        let node = cursor.node();
+        if node.kind().contains("comment") {
+            found.push((span(node), text.get(node.byte_range()).unwrap_or_default().to_owned()));
+        }
+        if cursor.goto_first_child() {
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return found;
+            }
+        }
+    }
 }
 
 /// Which environment a condition asks for.

@@ -3,7 +3,9 @@
 mod classify;
 mod lower;
 
-use crate::lang::{Extracted, classify::finish, classify::words, first_error, parse};
+use crate::lang::{
+    Extracted, classify::finish, classify::words, first_error, lower::comments, parse,
+};
 
 pub(crate) fn extract(path: &str, text: &str) -> Extracted {
     let Some(tree) = parse(text, &tree_sitter_python::LANGUAGE.into()) else {
@@ -13,5 +15,5 @@ pub(crate) fn extract(path: &str, text: &str) -> Extracted {
     let module = lower::lower(text, root);
     let mut facts = classify::facts(path, &module);
     words(text, &mut facts);
-    Extracted { facts: finish(facts), comments: module.comments, broken: first_error(root) }
+    Extracted { facts: finish(facts), comments: comments(root, text), broken: first_error(root) }
 }

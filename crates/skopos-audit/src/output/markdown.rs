@@ -12,11 +12,13 @@ const MOST: usize = 50;
 pub fn markdown(report: &Report) -> String {
     let mut out = String::from("## skopos audit\n\n");
     let _ = writeln!(out, "{}\n", summary(report));
-    let scored: Vec<_> = report.services.iter().filter_map(|s| Some((s, s.score.as_ref()?))).collect();
+    let scored: Vec<_> =
+        report.services.iter().filter_map(|s| Some((s, s.score.as_ref()?))).collect();
     if !scored.is_empty() {
         out.push_str("| service | grade | points | logs | metrics | tracing | health | alerting | safety |\n|---|---|---|---|---|---|---|---|---|\n");
         for (service, score) in scored {
-            let _ = write!(out, "| {} | {} | {:.0} |", cell(&service.name), score.grade, score.points);
+            let _ =
+                write!(out, "| {} | {} | {:.0} |", cell(&service.name), score.grade, score.points);
             for pillar in &score.pillars {
                 let sign = if pillar.passes { "✓" } else { "✗" };
                 let _ = write!(out, " {sign} {:.0}/{} |", pillar.points, pillar.of);
@@ -30,7 +32,14 @@ pub fn markdown(report: &Report) -> String {
         out.push_str("| rule | severity | where | what |\n|---|---|---|---|\n");
         for finding in failures.iter().take(MOST) {
             let place = format!("`{}:{}`", finding.path.replace('`', "'"), finding.line);
-            let _ = writeln!(out, "| {} | {} | {} | {} |", finding.rule, finding.severity, cell(&place), cell(&finding.message));
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} |",
+                finding.rule,
+                finding.severity,
+                cell(&place),
+                cell(&finding.message)
+            );
         }
         if failures.len() > MOST {
             let _ = writeln!(out, "\nand {} more", failures.len() - MOST);

@@ -55,7 +55,8 @@ fn result(finding: &Finding, suppression: Option<Value>) -> Value {
         _ => ("open", "none"),
     };
     let mut text = finding.message.clone();
-    for (what, value) in [("mitigated at", &finding.mitigated_at), ("settled by", &finding.settle)] {
+    for (what, value) in [("mitigated at", &finding.mitigated_at), ("settled by", &finding.settle)]
+    {
         if let Some(value) = value {
             text.push_str(&format!(" ({what} {value})"));
         }
@@ -96,7 +97,16 @@ fn uri(path: &str) -> String {
     let mut out = String::new();
     for byte in path.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' | b'@' | b'+' => out.push(byte as char),
+            b'a'..=b'z'
+            | b'A'..=b'Z'
+            | b'0'..=b'9'
+            | b'/'
+            | b'.'
+            | b'-'
+            | b'_'
+            | b'~'
+            | b'@'
+            | b'+' => out.push(byte as char),
             other => out.push_str(&format!("%{other:02X}")),
         }
     }

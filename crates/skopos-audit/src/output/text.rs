@@ -29,7 +29,13 @@ pub fn text(report: &Report, show: Show) -> String {
             score(service, &mut out);
         }
         for problem in &report.problems {
-            let _ = writeln!(out, "not understood: {}:{}: {}", visible(&problem.path), problem.line, visible(&problem.message));
+            let _ = writeln!(
+                out,
+                "not understood: {}:{}: {}",
+                visible(&problem.path),
+                problem.line,
+                visible(&problem.message)
+            );
         }
         for (path, why) in &report.left_out {
             let _ = writeln!(out, "left out: {}: {}", visible(path), visible(why));
@@ -44,24 +50,42 @@ pub fn summary(report: &Report) -> String {
     let of = |verdict: &str| report.findings.iter().filter(|f| f.verdict == verdict).count();
     let watched = report.services.iter().filter(|s| s.kind.is_watched()).count();
     let mut parts = vec![count(of("finding"), "finding")];
-    for (n, what) in [(of("mitigated"), "mitigated"), (of("unknown"), "cannot be told"), (report.suppressed.len(), "held back")] {
+    for (n, what) in [
+        (of("mitigated"), "mitigated"),
+        (of("unknown"), "cannot be told"),
+        (report.suppressed.len(), "held back"),
+    ] {
         if n > 0 {
             parts.push(format!("{n} {what}"));
         }
     }
-    format!("{} in {} of {}", parts.join(", "), count(watched, "service"), count(report.stats.files, "file"))
+    format!(
+        "{} in {} of {}",
+        parts.join(", "),
+        count(watched, "service"),
+        count(report.stats.files, "file")
+    )
 }
 
 fn services(report: &Report, out: &mut String) {
     if report.services.is_empty() {
-        let _ = writeln!(out, "no service was found: no manifest, no Dockerfile, no code that serves\n");
+        let _ = writeln!(
+            out,
+            "no service was found: no manifest, no Dockerfile, no code that serves\n"
+        );
         return;
     }
     for service in &report.services {
         let why = service.evidence.first().map_or("", String::as_str);
         let path = &service.path;
         let language = service.language.as_str();
-        let _ = writeln!(out, "{:<8} {} ({language}, {path}): {}", service.kind.as_str(), visible(&service.name), visible(why));
+        let _ = writeln!(
+            out,
+            "{:<8} {} ({language}, {path}): {}",
+            service.kind.as_str(),
+            visible(&service.name),
+            visible(why)
+        );
         if let Some(why) = &service.not_judged {
             let _ = writeln!(out, "         not judged: {why}");
         }
@@ -71,12 +95,18 @@ fn services(report: &Report, out: &mut String) {
 
 fn one(finding: &Finding, concise: bool, out: &mut String) {
     let Finding { rule, severity, path, line, column, message, .. } = finding;
-    let service = finding.service.as_deref().map(|s| format!(" ({})", visible(s))).unwrap_or_default();
+    let service =
+        finding.service.as_deref().map(|s| format!(" ({})", visible(s))).unwrap_or_default();
     let verdict = match finding.verdict {
         "finding" => String::new(),
         other => format!("{other}: "),
     };
-    let _ = writeln!(out, "{}:{line}:{column}: {severity}[{rule}]: {verdict}{}{service}", visible(path), visible(message));
+    let _ = writeln!(
+        out,
+        "{}:{line}:{column}: {severity}[{rule}]: {verdict}{}{service}",
+        visible(path),
+        visible(message)
+    );
     if concise {
         return;
     }
@@ -88,7 +118,8 @@ fn one(finding: &Finding, concise: bool, out: &mut String) {
         let _ = writeln!(out, "  {number} | {}", visible(&finding.snippet));
         let _ = writeln!(out, "  {blank} | {indent}{}", "^".repeat(finding.width));
     }
-    let fix = Rule::find(rule).and_then(|rule| rule.section("Fix")).and_then(|fix| fix.lines().next());
+    let fix =
+        Rule::find(rule).and_then(|rule| rule.section("Fix")).and_then(|fix| fix.lines().next());
     if let Some(at) = &finding.mitigated_at {
         let _ = writeln!(out, "  {blank} = by: {}", visible(at));
     }
@@ -103,7 +134,8 @@ fn one(finding: &Finding, concise: bool, out: &mut String) {
 
 fn score(service: &ServiceReport, out: &mut String) {
     let Some(score) = &service.score else { return };
-    let _ = writeln!(out, "{}: {} ({:.0} of 100)", visible(&service.name), score.grade, score.points);
+    let _ =
+        writeln!(out, "{}: {} ({:.0} of 100)", visible(&service.name), score.grade, score.points);
     if let Some(cap) = &score.cap {
         let _ = writeln!(out, "  {cap}");
     }
@@ -111,7 +143,13 @@ fn score(service: &ServiceReport, out: &mut String) {
         let share = if pillar.of == 0 { 0.0 } else { pillar.points / f64::from(pillar.of) };
         let filled = (share * 10.0).round() as usize;
         let bar = format!("{}{}", "#".repeat(filled.min(10)), ".".repeat(10 - filled.min(10)));
-        let _ = writeln!(out, "  {:<9} {bar} {:>4.1} of {}", pillar.pillar.as_str(), pillar.points, pillar.of);
+        let _ = writeln!(
+            out,
+            "  {:<9} {bar} {:>4.1} of {}",
+            pillar.pillar.as_str(),
+            pillar.points,
+            pillar.of
+        );
     }
     let next: Vec<String> = score
         .lost
@@ -139,7 +177,13 @@ pub fn production_check(report: &Report) -> String {
         let _ = writeln!(out, "{}: grade {}", visible(&service.name), score.grade);
         for pillar in &score.pillars {
             let verdict = if pillar.passes { "pass" } else { "FAIL" };
-            let _ = writeln!(out, "  {verdict}  {:<9} {:>4.1} of {}", pillar.pillar.as_str(), pillar.points, pillar.of);
+            let _ = writeln!(
+                out,
+                "  {verdict}  {:<9} {:>4.1} of {}",
+                pillar.pillar.as_str(),
+                pillar.points,
+                pillar.of
+            );
         }
     }
     out

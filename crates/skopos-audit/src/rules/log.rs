@@ -161,8 +161,8 @@ pub(super) fn log005(case: &Case<'_>, out: &mut Verdicts) {
 pub(super) fn log006(case: &Case<'_>, out: &mut Verdicts) {
     let bridges = |kind: &FactKind| match kind {
         FactKind::LogSetup(s) => {
-            s.by.contains("structlog") && s.format == LogFormat::Structured
-                || matches!(s.system.as_str(), "logging") && s.format == LogFormat::Structured
+            s.format == LogFormat::Structured
+                && (s.by.contains("structlog") || s.system == "logging")
         }
         FactKind::Type(def) => def.name.contains("InterceptHandler"),
         FactKind::Import(name) => name.contains("LogTracer") || name.contains("tracing_log"),

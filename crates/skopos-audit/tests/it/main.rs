@@ -1,4 +1,5 @@
 //! Tests of the audit: every page's cases.
 
+mod corpus;
 mod fuzzing;
 mod pages;

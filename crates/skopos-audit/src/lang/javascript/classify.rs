@@ -27,6 +27,9 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
     for call in &module.calls {
         let full = c.resolve(&call.callee);
         let full = full.strip_prefix("new ").unwrap_or(&full);
+        if let ("require", Some(name)) = (full, call.positional(0).and_then(Expr::text)) {
+            c.push(call.span, call.at, FactKind::Import(name.to_owned()));
+        }
         log_call(&mut c, call, full);
         log_setup(&mut c, call, full);
         serving(&mut c, call, full);

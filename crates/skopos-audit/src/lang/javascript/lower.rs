@@ -58,7 +58,7 @@ impl Lowering<'_> {
         let whole = span(node);
         let nothing = Expr::Other(Vec::new(), whole);
         match node.kind() {
-            "comment" | "html_comment" => self.comment(node),
+            "comment" | "html_comment" => {}
             "import_statement" => self.js_import(node),
             "program" | "statement_block" | "class_static_block" => self.js_statements(node),
             "function_declaration"

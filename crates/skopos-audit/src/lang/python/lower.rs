@@ -30,7 +30,7 @@ impl Lowering<'_> {
 
     fn statement_inner(&mut self, node: Node<'_>) {
         match node.kind() {
-            "comment" => self.comment(node),
+            "comment" => {}
             "import_statement" | "import_from_statement" | "future_import_statement" => {
                 self.import(node)
             }
@@ -416,10 +416,7 @@ impl Lowering<'_> {
                 }
                 value
             }
-            "comment" => {
-                self.comment(node);
-                Expr::Other(Vec::new(), whole)
-            }
+            "comment" => Expr::Other(Vec::new(), whole),
             kind if is_statement(kind)
                 || kind.ends_with("_statement")
                 || kind.ends_with("_definition") =>

@@ -1,0 +1,2 @@
+const yargs = require('yargs');
+console.log(yargs(process.argv).argv);
