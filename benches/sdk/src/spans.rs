@@ -73,7 +73,7 @@ pub fn run(bench: &mut Bench) {
             || {
                 || {
                     let root =
-                        fastrace::Span::root("charge", fastrace::prelude::SpanContext::random())
+                        fastrace::Span::root("charge", fastrace::collector::SpanContext::random())
                             .with_property(|| ("order_id", "order-012"));
                     let _guard = root.set_local_parent();
                 }

@@ -17,6 +17,9 @@ skopos::label_values! {
     enum Method { Card => "card", Invoice => "invoice" }
 }
 skopos::labels! {
+    struct ClosedLabels { payment_method: Method }
+}
+skopos::labels! {
     struct OrderLabels { payment_method: Method, region: Bounded<16> }
 }
 
@@ -53,6 +56,9 @@ fn main() {
 
     let counter = registry.counter("bench_total", "Bench.");
     measure("counter, held", 10_000_000, || counter.inc());
+    let closed = registry.counter_family::<ClosedLabels>("closed_total", "Bench.");
+    let labels = ClosedLabels { payment_method: Method::Invoice };
+    measure("counter, by a closed label", 5_000_000, || closed.inc(black_box(&labels)));
     let family = registry.counter_family::<OrderLabels>("orders_total", "Orders.");
     let labels = OrderLabels { payment_method: Method::Card, region: Bounded::new("eu") };
     measure("counter, by labels", 2_000_000, || family.get(black_box(&labels)).inc());

@@ -37,6 +37,20 @@ pub(crate) use red::RedMetrics;
 type RouteOf = Arc<dyn Fn(&Method, &Uri, &Extensions) -> Option<Cow<'static, str>> + Send + Sync>;
 
 /// Instruments a service; made by [`Telemetry::http_layer`](crate::Telemetry::http_layer).
+///
+/// | metric | |
+/// |---|---|
+/// | `http_requests_total{method,endpoint,status_code}` | every request |
+/// | `http_request_duration_seconds{method,endpoint}` | its duration, to the end of the body |
+/// | `http_request_failure_duration_seconds{method,endpoint}` | the same of those that failed: a fast 500 is not a slow 200 |
+/// | `http_request_errors_total{method,endpoint,reason}` | those that failed, by reason: the status, `panic`, gRPC's, or [a mark](crate::mark_failed) |
+/// | `http_requests_in_progress{method,endpoint}` | under way |
+/// | `http_response_size_bytes{method,endpoint}` | bytes of the body that were sent |
+///
+/// The latency of success is the difference of the two histograms, bucket by bucket:
+/// `rate(http_request_duration_seconds_bucket[5m]) - (rate(http_request_failure_duration_seconds_bucket[5m]) or 0 * rate(http_request_duration_seconds_bucket[5m]))`.
+/// By OTLP the same observations go out as `http.server.request.duration`, `http.server.active_requests` and
+/// `http.server.response.body.size`, with status code and `error.type` as attributes.
 #[derive(Clone)]
 pub struct HttpLayer {
     settings: Arc<Settings>,
