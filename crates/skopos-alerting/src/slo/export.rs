@@ -7,11 +7,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::window::window_text;
 use super::{
     Alerts, Budgeting, Count, EmptySlice, Indicator, Policy, Review, Role, Slo, WORKBOOK_WINDOWS,
     Window, openslo, tidy,
 };
-use crate::duration::format_duration;
 
 /// A text in quotes.
 pub(super) fn quoted(text: &str) -> String {
@@ -63,7 +63,7 @@ pub fn to_native(slo: &Slo) -> String {
     line("sli", native_indicator(&slo.indicator));
     line("target", percent(slo.target));
     match &slo.window {
-        Window::Rolling(length) => line("window", format_duration(*length)),
+        Window::Rolling(length) => line("window", window_text(*length)),
         Window::Calendar { unit, .. } => {
             line("calendar", unit.as_str().into());
             line("tz", plain_or_quoted(slo.window.zone_name().unwrap_or("UTC")));
@@ -122,11 +122,11 @@ fn native_budgeting(budgeting: &Budgeting) -> String {
                 EmptySlice::Good => "good",
                 EmptySlice::Bad => "bad",
             };
-            let (slice, good) = (format_duration(*slice), percent(*good));
+            let (slice, good) = (window_text(*slice), percent(*good));
             format!("{{timeslices: {{slice: {slice}, good: {good}, empty: {empty}}}}}")
         }
         Budgeting::RatioTimeslices { slice } => {
-            format!("{{ratio_timeslices: {{slice: {}}}}}", format_duration(*slice))
+            format!("{{ratio_timeslices: {{slice: {}}}}}", window_text(*slice))
         }
     }
 }
@@ -151,20 +151,20 @@ fn native_alerts(alerts: &Alerts) -> String {
             Some(share) => inner.push(format!("budget: {}", percent(share))),
             None => inner.push(format!("factor: {}", alert.factor)),
         }
-        inner.push(format!("long: {}", format_duration(alert.long)));
+        inner.push(format!("long: {}", window_text(alert.long)));
         inner.push(match alert.short {
-            Some(short) => format!("short: {}", format_duration(short)),
+            Some(short) => format!("short: {}", window_text(short)),
             None => "short: off".into(),
         });
         if alert.hold > Duration::ZERO {
-            inner.push(format!("for: {}", format_duration(alert.hold)));
+            inner.push(format!("for: {}", window_text(alert.hold)));
         }
         parts.push(format!("{}: {{{}}}", row.class, inner.join(", ")));
     }
     parts.push(format!("min_bad_events: {}", alerts.min_bad_events));
     parts.push(match &alerts.absent {
         Some(absent) => {
-            let (severity, after) = (quoted(&absent.severity), format_duration(absent.after));
+            let (severity, after) = (quoted(&absent.severity), window_text(absent.after));
             format!("absent: {{severity: {severity}, after: {after}}}")
         }
         None => "absent: off".into(),
@@ -261,7 +261,7 @@ pub fn to_openslo(slo: &Slo) -> String {
     line(2, "timeWindow:".into());
     match &slo.window {
         Window::Rolling(length) => {
-            line(4, format!("- duration: {}", format_duration(*length)));
+            line(4, format!("- duration: {}", window_text(*length)));
             line(6, "isRolling: true".into());
         }
         Window::Calendar { unit, .. } => {
@@ -290,7 +290,7 @@ pub fn to_openslo(slo: &Slo) -> String {
     line(2, "objectives:".into());
     line(4, format!("- target: {}", slo.target));
     if let Some((slice, good)) = slice {
-        line(6, format!("timeSliceWindow: {}", format_duration(slice)));
+        line(6, format!("timeSliceWindow: {}", window_text(slice)));
         if let Some(good) = good {
             line(6, format!("timeSliceTarget: {good}"));
         }

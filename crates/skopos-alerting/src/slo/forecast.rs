@@ -1,9 +1,10 @@
 //! When will the budget be gone? A range, or an honest "insufficient data".
 //!
-//! The future is drawn from the past: each six hours to come are a random six hours of the same
-//! time of day from the last four weeks, weighted towards the newest days. What leaves a rolling window is known. Of 200 such
-//! futures, the tenth, the middle and the ninetieth say when nothing is left. The draw is seeded
-//! by the objective, so that the same data says the same.
+//! The future is drawn from the past. Nobody knows how long what happens now goes on, so a quarter of the
+//! futures each is drawn from the last day, three days, week and four weeks: each six hours to come are a random six
+//! hours of the same time of day from then. What leaves a rolling window is known. Of 200 such futures, the
+//! tenth, the middle and the ninetieth of a hundred say when nothing is left. The draw is seeded by the
+//! objective, so that the same data says the same.
 
 use serde::Serialize;
 use skopos_model::{Labels, Timestamp};
@@ -16,7 +17,8 @@ const FUTURES: usize = 200;
 /// Quarters of an hour drawn at once.
 const BLOCK: usize = 24;
 const PER_DAY: usize = 96;
-/// Days of the past to draw from.
+/// Days of the past to draw from: each is the memory of some futures.
+const MEMORIES: [usize; 4] = [1, 3, 7, PAST_DAYS];
 const PAST_DAYS: usize = 28;
 /// Bad events without which there is nothing to draw from.
 const FEW_BAD_EVENTS: f64 = 10.0;
@@ -77,8 +79,8 @@ impl Draw {
         z ^ (z >> 31)
     }
 
-    fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
     }
 }
 
@@ -149,7 +151,10 @@ impl SloEngine {
         let start = Start { sum: budget.sum, leaving: &leaving, expected, allowed: slo.budget() };
         let mut draw = Draw(slo.id.0);
         let mut gone: Vec<Option<i64>> = (0..FUTURES)
-            .map(|_| future(&past, &start, horizon.max(0) as usize, end, &mut draw))
+            .map(|at| {
+                let days = MEMORIES[at % MEMORIES.len()];
+                future(&past, days, &start, horizon.max(0) as usize, end, &mut draw)
+            })
             .collect();
         gone.sort_by_key(|at| at.unwrap_or(i64::MAX));
         let at = |share: f64| gone[((FUTURES as f64 * share) as usize).min(FUTURES - 1)];
@@ -178,6 +183,7 @@ struct Start<'a> {
 /// When the budget is gone in one future.
 fn future(
     past: &[Sum],
+    memory: usize,
     start: &Start<'_>,
     horizon: usize,
     from_ms: i64,
@@ -191,7 +197,7 @@ fn future(
     let mut step = 0;
     while step < horizon {
         let time_of_day = (first + step) % PER_DAY;
-        let block = past_block(past, past_first, time_of_day, draw);
+        let block = past_block(past, memory, past_first, time_of_day, draw);
         for at in 0..BLOCK.min(horizon - step) {
             let drawn = block.and_then(|block| past.get(block + at)).copied().unwrap_or_default();
             sum.bad += drawn.bad;
@@ -210,33 +216,26 @@ fn future(
     None
 }
 
-/// A stretch of the past that begins at a time of the day and has data.
+/// A stretch of the last days that begins at a time of the day and has data.
 fn past_block(
     past: &[Sum],
+    memory: usize,
     past_first: usize,
     time_of_day: usize,
     draw: &mut Draw,
 ) -> Option<usize> {
     let offset = (time_of_day + PER_DAY - past_first) % PER_DAY;
     let days = (past.len().saturating_sub(offset)) / PER_DAY;
-    if days == 0 {
-        return None;
-    }
+    let has_data = |block: usize| past.iter().skip(block).take(BLOCK).any(|sum| sum.minutes > 0);
     for _ in 0..8 {
-        // The square prefers new days.
-        let share = draw.share();
-        let back = ((share * share) * days as f64) as usize;
-        let block = offset + (days - 1 - back.min(days - 1)) * PER_DAY;
-        let has_data = past.iter().skip(block).take(BLOCK).any(|sum| sum.minutes > 0);
-        if has_data {
+        let back = draw.below(memory.min(days));
+        let block = offset + days.checked_sub(1 + back)? * PER_DAY;
+        if has_data(block) {
             return Some(block);
         }
     }
-    // The nearest that has data; there is one, or nobody would draw.
-    (0..days)
-        .rev()
-        .map(|day| offset + day * PER_DAY)
-        .find(|block| past.iter().skip(*block).take(BLOCK).any(|sum| sum.minutes > 0))
+    // The newest that has data; there is one, or nobody would draw.
+    (0..days).rev().map(|day| offset + day * PER_DAY).find(|block| has_data(*block))
 }
 
 fn told(slo: &Slo, labels: &Labels, outcome: Outcome, now: Timestamp) -> Forecast {

@@ -197,7 +197,9 @@ fn conclude(slo: &Slo, periods: Vec<ReviewPeriod>, labels: &Labels) -> ReviewRep
             (Suggestion::Keep, None, why)
         }
         [last, before, ..] if last > 1.0 && before > 1.0 => {
-            let loosest = LADDER.iter().rev().find(|t| **t < target && **t <= worst).copied();
+            // The tightest that both periods would have kept with something in reserve.
+            let holds = |t: f64| (1.0 - worst) <= (1.0 - t) * 0.8;
+            let loosest = LADDER.iter().rev().find(|t| **t < target && holds(**t)).copied();
             let why = format!(
                 "both of the last two periods of {days} days overspent the budget ({} and {}): promise what is kept, \
                  or invest until the target is",

@@ -16,8 +16,8 @@ use skopos_model::Labels;
 
 use super::engine::windows;
 use super::export::quoted;
+use super::window::window_text;
 use super::{Budgeting, BurnAlert, EmptySlice, Slo, SloSet, tidy};
-use crate::duration::format_duration;
 use crate::rules::{self, RuleError, RuleSet};
 
 /// The file that the alert rules of objectives say that they are in.
@@ -89,7 +89,7 @@ impl Group<'_> {
             let _ = writeln!(self.text, "      {name}: {}", quoted(value));
         }
         if let Some(window) = window {
-            let _ = writeln!(self.text, "      sloth_window: {}", quoted(&format_duration(window)));
+            let _ = writeln!(self.text, "      sloth_window: {}", quoted(&window_text(window)));
         }
     }
 }
@@ -112,7 +112,7 @@ fn recording_groups(text: &mut String, slo: &Slo) {
         slo.window,
         match slo.window.is_calendar() {
             true =>
-                format!(", here the last {}: Prometheus knows no calendar", format_duration(period)),
+                format!(", here the last {}: Prometheus knows no calendar", window_text(period)),
             false => String::new(),
         }
     );
@@ -120,16 +120,16 @@ fn recording_groups(text: &mut String, slo: &Slo) {
     let slices = slice_series(&mut group);
     let over = |window: Duration, how: &str| match &slices {
         Some((metric, slice)) => {
-            let width = format_duration(*slice);
-            format!("{how}({}[{}:{width}])", recorded(metric, slo), format_duration(window))
+            let width = window_text(*slice);
+            format!("{how}({}[{}:{width}])", recorded(metric, slo), window_text(window))
         }
         None => String::new(),
     };
     for window in windows(slo) {
-        let name = format!("slo:sli_error:ratio_rate{}", format_duration(window));
+        let name = format!("slo:sli_error:ratio_rate{}", window_text(window));
         let expr = match &slices {
             Some(_) => over(window, "avg_over_time"),
-            None => slo.indicator.error_ratio(&format_duration(window), by),
+            None => slo.indicator.error_ratio(&window_text(window), by),
         };
         group.record(&name, &expr, Some(window));
     }
@@ -138,8 +138,8 @@ fn recording_groups(text: &mut String, slo: &Slo) {
         counted.insert(FIVE_MINUTES);
     }
     for window in counted {
-        let name = format!("slo:sli_bad:increase{}", format_duration(window));
-        let events = slo.indicator.events(&format_duration(window), by);
+        let name = format!("slo:sli_bad:increase{}", window_text(window));
+        let events = slo.indicator.events(&window_text(window), by);
         let expr = match (&slices, events) {
             (None, Some((bad, _))) => bad,
             _ => over(window, "sum_over_time"),
@@ -154,7 +154,7 @@ fn recording_groups(text: &mut String, slo: &Slo) {
     group.record("slo:sli_data:present", &present, None);
 
     group.begin("slo-budget");
-    let length = format_duration(period);
+    let length = window_text(period);
     let over_period = match &slices {
         Some(_) => over(period, "avg_over_time"),
         None => {
@@ -191,7 +191,7 @@ fn slice_series(group: &mut Group<'_>) -> Option<(&'static str, Duration)> {
     match slo.budgeting {
         Budgeting::Occurrences => None,
         Budgeting::Timeslices { slice, good, empty } => {
-            let ratio = slo.indicator.error_ratio(&format_duration(slice), &slo.group_by);
+            let ratio = slo.indicator.error_ratio(&window_text(slice), &slo.group_by);
             let limit = tidy(1.0 - good);
             // Of nothing the ratio is no number, and no comparison with that holds.
             let expr = match empty {
@@ -203,7 +203,7 @@ fn slice_series(group: &mut Group<'_>) -> Option<(&'static str, Duration)> {
             Some(("slo:sli_slice:bad", slice))
         }
         Budgeting::RatioTimeslices { slice } => {
-            let ratio = slo.indicator.error_ratio(&format_duration(slice), &slo.group_by);
+            let ratio = slo.indicator.error_ratio(&window_text(slice), &slo.group_by);
             group.record("slo:sli_slice:error_ratio", &format!("({ratio}) >= 0"), None);
             Some(("slo:sli_slice:error_ratio", slice))
         }
@@ -222,10 +222,10 @@ fn alert_group(text: &mut String, slo: &Slo) {
     if let Some(absent) = &slo.alerts.absent {
         let _ = writeln!(group.text, "  - alert: {ABSENT_ALERT}");
         group.expr(&format!("absent({})", recorded("slo:sli_data:present", slo)));
-        let _ = writeln!(group.text, "    for: {}", format_duration(absent.after));
+        let _ = writeln!(group.text, "    for: {}", window_text(absent.after));
         alert_labels(&mut group, &absent.severity);
         let name = template_text(&slo.name);
-        let after = format_duration(absent.after);
+        let after = window_text(absent.after);
         annotations(
             &mut group,
             &[
@@ -247,7 +247,7 @@ fn burn_alert(group: &mut Group<'_>, alert: &BurnAlert) {
     let budget = slo.budget();
     let _ = writeln!(group.text, "  - alert: {}", alert.name);
     let burns = |window: Duration| {
-        let metric = format!("slo:sli_error:ratio_rate{}", format_duration(window));
+        let metric = format!("slo:sli_error:ratio_rate{}", window_text(window));
         format!("{} / {budget} > {}", recorded(&metric, slo), alert.factor)
     };
     let mut expr = burns(alert.long);
@@ -258,19 +258,19 @@ fn burn_alert(group: &mut Group<'_>, alert: &BurnAlert) {
         also(burns(short));
     }
     if slo.alerts.min_bad_events > 0 {
-        let metric = format!("slo:sli_bad:increase{}", format_duration(alert.long));
+        let metric = format!("slo:sli_bad:increase{}", window_text(alert.long));
         also(format!("{} >= {}", recorded(&metric, slo), slo.alerts.min_bad_events));
     }
     group.expr(&expr);
     if !alert.hold.is_zero() {
-        let _ = writeln!(group.text, "    for: {}", format_duration(alert.hold));
+        let _ = writeln!(group.text, "    for: {}", window_text(alert.hold));
     }
     alert_labels(group, &alert.severity);
 
     let name = template_text(&slo.name);
     let of_group: String =
         slo.group_by.iter().map(|label| format!(" {{{{ $labels.{label} }}}}")).collect();
-    let (long, percent) = (format_duration(alert.long), slo.target_percent());
+    let (long, percent) = (window_text(alert.long), slo.target_percent());
     let hours =
         tidy(slo.window.nominal().as_secs_f64() / 3600.0 / alert.factor * 10.0).round() / 10.0;
     let summary = format!(

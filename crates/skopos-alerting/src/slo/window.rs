@@ -12,6 +12,15 @@ use crate::duration::format_duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
+/// A length as people say windows: `28d`, not `4w`; `1h30m`.
+pub(super) fn window_text(length: Duration) -> String {
+    let seconds = length.as_secs();
+    match seconds > 0 && seconds.is_multiple_of(86_400) && length.subsec_nanos() == 0 {
+        true => format!("{}d", seconds / 86_400),
+        false => format_duration(length),
+    }
+}
+
 /// The time over which an objective holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Window {
@@ -150,7 +159,7 @@ impl std::fmt::Display for Window {
     /// `30d`, `month (Europe/Athens)`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Rolling(length) => f.write_str(&format_duration(*length)),
+            Self::Rolling(length) => f.write_str(&window_text(*length)),
             Self::Calendar { unit, .. } => {
                 write!(f, "{} ({})", unit.as_str(), self.zone_name().unwrap_or("UTC"))
             }

@@ -2,7 +2,7 @@
 
 use skopos_alerting::slo::review::{Suggestion, review};
 use skopos_alerting::slo::{
-    self, Annotation, AnnotationKind, GateOverride, Health, Observed, Verdict,
+    self, Annotation, AnnotationKind, GateOverride, Health, Observed, Outcome, Verdict,
 };
 
 use crate::slo_world::{DAY, HOUR, MINUTE, START, World, at};
@@ -102,6 +102,32 @@ fn an_override_opens_the_gate_for_a_while_and_shows() {
 }
 
 #[test]
+fn reviews_tighten_loosen_and_keep() {
+    let monthly = "policy: {review: monthly}\n";
+    for (days, share, want, target) in [
+        // Ten times better than promised, twice; worse, twice; about right; too young; nothing.
+        (61, 0.001, Suggestion::Tighten, Some(0.995)),
+        (61, 0.03, Suggestion::Loosen, Some(0.95)),
+        (61, 0.006, Suggestion::Keep, None),
+        (40, 0.001, Suggestion::Keep, None),
+        (10, 0.001, Suggestion::InsufficientData, None),
+    ] {
+        let (world, now) = lived(monthly, days * 1440, |_| share);
+        let found = review(&world.engine, None, at(now)).remove(0);
+        assert_eq!(
+            (found.suggestion, found.suggested_target),
+            (want, target),
+            "{days} {share}: {}",
+            found.why
+        );
+        assert!(found.why.starts_with("shop: "), "{}", found.why);
+    }
+    let world = World::new(&text(""), MINUTE, START);
+    let found = review(&world.engine, None, at(START)).remove(0);
+    assert_eq!(found.suggestion, Suggestion::InsufficientData);
+}
+
+#[test]
 fn a_review_says_what_incidents_spent() {
     // Two hours of trouble in sixty days.
     let trouble = 50 * 1440..50 * 1440 + 120;
@@ -129,6 +155,63 @@ fn a_review_says_what_incidents_spent() {
 }
 
 #[test]
+fn forecasts_have_a_range_or_say_that_they_cannot() {
+    // Five good days, then good and bad ones in turn: more is spent than comes back.
+    let course = |minute: i64| match minute / 1440 {
+        day if day < 5 => 0.002,
+        day if day % 2 == 0 => 0.006,
+        _ => 0.02,
+    };
+    let (world, now) = lived("", 10 * 1440, course);
+    let found = world.engine.forecast("shop", at(now)).remove(0);
+    let Outcome::Exhaustion { early_ms, middle_ms, .. } = found.outcome else {
+        panic!("{}", found.sentence)
+    };
+    assert!(
+        early_ms > now && middle_ms.is_none_or(|middle| middle >= early_ms),
+        "{}",
+        found.sentence
+    );
+    assert_eq!(
+        world.engine.forecast("shop", at(now)).remove(0),
+        found,
+        "the same data says the same"
+    );
+
+    // Three times too fast since two days, in a window that was clean before: gone in days, not weeks.
+    let (world, now) = lived("", 14 * 1440, |m| if m > 12 * 1440 { 0.03 } else { 0.002 });
+    let found = world.engine.forecast("shop", at(now)).remove(0);
+    let Outcome::Exhaustion { early_ms, late_ms, probability, .. } = found.outcome else {
+        panic!("{}", found.sentence)
+    };
+    assert!((0.4..=0.9).contains(&probability), "{}", found.sentence);
+    assert!(
+        early_ms < now + 10 * DAY && late_ms.is_none_or(|late| late > early_ms),
+        "{}",
+        found.sentence
+    );
+
+    let (world, now) = lived("", 10 * 1440, |_| 0.002);
+    let found = world.engine.forecast("shop", at(now)).remove(0);
+    assert_eq!(found.outcome, Outcome::Lasts { until_ms: now + 28 * DAY }, "{}", found.sentence);
+
+    for (minutes, share, reason) in
+        [(300, 0.005, "a day is needed"), (3 * 1440, 0.000_001, "do not make a rate")]
+    {
+        let (world, now) = lived("", minutes, |_| share);
+        let found = world.engine.forecast("shop", at(now)).remove(0);
+        assert!(
+            matches!(&found.outcome, Outcome::InsufficientData { reason: r } if r.contains(reason)),
+            "{}",
+            found.sentence
+        );
+        assert!(found.sentence.contains("insufficient data"));
+    }
+    let (world, now) = lived("", 3 * 1440, |_| 0.05);
+    assert_eq!(world.engine.forecast("shop", at(now)).remove(0).outcome, Outcome::Exhausted);
+}
+
+#[test]
 fn a_month_of_the_calendar_is_not_exhausted_by_its_first_failure() {
     let calendar = text("").replace("window: 28d", "calendar: month\ntz: Europe/Athens");
     // Midnight of February in Athens, after a clean January; then an hour in which all fails.
@@ -148,6 +231,21 @@ fn a_month_of_the_calendar_is_not_exhausted_by_its_first_failure() {
     let spent = 1.0 - found.budget_remaining.unwrap();
     assert!((spent - 1.0 / 6.72).abs() < 0.02, "{spent}: {}", found.sentence);
     assert_eq!(found.health, Health::Critical, "it burns at a rate that pages");
+}
+
+#[test]
+fn the_sentence_says_it_all() {
+    let (world, now) = lived("", 7 * 1440, |_| 0.005);
+    let found = world.engine.statuses(at(now)).remove(0);
+    assert_eq!(
+        found.sentence,
+        "shop: 99.5 % good over 28d, 50 % of the budget is left (202 of 403 min); it burns 0.5 times as fast as it \
+         can bear and is gone in 28 d (25 % of the window has data)."
+    );
+    assert_eq!(
+        (found.budget_minutes, found.budget_minutes_left.map(f64::round)),
+        (403.2, Some(202.0))
+    );
 }
 
 #[test]

@@ -245,3 +245,48 @@ fn fuzz_slo_records() {
     }
     fuzzing::run("slo_records", slo::fuzz_slo_records);
 }
+
+/// The guide's two queries, word for word, are objectives, and are counted exactly.
+#[test]
+fn the_guides_queries_are_objectives() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/guide");
+    let read = |file: &str| std::fs::read_to_string(folder.join(file)).unwrap();
+    let (objectives, queries) = (read("slo.yml"), read("slo-queries.yml"));
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for key in ["availability_query: |", "latency_query: |"] {
+        let query = queries.split_once(key).unwrap().1;
+        let indented = query.lines().skip(1).take_while(|line| line.starts_with("  "));
+        let query: Vec<&str> = indented.collect();
+        assert_eq!(query.len(), 2);
+        assert!(words(&objectives).contains(&words(&query.join(" "))), "{query:?}");
+    }
+    let set = load(&objectives);
+    let counters: Vec<(Role, &Count, &Count)> = set
+        .slos
+        .iter()
+        .map(|slo| match &slo.indicator {
+            Indicator::Events { role, part, total } => (*role, part, total),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let counter = |text: &str| Count::Counter(text.into());
+    assert_eq!(
+        counters,
+        [
+            (
+                Role::Bad,
+                &counter(r#"http_requests_total{status_code=~"5.."}"#),
+                &counter("http_requests_total")
+            ),
+            (
+                Role::Good,
+                &counter(r#"http_request_duration_seconds_bucket{le="0.2"}"#),
+                &counter("http_request_duration_seconds_count")
+            ),
+        ]
+    );
+    assert_eq!(set.slos[0].budget_minutes(), 43.2);
+    for slo in &set.slos {
+        assert!(folder.join(&slo.runbook).exists(), "{}", slo.runbook);
+    }
+}

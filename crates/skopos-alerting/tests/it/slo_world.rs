@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use skopos_alerting::rules::{RuleKind, RuleSet};
+use skopos_alerting::rules::{self, RuleKind, RuleSet};
 use skopos_alerting::slo::{self, SavedSlos, SloEngine, SloSet, SloSettings, SloStep};
 use skopos_alerting::template::TemplateHost;
 use skopos_alerting::{AlertState, Engine, SavedState, Settings};
@@ -83,6 +83,11 @@ impl Rules {
         let settings = Settings { restart_hold: false, ..Settings::default() };
         let (engine, _) = Engine::restore(settings, &set, &SavedState::default(), at(now_ms));
         Self { set, engine }
+    }
+
+    pub(crate) fn of(text: &str, now_ms: i64) -> Self {
+        let set = rules::load(&[("r.yml", text)]).unwrap_or_else(|e| panic!("{}\n{text}", e[0]));
+        Self::new(set, now_ms)
     }
 
     /// Evaluates every rule at a slot.

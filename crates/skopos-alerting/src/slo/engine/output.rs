@@ -7,10 +7,10 @@ use skopos_model::metric::STALE_NAN;
 use skopos_model::{Labels, METRIC_NAME, SeriesSamples};
 
 use super::{PRESENT, SloState, windows};
-use crate::duration::format_duration;
 use crate::slo::Slo;
 use crate::slo::budget::Book;
 use crate::slo::rules::series_labels;
+use crate::slo::window::window_text;
 
 /// One series of one budget.
 #[derive(Debug)]
@@ -42,19 +42,19 @@ pub(super) fn outputs(slo: &Slo, group: &Labels) -> Vec<Output> {
         let mut builder = series_labels(slo, group).to_builder();
         builder.set(METRIC_NAME, name);
         if let Some(window) = window {
-            builder.set("sloth_window", &format_duration(window));
+            builder.set("sloth_window", &window_text(window));
         }
         outputs.push(Output { what, labels: builder.build(), is_live: false });
     };
     for window in windows(slo) {
-        let name = format!("slo:sli_error:ratio_rate{}", format_duration(window));
+        let name = format!("slo:sli_error:ratio_rate{}", window_text(window));
         add(What::ErrorRatio(window), &name, Some(window));
     }
     let mut long: Vec<Duration> = slo.alerts.burn.iter().map(|alert| alert.long).collect();
     long.sort_unstable();
     long.dedup();
     for window in long {
-        let name = format!("slo:sli_bad:increase{}", format_duration(window));
+        let name = format!("slo:sli_bad:increase{}", window_text(window));
         add(What::BadEvents(window), &name, Some(window));
     }
     for (what, name) in [

@@ -6,9 +6,9 @@ use serde::Serialize;
 use skopos_model::{Labels, Timestamp};
 
 use super::{Group, PRESENT, SloEngine, SloState};
-use crate::duration::format_duration;
 use crate::slo::budget::{Book, Budget};
 use crate::slo::notes::{Annotation, AnnotationKind, Correction, GateOverride};
+use crate::slo::window::window_text;
 use crate::slo::{Period, Slo, Sum, millis, tidy};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -220,7 +220,7 @@ impl SloState {
                     name: alert.name.clone(),
                     severity: alert.severity.clone(),
                     factor: alert.factor,
-                    windows: windows.map(format_duration).collect(),
+                    windows: windows.map(window_text).collect(),
                     is_met: burns && enough,
                     is_guarded: burns && !enough,
                 }
@@ -240,7 +240,7 @@ impl SloState {
             .map(|window| {
                 let Sum { bad, total, .. } = book.over(window, now_ms);
                 let rate = book.burn(window, now_ms);
-                BurnStatus { window: format_duration(window), rate, bad, total }
+                BurnStatus { window: window_text(window), rate, bad, total }
             })
             .collect();
         let last_data_ms = group.ledger.covered_until();
