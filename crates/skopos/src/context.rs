@@ -69,6 +69,9 @@ pub(crate) struct RequestContext {
     /// The caller's span, for propagation when no span of ours is enabled.
     pub(crate) remote: Option<SpanContext>,
     pub(crate) baggage: Option<Arc<str>>,
+    /// Where rejected input of this request is counted.
+    #[cfg(feature = "axum")]
+    pub(crate) validation: Option<crate::validation::Failures>,
     /// Why it failed although nothing shows it: see [`mark_failed`].
     pub(crate) failure: OnceLock<Cow<'static, str>>,
 }

@@ -179,8 +179,10 @@ impl<S: Signal> Exporter<S> {
 
     /// Flushes and takes nothing more.
     pub(crate) fn close(&self, deadline: Instant) -> u64 {
-        let left = self.flush(deadline);
+        self.flush(deadline);
         let mut state = self.shared.lock();
+        // Counted where it is decided: what is on its way now is told as left, and by nobody else.
+        let left = (state.queue.len() + state.in_flight) as u64;
         state.is_closed = true;
         state.queue.clear();
         drop(state);
@@ -223,14 +225,35 @@ fn run<S: Signal>(shared: &Shared<S>, transport: &Transport) {
         };
         let count = batch.len() as u64;
         let body = shared.signal.encode(batch);
-        deliver(shared, transport, &body, count);
-        shared.lock().in_flight = 0;
+        let delivered = deliver(shared, transport, &body, count);
+        let mut state = shared.lock();
+        state.in_flight = 0;
+        if !state.is_closed {
+            let counts = &shared.counts;
+            counts.exported.fetch_add(delivered.exported, Ordering::Relaxed);
+            counts.dropped_refused.fetch_add(delivered.refused, Ordering::Relaxed);
+            counts.dropped_unreachable.fetch_add(delivered.unreachable, Ordering::Relaxed);
+        }
+        drop(state);
         shared.settled.notify_all();
     }
 }
 
+/// What became of the items of one batch.
+#[derive(Default)]
+struct Delivered {
+    exported: u64,
+    refused: u64,
+    unreachable: u64,
+}
+
 /// Posts one batch until it is taken, refused, or not worth more patience.
-fn deliver<S: Signal>(shared: &Shared<S>, transport: &Transport, body: &[u8], count: u64) {
+fn deliver<S: Signal>(
+    shared: &Shared<S>,
+    transport: &Transport,
+    body: &[u8],
+    count: u64,
+) -> Delivered {
     let counts = &shared.counts;
     let started = clock::instant();
     let mut backoff = FIRST_BACKOFF;
@@ -243,14 +266,15 @@ fn deliver<S: Signal>(shared: &Shared<S>, transport: &Transport, body: &[u8], co
         let wait = match transport.post(body, give_up) {
             Outcome::Taken { response } => {
                 let rejected = shared.signal.rejected(&response).min(count);
-                counts.dropped_refused.fetch_add(rejected, Ordering::Relaxed);
-                counts.exported.fetch_add(count - rejected, Ordering::Relaxed);
-                return;
+                return Delivered {
+                    exported: count - rejected,
+                    refused: rejected,
+                    ..Delivered::default()
+                };
             }
             Outcome::Refused => {
                 counts.failed_requests.fetch_add(1, Ordering::Relaxed);
-                counts.dropped_refused.fetch_add(count, Ordering::Relaxed);
-                return;
+                return Delivered { refused: count, ..Delivered::default() };
             }
             Outcome::TryAgain { after } => {
                 counts.failed_requests.fetch_add(1, Ordering::Relaxed);
@@ -259,8 +283,7 @@ fn deliver<S: Signal>(shared: &Shared<S>, transport: &Transport, body: &[u8], co
         };
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
         if !pause(shared, wait, started) {
-            counts.dropped_unreachable.fetch_add(count, Ordering::Relaxed);
-            return;
+            return Delivered { unreachable: count, ..Delivered::default() };
         }
     }
 }

@@ -32,6 +32,8 @@ pub use future::ResponseFuture;
 
 use observation::Observation;
 pub(crate) use red::RedMetrics;
+#[cfg(feature = "axum")]
+pub(crate) use red::UNMATCHED;
 
 /// Finds the route template of a request.
 type RouteOf = Arc<dyn Fn(&Method, &Uri, &Extensions) -> Option<Cow<'static, str>> + Send + Sync>;
@@ -63,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) baggage: bool,
     route: RouteOf,
     excluded: Vec<String>,
+    #[cfg(feature = "axum")]
+    pub(crate) validation: Option<crate::validation::Failures>,
 }
 
 impl std::fmt::Debug for HttpLayer {
@@ -83,6 +87,8 @@ impl HttpLayer {
                 baggage,
                 route: Arc::new(matched_path),
                 excluded: vec!["/metrics".to_owned(), "/health".to_owned(), "/health/".to_owned()],
+                #[cfg(feature = "axum")]
+                validation: None,
             }),
         }
     }
@@ -109,6 +115,13 @@ impl HttpLayer {
         route: impl Fn(&Method, &Uri, &Extensions) -> Option<Cow<'static, str>> + Send + Sync + 'static,
     ) -> HttpLayer {
         self.with(|settings| settings.route = Arc::new(route))
+    }
+
+    /// Counts rejected input of the requests that pass, in this registry.
+    #[cfg(feature = "axum")]
+    pub(crate) fn validating(self, registry: &crate::metrics::Registry) -> HttpLayer {
+        let failures = crate::validation::register(registry);
+        self.with(|settings| settings.validation = Some(failures))
     }
 
     /// Takes the path of a call as its endpoint, as gRPC has it: `/package.Service/Method`. For a service of tonic's that is
@@ -210,6 +223,8 @@ where
             request_id: context::request_id(headers),
             remote,
             baggage,
+            #[cfg(feature = "axum")]
+            validation: self.settings.validation.clone(),
             ..RequestContext::default()
         });
         let route = (self.settings.route)(request.method(), request.uri(), request.extensions());

@@ -76,12 +76,16 @@ mod service;
 mod shutdown;
 pub mod slo;
 mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod work;
 
 #[cfg(feature = "axum")]
 mod ops;
 #[cfg(feature = "reqwest")]
 pub mod reqwest;
+#[cfg(feature = "axum")]
+mod validation;
 
 pub use client::{ClientBody, ClientFuture, ClientLayer, ClientService};
 pub use config::LogFormat;
@@ -100,6 +104,8 @@ pub use telemetry::{Builder, InitError, Preset, Telemetry, TelemetryLayer, init}
 
 #[cfg(feature = "axum")]
 pub use ops::OpsServer;
+#[cfg(feature = "axum")]
+pub use validation::{InvalidInput, Json, Path, Query};
 
 /// Implements `Debug` for a type some of whose fields must not be shown.
 ///
@@ -162,4 +168,15 @@ macro_rules! service {
     () => {
         $crate::Service::new(env!("CARGO_PKG_NAME")).version(env!("CARGO_PKG_VERSION"))
     };
+}
+
+/// The pages of `docs/sdk`: their blocks are tests.
+#[cfg(all(doctest, feature = "full"))]
+mod pages {
+    #[doc = include_str!("../../../docs/sdk/demands.md")]
+    struct Demands;
+    #[doc = include_str!("../../../docs/sdk/from-nothing.md")]
+    struct FromNothing;
+    #[doc = include_str!("../../../docs/sdk/migrating.md")]
+    struct Migrating;
 }

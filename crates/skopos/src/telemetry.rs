@@ -156,6 +156,9 @@ impl Telemetry {
 
     /// Returns the layer for HTTP services: request id, span, RED metrics, access line.
     pub fn http_layer(&self) -> HttpLayer {
+        #[cfg(feature = "axum")]
+        return self.inner.http.clone().validating(&self.inner.metrics);
+        #[cfg(not(feature = "axum"))]
         self.inner.http.clone()
     }
 

@@ -206,6 +206,14 @@ const LAYERS: &[Layer] = &[
         because: "it implements the model's seams and the store's (`ScanEvents`, `Fs`), nothing above",
     },
     Layer {
+        package: "hello",
+        may: &["skopos"],
+        never: NOTHING,
+        never_itself: NOTHING,
+        only: None,
+        because: "the smallest example: it knows only the SDK",
+    },
+    Layer {
         package: "skopos-shop",
         may: &["skopos"],
         never: NOTHING,

@@ -102,7 +102,8 @@ impl SpanProcessor for Processor {
     }
 }
 
-fn redact(redactor: &Redactor, span: &mut Span) {
+/// Takes the secrets out of everything that a span says.
+pub(crate) fn redact(redactor: &Redactor, span: &mut Span) {
     redact_in_place(redactor, &mut span.name);
     if let Some(status) = &mut span.status {
         redact_in_place(redactor, &mut status.message);

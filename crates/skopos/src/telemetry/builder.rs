@@ -62,6 +62,8 @@ pub struct Builder {
     http_prefix: String,
     propagate_to: Option<Vec<String>>,
     traces_per_second: Option<f64>,
+    #[cfg(feature = "testing")]
+    capture: Option<(Box<dyn Sink>, crate::testing::Collecting)>,
 }
 
 impl std::fmt::Debug for Builder {
@@ -89,6 +91,8 @@ impl Builder {
             http_prefix: String::new(),
             propagate_to: None,
             traces_per_second: None,
+            #[cfg(feature = "testing")]
+            capture: None,
         }
     }
 
@@ -235,6 +239,17 @@ impl Builder {
         self
     }
 
+    /// Gives records and spans to a test, too.
+    #[cfg(feature = "testing")]
+    pub(crate) fn capturing(
+        mut self,
+        logs: Box<dyn Sink>,
+        spans: crate::testing::Collecting,
+    ) -> Builder {
+        self.capture = Some((logs, spans));
+        self
+    }
+
     /// Sets everything up and makes it the global subscriber; panics are logged from then on, and libraries that use
     /// OpenTelemetry's own API send their spans and read and write headers through us.
     ///
@@ -337,6 +352,15 @@ impl Builder {
                 redactor: self.redactor.clone(),
                 value_length: self.config.limits.span_value_length,
             }),
+            None => provider,
+        };
+        #[cfg(feature = "testing")]
+        let provider = match self.capture.take() {
+            Some((logs, mut spans)) => {
+                sinks.push(logs);
+                spans.redactor = self.redactor.clone();
+                provider.with_span_processor(spans)
+            }
             None => provider,
         };
         let provider = (!is_disabled).then(|| provider.build());

@@ -22,4 +22,7 @@ mod redaction;
 mod shutdown;
 mod spans;
 mod support;
+#[cfg(feature = "testing")]
+mod testing;
+mod validation;
 mod work;
