@@ -17,6 +17,7 @@ mod install;
 mod isolation;
 mod level;
 mod lines;
+mod objectives;
 mod push;
 mod redaction;
 mod shutdown;
