@@ -60,6 +60,23 @@ const PROOFS: &[Proof] = &[
             Step::Tests("cargo test -p skopos-alerting --test it builtin -- --nocapture"),
         ],
     },
+    Proof {
+        name: "features",
+        what: "what a service may choose of the SDK builds alone",
+        needs: &[],
+        steps: &[
+            Step::Plain("cargo check -p skopos --no-default-features"),
+            Step::Plain("cargo check -p skopos --no-default-features --features axum"),
+            Step::Plain("cargo check -p skopos --no-default-features --features otlp"),
+            Step::Plain("cargo check -p skopos --no-default-features --features grpc"),
+            Step::Plain("cargo check -p skopos --no-default-features --features tls"),
+            Step::Plain("cargo check -p skopos --no-default-features --features reqwest"),
+            Step::Plain("cargo check -p skopos --no-default-features --features metrics-facade"),
+            Step::Plain("cargo check -p skopos --no-default-features --features otel-metrics"),
+            Step::Plain("cargo check -p skopos --no-default-features --features redis"),
+            Step::Plain("cargo check -p skopos --no-default-features --features sqlx"),
+        ],
+    },
 ];
 
 /// Prints the proofs there are.

@@ -37,20 +37,6 @@ const WHOLE: &str = "--workspace --features skopos-cli/demo,skopos/full";
 /// The SDK with its heavy integrations. Built apart: what they need must not change what everybody else builds.
 const SDK: &str = "-p skopos --features _integrations";
 
-/// What a service may choose of the SDK, each of which must build alone.
-const SDK_FEATURES: &[&str] = &[
-    "",
-    "axum",
-    "otlp",
-    "grpc",
-    "tls",
-    "reqwest",
-    "metrics-facade",
-    "otel-metrics",
-    "redis",
-    "sqlx",
-];
-
 /// A program that building or testing needs, and the Debian package that brings it.
 pub(crate) struct Need {
     pub(crate) probe: &'static str,
@@ -207,13 +193,6 @@ pub(crate) fn run(extent: Extent) -> Result<bool> {
     if extent == Extent::Full {
         let clippy = Cmd::new("cargo clippy --all-targets").args(SDK).args("-- -D warnings");
         report.step("sdk clippy", |_| clippy.run());
-        report.step("sdk features", |_| {
-            let build = |feature: &&str| {
-                let check = Cmd::new("cargo check -p skopos --no-default-features --features");
-                check.arg(*feature).run()
-            };
-            SDK_FEATURES.iter().map(build).try_fold(true, |all, one| Ok(all & one?))
-        });
     }
     let selection = match extent {
         Extent::Full => WHOLE.to_owned(),
