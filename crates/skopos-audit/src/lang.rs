@@ -8,12 +8,17 @@
 //! 3. Literals in `prefilter.rs`: a file without any of them is not parsed.
 //! 4. Cases in the rule pages (`rules/*.md`): an extractor is tested through the rules that it serves.
 
+mod builder;
 pub(crate) mod classify;
 mod flow;
+mod go;
 pub mod ir;
+mod java;
 mod javascript;
 pub(crate) mod lower;
 mod python;
+mod rust;
+mod shared;
 
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +78,10 @@ impl Language {
         match self {
             Self::Python => python::extract(path, text),
             Self::JavaScript | Self::TypeScript => javascript::extract(path, text),
-            Self::Rust | Self::Go | Self::Java | Self::Other => Extracted::default(),
+            Self::Rust => rust::extract(path, text),
+            Self::Go => go::extract(path, text),
+            Self::Java => java::extract(path, text),
+            Self::Other => Extracted::default(),
         }
     }
 
@@ -87,6 +95,24 @@ impl Language {
             Self::Go => "go",
             Self::Java => "java",
             Self::Other => "other",
+        }
+    }
+}
+
+/// Reads any bytes as code of every language, for the fuzzer: facts stay inside of the text.
+#[doc(hidden)]
+pub fn fuzz_audit_code(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for (language, path) in [
+        (Language::Go, "main.go"),
+        (Language::Java, "A.java"),
+        (Language::JavaScript, "a.js"),
+        (Language::Python, "a.py"),
+        (Language::Rust, "src/main.rs"),
+        (Language::TypeScript, "a.ts"),
+    ] {
+        for fact in language.extract(path, &text).facts {
+            assert!(fact.span.end as usize <= text.len(), "{path}: {fact:?}");
         }
     }
 }

@@ -1,21 +1,28 @@
 //! The judges, and the table that binds them to their pages.
 
+
+use crate::fact::{LogCall, LogStyle};
+use crate::files::Document;
+use crate::files::collector::Collector;
+
 mod alert;
+mod alert_code;
 mod collector;
 mod deployed;
 mod hlt;
+mod lifecycle;
 mod log;
 mod met;
 mod probe;
+mod redaction;
+mod route;
 mod runs;
+mod scrape;
 mod sec;
 mod shell;
 mod trc;
 mod wiring;
 
-use crate::fact::{LogCall, LogStyle};
-use crate::files::Document;
-use crate::files::collector::Collector;
 use crate::rule::Judge;
 use crate::{Case, Fact, FactKind, File, Guard, Language, Place};
 
@@ -81,6 +88,16 @@ pub(crate) const TABLE: &[(&str, Judge)] = &[
     (include_str!("../rules/TRC007.md"), trc::trc007),
     (include_str!("../rules/TRC008.md"), trc::trc008),
     (include_str!("../rules/TRC009.md"), trc::trc009),
+    (include_str!("../rules/ALR008.md"), alert_code::unknown_metric),
+    (include_str!("../rules/ALR009.md"), alert_code::errors),
+    (include_str!("../rules/COL004.md"), redaction::redaction),
+    (include_str!("../rules/HLT004.md"), route::dependency),
+    (include_str!("../rules/HLT006.md"), route::route),
+    (include_str!("../rules/LIF001.md"), lifecycle::flush),
+    (include_str!("../rules/LIF002.md"), lifecycle::exit),
+    (include_str!("../rules/LIF003.md"), lifecycle::sigterm),
+    (include_str!("../rules/MET008.md"), scrape::auth),
+    (include_str!("../rules/MET009.md"), scrape::scraped),
 ];
 /// The place of the first fact that holds.
 fn first(case: &Case<'_>, test: impl Fn(&FactKind) -> bool) -> Option<Place> {

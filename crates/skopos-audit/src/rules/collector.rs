@@ -9,7 +9,7 @@ use crate::files::{Document, folder};
 use crate::{Case, File, Span, Verdicts};
 
 /// The Collector configurations that may run in production.
-fn collectors<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Collector)> {
+pub(super) fn collectors<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Collector)> {
     let all = deployed::documents(case).filter_map(|(file, document)| match document {
         Document::Collector(collector) => Some((file, collector)),
         _ => None,
@@ -30,7 +30,7 @@ fn whole<'r>(case: &Case<'r>, verdicts: &mut Verdicts) -> Vec<(&'r File, &'r Col
 }
 
 /// Where a pipeline lists its processors, or its name.
-fn processors_span(pipeline: &Pipeline) -> Span {
+pub(super) fn processors_span(pipeline: &Pipeline) -> Span {
     pipeline.processors.first().map_or(pipeline.id.span, |first| first.span)
 }
 

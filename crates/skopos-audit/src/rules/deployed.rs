@@ -179,6 +179,11 @@ pub(super) fn belongs(case: &Case<'_>, file: &File, names: &[Option<&str>]) -> b
     is_inside || is_named(case, names) || (is_only(case) && !names_another(case, names))
 }
 
+/// Whether one of the names is the service's.
+pub(super) fn belongs_by_name(case: &Case<'_>, names: &[Option<&str>]) -> bool {
+    is_named(case, names)
+}
+
 fn is_only(case: &Case<'_>) -> bool {
     case.repository.services.iter().filter(|service| service.kind.is_watched()).count() == 1
 }
@@ -247,6 +252,21 @@ pub(super) fn join(folder: &str, path: &str) -> String {
         }
     }
     parts.join("/")
+}
+
+/// Values of the chart that a template belongs to, to resolve its expressions with.
+pub(super) fn values<'r>(case: &Case<'r>, file: &File) -> Option<&'r crate::files::node::Node> {
+    let root = file.path.split("/templates/").next().unwrap_or_default();
+    let root = if file.path.starts_with("templates/") { "" } else { root };
+    let wanted = join(root, "values.yaml");
+    let found = case
+        .repository
+        .file(&wanted)
+        .or_else(|| case.repository.file(&join(root, "values.yml")))?;
+    found.documents.iter().find_map(|(_, document)| match document {
+        Document::Values(node) => Some(&**node),
+        _ => None,
+    })
 }
 
 /// Whether any manifest of Kubernetes runs the service.

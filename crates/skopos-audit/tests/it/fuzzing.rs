@@ -119,6 +119,7 @@ targets! {
     fuzz_audit_alerting_by_seeds: "alerting", files::alerting::fuzz_audit_alerting;
     fuzz_audit_alertmanager_by_seeds: "alerting", files::alertmanager::fuzz_audit_alertmanager;
     fuzz_audit_cargo_manifest_by_seeds: "manifest", files::manifest::cargo::fuzz_audit_cargo_manifest;
+    fuzz_audit_code_by_seeds: "code", skopos_audit::lang::fuzz_audit_code;
     fuzz_audit_collector_by_seeds: "yaml", files::collector::fuzz_audit_collector;
     fuzz_audit_compose_by_seeds: "yaml", files::compose::fuzz_audit_compose;
     fuzz_audit_dockerfile_by_seeds: "dockerfile", files::dockerfile::fuzz_audit_dockerfile;

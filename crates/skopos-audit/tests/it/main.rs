@@ -2,4 +2,5 @@
 
 mod corpus;
 mod fuzzing;
+mod languages;
 mod pages;

@@ -1,0 +1,261 @@
+//! Go's logging: log, fmt, slog, zap, zerolog, logrus.
+
+use crate::fact::{LogFormat, LogSetup, LogStyle};
+use crate::lang::classify::Classify;
+use crate::lang::ir::{Arg, Call, Expr};
+use crate::lang::shared::{chain, level, mentions, root, with_args};
+use crate::{FactKind, Level};
+
+const ZEROLOG: &str = "github.com/rs/zerolog";
+const LOGRUS: &str = "github.com/sirupsen/logrus";
+const ZAP: &str = "go.uber.org/zap";
+
+/// Which system a call belongs to, by what it is made on.
+fn system(c: &Classify<'_>, call: &Call, full: &str) -> Option<(&'static str, LogStyle)> {
+    let made = c.made_on(call).unwrap_or_default();
+    let begins = c.resolve(&root(c, call).callee);
+    let of = |package: &str| {
+        [full, made.as_str(), begins.as_str()].iter().any(|path| path.starts_with(package))
+    };
+    if of("log/slog") {
+        Some(("slog", LogStyle::Structured))
+    } else if of(ZAP) {
+        Some(("zap", LogStyle::Structured))
+    } else if of(ZEROLOG) {
+        Some(("zerolog", LogStyle::Structured))
+    } else if of(LOGRUS) {
+        Some(("logrus", LogStyle::Text))
+    } else if made.starts_with("log.")
+        || (full.starts_with("log.") && c.aliases.get("log").is_some_and(|module| module == "log"))
+    {
+        Some(("log", LogStyle::Text))
+    } else {
+        let object = root(c, call).object().rsplit('.').next().unwrap_or_default().to_lowercase();
+        let is_named = matches!(object.as_str(), "log" | "logger" | "l" | "lg" | "sugar")
+            || object.ends_with("logger")
+            || object.ends_with("log");
+        let imports =
+            |package: &str| c.module.imports.iter().any(|i| i.module.starts_with(package));
+        let (name, style) = match () {
+            () if !is_named => return None,
+            () if imports("log/slog") => ("slog", LogStyle::Structured),
+            () if imports(ZAP) => ("zap", LogStyle::Structured),
+            () if imports(ZEROLOG) => ("zerolog", LogStyle::Structured),
+            () if imports(LOGRUS) => ("logrus", LogStyle::Text),
+            () if object == "l" => return None,
+            () => ("logger", LogStyle::Unknown),
+        };
+        Some((name, style))
+    }
+}
+
+/// Whether a call is made on a logger.
+pub(super) fn is_logger(c: &Classify<'_>, call: &Call, full: &str) -> bool {
+    system(c, call, full).is_some()
+}
+
+pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
+    setup(c, call, full);
+    if matches!(full, "fmt.Println" | "fmt.Printf" | "fmt.Print" | "println" | "print") {
+        let log = c.log_call(&formatted(call), "print", LogStyle::Print, None);
+        c.push(call.span, call.at, FactKind::Log(log));
+        return;
+    }
+    let name = call.name();
+    let Some((system, style)) = system(c, call, full) else { return };
+    if system == "zerolog" && matches!(name, "Msg" | "Msgf" | "Send" | "MsgFunc") {
+        return zerolog(c, call);
+    }
+    let found = match (system, name) {
+        ("log", "Print" | "Println" | "Printf") => Some(Level::Info),
+        ("zerolog", _) => None,
+        _ => level(name),
+    };
+    // `log.Fatal(err)` of the standard library, `logger.Log(ctx, slog.LevelInfo, …)`.
+    let is_log = name == "Log" || name == "LogAttrs";
+    if found.is_none() && !is_log || call.object().is_empty() {
+        return;
+    }
+    let mut args = call.args.clone();
+    // Contexts and levels before the message are no message.
+    while args.len() > 1 && args.first().is_some_and(|arg| is_lead(c, arg)) {
+        args.remove(0);
+    }
+    let is_format = name.ends_with('f');
+    let args = if is_format { args } else { named(c, args) };
+    let mut all = args;
+    for link in chain(c, call).into_iter().skip(1) {
+        if matches!(link.name(), "With" | "WithFields" | "WithField" | "WithError") {
+            all.extend(match link.name() {
+                "WithField" => pair(link),
+                _ => named_after(c, link.args.clone()),
+            });
+        }
+    }
+    let rewritten = with_args(call, all);
+    let rewritten = if is_format { formatted(&rewritten) } else { rewritten };
+    let mut log = c.log_call(&rewritten, system, style, found);
+    log.has_error =
+        has_error(&rewritten) || chain(c, call).iter().any(|link| link.name() == "WithError");
+    c.push(call.span, call.at, FactKind::Log(log));
+}
+
+fn has_error(call: &Call) -> bool {
+    call.args.iter().any(|arg| match &arg.value {
+        Expr::Path(path, _) => {
+            let last = path.rsplit('.').next().unwrap_or(path).to_lowercase();
+            last == "err" || last == "error" || last.ends_with("err")
+        }
+        _ => arg.name.as_deref() == Some("error"),
+    })
+}
+
+fn is_lead(c: &Classify<'_>, arg: &Arg) -> bool {
+    match &arg.value {
+        Expr::Path(path, _) => {
+            path == "ctx" || path.ends_with(".ctx") || path.contains("slog.Level")
+        }
+        Expr::Call(at, _) => {
+            matches!(c.module.calls[*at].name(), "Context" | "Background" | "TODO")
+        }
+        _ => false,
+    }
+}
+
+/// `Printf("user %s", name)`: the message with `{}` for each verb.
+fn formatted(call: &Call) -> Call {
+    let mut args = call.args.clone();
+    let has_more = args.len() > 1;
+    if let Some(arg) = args.first_mut()
+        && let Expr::Str(text, span) = &arg.value
+        && text.contains('%')
+        && has_more
+    {
+        let mut out = String::new();
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find('%') {
+            out.push_str(&rest[..at]);
+            let verb = rest[at + 1..].find(|c: char| c.is_ascii_alphabetic() || c == '%');
+            let Some(verb) = verb else { break };
+            out.push_str("{}");
+            // `at + 1 + verb` is the verb, which is ASCII.
+            rest = &rest[at + verb + 2..];
+        }
+        out.push_str(rest);
+        arg.value = Expr::Interpolated(out, vec![Expr::Null(*span)], *span);
+    }
+    with_args(call, args)
+}
+
+fn pair(link: &Call) -> Vec<Arg> {
+    let name = link.positional(0).and_then(Expr::text).map(str::to_owned);
+    link.positional(1).map(|value| Arg { name, value: value.clone() }).into_iter().collect()
+}
+
+/// A message, then keys and values, or makers of fields (`zap.String("k", v)`).
+fn named(c: &Classify<'_>, args: Vec<Arg>) -> Vec<Arg> {
+    let mut args = args.into_iter();
+    let mut out: Vec<Arg> = args.next().into_iter().collect();
+    out.extend(named_after(c, args.collect()));
+    out
+}
+
+fn named_after(c: &Classify<'_>, args: Vec<Arg>) -> Vec<Arg> {
+    let mut out = Vec::new();
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match &arg.value {
+            Expr::Str(key, _) => match args.next() {
+                Some(value) => out.push(Arg { name: Some(key.clone()), value: value.value }),
+                None => out.push(arg),
+            },
+            Expr::Call(at, _) => {
+                let call = &c.module.calls[*at];
+                let key = call.positional(0).and_then(Expr::text);
+                let is_maker = c.resolve(&call.callee).starts_with(ZAP)
+                    || call.callee.starts_with("slog.")
+                    || call.callee.starts_with("zap.");
+                match (key, call.positional(1)) {
+                    (Some(key), Some(value)) if is_maker => {
+                        out.push(Arg { name: Some(key.to_owned()), value: value.clone() });
+                    }
+                    _ if is_maker && call.name() == "Error" => {
+                        let value = call.positional(0).cloned().unwrap_or(arg.value.clone());
+                        out.push(Arg { name: Some("error".into()), value });
+                    }
+                    // `logrus.Fields{…}` is taken apart by its keys.
+                    _ => match call.args.first().map(|inner| &inner.value) {
+                        Some(dict @ Expr::Dict(..)) => {
+                            out.push(Arg { name: None, value: dict.clone() })
+                        }
+                        _ => out.push(arg),
+                    },
+                }
+            }
+            _ => out.push(arg),
+        }
+    }
+    out
+}
+
+/// `log.Info().Str("user", name).Msg("signed in")`.
+fn zerolog(c: &mut Classify<'_>, call: &Call) {
+    let links = chain(c, call);
+    let found = links.iter().rev().find_map(|link| level(link.name()));
+    let mut args: Vec<Arg> = call.args.clone();
+    if args.is_empty() {
+        args.push(Arg { name: None, value: Expr::Str(String::new(), call.span) });
+    }
+    let mut has_error = false;
+    for link in links.iter().skip(1) {
+        match link.name() {
+            "Err" | "Stack" => has_error = true,
+            "Dict" | "Logger" | "With" => {}
+            _ => args.extend(pair(link)),
+        }
+    }
+    if links.iter().any(|link| link.name() == "Fatal") {
+        c.push(call.span, call.at, FactKind::Exit("Fatal()".into()));
+    }
+    let rewritten = with_args(call, args);
+    let rewritten = if call.name() == "Msgf" { formatted(&rewritten) } else { rewritten };
+    let mut log = c.log_call(&rewritten, "zerolog", LogStyle::Structured, found);
+    log.has_error = has_error;
+    c.push(call.span, call.at, FactKind::Log(log));
+}
+
+fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let (system, format) = match full {
+        "log/slog.NewJSONHandler" => ("slog", LogFormat::Structured),
+        "log/slog.NewTextHandler" => ("slog", LogFormat::Text),
+        "github.com/rs/zerolog.New" => ("zerolog", LogFormat::Structured),
+        "github.com/rs/zerolog.ConsoleWriter" => ("zerolog", LogFormat::Text),
+        "github.com/sirupsen/logrus.JSONFormatter" => ("logrus", LogFormat::Structured),
+        "github.com/sirupsen/logrus.TextFormatter" => ("logrus", LogFormat::Text),
+        "github.com/sirupsen/logrus.New" => ("logrus", LogFormat::Unsaid),
+        "go.uber.org/zap.NewProduction" | "go.uber.org/zap.NewProductionConfig" => {
+            ("zap", LogFormat::Structured)
+        }
+        "go.uber.org/zap.NewDevelopment"
+        | "go.uber.org/zap.NewDevelopmentConfig"
+        | "go.uber.org/zap.NewExample" => ("zap", LogFormat::Text),
+        "go.uber.org/zap/zapcore.NewJSONEncoder" => ("zap", LogFormat::Structured),
+        "go.uber.org/zap/zapcore.NewConsoleEncoder" => ("zap", LogFormat::Text),
+        _ if call.name() == "SetLevel"
+            && (full.starts_with(LOGRUS) || is_made(c, call, LOGRUS)) =>
+        {
+            ("logrus", LogFormat::Unsaid)
+        }
+        _ if full == "github.com/rs/zerolog.SetGlobalLevel" => ("zerolog", LogFormat::Unsaid),
+        _ => return,
+    };
+    let levels =
+        [("DebugLevel", Level::Debug), ("LevelDebug", Level::Debug), ("TraceLevel", Level::Trace)];
+    let level = levels.iter().find(|(word, _)| mentions(c, call, &[word])).map(|(_, level)| *level);
+    let setup = LogSetup { system: system.to_owned(), format, level, by: call.callee.clone() };
+    c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+fn is_made(c: &Classify<'_>, call: &Call, package: &str) -> bool {
+    c.made_on(call).is_some_and(|made| made.starts_with(package))
+}

@@ -1,0 +1,18 @@
+//! Java.
+
+mod classify;
+mod lower;
+mod telemetry;
+
+use crate::lang::{Extracted, classify::finish, classify::words, first_error, parse};
+
+pub(crate) fn extract(_path: &str, text: &str) -> Extracted {
+    let Some(tree) = parse(text, &tree_sitter_java::LANGUAGE.into()) else {
+        return Extracted::default();
+    };
+    let root = tree.root_node();
+    let file = lower::lower(text, root);
+    let mut facts = classify::facts(&file, text);
+    words(text, &mut facts);
+    Extracted { facts: finish(facts), comments: file.module.comments, broken: first_error(root) }
+}

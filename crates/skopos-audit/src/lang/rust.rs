@@ -1,0 +1,19 @@
+//! Rust.
+
+mod classify;
+mod logs;
+mod lower;
+mod telemetry;
+
+use crate::lang::{Extracted, classify::finish, classify::words, first_error, parse};
+
+pub(crate) fn extract(path: &str, text: &str) -> Extracted {
+    let Some(tree) = parse(text, &tree_sitter_rust::LANGUAGE.into()) else {
+        return Extracted::default();
+    };
+    let root = tree.root_node();
+    let lower::File { module, own_print } = lower::lower(text, root);
+    let mut facts = classify::facts(path, &module, &own_print);
+    words(text, &mut facts);
+    Extracted { facts: finish(facts), comments: module.comments, broken: first_error(root) }
+}

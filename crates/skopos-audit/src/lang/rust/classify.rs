@@ -1,0 +1,315 @@
+//! Rust's calls → facts of serving, life cycle and calls to others.
+
+use crate::fact::{Framework, Message, Outbound, TypeDef};
+use crate::lang::classify::Classify;
+use crate::lang::ir::{Call, Expr, Module};
+use crate::lang::shared::{chain, error_answer, is_telemetry, mentions, root, route, within};
+use crate::{Fact, FactKind};
+
+const METHODS: [&str; 7] = ["get", "post", "put", "delete", "patch", "head", "options"];
+
+pub(super) fn facts(path: &str, module: &Module, own_print: &[String]) -> Vec<Fact> {
+    let mut c = Classify::new(module);
+    for import in &module.imports {
+        c.push_at_top(import.span, FactKind::Import(import.module.clone()));
+    }
+    let may_start =
+        path.ends_with("main.rs") || path.contains("src/bin/") || !path.contains("lib.rs");
+    if may_start
+        && let Some(main) = module
+            .functions
+            .iter()
+            .find(|f| f.name == "main" && f.class.is_none() && f.parent.is_none())
+    {
+        c.push_at_top(main.span, FactKind::EntryPoint("main".into()));
+    }
+    attributed(&mut c);
+    routes(&mut c);
+    c.push_functions();
+    for call in &module.calls {
+        let full = c.resolve(&call.callee);
+        serving(&mut c, call, &full);
+        super::logs::log(&mut c, call, &full);
+        super::telemetry::metrics(&mut c, call, &full);
+        super::telemetry::tracing(&mut c, call, &full);
+        lifecycle(&mut c, call, &full);
+        others(&mut c, call, &full);
+    }
+    for def in &module.types {
+        if def.bases.iter().any(|base| base == "Parser" || base.ends_with("clap::Parser")) {
+            c.push_at_top(def.span, FactKind::CommandLine(Framework("clap".into())));
+        }
+        // A type without a derived Debug cannot be printed whole by accident.
+        let derives = def
+            .bases
+            .iter()
+            .any(|base| matches!(base.rsplit("::").next(), Some("Debug" | "Serialize")));
+        let own_print = own_print.contains(&def.name) || !derives;
+        let kind = TypeDef { name: def.name.clone(), fields: def.fields.clone(), own_print };
+        c.push_at_top(def.span, FactKind::Type(kind));
+    }
+    c.facts
+}
+
+/// `#[get("/path")]` of actix and Rocket.
+fn attributed(c: &mut Classify<'_>) {
+    let module = c.module;
+    for (index, function) in module.functions.iter().enumerate() {
+        for decorator in &function.decorators {
+            let Expr::Call(at, span) = decorator else { continue };
+            let call = &module.calls[*at];
+            let name = call.callee.trim_start_matches('#').rsplit('.').next().unwrap_or_default();
+            let text = call.positional(0).and_then(Expr::text).unwrap_or_default();
+            let path = text.split('"').nth(1).filter(|path| path.starts_with('/'));
+            let (true, Some(path)) = (METHODS.contains(&name) || name == "route", path) else {
+                continue;
+            };
+            c.handlers.push(index);
+            let method = name.to_uppercase();
+            let handler = Expr::Path(function.name.clone(), *span);
+            route(c, *span, Some(&method), path, Some(&handler));
+        }
+    }
+}
+
+/// `.route("/path", get(handler))`, `web::resource("/path").route(web::get().to(handler))`, nested scopes.
+fn routes(c: &mut Classify<'_>) {
+    let module = c.module;
+    for call in &module.calls {
+        let name = call.name();
+        if !matches!(name, "route" | "route_service" | "nest" | "resource" | "service") {
+            continue;
+        }
+        let Some(path) =
+            call.positional(0).and_then(Expr::text).filter(|path| path.starts_with('/'))
+        else {
+            continue;
+        };
+        if name == "nest" {
+            continue;
+        }
+        if name == "resource" {
+            // What the resource is given stands further along the chain.
+            let next = module.calls.iter().find(|other| {
+                chain(c, other).iter().skip(1).any(|link| link.span == call.span)
+                    && matches!(other.name(), "route" | "to")
+            });
+            let handler = next.and_then(|next| to_handler(c, next));
+            route(c, call.span, None, path, handler.as_ref());
+            continue;
+        }
+        match call.positional(1) {
+            Some(Expr::Call(at, span)) => {
+                let inner = &module.calls[*at];
+                let mut found = false;
+                for link in chain(c, inner) {
+                    let method = link.name();
+                    if METHODS.contains(&method) || method == "any" {
+                        let handler = to_handler(c, inner)
+                            .or_else(|| link.args.last().map(|arg| arg.value.clone()));
+                        let upper = method.to_uppercase();
+                        let method = (method != "any").then_some(upper.as_str());
+                        route(c, *span, method, path, handler.as_ref());
+                        found = true;
+                    }
+                }
+                if !found {
+                    route(c, call.span, None, path, call.positional(1));
+                }
+            }
+            other => route(c, call.span, None, path, other),
+        }
+    }
+}
+
+/// What `.to(handler)` is given, anywhere in a call.
+fn to_handler(c: &Classify<'_>, call: &Call) -> Option<Expr> {
+    let itself = (call.name() == "to").then_some(call);
+    let to = itself.or_else(|| within(c, call).find(|inner| inner.name() == "to"))?;
+    to.args.last().map(|arg| arg.value.clone())
+}
+
+/// The operator's routes of our own SDK: probes and metrics.
+fn ops_routes(c: &mut Classify<'_>, call: &Call) {
+    let is_ours = c.module.imports.iter().any(|import| import.module.starts_with("skopos"))
+        || c.module.calls.iter().any(|other| other.callee.starts_with("skopos."));
+    if is_ours && matches!(call.name(), "ops_router" | "serve_ops") {
+        for path in ["/health/live", "/health/ready", "/health/startup", "/metrics"] {
+            route(c, call.span, Some("GET"), path, None);
+        }
+    }
+}
+
+fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
+    ops_routes(c, call);
+    let server = match full {
+        "axum.serve" | "axum.Router.new" | "axum.Server.bind" => Some("axum"),
+        "actix_web.HttpServer.new" => Some("actix-web"),
+        "rocket.build" | "rocket.ignite" | "rocket.custom" => Some("rocket"),
+        "tonic.transport.Server.builder" => Some("tonic"),
+        "warp.serve" => Some("warp"),
+        "hyper.Server.bind"
+        | "hyper.server.conn.http1.Builder.new"
+        | "hyper_util.server.conn.auto.Builder.new" => Some("hyper"),
+        "poem.Server.new" => Some("poem"),
+        "salvo.Server.new" => Some("salvo"),
+        _ => None,
+    };
+    if let Some(name) = server {
+        c.push(call.span, call.at, FactKind::Server(Framework(name.to_owned())));
+    }
+    let worker = match call.name() {
+        "basic_consume" => Some("lapin"),
+        "subscribe"
+            if full.contains("rdkafka")
+                || c.made_on(call).is_some_and(|made| made.contains("rdkafka")) =>
+        {
+            Some("rdkafka")
+        }
+        _ => None,
+    };
+    if let Some(name) = worker {
+        c.push(call.span, call.at, FactKind::Worker(Framework(name.to_owned())));
+    }
+    if full.starts_with("clap.Command.new") || full.starts_with("clap.App.new") {
+        c.push(call.span, call.at, FactKind::CommandLine(Framework("clap".into())));
+    }
+    let is_layer = matches!(call.name(), "layer" | "route_layer" | "wrap");
+    let words = ["auth", "Auth", "jwt", "Jwt", "ValidateRequestHeader"];
+    if is_layer && call.name() != "route_layer" && mentions_args(c, call, &words) {
+        let by = call.args.first().map(|arg| match &arg.value {
+            Expr::Call(at, _) => c.module.calls[*at].callee.clone(),
+            Expr::Path(path, _) => path.clone(),
+            _ => call.name().to_owned(),
+        });
+        // A layer holds for the routes added before it: those behind it, and those merged later, are free.
+        let routed_before = chain(c, call).iter().skip(1).any(|link| {
+            link.name() == "route"
+                && link
+                    .positional(0)
+                    .and_then(Expr::text)
+                    .is_some_and(|path| path.contains("metrics"))
+        });
+        if routed_before {
+            c.push(
+                call.span,
+                call.at,
+                FactKind::AuthEverywhere { by: by.unwrap_or_default(), except: Vec::new() },
+            );
+        }
+    }
+}
+
+fn mentions_args(c: &Classify<'_>, call: &Call, words: &[&str]) -> bool {
+    call.args.iter().any(|arg| {
+        let span = arg.value.span();
+        let has = |text: &str| words.iter().any(|word| text.contains(word));
+        c.module.calls.iter().any(|other| span.contains(other.span) && has(&other.callee))
+            || crate::lang::shared::mentions_expr(&arg.value, &has, 0)
+    })
+}
+
+fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let name = call.name();
+    let by = call.callee.clone();
+    match name {
+        "exit" if full == "std.process.exit" || full == "process.exit" => {
+            c.push(call.span, call.at, FactKind::Exit(by));
+        }
+        "force_flush" | "shutdown_tracer_provider" => {
+            c.push(call.span, call.at, FactKind::Flush(by))
+        }
+        "shutdown" | "shutdown_blocking" => {
+            let made = c.made_on(call).unwrap_or_default();
+            if is_telemetry(&made) || is_telemetry(&call.callee) || made.starts_with("skopos") {
+                c.push(call.span, call.at, FactKind::Flush(by));
+            }
+        }
+        "with_graceful_shutdown"
+        | "serve_with_shutdown"
+        | "serve_with_incoming_shutdown"
+        | "ctrl_c"
+        | "shutdown_signal" => {
+            c.push(call.span, call.at, FactKind::Graceful(by));
+        }
+        _ if full.contains("SignalKind.terminate") || full.contains("signal_hook") => {
+            c.push(call.span, call.at, FactKind::Graceful(by));
+        }
+        _ => {}
+    }
+}
+
+fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let name = call.name();
+    if matches!(
+        full,
+        "std.env.var"
+            | "env.var"
+            | "std.env.var_os"
+            | "env.var_os"
+            | "env!"
+            | "option_env!"
+            | "std.env!"
+    ) && let Some(key) = call.positional(0).and_then(Expr::text)
+    {
+        c.push(call.span, call.at, FactKind::Environment(key.to_owned()));
+    }
+    if full == "sentry.init" {
+        c.push(call.span, call.at, FactKind::ErrorTracker("sentry".into()));
+    }
+    if matches!(name, "InternalServerError") && call.callee.contains("HttpResponse") {
+        error_answer(c, call, 500);
+    }
+    let imports =
+        |name: &str| c.module.imports.iter().any(|import| import.module.starts_with(name));
+    let begins = c.resolve(&root(c, call).callee);
+    let is_reqwest = begins.starts_with("reqwest.")
+        || c.made_on(call).is_some_and(|made| made.starts_with("reqwest."));
+    if name == "send" && is_reqwest || full == "reqwest.get" {
+        let links = chain(c, call);
+        let url = links.iter().find_map(|link| {
+            let is_method = METHODS.contains(&link.name()) || link.name() == "request";
+            link.args.iter().find_map(|arg| arg.value.text()).filter(|_| is_method)
+        });
+        let headers = ["header", "headers"].iter().any(|name| {
+            links.iter().any(|link| {
+                link.name() == *name
+                    && mentions(
+                        c,
+                        link,
+                        &[
+                            "traceparent",
+                            "request-id",
+                            "request_id",
+                            "correlation",
+                            "propagation",
+                            "inject",
+                            "headers",
+                        ],
+                    )
+            })
+        });
+        let has_context = headers
+            || imports("reqwest_middleware")
+            || imports("reqwest_tracing")
+            || imports("skopos");
+        let outbound =
+            Outbound { client: "reqwest".into(), url: url.map(str::to_owned), has_context };
+        c.push(call.span, call.at, FactKind::Outbound(outbound));
+    }
+    let broker = match name {
+        "basic_publish" => Some(("rabbitmq", true)),
+        "send" | "send_result" if mentions(c, call, &["FutureRecord", "BaseRecord"]) => {
+            Some(("kafka", true))
+        }
+        _ => None,
+    };
+    if let Some((broker, published)) = broker {
+        let has_context = mentions(c, call, &["inject", "traceparent", "OwnedHeaders"]);
+        c.push(
+            call.span,
+            call.at,
+            FactKind::Message(Message { broker: broker.into(), published, has_context }),
+        );
+    }
+}

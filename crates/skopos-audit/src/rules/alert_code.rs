@@ -1,0 +1,141 @@
+//! ALR008 and ALR009: do alerts and code speak of the same?
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use skopos_promql::ast::selectors;
+
+use super::alert::{alerts, rules};
+use super::deployed;
+use crate::files::Document;
+use crate::{Case, FactKind, Level, Verdicts};
+
+/// ALR008: an alert reads a metric of the service's own that no code defines.
+pub(super) fn unknown_metric(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let defined: BTreeSet<&str> = case
+        .facts()
+        .filter_map(|(_, fact)| match &fact.kind {
+            FactKind::Metric(metric) => metric.name.as_deref(),
+            _ => None,
+        })
+        .collect();
+    let mut prefixes: BTreeMap<&str, usize> = BTreeMap::new();
+    for (prefix, _) in defined.iter().filter_map(|name| name.split_once(['_', '.'])) {
+        *prefixes.entry(prefix).or_default() += 1;
+    }
+    // One word of two metrics is the service's; words that every exporter has are nobody's.
+    prefixes.retain(|prefix, count| {
+        *count >= 2
+            && !matches!(
+                *prefix,
+                "http" | "process" | "go" | "jvm" | "node" | "rpc" | "grpc" | "db" | "up"
+            )
+    });
+    let recorded: BTreeSet<&str> = rules(case)
+        .iter()
+        .flat_map(|(_, rules)| rules.groups.iter().flat_map(|group| &group.rules))
+        .filter(|rule| !rule.is_alert)
+        .map(|rule| rule.name.value.as_str())
+        .collect();
+    if prefixes.is_empty() {
+        verdicts.not_applicable();
+        return;
+    }
+    let dotted: BTreeSet<String> = defined.iter().map(|name| name.replace('.', "_")).collect();
+    for (file, _, alert) in alerts(case) {
+        let Ok(ast) = skopos_promql::parse(&alert.expr, &skopos_promql::ParseOptions::default())
+        else {
+            continue;
+        };
+        for (_, selector) in selectors(&ast) {
+            let Some(name) = selector.name.as_deref() else { continue };
+            let is_ours =
+                name.split_once('_').is_some_and(|(prefix, _)| prefixes.contains_key(prefix));
+            let stems = ["", "_total", "_bucket", "_count", "_sum", "_created", "_info", "_max"];
+            let is_defined = stems.iter().filter_map(|end| name.strip_suffix(end)).any(|stem| {
+                dotted.iter().any(|own| {
+                    own == stem
+                        || own.strip_prefix(stem).is_some_and(is_unit)
+                        || stem.strip_prefix(own.as_str()).is_some_and(is_unit)
+                })
+            });
+            if is_ours && !is_defined && !recorded.contains(name) {
+                verdicts.finding(
+                    file.place(alert.expr.span),
+                    format!("`{}` reads `{name}`, which no code of the service defines: it can never fire", alert.name),
+                );
+                break;
+            }
+        }
+    }
+}
+
+/// What exporters add to names: `_seconds`, `_bytes_total`.
+fn is_unit(rest: &str) -> bool {
+    let units = [
+        "total",
+        "seconds",
+        "milliseconds",
+        "bytes",
+        "ratio",
+        "count",
+        "requests",
+        "percent",
+        "ms",
+    ];
+    rest.is_empty()
+        || rest.split('_').filter(|word| !word.is_empty()).all(|word| units.contains(&word))
+}
+
+/// ALR009: the service logs errors, and no alert asks for errors.
+pub(super) fn errors(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let logged = case.facts().find(
+        |(_, fact)| matches!(&fact.kind, FactKind::Log(call) if call.level == Some(Level::Error)),
+    );
+    let Some((file, fact)) = logged else {
+        verdicts.not_applicable();
+        return;
+    };
+    if case.any(|kind| matches!(kind, FactKind::ErrorTracker(_))) {
+        return;
+    }
+    let names_errors = |text: &str| {
+        let text = text.to_lowercase();
+        [
+            "error",
+            "5xx",
+            "\"5",
+            "fail",
+            "exception",
+            "status=~\"5",
+            "code=~\"5",
+            "availability",
+            "burn",
+            "slo",
+            "outcome",
+        ]
+        .iter()
+        .any(|word| text.contains(word))
+    };
+    let is_asked = alerts(case)
+        .iter()
+        .any(|(_, _, alert)| names_errors(&alert.expr) || names_errors(&alert.name));
+    let elsewhere = deployed::documents(case).any(|(_, document)| match document {
+        Document::AlertingElsewhere(found) => !found.is_receiver,
+        Document::Objective(_) => true,
+        _ => false,
+    });
+    if is_asked || elsewhere {
+        return;
+    }
+    if let Some(external) = &case.config.alerts.external {
+        verdicts.unknown(
+            "errors are logged; alerts live elsewhere",
+            format!("the alerts in {external}"),
+        );
+        return;
+    }
+    verdicts.finding(
+        file.place(fact.span),
+        "errors are logged here, and no alert asks for errors: nobody reads them until a user complains",
+    );
+}

@@ -1,0 +1,102 @@
+//! LIF001–LIF003: does the last thing a service says before it ends arrive?
+
+use crate::fact::{Guard, TracingRole};
+use crate::{Case, FactKind, Verdicts};
+
+/// Whether a provider of telemetry is set up in code: agents flush themselves.
+fn provider<'r>(case: &Case<'r>) -> Option<(&'r crate::File, &'r crate::Fact)> {
+    case.facts().find(|(_, fact)| {
+        matches!(&fact.kind, FactKind::Tracing(tracing) if tracing.role == TracingRole::Provider)
+            && fact.scope.guard != Guard::Development
+    })
+}
+
+/// LIF001: what is buffered at exit is lost.
+pub(super) fn flush(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let Some((file, fact)) = provider(case) else {
+        verdicts.not_applicable();
+        return;
+    };
+    if case.any(|kind| matches!(kind, FactKind::Flush(_))) {
+        return;
+    }
+    verdicts.finding(
+        file.place(fact.span),
+        "telemetry is set up here and never flushed: the last spans before a restart, those that explain it, are lost",
+    );
+}
+
+/// LIF002: the process is ended past its flush.
+pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let Some((setup, provider)) = provider(case) else {
+        verdicts.not_applicable();
+        return;
+    };
+    for (file, fact) in case.facts() {
+        let FactKind::Exit(by) = &fact.kind else { continue };
+        // Before telemetry starts there is nothing to flush.
+        let is_before = file.path == setup.path && fact.span.start < provider.span.start;
+        let flushes_first = case.facts().any(|(other, near)| {
+            matches!(near.kind, FactKind::Flush(_))
+                && other.path == file.path
+                && near.scope.function == fact.scope.function
+                && near.span.start < fact.span.start
+                && !by.to_lowercase().contains("fatal")
+        });
+        if is_before || flushes_first || fact.scope.guard == Guard::Development {
+            continue;
+        }
+        verdicts.finding(
+            file.place(fact.span),
+            format!("`{by}` ends the process at once: deferred flushes do not run, and the error that led here is lost"),
+        );
+    }
+}
+
+/// Servers that stop on SIGTERM by themselves.
+const STOP_BY_THEMSELVES: [&str; 22] = [
+    "fastapi",
+    "starlette",
+    "flask",
+    "django",
+    "aiohttp",
+    "uvicorn",
+    "gunicorn",
+    "hypercorn",
+    "sanic",
+    "tornado",
+    "quart",
+    "litestar",
+    "falcon",
+    "spring",
+    "spring-boot",
+    "quarkus",
+    "micronaut",
+    "actix",
+    "actix-web",
+    "rocket",
+    "next",
+    "helidon",
+];
+
+/// LIF003: a server that SIGTERM cuts off in the middle of requests.
+pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let server = case.facts().find_map(|(file, fact)| match &fact.kind {
+        FactKind::Server(framework) => Some((file, fact, framework)),
+        _ => None,
+    });
+    let Some((file, fact, framework)) = server else {
+        verdicts.not_applicable();
+        return;
+    };
+    let name = framework.0.to_lowercase();
+    if STOP_BY_THEMSELVES.contains(&name.as_str())
+        || case.any(|kind| matches!(kind, FactKind::Graceful(_)))
+    {
+        return;
+    }
+    verdicts.finding(
+        file.place(fact.span),
+        format!("this server ({}) does not handle SIGTERM: a deployment cuts requests and telemetry off", framework.0),
+    );
+}

@@ -1,0 +1,266 @@
+//! MET008 and MET009: can what scrapes reach the metrics, and does anything scrape them?
+
+use super::deployed;
+use crate::fact::Exposed;
+use crate::files::kubernetes::{Body, Monitor, ServicePorts};
+use crate::files::prometheus::Prometheus;
+use crate::files::{Document, helm};
+use crate::{Case, FactKind, File, Place, Span, Verdicts};
+
+/// Where the service offers its metrics.
+fn offered<'r>(case: &Case<'r>) -> Option<(&'r File, Span, String)> {
+    case.facts().find_map(|(file, fact)| match &fact.kind {
+        FactKind::MetricsExposed(Exposed::Pulled(by) | Exposed::Middleware(by)) => {
+            Some((file, fact.span, by.clone()))
+        }
+        FactKind::Route(route) if is_metrics(&route.path) => {
+            Some((file, fact.span, route.path.clone()))
+        }
+        _ => None,
+    })
+}
+
+fn is_metrics(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    path.ends_with("/metrics") || path.ends_with("/prometheus") || path == "metrics"
+}
+
+/// MET008: the metrics stand behind authentication that no scrape job has.
+pub(super) fn auth(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let Some(_) = offered(case) else {
+        verdicts.not_applicable();
+        return;
+    };
+    let everywhere = case.facts().find_map(|(file, fact)| match &fact.kind {
+        FactKind::AuthEverywhere { by, except } => Some((file, fact, by, except)),
+        _ => None,
+    });
+    let Some((file, fact, by, except)) = everywhere else { return };
+    if except.iter().any(|path| is_metrics(path) || path.contains("metrics")) {
+        return;
+    }
+    // A port of its own has none of the application's middleware.
+    let own_port = case.any(|kind| {
+        matches!(kind, FactKind::MetricsExposed(Exposed::Pulled(by)) if by.contains("start_http_server"))
+    });
+    if own_port {
+        return;
+    }
+    let authenticated = deployed::documents(case).find_map(|(file, document)| match document {
+        Document::Prometheus(config) => {
+            let job = config.jobs.iter().find(|job| job.has_auth)?;
+            Some(file.place(job.name.span))
+        }
+        Document::Kubernetes(resource) => match &resource.body {
+            Body::Monitor(monitor) if monitor.endpoints.iter().any(|e| e.has_auth) => {
+                Some(file.place(resource.name.span))
+            }
+            _ => None,
+        },
+        _ => None,
+    });
+    let message = format!("`{by}` holds for every route, the metrics too: Prometheus is refused");
+    match authenticated {
+        Some(at) => verdicts.mitigated(Some(file.place(fact.span)), at, message),
+        None => {
+            verdicts.finding(file.place(fact.span), message);
+        }
+    }
+}
+
+/// What scrapes in the repository, and whether it is the service that is scraped.
+#[derive(Default)]
+struct Scraping {
+    /// The first thing that scrapes anything.
+    any: Option<Place>,
+    /// What scrapes the service.
+    ours: Option<Place>,
+    /// What means to and cannot.
+    broken: Vec<(Place, String)>,
+}
+
+/// MET009: metrics are offered, and what scrapes passes by.
+pub(super) fn scraped(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let Some((file, span, by)) = offered(case) else {
+        verdicts.not_applicable();
+        return;
+    };
+    let pushes = case.any(|kind| matches!(kind, FactKind::MetricsExposed(Exposed::Pushed(_))));
+    let mut scraping = Scraping::default();
+    annotations(case, &mut scraping);
+    monitors(case, &mut scraping);
+    jobs(case, &mut scraping);
+    for (place, message) in std::mem::take(&mut scraping.broken) {
+        verdicts.finding(place, message);
+    }
+    if scraping.ours.is_some() || pushes || !verdicts.said.is_empty() {
+        return;
+    }
+    match (&scraping.any, &case.config.scraping.external) {
+        (None, None) => verdicts.unknown(
+            format!("metrics are offered (`{by}`); nothing in this repository scrapes anything"),
+            "`[scraping] external = …` in skopos-audit.toml, or the scrape configuration itself",
+        ),
+        (None, Some(_)) => {}
+        (Some(_), _) => {
+            verdicts.finding(
+                file.place(span),
+                format!("metrics are offered (`{by}`), and none of the repository's scrape jobs asks this service"),
+            );
+        }
+    }
+}
+
+/// `prometheus.io/scrape` on pods.
+fn annotations(case: &Case<'_>, scraping: &mut Scraping) {
+    let all = Case { service: None, ..*case };
+    let says =
+        |pod: &deployed::Pod<'_>| pod.workload.annotations.get("prometheus.io/scrape").cloned();
+    for pod in deployed::pods(&all) {
+        if says(&pod).is_some_and(|value| value.value == "true") {
+            scraping.any.get_or_insert(pod.file.place(pod.resource.span));
+        }
+    }
+    for pod in deployed::pods(case) {
+        let Some(value) = says(&pod).filter(|value| value.value == "true" || helm::is_open(value))
+        else {
+            continue;
+        };
+        let port = pod.workload.annotations.get("prometheus.io/port");
+        let numbers: Vec<u16> =
+            pod.workload.containers.iter().flat_map(|c| &c.ports).map(|(_, n, _)| *n).collect();
+        match port.and_then(|port| Some((port, port.parse::<u16>().ok()?))) {
+            Some((text, number)) if !numbers.is_empty() && !numbers.contains(&number) => {
+                let message = format!(
+                    "Prometheus is told to scrape port {number}, which no container of the pod has"
+                );
+                scraping.broken.push((pod.file.place(text.span), message));
+            }
+            _ => {
+                scraping.ours.get_or_insert(pod.file.place(value.span));
+            }
+        }
+    }
+}
+
+/// ServiceMonitors and PodMonitors.
+fn monitors(case: &Case<'_>, scraping: &mut Scraping) {
+    let mut services: Vec<(&crate::files::kubernetes::Resource, &ServicePorts)> = Vec::new();
+    let mut monitors: Vec<(&File, &crate::files::kubernetes::Resource, &Monitor)> = Vec::new();
+    for (file, document) in deployed::documents(case) {
+        let Document::Kubernetes(resource) = document else { continue };
+        match &resource.body {
+            Body::Service(ports) => services.push((resource, ports)),
+            Body::Monitor(monitor) => monitors.push((file, resource, monitor)),
+            _ => {}
+        }
+    }
+    let pods = deployed::pods(case);
+    for (file, resource, monitor) in monitors {
+        let place = file.place(resource.name.span);
+        scraping.any.get_or_insert(place.clone());
+        let is_selected = |labels: &std::collections::BTreeMap<String, String>| {
+            monitor
+                .selector
+                .iter()
+                .all(|(key, value)| labels.get(key) == Some(value) || helm::is_open(value))
+        };
+        let selects_pods = pods.iter().any(|pod| is_selected(&pod.workload.labels));
+        let chosen: Vec<_> = services
+            .iter()
+            .filter(|(service, ports)| {
+                let takes_us = pods.iter().any(|pod| {
+                    !ports.selector.is_empty()
+                        && ports
+                            .selector
+                            .iter()
+                            .all(|(k, v)| pod.workload.labels.get(k) == Some(v) || helm::is_open(v))
+                });
+                takes_us && is_selected(&service.labels)
+            })
+            .collect();
+        let names =
+            [Some(resource.name.value.as_str()), monitor.selector.get("app").map(String::as_str)];
+        let is_ours = match monitor.is_pods {
+            true => selects_pods,
+            false => {
+                !chosen.is_empty() || (services.is_empty() && deployed::belongs(case, file, &names))
+            }
+        };
+        if !is_ours && !monitor.has_expressions {
+            continue;
+        }
+        let missing = monitor.endpoints.iter().find_map(|endpoint| {
+            let port = endpoint.port.as_ref().filter(|port| !helm::is_open(port))?;
+            let exists = match monitor.is_pods {
+                true => pods.iter().any(|pod| pod.container.port_number(port).is_some()),
+                false => chosen.iter().any(|(_, ports)| {
+                    ports.ports.iter().any(|p| {
+                        p.name.as_deref() == Some(port)
+                            || p.name.as_deref().is_some_and(helm::is_open)
+                    })
+                }),
+            };
+            (!exists && (monitor.is_pods || !chosen.is_empty())).then_some(port)
+        });
+        match missing {
+            Some(port) => {
+                let message = format!(
+                    "`{}` scrapes the port `{port}`, which what it selects does not have",
+                    resource.name
+                );
+                scraping.broken.push((file.place(port.span), message));
+            }
+            None => {
+                scraping.ours.get_or_insert(place);
+            }
+        }
+    }
+}
+
+/// Jobs of Prometheus' own configuration.
+fn jobs(case: &Case<'_>, scraping: &mut Scraping) {
+    let configs: Vec<(&File, &Prometheus)> = deployed::documents(case)
+        .filter_map(|(file, document)| match document {
+            Document::Prometheus(config) => Some((file, config)),
+            _ => None,
+        })
+        .collect();
+    let ports: Vec<u16> = deployed::composed(case)
+        .iter()
+        .flat_map(|(_, service)| service.ports.iter().map(|(port, _)| *port))
+        .chain(
+            deployed::images(case)
+                .iter()
+                .flat_map(|(_, _, image)| image.ports.iter().map(|(p, _)| *p)),
+        )
+        .collect();
+    for (file, config) in configs {
+        if config.has_scrape_config_files {
+            scraping.ours.get_or_insert(file.place(config.span));
+        }
+        for job in &config.jobs {
+            let place = file.place(job.name.span);
+            if job.discovers {
+                scraping.any.get_or_insert(place.clone());
+                scraping.ours.get_or_insert(place);
+                continue;
+            }
+            for target in &job.targets {
+                let (host, port) = target.rsplit_once(':').unwrap_or((target, ""));
+                let is_local = matches!(host, "localhost" | "127.0.0.1" | "host.docker.internal");
+                // Prometheus scraping itself says nothing about services.
+                if is_local && port == "9090" {
+                    continue;
+                }
+                scraping.any.get_or_insert(place.clone());
+                let is_named =
+                    deployed::belongs_by_name(case, &[Some(host), Some(job.name.value.as_str())]);
+                let has_port = port.parse().is_ok_and(|port: u16| ports.contains(&port));
+                if is_named || (is_local && has_port) {
+                    scraping.ours.get_or_insert(file.place(target.span));
+                }
+            }
+        }
+    }
+}
