@@ -1,10 +1,16 @@
 //! Small services in Go, Rust and Java, one that sees and one that is blind in each: what is said of them stands in
-//! `expected.txt` beside them. `SKOPOS_UPDATE_GOLDEN=1` writes it.
+//! `expected.txt` beside them. `SKOPOS_UPDATE_GOLDEN=1` writes it. Only rules that join code with files are asked here;
+//! each rule on code has its own page of cases.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use skopos_audit::{Config, MemoryTree, audit};
+
+const RULES: [&str; 11] = [
+    "ALR", "COL", "HLT002", "HLT003", "HLT004", "HLT005", "HLT006", "HLT008", "LIF", "MET008",
+    "MET009",
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("resources/languages")
@@ -32,12 +38,11 @@ fn small_services_in_go_rust_and_java_are_judged_as_expected() {
     for root in services {
         let mut all = Vec::new();
         files(&root, &root, &mut all);
-        let report = audit(&MemoryTree::of(all), &Config::default());
+        let select = RULES.iter().map(|code| (*code).to_owned()).collect();
+        let report = audit(&MemoryTree::of(all), &Config { select, ..Config::default() });
         let mut said = String::new();
         for service in &report.services {
-            let grade = service.score.as_ref().map_or("-", |score| score.grade.as_str());
-            writeln!(said, "{} is a {}, grade {grade}", service.name, service.kind.as_str())
-                .unwrap();
+            writeln!(said, "{} is a {}", service.name, service.kind.as_str()).unwrap();
         }
         for finding in &report.findings {
             writeln!(
