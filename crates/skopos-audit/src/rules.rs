@@ -1,10 +1,5 @@
 //! The judges, and the table that binds them to their pages.
 
-
-use crate::fact::{LogCall, LogStyle};
-use crate::files::Document;
-use crate::files::collector::Collector;
-
 mod alert;
 mod alert_code;
 mod collector;
@@ -23,6 +18,9 @@ mod shell;
 mod trc;
 mod wiring;
 
+use crate::fact::{LogCall, LogStyle};
+use crate::files::Document;
+use crate::files::collector::Collector;
 use crate::rule::Judge;
 use crate::{Case, Fact, FactKind, File, Guard, Language, Place};
 

@@ -5,7 +5,9 @@ mod logs;
 mod lower;
 mod telemetry;
 
-use crate::lang::{Extracted, classify::finish, classify::words, first_error, parse};
+use crate::lang::{
+    Extracted, classify::finish, classify::words, first_error, lower::comments, parse,
+};
 
 pub(crate) fn extract(_path: &str, text: &str) -> Extracted {
     let Some(tree) = parse(text, &tree_sitter_go::LANGUAGE.into()) else {
@@ -16,5 +18,5 @@ pub(crate) fn extract(_path: &str, text: &str) -> Extracted {
     let is_main = text.lines().any(|line| line.trim() == "package main");
     let mut facts = classify::facts(&module, is_main);
     words(text, &mut facts);
-    Extracted { facts: finish(facts), comments: module.comments, broken: first_error(root) }
+    Extracted { facts: finish(facts), comments: comments(root, text), broken: first_error(root) }
 }

@@ -5,7 +5,9 @@ mod logs;
 mod lower;
 mod telemetry;
 
-use crate::lang::{Extracted, classify::finish, classify::words, first_error, parse};
+use crate::lang::{
+    Extracted, classify::finish, classify::words, first_error, lower::comments, parse,
+};
 
 pub(crate) fn extract(path: &str, text: &str) -> Extracted {
     let Some(tree) = parse(text, &tree_sitter_rust::LANGUAGE.into()) else {
@@ -15,5 +17,5 @@ pub(crate) fn extract(path: &str, text: &str) -> Extracted {
     let lower::File { module, own_print } = lower::lower(text, root);
     let mut facts = classify::facts(path, &module, &own_print);
     words(text, &mut facts);
-    Extracted { facts: finish(facts), comments: module.comments, broken: first_error(root) }
+    Extracted { facts: finish(facts), comments: comments(root, text), broken: first_error(root) }
 }

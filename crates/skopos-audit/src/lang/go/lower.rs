@@ -36,7 +36,7 @@ impl Builder<'_> {
     fn node(&mut self, node: Node<'_>) -> Expr {
         let at = span(node);
         match node.kind() {
-            "comment" => self.module.comments.push((at, self.source(node).to_owned())),
+            "comment" => {}
             "import_spec" => self.import(node),
             "function_declaration" | "method_declaration" => self.declaration(node),
             "func_literal" => return self.literal(node),

@@ -60,11 +60,7 @@ impl Java<'_> {
     fn node(&mut self, node: Node<'_>) -> Expr {
         let at = span(node);
         match node.kind() {
-            "line_comment" | "block_comment" => {
-                let text = self.b.source(node).to_owned();
-                self.b.module.comments.push((at, text));
-            }
-            "package_declaration" => {}
+            "line_comment" | "block_comment" | "package_declaration" => {}
             "import_declaration" => self.import(node),
             "class_declaration"
             | "record_declaration"

@@ -66,10 +66,7 @@ impl Rust<'_> {
     fn node(&mut self, node: Node<'_>) -> Expr {
         let at = span(node);
         match node.kind() {
-            "line_comment" | "block_comment" => {
-                let text = self.b.source(node).trim_end().to_owned();
-                self.b.module.comments.push((at, text));
-            }
+            "line_comment" | "block_comment" => {}
             "attribute_item" => {
                 let text = self.b.source(node).trim_matches(['#', '[', ']']);
                 let name = text.split('(').next().unwrap_or(text).trim().replace("::", ".");
