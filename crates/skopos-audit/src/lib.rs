@@ -31,6 +31,7 @@ mod discover;
 mod engine;
 pub mod fact;
 pub mod files;
+pub mod guide;
 pub mod lang;
 pub mod output;
 mod prefilter;

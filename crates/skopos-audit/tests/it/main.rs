@@ -2,5 +2,6 @@
 
 mod corpus;
 mod fuzzing;
+mod guide;
 mod languages;
 mod pages;
