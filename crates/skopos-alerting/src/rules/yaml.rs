@@ -2,15 +2,24 @@
 //!
 //! Built on the event parser, not on serde: a rule file is checked as a whole, so one wrong node
 //! must not hide the others, and an offset *inside* a scalar (a PromQL error in a folded block)
-//! must lead back to its place in the file. Aliases share nodes and are never copied, so a file
-//! cannot blow up in memory. `<<` merge keys work as in YAML 1.1.
+//! must lead back to its place in the file. Aliases share nodes and are never copied, and what they
+//! repeat is counted and bounded: readers walk the tree as if it were written out, and a few lines
+//! of aliases of aliases would stand for billions of values. `<<` merge keys work as in YAML 1.1.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::rc::Rc;
 
 pub use granit_parser::ScalarStyle;
 use granit_parser::{Event, Parser};
+
+/// Values that aliases may repeat in any file, and beyond them for each value that is written. A
+/// text counts once more for each 100 bytes.
+const REPEATED: usize = 100_000;
+const REPEATED_PER_WRITTEN: usize = 10;
+
+/// Deepest nesting in which an alias may stand, with what it names: readers recurse.
+const MAX_ALIAS_DEPTH: usize = 256;
 
 /// A value of the document.
 #[derive(Debug)]
@@ -80,7 +89,10 @@ fn read(text: &str, mut builder: Builder) -> Result<Builder, SyntaxError> {
 struct Builder {
     root: Option<Rc<Node>>,
     open: Vec<Open>,
-    anchors: HashMap<usize, Rc<Node>>,
+    anchors: HashMap<usize, (Rc<Node>, Size)>,
+    /// Values written so far, and those that aliases repeat.
+    written: usize,
+    repeated: usize,
     /// Whether a second document is wanted.
     many: bool,
     /// The documents before `root`.
@@ -92,6 +104,14 @@ struct Open {
     start: usize,
     is_mapping: bool,
     items: Vec<Rc<Node>>,
+    size: Size,
+}
+
+/// How large a value is with every alias in it written out.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    values: usize,
+    depth: usize,
 }
 
 impl Builder {
@@ -104,11 +124,19 @@ impl Builder {
                     true => NodeKind::Null,
                     false => NodeKind::Scalar { text: text.into_owned(), style },
                 };
-                self.add(Node { kind, span }, anchor)
+                let values = match &kind {
+                    NodeKind::Scalar { text, .. } => 1 + text.len() / 100,
+                    _ => 1,
+                };
+                self.written += values;
+                self.add(Node { kind, span }, anchor, Size { values, depth: 0 })
             }
             Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _) => {
                 let is_mapping = matches!(event, Event::MappingStart(..));
-                self.open.push(Open { anchor, start: span.start, is_mapping, items: Vec::new() });
+                let size = Size { values: 1, depth: 0 };
+                let items = Vec::new();
+                self.written += 1;
+                self.open.push(Open { anchor, start: span.start, is_mapping, items, size });
                 Ok(())
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -117,7 +145,8 @@ impl Builder {
                     true => NodeKind::Mapping(pairs(open.items)),
                     false => NodeKind::Sequence(open.items),
                 };
-                self.add(Node { kind, span: open.start..span.end.max(open.start) }, open.anchor)
+                let span = open.start..span.end.max(open.start);
+                self.add(Node { kind, span }, open.anchor, open.size)
             }
             Event::DocumentStart(..) if self.many => {
                 self.documents.extend(self.root.take());
@@ -125,7 +154,10 @@ impl Builder {
                 Ok(())
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
-                Some(node) => self.place(node, span.start),
+                Some((node, size)) => {
+                    self.repeat(size, span.start)?;
+                    self.place(node, span.start, size)
+                }
                 // Only a collection that contains itself gets here: it is not finished yet.
                 None => Err(SyntaxError {
                     offset: span.start,
@@ -136,18 +168,43 @@ impl Builder {
         }
     }
 
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
+    /// Counts what an alias stands for, and refuses it where that is too much.
+    fn repeat(&mut self, size: Size, offset: usize) -> Result<(), SyntaxError> {
+        self.repeated = self.repeated.saturating_add(size.values);
+        let limit = REPEATED + REPEATED_PER_WRITTEN * self.written;
+        if self.repeated > limit {
+            let message = format!(
+                "the aliases up to here repeat more than {limit} values, which would fill the \
+                 memory; write out what is needed, or split the file"
+            );
+            return Err(SyntaxError { offset, message });
+        }
+        if self.open.len() + size.depth > MAX_ALIAS_DEPTH {
+            let message = format!(
+                "with what this alias names, values are nested more than {MAX_ALIAS_DEPTH} deep; \
+                 write out what is needed"
+            );
+            return Err(SyntaxError { offset, message });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, node: Node, anchor: usize, size: Size) -> Result<(), SyntaxError> {
         let offset = node.span.start;
         let node = Rc::new(node);
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            self.anchors.insert(anchor, (node.clone(), size));
         }
-        self.place(node, offset)
+        self.place(node, offset, size)
     }
 
-    fn place(&mut self, node: Rc<Node>, offset: usize) -> Result<(), SyntaxError> {
+    fn place(&mut self, node: Rc<Node>, offset: usize, size: Size) -> Result<(), SyntaxError> {
         match self.open.last_mut() {
-            Some(open) => open.items.push(node),
+            Some(open) => {
+                open.items.push(node);
+                open.size.values = open.size.values.saturating_add(size.values);
+                open.size.depth = open.size.depth.max(size.depth + 1);
+            }
             None if self.root.is_none() => self.root = Some(node),
             None => {
                 let message =
@@ -178,9 +235,14 @@ fn pairs(items: Vec<Rc<Node>>) -> Vec<(Rc<Node>, Rc<Node>)> {
             _ => own.push((key.clone(), value.clone())),
         }
     }
+    if merged.is_empty() {
+        return own;
+    }
+    let mut names: HashSet<String> =
+        own.iter().filter_map(|(key, _)| key.text().map(str::to_owned)).collect();
     for (key, value) in merged {
         let Some(name) = key.text() else { continue };
-        if !own.iter().any(|(k, _)| k.text() == Some(name)) {
+        if names.insert(name.to_owned()) {
             own.push((key, value));
         }
     }
@@ -327,6 +389,50 @@ mod tests {
         let used = entry(&root, "use");
         assert_eq!(entry(&used, "x").text(), Some("1"));
         assert_eq!(entry(&used, "y").text(), Some("3"));
+    }
+
+    /// `levels` of lists, each with ten aliases of the one before, under a key for each.
+    fn bomb(levels: usize, indent: &str) -> String {
+        let mut text = format!("{indent}a0: &a0 [x]\n");
+        for level in 1..=levels {
+            let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+            text += &format!("{indent}a{level}: &a{level} [{aliases}]\n");
+        }
+        text
+    }
+
+    #[test]
+    fn aliases_repeat_only_so_much() {
+        for text in [bomb(9, ""), format!("groups:\n{}", bomb(9, "  "))] {
+            let error = parse(&text).unwrap_err();
+            assert!(error.message.starts_with("the aliases up to here repeat"), "{error}");
+            assert!(text[error.offset..].starts_with("*a"), "{error:?}");
+        }
+        assert!(parse(&bomb(4, "")).is_ok());
+        // Long texts count by their length.
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(100_000), vec!["*a"; 500].join(", "));
+        assert!(parse(&long).is_err());
+        // A list of merged mappings is as large as they are.
+        let mut merged = String::from("a0: &a0 {x: 1}\n");
+        for level in 1..=9 {
+            let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+            merged += &format!("a{level}: &a{level} {{<<: [{aliases}]}}\n");
+        }
+        assert!(parse(&merged).is_err());
+        // What a file writes often it may repeat often: labels of 30 000 rules.
+        let rule = "- {alert: a, expr: b, labels: *l}\n";
+        let many = format!("- &l {{a: 1, b: 2, c: 3, d: 4}}\n{}", rule.repeat(30_000));
+        assert!(parse(&many).is_ok());
+    }
+
+    #[test]
+    fn aliases_do_not_nest_without_end() {
+        let mut text = String::from("- &a0 [x]\n");
+        for level in 1..=300 {
+            text += &format!("- &a{level} [*a{}]\n", level - 1);
+        }
+        let error = parse(&text).unwrap_err();
+        assert!(error.message.contains("nested more than 256 deep"), "{error}");
     }
 
     #[test]
