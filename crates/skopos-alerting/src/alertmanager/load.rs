@@ -39,16 +39,12 @@ pub fn fuzz_alertmanager_config(data: &[u8]) {
     }
 }
 
-/// Words in the names of keys whose values are secrets.
-const SECRET_WORDS: [&str; 8] =
-    ["url", "token", "key", "secret", "password", "credentials", "authorization", "header"];
-
 impl Reader<'_> {
     fn config(&mut self) -> Option<Config> {
         let root = match yaml::parse(self.text) {
             Ok(root) => root,
             Err(error) => {
-                self.blot_by_words();
+                self.hide_all_but_keys();
                 let place = Place { start: error.offset, end: error.offset + 1 };
                 self.error(place, "yaml", error.message);
                 return None;
@@ -58,6 +54,9 @@ impl Reader<'_> {
             self.error(Place::default(), "missing-key", "the configuration needs a `route`");
             return None;
         };
+        if !matches!(root.kind, NodeKind::Mapping(_)) {
+            self.hide_all_but_keys();
+        }
         let top = self.fields(&root, &tables::names(tables::TOP.fields), tables::TOP.what);
         let of = |name: &str| {
             let mut found = top.iter().filter(|(key, _)| key.text() == Some(name));
@@ -122,19 +121,18 @@ impl Reader<'_> {
         rules.iter().map(|rule| self.inhibit_rule(rule)).collect()
     }
 
-    /// Where the text is no YAML nobody knows which values are secrets: those of keys that sound
-    /// like it count.
-    fn blot_by_words(&mut self) {
+    /// Hides what the lines of an unreadable file say: without a tree nobody knows which of it is
+    /// secret. What stays is the key that a line begins with.
+    fn hide_all_but_keys(&mut self) {
         let mut at = 0;
         for line in self.text.split_inclusive('\n') {
-            if let Some((key, value)) = line.split_once(':') {
-                let key = key.to_ascii_lowercase();
-                if SECRET_WORDS.iter().any(|word| key.contains(word)) {
-                    let end = at + line.trim_end().len();
-                    let start = (at + line.len() - value.len()).min(end);
-                    self.secret_range(start..end);
-                }
-            }
+            let content = line.trim_start_matches([' ', '-']);
+            let is_key = |key: &str| key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            let shown = content.split_once(':').map_or("", |(key, _)| key);
+            let kept = if is_key(shown) { shown.len() } else { 0 };
+            let end = at + line.trim_end().len();
+            let start = (at + line.len() - content.len() + kept).min(end);
+            self.secret_range(start..end);
             at += line.len();
         }
     }

@@ -36,7 +36,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The source with its secrets, and every error in order of its place.
-    pub(super) fn finish(self, file: &str) -> (Source, Vec<ConfigError>) {
+    pub(super) fn finish(mut self, file: &str) -> (Source, Vec<ConfigError>) {
+        self.secrets.extend(user_infos(self.text));
         let source = Source::new(file, self.text, self.secrets);
         let mut problems = self.problems;
         problems.sort_by_key(|problem| problem.place.start);
@@ -233,4 +234,15 @@ impl<'a> Reader<'a> {
             self.error_with_hint(place, "template", message, error.hint);
         }
     }
+}
+
+/// Places of user names and passwords in URLs, wherever those stand.
+fn user_infos(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.match_indices("://").filter_map(|(at, sign)| {
+        let start = at + sign.len();
+        let rest = text.get(start..)?;
+        let end = rest.find(['\n', ' ', '/', '?', '#']).unwrap_or(rest.len());
+        let at_sign = rest.get(..end)?.rfind('@')?;
+        Some(start..start + at_sign)
+    })
 }

@@ -351,6 +351,14 @@ fn secrets_show_in_no_error_and_no_output() {
         "global: {smtp_auth_password: [hunter2]}\n",
         "receivers:\n- name: r\n  webhook_configs:\n  - http_config: {proxy_connect_header: {A: [hunter2]}, http_headers: {B: {secrets: [hunter2]}}, x: 1}\n",
         "route: {receiver: r}\nglobal:\n  slack_api_url: 'https://x/hunter2' : x\n",
+        // No YAML at all: nothing but the keys that lines begin with is shown.
+        "receivers:\n- name: r\n  opsgenie_configs: [ { api_key: \"hunter2\n",
+        "receivers:\n- name: r\n  opsgenie_configs:\n  - api_key: \"hunter2\n    hunter2\n",
+        "route: {receiver: r, a: [hunter2}\n",
+        "\thunter2\n",
+        // Users in URLs, in keys that are no secrets and in those that are not known.
+        "receivers:\n- name: r\n  pagerduty_configs:\n  - {bad: 1, routing_key: k, url: 'http://u:hunter2@h:1/'}\n",
+        "receivers:\n- name: r\n  pagerduty_configs:\n  - {bad: 1, client_url: 'http://hunter2@h'}\n",
     ] {
         let found = alertmanager::load("am.yml", text).unwrap_err();
         for error in &found {
