@@ -179,7 +179,11 @@ fn sigusr1_toggles_debug() {
     assert!(output.status.success(), "{output:?}");
     let lines = lines(&output);
     let messages: Vec<&str> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
-    assert_eq!(messages, ["log level changed for a while", "details", "log level restored"]);
+    let (details, changes): (Vec<&str>, Vec<&str>) =
+        messages.iter().partition(|message| message.contains("details"));
+    assert_eq!(changes, ["log level changed for a while", "log level restored"]);
+    // The level holds before its line is written, by another thread: the first of "details" may come before that line.
+    assert_eq!(details, ["details"]);
 }
 
 #[test]
