@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .layer(telemetry.http_layer()); // request id, span, RED metrics, access line
     let listen = std::env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
     let listener = tokio::net::TcpListener::bind(listen).await?;
-    tracing::info!(address = %listener.local_addr()?, "service started");
+    tracing::info!(listening = %listener.local_addr()?, "service started");
     health.mark_started();
     axum::serve(listener, app).with_graceful_shutdown(skopos::shutdown_signal(health)).await?;
     eprintln!("{}", telemetry.shutdown(Duration::from_secs(5)).await);

@@ -48,7 +48,7 @@ pub async fn serve(
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("listen on {listen}"))?;
-    tracing::info!(address = %listener.local_addr()?, "service started");
+    tracing::info!(listening = %listener.local_addr()?, "service started");
     health.mark_started();
     axum::serve(listener, app)
         .with_graceful_shutdown(skopos::shutdown_signal(health))
