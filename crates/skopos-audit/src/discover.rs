@@ -5,6 +5,8 @@
 //! shared package sets up (logging, tracing) counts for every service that uses it. With one service only, files of no unit
 //! of their own (manifests of a cluster, rules) are its too.
 
+mod go;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::files::{Document, Manifest, folder, name};
@@ -34,17 +36,42 @@ const CLIENT: &[&str] = &[
     "nuxt",
 ];
 
+/// Packages that make load for others to serve.
+const LOAD: &[&str] =
+    &["locust", "locust-plugins", "artillery", "autocannon", "loadtest", "molotov"];
+
 struct Unit<'r> {
     root: String,
     manifests: Vec<(&'r File, &'r Manifest)>,
     has_image: Option<Place>,
     files: Vec<usize>,
+    /// Code of several programs that are units of their own.
+    is_shared: bool,
+    /// One of several programs of a module.
+    is_program: bool,
+}
+
+impl Unit<'_> {
+    fn empty(root: &str) -> Self {
+        Self {
+            root: root.to_owned(),
+            manifests: Vec::new(),
+            has_image: None,
+            files: Vec::new(),
+            is_shared: false,
+            is_program: false,
+        }
+    }
 }
 
 /// Finds the units of a repository and says what each is.
 pub(crate) fn services(repository: &Repository, config: &Config) -> Vec<Service> {
     let mut units = units(repository, config);
+    let modules = go::modules(repository, &units);
+    modules.iter().for_each(|module| module.divide(&mut units));
+    let mut units: Vec<Unit<'_>> = units.into_values().collect();
     assign(repository, &mut units);
+    modules.iter().for_each(|module| module.link(repository, &mut units));
     let mut services: Vec<Service> =
         units.iter().map(|unit| classify(repository, unit, config)).collect();
     let keep: Vec<bool> =
@@ -61,25 +88,21 @@ pub(crate) fn services(repository: &Repository, config: &Config) -> Vec<Service>
 fn is_worth_naming(unit: &Unit<'_>, service: &Service) -> bool {
     // A root that only binds its members together is no unit of its own.
     service.kind.is_watched()
+        || unit.is_program
         || !(unit.manifests.iter().all(|(_, manifest)| manifest.language.is_none())
             && unit.has_image.is_none())
 }
 
-fn units<'r>(repository: &'r Repository, config: &Config) -> Vec<Unit<'r>> {
+fn units<'r>(repository: &'r Repository, config: &Config) -> BTreeMap<String, Unit<'r>> {
     let mut roots: BTreeMap<String, Unit<'r>> = BTreeMap::new();
-    let empty = |root: &str| Unit {
-        root: root.to_owned(),
-        manifests: Vec::new(),
-        has_image: None,
-        files: Vec::new(),
-    };
+    let empty = Unit::empty;
     for file in &repository.files {
         if matches!(file.role, Role::Vendored | Role::Generated) {
             continue;
         }
         for (_, document) in &file.documents {
             if let Document::Manifest(manifest) = document {
-                let root = folder(&file.path);
+                let root = manifest_root(folder(&file.path));
                 let unit = roots.entry(root.to_owned()).or_insert_with(|| empty(root));
                 unit.manifests.push((file, manifest));
             }
@@ -90,6 +113,12 @@ fn units<'r>(repository: &'r Repository, config: &Config) -> Vec<Unit<'r>> {
             unit.has_image.get_or_insert_with(|| file.place(Span::new(0, 0)));
         }
     }
+    // An image of nothing but what others made is packed here, not written here.
+    let has_code = |root: &str| {
+        let mut code = repository.files.iter().filter(|file| file.language.is_some());
+        code.any(|file| is_within(&file.path, root))
+    };
+    roots.retain(|root, unit| !unit.manifests.is_empty() || has_code(root));
     for service in &config.services {
         let root = service.path.trim_matches('/').trim_start_matches("./");
         let root = if root == "." { "" } else { root };
@@ -109,7 +138,12 @@ fn units<'r>(repository: &'r Repository, config: &Config) -> Vec<Unit<'r>> {
             roots.insert(root.to_owned(), empty(root));
         }
     }
-    roots.into_values().collect()
+    roots
+}
+
+/// `requirements/` holds the manifests of the folder above.
+fn manifest_root(root: &str) -> &str {
+    if name(root) == "requirements" { folder(root) } else { root }
 }
 
 fn is_dockerfile(path: &str) -> bool {
@@ -179,14 +213,26 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
     let image =
         unit.has_image.clone().map(|place| Evidence { place, what: "an image of its own".into() });
     let is_library = unit.manifests.iter().any(|(_, manifest)| manifest.is_library);
-    let language = language(unit, repository);
-    let in_tests = unit
-        .manifests
-        .iter()
-        .all(|(file, _)| matches!(file.role, Role::Test | Role::Example | Role::Script))
-        && !unit.manifests.is_empty();
+    let started_by = server.as_ref().or(worker.as_ref()).map(|evidence| &evidence.place.path);
+    let language = started_by
+        .and_then(|path| repository.file(path)?.language)
+        .unwrap_or_else(|| language(unit, repository));
+    // `setup.py` is a script wherever it stands.
+    let in_tests = unit.manifests.iter().all(|(file, _)| {
+        matches!(file.role, Role::Test | Role::Example | Role::Script)
+            && name(&file.path) != "setup.py"
+    }) && !unit.manifests.is_empty();
     let mut evidence = Vec::new();
-    let kind = if in_tests && image.is_none() {
+    let makes_load = unit.manifests.iter().find_map(|(file, manifest)| {
+        let found = manifest.dependencies.iter().find(|d| LOAD.contains(&d.name.as_str()))?;
+        Some(Evidence { place: file.place(found.span), what: format!("depends on {}", found.name) })
+    });
+    let kind = if unit.is_shared {
+        Kind::Library
+    } else if in_tests && image.is_none() {
+        Kind::Tool
+    } else if let Some(load) = makes_load.filter(|_| server.is_none()) {
+        evidence.push(load);
         Kind::Tool
     } else if let Some(server) =
         server.filter(|_| !is_library || image.is_some() || entry.is_some())
@@ -218,12 +264,18 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
         };
         evidence.push(Evidence { place: file.place(Span::new(0, 0)), what });
     }
-    let named = unit.manifests.iter().find_map(|(_, manifest)| manifest.name.clone());
-    let short = named.as_deref().map(|n| n.rsplit('/').next().unwrap_or(n).to_owned());
+    let is_own = |manifest: &Manifest| {
+        let scripts = [Language::JavaScript, Language::TypeScript];
+        manifest.language.is_none_or(|of| {
+            of == language || (scripts.contains(&of) && scripts.contains(&language))
+        })
+    };
+    let named = unit.manifests.iter().filter(|(_, m)| is_own(m)).find_map(|(_, m)| m.name.clone());
+    let short = named.as_deref().map(short_name);
     let unit_name = match (unit.root.is_empty(), short) {
         (true, Some(short)) => short,
         (true, None) => "repository".to_owned(),
-        (false, _) => name(&unit.root).to_owned(),
+        (false, short) => folder_name(&unit.root, short),
     };
     let mut service = Service {
         name: unit_name,
@@ -244,6 +296,28 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
         }
     }
     service
+}
+
+/// The last part of a package's name; versions of Go's modules are no part of it.
+fn short_name(full: &str) -> String {
+    let is_version = |part: &str| part.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok());
+    let mut parts = full.rsplit('/').filter(|part| !is_version(part));
+    parts.next().unwrap_or(full).to_owned()
+}
+
+/// The name of a folder; `src` and the like say nothing, so the folder above does.
+fn folder_name(root: &str, named: Option<String>) -> String {
+    let says_nothing =
+        |part: &str| matches!(part, "src" | "source" | "app" | "code" | "cmd" | "main");
+    let mut at = root;
+    while says_nothing(name(at)) && !folder(at).is_empty() {
+        at = folder(at);
+    }
+    match named {
+        Some(named) if says_nothing(name(at)) || matches!(name(at), "services" | "apps") => named,
+        _ if says_nothing(name(at)) => name(root).to_owned(),
+        _ => name(at).to_owned(),
+    }
 }
 
 /// What most of a unit's production code is written in.

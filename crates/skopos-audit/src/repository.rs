@@ -16,6 +16,8 @@ pub enum Role {
     Example,
     /// Scripts, tools, migrations, seeds: runs, but serves nobody.
     Script,
+    /// Runs in a browser, served by a program of another kind.
+    Browser,
     /// Made by a program.
     Generated,
     /// Somebody else's, copied in.

@@ -73,7 +73,12 @@ const EXAMPLE: &[&str] = &[
     "tutorial",
     "tutorials",
     "website",
+    "contrib",
 ];
+/// Folders whose scripts a browser runs.
+const BROWSER: &[&str] = &["static", "public", "assets", "wwwroot", "webroot", "htdocs"];
+/// Folders of code: what stands in them is part of a program, whatever it is called.
+const CODE: &[&str] = &["src", "app", "lib", "internal", "pkg", "server", "api", "backend"];
 const SCRIPT: &[&str] = &[
     "scripts",
     "script",
@@ -89,7 +94,6 @@ const SCRIPT: &[&str] = &[
     ".github",
     "devtools",
     "cli",
-    "management",
 ];
 
 /// What a file is for. Folders of the path count from the root that is audited: an audit of an example takes it for
@@ -114,13 +118,34 @@ pub(crate) fn of(path: &str, text: &str) -> Role {
     if is_java {
         return Role::Production;
     }
-    if is_in(EXAMPLE) {
+    if is_in(EXAMPLE) || parts.iter().any(|part| part.ends_with("-examples")) {
         return Role::Example;
     }
-    if is_in(SCRIPT) || is_script_name(name) {
+    let is_script = [".js", ".mjs", ".ts", ".jsx", ".tsx"].iter().any(|end| name.ends_with(end));
+    if is_script && is_in(BROWSER) {
+        return Role::Browser;
+    }
+    if is_in_scripts(&parts, name) || is_script_name(name) {
         return Role::Script;
     }
     Role::Production
+}
+
+/// Whether a folder above holds scripts: `tools/seed.py`, but not `app/tools/search.py` of a program.
+fn is_in_scripts(parts: &[&str], name: &str) -> bool {
+    let lower: Vec<String> = parts.iter().map(|part| part.to_ascii_lowercase()).collect();
+    lower.iter().enumerate().any(|(at, part)| {
+        let in_code = lower[..at].iter().any(|above| CODE.contains(&above.as_str()));
+        match part.as_str() {
+            // Cargo's binaries, and what Express starts from.
+            "bin" if name.ends_with(".rs") => false,
+            "bin" => !matches!(name, "www.js" | "server.js" | "start.js" | "index.js"),
+            "tools" | "ci" | "script" | "seed" | "seeds" => !in_code,
+            // Django's commands.
+            "management" => lower.get(at + 1).is_some_and(|next| next == "commands"),
+            part => SCRIPT.contains(&part),
+        }
+    })
 }
 
 fn is_test_name(name: &str) -> bool {
@@ -232,6 +257,14 @@ mod tests {
             ("src/main/java/com/acme/demo/Api.java", "", Role::Production),
             ("src/test/java/com/acme/ApiTest.java", "", Role::Test),
             ("vite.config.ts", "", Role::Script),
+            ("tools/load.py", "", Role::Script),
+            ("app/tools/search.py", "", Role::Production),
+            ("shop/management/commands/load.py", "", Role::Script),
+            ("shop/management/orders.py", "", Role::Production),
+            ("src/bin/server.rs", "", Role::Production),
+            ("bin/shop.js", "", Role::Script),
+            ("shop/static/js/cart.js", "", Role::Browser),
+            ("shop/static/cart.py", "", Role::Production),
         ];
         for (path, text, role) in cases {
             assert_eq!(of(path, text), role, "{path}");

@@ -159,16 +159,36 @@ pub(super) fn composed<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r ComposeService
 
 /// The service's own Dockerfiles and what comes out of them; those for development and tests left out.
 pub(super) fn images<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Dockerfile, Image)> {
+    let own: Vec<&str> = case.files().map(|file| &*file.path).collect();
     let mut found = Vec::new();
-    for (file, _, document) in case.documents() {
+    for (file, document) in documents(case) {
         let Document::Dockerfile(dockerfile) = document else { continue };
-        let is_ours = matches!(file.role, Role::Production | Role::Script)
-            && Environment::of_path(&file.path).may_be_production();
-        if let (true, Some(image)) = (is_ours, dockerfile.image()) {
+        let is_ours = own.binary_search(&&*file.path).is_ok() || is_named_image(case, &file.path);
+        let may_run = Environment::of_path(&file.path).may_be_production();
+        if let (true, true, Some(image)) = (is_ours, may_run, dockerfile.image()) {
             found.push((file, dockerfile, image));
         }
     }
     found
+}
+
+/// Whether a Dockerfile elsewhere has the service's name: `docker/cart/Dockerfile`, `build/cart.Dockerfile`.
+fn is_named_image(case: &Case<'_>, path: &str) -> bool {
+    let Some(service) = case.service else { return false };
+    let others = case.repository.services.iter().filter(|other| other.name != service.name);
+    let is_inside = |root: &str| {
+        !root.is_empty() && path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'))
+    };
+    if others.into_iter().any(|other| is_inside(&other.root)) {
+        return false;
+    }
+    let own = crate::files::name(path);
+    let lower = own.to_lowercase();
+    let part = match (lower.strip_prefix("dockerfile."), lower.strip_suffix(".dockerfile")) {
+        (Some(part), _) | (_, Some(part)) => part.to_owned(),
+        _ => crate::files::name(folder(path)).to_lowercase(),
+    };
+    is_name_of(service, &part) == Some(true)
 }
 
 /// Whether what has these names, in this file, is the service of the case.

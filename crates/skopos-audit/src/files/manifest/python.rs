@@ -8,7 +8,7 @@ use crate::{Language, Span};
 
 pub(crate) fn wants(path: &str) -> bool {
     let name = name(path);
-    matches!(name, "pyproject.toml" | "Pipfile") || is_requirements(path)
+    matches!(name, "pyproject.toml" | "Pipfile" | "setup.py") || is_requirements(path)
 }
 
 fn is_requirements(path: &str) -> bool {
@@ -37,10 +37,44 @@ pub(crate) fn read(path: &str, text: &str) -> Read {
             }
             manifest
         }
+        "setup.py" => match setup(text) {
+            Some(manifest) => manifest,
+            None => return read,
+        },
         _ => requirements(path, text, &mut read.problems),
     };
     read.documents.push((whole, Document::Manifest(manifest)));
     read
+}
+
+/// `setup.py` is a program: what is read is the literal name and the literal texts of `install_requires`.
+fn setup(text: &str) -> Option<Manifest> {
+    let call = text.find("setup(")?;
+    let rest = &text[call..];
+    let literal = |key: &str| -> Option<&str> {
+        let at = rest.find(&format!("{key}="))? + key.len() + 1;
+        let value = rest[at..].trim_start();
+        let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+        value[1..].split(quote).next()
+    };
+    let mut manifest = Manifest {
+        language: Some(Language::Python),
+        name: literal("name").map(str::to_owned),
+        ..Manifest::default()
+    };
+    let lists = ["install_requires=[", "install_requires = [", "INSTALL_REQUIRES = ["];
+    let list = lists.iter().find_map(|key| Some(text.find(key)? + key.len()));
+    if let Some(start) = list {
+        let end = text[start..].find(']').map_or(text.len(), |end| start + end);
+        let mut at = start;
+        for part in text[start..end].split_inclusive(['"', '\'']) {
+            let inner = part.trim_end_matches(['"', '\'']);
+            let span = Span::new(at, at + inner.len());
+            manifest.dependencies.extend(dependency(&Text::new(inner, span), false));
+            at += part.len();
+        }
+    }
+    Some(manifest)
 }
 
 fn pyproject(root: &Node) -> Manifest {
