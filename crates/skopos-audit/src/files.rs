@@ -29,6 +29,7 @@ pub mod node;
 pub mod objective;
 pub mod process;
 pub mod prometheus;
+pub mod proto;
 pub mod settings;
 mod shape;
 pub mod text;
@@ -77,6 +78,8 @@ pub enum Document {
     Settings(settings::Settings),
     /// A Procfile or a systemd unit.
     Processes(process::Processes),
+    /// Messages of Protocol Buffers.
+    Proto(proto::Proto),
     /// A GitHub workflow.
     Workflow(process::Workflow),
     /// A service level objective.
@@ -129,6 +132,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { wants: manifest::go::wants, read: manifest::go::read },
     Reader { wants: manifest::java::wants, read: manifest::java::read },
     Reader { wants: manifest::python::wants, read: manifest::python::read },
+    Reader { wants: proto::wants, read: proto::read },
     Reader { wants: shape::wants, read: shape::read },
 ];
 

@@ -7,6 +7,7 @@ mod deployed;
 mod hlt;
 mod lifecycle;
 mod log;
+mod message;
 mod met;
 mod probe;
 mod redaction;
@@ -21,6 +22,8 @@ mod wiring;
 use crate::fact::{LogCall, LogStyle};
 use crate::files::Document;
 use crate::files::collector::Collector;
+use crate::files::environment::Environment;
+use crate::files::log_xml::LogXml;
 use crate::rule::Judge;
 use crate::{Case, Fact, FactKind, File, Guard, Language, Place};
 
@@ -127,6 +130,27 @@ fn prints<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r 
         let is_front =
             is_page && matches!(file.language, Some(Language::JavaScript | Language::TypeScript));
         log.style == LogStyle::Print && fact.scope.guard != Guard::Main && !is_cli && !is_front
+    })
+}
+
+/// Logback's and Log4j's own files, those of production.
+fn log_files<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r LogXml)> {
+    case.documents().filter_map(|(file, _, document)| match document {
+        Document::LogXml(found)
+            if file.role == crate::Role::Production
+                && Environment::of_path(&file.path).may_be_production() =>
+        {
+            Some((file, found))
+        }
+        _ => None,
+    })
+}
+
+/// Whether what a Spring profile holds for may be production.
+fn is_live_profile(profile: Option<&String>) -> bool {
+    profile.is_none_or(|profile| {
+        profile.starts_with('!')
+            || profile.split([',', ' ', '|']).any(|p| Environment::from_name(p).may_be_production())
     })
 }
 

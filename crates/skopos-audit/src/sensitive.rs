@@ -188,7 +188,40 @@ const ABOUT_FIRST: &[&str] = &[
     "public",
 ];
 
-fn words(name: &str) -> Vec<String> {
+/// Words that make a name a statement about the value, or another kind of token, wherever they stand.
+const ABOUT: &[&str] = &[
+    "sync",
+    "page",
+    "pagination",
+    "cursor",
+    "continuation",
+    "reservation",
+    "lease",
+    "slot",
+    "log",
+    "masked",
+    "redacted",
+    "safe",
+    "printable",
+    "hidden",
+    "or",
+    "orm",
+    "dummy",
+    "placeholder",
+    "encrypted",
+    "hashed",
+    "from",
+    "by",
+    "permit",
+    "permissions",
+    "xsrf",
+];
+
+/// Words of a variable's name that say that its value was made fit to be shown.
+const SHOWN: &[&str] = &["log", "masked", "redacted", "safe", "printable", "hidden", "short"];
+
+/// The words of a name, in lower case: `apiKey` and `API_KEY` are two.
+pub(crate) fn words(name: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut previous = '_';
     for letter in name.chars() {
@@ -227,7 +260,13 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
     if is_call {
         return of_call(parts.as_slice(), &own);
     }
-    if own.len() > 1 && ABOUT_FIRST.contains(&first) {
+    if own.len() > 1
+        && (ABOUT_FIRST.contains(&first) || own.iter().any(|w| ABOUT.contains(&w.as_str())))
+    {
+        return None;
+    }
+    // A file or an address of a secret is not the secret.
+    if parts.iter().rev().skip(1).any(|part| matches!(*part, "files" | "paths" | "path")) {
         return None;
     }
     let joined = own.join("_");
@@ -260,14 +299,21 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
             | "billing_address"
             | "shipping_address"
             | "postal_address"
-            | "full_name"
             | "first_name"
             | "last_name"
             | "national_id"
             | "tax_id"
             | "iban"
     );
-    if personal {
+    // Repositories and tables have full names too.
+    let of_person = || {
+        let whose = words(before);
+        whose.iter().any(|w| {
+            ["user", "customer", "person", "member", "patient", "employee", "contact", "profile"]
+                .contains(&w.as_str())
+        })
+    };
+    if personal || joined == "full_name" && of_person() {
         return Some(Class::Personal);
     }
     let rule = REDACTOR.name_rule(last)?;
@@ -340,10 +386,16 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
             path.contains("response") || path.contains("res.") || path.contains("resp");
         return (of_request && !is_outgoing).then_some(Class::Header);
     }
+    // A message of gRPC is a body, whatever carries it.
+    if path == "call.request" {
+        return Some(Class::Body);
+    }
     if matches!(last, "body" | "raw_body" | "rawbody") && (of_request || is_response(before)) {
         return Some(Class::Body);
     }
-    if of_request && matches!(last, "json" | "data" | "form" | "post" | "payload") && before != "r"
+    if of_request
+        && matches!(last, "json" | "data" | "form" | "post" | "payload")
+        && !matches!(before, "r" | "event")
     {
         return Some(Class::Body);
     }
@@ -448,7 +500,7 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
         }
     };
     for source in &field.sources {
-        if !passes(source, case) || hides(source.declared.as_deref()) {
+        if !passes(source, case) || hides(source.declared.as_deref()) || is_error(&source.path) {
             continue;
         }
         // A call of which nothing is known hides what went in.
@@ -458,9 +510,14 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             take(class, &source.path);
             continue;
         }
+        let is_shown = words(source.path.rsplit('.').next().unwrap_or_default())
+            .iter()
+            .any(|word| SHOWN.contains(&word.as_str()));
         if let Some(origin) = source.origins.iter().find(|origin| class_of(origin, case).is_some())
             && let Some(class) = class_of(origin, case)
             && is_same_value(&source.path, origin)
+            && !is_shown
+            && !(class == Class::Credential && origin.ends_with("[]"))
         {
             take(class, origin);
         }
@@ -478,11 +535,20 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
     found
 }
 
-/// `token` alone is a parser's word too: it counts where it came from somewhere that says so.
+/// What a parser calls so, a slice, and what a call gave back beside an error.
 fn is_doubtful(class: Class, source: &Source) -> bool {
     let lower = source.path.to_ascii_lowercase();
     class == Class::Credential
-        && (lower.contains("lexer") || lower.contains("tokeniz") || lower == "bearer")
+        && (lower.contains("lexer")
+            || lower.contains("tokeniz")
+            || lower == "bearer"
+            || lower.ends_with("[]"))
+}
+
+/// An error is not what the call that failed would have given (`key, err := makeKey()`).
+fn is_error(path: &str) -> bool {
+    let last = path.trim_end_matches("()").rsplit('.').next().unwrap_or_default();
+    matches!(last, "err" | "error" | "e" | "ex" | "exc" | "exception") || last.ends_with("Err")
 }
 
 /// A field taken out of a body (`order = request.json`, then `order.id`) is not the body.
@@ -503,10 +569,20 @@ pub(crate) fn secret_field<'r>(declared: &str, case: &Case<'r>) -> Option<(&'r T
         let field = def.fields.iter().find(|(name, of)| {
             let class = class_of(name, case);
             !hides(Some(of))
+                && !is_own_type(of, case)
                 && matches!(class, Some(Class::Card | Class::Credential | Class::Header))
         })?;
         Some((def, field.0.as_str()))
     })
+}
+
+/// Whether a declared type is one of the repository's: then its name says little of what is in it.
+fn is_own_type(declared: &str, case: &Case<'_>) -> bool {
+    let is_letter = |c: char| c.is_alphanumeric() || c == '_';
+    let names: Vec<&str> = declared.split(|c| !is_letter(c)).filter(|n| !n.is_empty()).collect();
+    case.facts().any(
+        |(_, fact)| matches!(&fact.kind, FactKind::Type(def) if names.contains(&def.name.as_str())),
+    )
 }
 
 #[cfg(test)]
@@ -535,6 +611,12 @@ mod tests {
             ("has_token", None),
             ("next_token", None),
             ("token_count", None),
+            ("old_sync_token", None),
+            ("reservation_token", None),
+            ("db_log_url", None),
+            ("project.files.credentials", None),
+            ("dataset.full_name", None),
+            ("user.full_name", Some(Class::Personal)),
             ("secret_name", None),
             ("token.user_id", None),
             ("password_policy", None),

@@ -17,6 +17,8 @@ pub struct LogXml {
     pub loggers: Vec<(String, Text, Option<String>)>,
     /// Files that are included.
     pub includes: Vec<Text>,
+    /// What puts a trace id or a correlation id into lines.
+    pub correlation: Option<Text>,
     /// What masks secrets: a pattern's `replace`, a masking layout.
     pub masks: Option<Text>,
     /// Where it stands.
@@ -97,6 +99,11 @@ pub fn read(text: &str) -> Result<LogXml, Problem> {
             Some(Text::new(text, node.range()))
         };
         found.masks = found.masks.or(masks).or_else(pattern).or_else(text);
+        let own = node.attributes().map(|a| (a.value(), a.range_value()));
+        let mut texts = own.chain(node.text().map(|text| (text, node.range())));
+        let mut id = || texts.find(|(text, _)| names_correlation(text));
+        found.correlation =
+            found.correlation.or_else(|| id().map(|(text, range)| Text::new(text.trim(), range)));
     }
     Ok(found)
 }
@@ -180,12 +187,16 @@ fn log4j_appender(node: roxmltree::Node<'_, '_>, profile: Option<String>) -> App
 impl Appender {
     /// Whether its lines carry a trace id or a correlation id.
     pub fn has_correlation(&self) -> bool {
-        let Some(pattern) = &self.pattern else { return false };
-        let pattern = pattern.to_lowercase();
-        ["%x{", "%mdc", "traceid", "trace_id", "correlation", "requestid", "request_id", "%x "]
-            .iter()
-            .any(|word| pattern.contains(word))
+        self.pattern.as_ref().is_some_and(|pattern| names_correlation(pattern))
     }
+}
+
+/// Whether a pattern or a value of one takes an id from the context of a request.
+fn names_correlation(text: &str) -> bool {
+    let text = text.to_lowercase();
+    ["%x{", "%mdc", "traceid", "trace_id", "correlation", "requestid", "request_id", "%x "]
+        .iter()
+        .any(|word| text.contains(word))
 }
 
 /// Reads any bytes as a logging configuration, for the fuzzer.

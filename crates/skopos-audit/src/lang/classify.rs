@@ -287,6 +287,7 @@ const CORRELATION: &[&str] = &[
     "middleware.requestid",
     "propagaterequestid",
     "otelzap",
+    "opentelemetrytracingbridge",
     "otelslog",
     "otellogrus",
     "spancontextfromcontext",
@@ -311,6 +312,10 @@ const REDACTION: &[&str] = &[
     "send_default_pii",
 ];
 
+/// Variables that switch tracing on: languages read them in many ways, most of them no call.
+const SWITCHES: &[&str] =
+    &["ENABLE_TRACING", "TRACING_ENABLED", "ENABLE_OTEL", "OTEL_ENABLED", "ENABLE_OPENTELEMETRY"];
+
 /// Facts of bare words; lines that are comments do not count.
 pub(crate) fn words(text: &str, facts: &mut Vec<Fact>) {
     let mut at = 0;
@@ -319,7 +324,14 @@ pub(crate) fn words(text: &str, facts: &mut Vec<Fact>) {
         let trimmed = line.trim_start();
         let is_comment = ["#", "//", "*", "/*"].iter().any(|sign| trimmed.starts_with(sign))
             && !trimmed.starts_with("#[");
-        if !is_comment && (correlation < 3 || redaction < 3) {
+        if !is_comment {
+            let reads = line.contains("env") || line.contains("ENV");
+            if reads && let Some(name) = SWITCHES.iter().find(|name| line.contains(**name)) {
+                let from = at + line.find(name).unwrap_or_default();
+                let span = Span::new(from, from + name.len());
+                let kind = FactKind::Environment((*name).to_owned());
+                facts.push(Fact { span, scope: Scope::default(), kind });
+            }
             let lower = line.to_ascii_lowercase();
             let find = |words: &[&str]| {
                 words.iter().find_map(|w| Some((lower.find(w)?, w.len(), (*w).to_owned())))

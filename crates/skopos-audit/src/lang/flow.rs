@@ -188,7 +188,9 @@ impl Module {
             let from = match &assigned.value {
                 Expr::Path(from, _) => from.clone(),
                 Expr::Call(at, _) => match self.calls.get(*at) {
-                    Some(call) => looked_up(call).unwrap_or_else(|| format!("{}()", call.callee)),
+                    Some(call) => looked_up(call)
+                        .or_else(|| handed_on(call))
+                        .unwrap_or_else(|| format!("{}()", call.callee)),
                     None => break,
                 },
                 Expr::Choice(_, parts, _) => match parts.first() {
@@ -241,6 +243,18 @@ impl Module {
         let found = of.fields.iter().find(|(name, _)| name == field).map(|(_, t)| t.clone());
         found.filter(|_| deeper.is_empty())
     }
+}
+
+/// What a call hands on as it was: `io.ReadAll(r.Body)` → `r.Body`, `url.split('?')` → `url`.
+fn handed_on(call: &Call) -> Option<String> {
+    const READS: [&str; 5] = ["ReadAll", "readAll", "to_bytes", "getReader", "unquote"];
+    if READS.contains(&call.name()) {
+        return call.args.first()?.value.path().map(str::to_owned);
+    }
+    let object = call.object();
+    let last = object.rsplit('.').next().unwrap_or_default().to_lowercase();
+    let is_address = matches!(last.as_str(), "url" | "path" | "uri" | "originalurl");
+    (call.name() == "split" && is_address).then(|| object.to_owned())
 }
 
 /// `headers.get("authorization")` → `headers.authorization`.

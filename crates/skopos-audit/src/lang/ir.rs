@@ -219,6 +219,22 @@ impl Expr {
         }
     }
 
+    /// The literal part of a route: of `base + "/health"` and `${base}/health`, `/health`.
+    pub fn route_text(&self) -> Option<&str> {
+        match self {
+            Self::Str(text, _) => Some(text),
+            Self::Join(parts, _) => {
+                let last = parts.last()?.route_text()?;
+                last.starts_with('/').then_some(last)
+            }
+            Self::Interpolated(text, _, _) => {
+                let rest = text.strip_prefix("{}")?;
+                (rest.starts_with('/') && !rest.contains("{}")).then_some(rest)
+            }
+            _ => None,
+        }
+    }
+
     /// The path of a variable.
     pub fn path(&self) -> Option<&str> {
         match self {

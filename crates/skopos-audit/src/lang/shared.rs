@@ -33,9 +33,10 @@ pub(super) fn within<'m>(c: &Classify<'m>, call: &Call) -> impl Iterator<Item = 
 /// Whether a call, or anything in its arguments, names one of these.
 pub(super) fn mentions(c: &Classify<'_>, call: &Call, words: &[&str]) -> bool {
     let has = |text: &str| words.iter().any(|word| text.contains(word));
+    let in_args = |call: &Call| call.args.iter().any(|arg| mentions_expr(&arg.value, &has, 0));
     has(&call.callee)
-        || within(c, call).any(|other| has(&other.callee))
-        || call.args.iter().any(|arg| mentions_expr(&arg.value, &has, 0))
+        || within(c, call).any(|other| has(&other.callee) || in_args(other))
+        || in_args(call)
 }
 
 /// Whether an expression names something.

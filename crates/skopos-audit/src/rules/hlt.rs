@@ -9,6 +9,9 @@ pub(super) fn is_health(route: &Route) -> bool {
     let path = route.path.to_ascii_lowercase();
     let parts: Vec<&str> =
         path.split(['/', '-', '_', '.']).filter(|part| !part.is_empty()).collect();
+    if path.contains("grpc.health.v1") {
+        return true;
+    }
     let words = [
         "health",
         "healthz",
@@ -70,8 +73,29 @@ pub(super) fn hlt001(case: &Case<'_>, out: &mut Verdicts) {
         "py-healthcheck",
         "@grpc/health",
         "express-actuator",
+        "grpc-js-health-check",
+        "@cloudnative/health-connect",
+        "@fastify/under-pressure",
+        "express-healthcheck",
+        "dockerflow",
+        "github.com/heptiolabs/healthcheck",
+        "github.com/hellofresh/health-go*",
+        "github.com/alexliesenfeld/health",
+        "io.micronaut:micronaut-management",
+        "org.apache.dubbo:dubbo-qos",
     ];
-    let imports = |kind: &FactKind| matches!(kind, FactKind::Import(name) if name.contains("grpc_health") || name.contains("grpc/health") || name.contains("grpc-health"));
+    // gRPC's own health service, by what each language calls it.
+    let protocols =
+        ["grpc_health", "grpc/health", "grpc-health", "grpc.health", "grpchealth", "tonic_health"];
+    let imports = |kind: &FactKind| match kind {
+        FactKind::Import(name) => protocols.iter().any(|p| name.contains(p)),
+        FactKind::Function(function) => function.calls.iter().any(|(call, _)| {
+            ["HealthStatusManager", "add_HealthServicer_to_server", "RegisterHealthServer"]
+                .iter()
+                .any(|name| call.ends_with(name))
+        }),
+        _ => false,
+    };
     if case.dependency(&libraries).is_some() || case.any(imports) {
         return;
     }

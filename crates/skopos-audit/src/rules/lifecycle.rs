@@ -1,7 +1,7 @@
 //! LIF001–LIF003: does the last thing a service says before it ends arrive?
 
 use crate::fact::{Guard, TracingRole};
-use crate::{Case, FactKind, Verdicts};
+use crate::{Case, Fact, FactKind, File, Verdicts};
 
 /// Whether a provider of telemetry is set up in code: agents flush themselves.
 fn provider<'r>(case: &Case<'r>) -> Option<(&'r crate::File, &'r crate::Fact)> {
@@ -34,8 +34,7 @@ pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
     };
     for (file, fact) in case.facts() {
         let FactKind::Exit(by) = &fact.kind else { continue };
-        // Before telemetry starts there is nothing to flush.
-        let is_before = file.path == setup.path && fact.span.start < provider.span.start;
+        let is_before = file.path == setup.path && is_before(file, fact, provider);
         let flushes_first = case.facts().any(|(other, near)| {
             matches!(near.kind, FactKind::Flush(_))
                 && other.path == file.path
@@ -53,8 +52,32 @@ pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
     }
 }
 
+/// Whether code of a file runs before its telemetry starts: then there is nothing to flush.
+fn is_before(file: &File, fact: &Fact, provider: &Fact) -> bool {
+    if fact.scope.function == provider.scope.function {
+        return fact.span.start < provider.span.start;
+    }
+    let setup = provider.scope.function.as_deref().unwrap_or_default();
+    let functions = file.facts.iter().filter_map(|fact| match &fact.kind {
+        FactKind::Function(function) => Some(function),
+        _ => None,
+    });
+    // The function that sets up is called somewhere: what stands above that call runs before it.
+    let mut calls = functions
+        .filter(|function| Some(&function.name) == fact.scope.function.as_ref())
+        .flat_map(|function| &function.calls)
+        .filter(|(callee, _)| callee.rsplit('.').next() == Some(setup));
+    match calls.next() {
+        Some((_, span)) => fact.span.start < span.start,
+        None => fact.span.start < provider.span.start,
+    }
+}
+
 /// Servers that stop on SIGTERM by themselves.
-const STOP_BY_THEMSELVES: [&str; 22] = [
+const STOP_BY_THEMSELVES: [&str; 25] = [
+    "asgi",
+    "wsgi",
+    "twisted",
     "fastapi",
     "starlette",
     "flask",

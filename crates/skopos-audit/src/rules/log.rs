@@ -1,10 +1,10 @@
 //! LOG: structured logging.
 
-use super::{first, is_live, prints, runs};
+use super::{first, is_live, is_live_profile, log_files, prints, runs};
 use crate::fact::{LogFormat, LogStyle};
 use crate::files::environment::Environment;
 use crate::files::{Document, name as file_name};
-use crate::{Case, FactKind, Guard, Language, Level, Verdicts};
+use crate::{Case, FactKind, Guard, Language, Level, Place, Verdicts};
 
 /// Packages that make log lines structured by themselves.
 const STRUCTURED: &[&str] = &[
@@ -46,8 +46,19 @@ pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
         FactKind::Import(name) => matches!(name.as_str(), "log/slog" | "structlog" | "pino"),
         _ => false,
     };
-    if case.any(is_structured) || case.dependency(STRUCTURED).is_some() {
+    let by_settings = runs::environment(case)
+        .into_iter()
+        .any(|(_, key, value)| is_structured_setting(&key, &value));
+    let by_file = log_files(case).any(|(_, f)| f.appenders.iter().any(|a| a.is_structured));
+    if case.any(is_structured) || case.dependency(STRUCTURED).is_some() || by_settings || by_file {
         return;
+    }
+    if let Some(at) = exported_logs(case) {
+        return out.mitigated(
+            None,
+            at,
+            "lines on the console are text; the agent exports them as records",
+        );
     }
     // A logger that a package brings which this repository does not hold.
     let unknown =
@@ -73,6 +84,7 @@ pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
         return;
     }
     let text = first(case, |kind| matches!(kind, FactKind::LogSetup(_) | FactKind::Log(_)));
+    let text = text.or_else(|| text_layout(case).map(|(place, _)| place));
     let judgement = out.absent(match text {
         Some(_) => {
             "log lines are text: no structured logger is set up, and none is among the dependencies"
@@ -80,6 +92,42 @@ pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
         None => "nothing is logged through a structured logger, and none is among the dependencies",
     });
     judgement.place = text;
+}
+
+/// Where OpenTelemetry's agent for Java takes what is logged and exports it with its fields.
+fn exported_logs(case: &Case<'_>) -> Option<Place> {
+    let (at, by) = runs::agent(case)?;
+    let is_off = runs::environment(case)
+        .iter()
+        .any(|(_, key, value)| key == "OTEL_LOGS_EXPORTER" && value == "none");
+    (by.contains("javaagent") && !is_off).then_some(at)
+}
+
+/// Whether a setting of a framework makes log lines structured.
+fn is_structured_setting(key: &str, value: &str) -> bool {
+    let is_on = !matches!(value.trim(), "" | "false" | "off");
+    is_on
+        && (key.starts_with("logging.structured.format")
+            || key.starts_with("LOGGING_STRUCTURED_FORMAT")
+            || matches!(
+                key,
+                "quarkus.log.console.json"
+                    | "quarkus.log.console.json.enabled"
+                    | "QUARKUS_LOG_CONSOLE_JSON"
+            ))
+}
+
+/// Where a file of Logback or Log4j makes production write text, and by what.
+fn text_layout(case: &Case<'_>) -> Option<(Place, String)> {
+    let live = |a: &&crate::files::log_xml::Appender| is_live_profile(a.profile.as_ref());
+    if log_files(case).any(|(_, f)| f.appenders.iter().filter(live).any(|a| a.is_structured)) {
+        return None;
+    }
+    log_files(case).find_map(|(file, found)| {
+        let appender = found.appenders.iter().filter(live).find(|a| a.pattern.is_some())?;
+        let pattern = appender.pattern.as_ref()?;
+        Some((file.place(pattern.span), format!("the appender `{}`", appender.name)))
+    })
 }
 
 pub(super) fn log002(case: &Case<'_>, out: &mut Verdicts) {
@@ -141,6 +189,9 @@ pub(super) fn log004(case: &Case<'_>, out: &mut Verdicts) {
             );
         }
     }
+    if let Some((place, by)) = text_layout(case) {
+        out.finding(place, format!("{by} writes text in production too"));
+    }
 }
 
 pub(super) fn log005(case: &Case<'_>, out: &mut Verdicts) {
@@ -198,7 +249,12 @@ pub(super) fn log007(case: &Case<'_>, out: &mut Verdicts) {
     if !logs && prints(case).next().is_none() {
         return out.not_applicable();
     }
-    let binds = case.any(|kind| matches!(kind, FactKind::Correlation(_)));
+    let binds = case.any(|kind| matches!(kind, FactKind::Correlation(_)))
+        || log_files(case).any(|(_, found)| found.correlation.is_some())
+        || runs::environment(case).iter().any(|(_, key, value)| {
+            (key == "OTEL_PYTHON_LOG_CORRELATION" && value != "false")
+                || (key.starts_with("logging.pattern") && value.to_lowercase().contains("traceid"))
+        });
     let agents = [
         "skopos",
         "asgi-correlation-id",
@@ -236,7 +292,9 @@ pub(super) fn log009(case: &Case<'_>, out: &mut Verdicts) {
     for (file, fact) in case.facts() {
         let FactKind::Log(log) = &fact.kind else { continue };
         let is_error = log.level == Some(Level::Error) && log.style != LogStyle::Print;
-        if is_error && fact.scope.in_catch && !log.has_error && !log.rethrown {
+        // Errors of Go and Rust are values without a stack: their text in the message is all there is.
+        let has_stacks = !matches!(file.language, Some(Language::Go | Language::Rust));
+        if is_error && has_stacks && fact.scope.in_catch && !log.has_error && !log.rethrown {
             out.finding(
                 file.place(fact.span),
                 "a caught error is logged without itself: no type, no stack",
@@ -254,6 +312,17 @@ pub(super) fn log010(case: &Case<'_>, out: &mut Verdicts) {
                 file.place(fact.span),
                 format!("{} sets the level to debug in production too", setup.by),
             );
+        }
+    }
+    for (file, found) in log_files(case) {
+        for (level, profile) in &found.root {
+            let is_debug = matches!(level.to_ascii_lowercase().as_str(), "debug" | "trace" | "all");
+            if is_debug && is_live_profile(profile.as_ref()) {
+                out.finding(
+                    file.place(level.span),
+                    format!("the root logger's level is {level} in production too"),
+                );
+            }
         }
     }
     let keys = [

@@ -147,6 +147,7 @@ pub(super) fn met003(case: &Case<'_>, out: &mut Verdicts) {
         "io.quarkus:quarkus-micrometer*",
     ];
     if metrics(case).any(|(_, metric)| is_duration(metric))
+        || runs::agent(case).is_some()
         || case.any(by_library)
         || case.dependency(&libraries).is_some()
     {

@@ -1,9 +1,9 @@
 //! SEC: what must not be logged. Arguments are matched, never the words of a message.
 
-use super::logs;
-use crate::fact::{Field, LogCall};
+use super::{logs, message};
+use crate::fact::{Field, LogCall, Source};
 use crate::files::name as file_name;
-use crate::sensitive::{Class, Leak, leak, secret_field};
+use crate::sensitive::{Class, Leak, class_of, leak, secret_field, words};
 use crate::{Case, Fact, FactKind, File, Guard, Level, Verdicts};
 
 /// The leaks of a class, each with its call.
@@ -24,12 +24,52 @@ fn leaks<'r>(
 }
 
 pub(super) fn sec001(case: &Case<'_>, out: &mut Verdicts) {
-    for (file, _, _, field, leak) in leaks(case, Class::Credential) {
-        if leak.what == "token" && is_parser(&file.path) {
+    for (file, fact, log, field, leak) in leaks(case, Class::Credential) {
+        let says_little = |s: &Source| s.origins.iter().all(|origin| origin.contains("uuid"));
+        let is_bare =
+            leak.what == "token" && field.name.is_none() && field.sources.iter().all(says_little);
+        if leak.what == "token" && is_parser(&file.path)
+            || is_bare && !is_about_access(file, fact, log)
+        {
             continue;
         }
         out.finding(file.place(field.span), format!("the value of `{}` is logged", leak.what));
     }
+}
+
+/// Whether the code around a value that is only called `token` is about who may do what: limiters and parsers have
+/// tokens too.
+fn is_about_access(file: &File, fact: &Fact, log: &LogCall) -> bool {
+    let function = fact.scope.function.as_deref().unwrap_or_default();
+    let message = log.message.as_deref().unwrap_or_default();
+    let around = format!("{} {function} {message}", file.path).to_lowercase();
+    const ABOUT: [&str; 24] = [
+        "auth",
+        "login",
+        "signin",
+        "sign_in",
+        "session",
+        "jwt",
+        "bearer",
+        "api",
+        "oauth",
+        "user",
+        "secret",
+        "credential",
+        "access",
+        "refresh",
+        "invite",
+        "reset",
+        "password",
+        "verif",
+        "account",
+        "newtoken",
+        "payment",
+        "charg",
+        "security",
+        "sso",
+    ];
+    ABOUT.iter().any(|word| around.contains(word))
 }
 
 fn is_parser(path: &str) -> bool {
@@ -73,6 +113,10 @@ pub(super) fn sec003(case: &Case<'_>, out: &mut Verdicts) {
 
 pub(super) fn sec004(case: &Case<'_>, out: &mut Verdicts) {
     for (file, _, log, field, leak) in leaks(case, Class::Body) {
+        // What a model answered is SEC012's.
+        if field.sources.iter().any(is_answer) {
+            continue;
+        }
         let level = match log.level {
             Some(level) if level <= Level::Debug => " (at debug)",
             _ => "",
@@ -88,31 +132,7 @@ pub(super) fn sec005(case: &Case<'_>, out: &mut Verdicts) {
     for (file, _, log) in logs(case) {
         for field in &log.fields {
             let found = field.sources.iter().find_map(|source| {
-                let whole = !source.path.contains('.')
-                    && !source.path.ends_with("()")
-                    && !source.only_truth;
-                let dumps = source.wrapped.iter().all(|w| {
-                    let name = w.rsplit('.').next().unwrap_or(w);
-                    [
-                        "str",
-                        "repr",
-                        "dumps",
-                        "stringify",
-                        "model_dump",
-                        "model_dump_json",
-                        "dict",
-                        "json",
-                        "asdict",
-                        "vars",
-                        "inspect",
-                        "format",
-                        "Sprintf",
-                        "format!",
-                        "Any",
-                    ]
-                    .contains(&name)
-                });
-                let declared = source.declared.as_deref().filter(|_| whole && dumps)?;
+                let declared = source.declared.as_deref().filter(|_| message::is_dump(source))?;
                 secret_field(declared, case)
             });
             if let Some((def, secret)) = found {
@@ -123,11 +143,32 @@ pub(super) fn sec005(case: &Case<'_>, out: &mut Verdicts) {
             }
         }
     }
+    let is_secret = |name: &str| {
+        let class = class_of(name, case);
+        matches!(class, Some(Class::Card | Class::Credential | Class::Header))
+    };
+    for dumped in message::dumped(case) {
+        if let Some(secret) = dumped.holds(&is_secret) {
+            out.finding(
+                dumped.file.place(dumped.field.span),
+                format!("a whole {} is logged: its field `{secret}` is secret", dumped.message),
+            );
+        }
+    }
 }
 
 pub(super) fn sec006(case: &Case<'_>, out: &mut Verdicts) {
     for (file, _, _, field, leak) in leaks(case, Class::Card) {
         out.finding(file.place(field.span), format!("card data is logged: `{}`", leak.what));
+    }
+    let is_card = |name: &str| class_of(name, case) == Some(Class::Card);
+    for dumped in message::dumped(case) {
+        if let Some(card) = dumped.holds(&is_card) {
+            out.finding(
+                dumped.file.place(dumped.field.span),
+                format!("card data is logged: `{card}` of a whole {}", dumped.message),
+            );
+        }
     }
     for (file, fact) in case.facts() {
         let FactKind::SpanAttribute(field) = &fact.kind else { continue };
@@ -180,6 +221,7 @@ pub(super) fn sec010(case: &Case<'_>, out: &mut Verdicts) {
         ["skopos", "logfire", "secrecy", "pino-noir", "@hapi/hoek", "scrubadub", "fast-redact"];
     if case.any(|kind| matches!(kind, FactKind::Redaction(_)))
         || case.dependency(&libraries).is_some()
+        || super::log_files(case).any(|(_, found)| found.masks.is_some())
     {
         return;
     }
@@ -235,37 +277,8 @@ pub(super) fn sec012(case: &Case<'_>, out: &mut Verdicts) {
             let FactKind::Log(log) = &fact.kind else { continue };
             let found = log.fields.iter().find_map(|field| {
                 let source = field.sources.iter().find(|s| {
-                    let last = s
-                        .path
-                        .trim_end_matches("()")
-                        .rsplit('.')
-                        .next()
-                        .unwrap_or_default()
-                        .to_ascii_lowercase();
-                    let is_text = matches!(
-                        last.as_str(),
-                        "prompt"
-                            | "prompts"
-                            | "system_prompt"
-                            | "systemprompt"
-                            | "user_prompt"
-                            | "userprompt"
-                            | "completion"
-                            | "completions"
-                            | "messages"
-                            | "chat_history"
-                    );
-                    let is_answer = s.path.contains("choices")
-                        || s.origins
-                            .iter()
-                            .any(|o| o.contains("choices") || o.ends_with("message.content"));
-                    let opaque = s.wrapped.iter().any(|w| {
-                        matches!(
-                            w.rsplit('.').next(),
-                            Some("len" | "hash" | "count" | "count_tokens" | "encode")
-                        )
-                    });
-                    (is_text || is_answer) && !s.only_truth && !opaque
+                    let is_harmless = s.only_truth || s.wrapped.iter().any(|w| is_counted(w));
+                    !is_harmless && (is_prompt(&s.path) || is_answer(s))
                 })?;
                 Some((field, source.path.clone()))
             });
@@ -277,4 +290,41 @@ pub(super) fn sec012(case: &Case<'_>, out: &mut Verdicts) {
             }
         }
     }
+}
+
+/// Whether a name is what people asked a model.
+fn is_prompt(path: &str) -> bool {
+    let last = path.trim_end_matches("()").rsplit('.').next().unwrap_or_default();
+    let own = words(last);
+    let (Some(first), Some(end)) = (own.first(), own.last()) else { return false };
+    let is_about = matches!(first.as_str(), "max" | "num" | "n" | "total" | "has" | "is" | "use");
+    let is_text = matches!(end.as_str(), "prompt" | "prompts" | "completion" | "completions");
+    let is_talk = matches!(own.join("_").as_str(), "messages" | "chat_history" | "conversation");
+    !path.ends_with("()") && !is_about && (is_text || is_talk)
+}
+
+/// Whether a value is what a model answered: all of an answer, or its text.
+fn is_answer(source: &Source) -> bool {
+    let calls = [
+        "completions.create()",
+        "messages.create()",
+        "responses.create()",
+        ".invoke()",
+        ".ainvoke()",
+        "generate_content()",
+        "generateContent()",
+        "choices",
+        "message.content",
+    ];
+    let last = source.path.rsplit('.').next().unwrap_or_default();
+    let is_text = !source.path.contains('.')
+        || matches!(last, "content" | "text" | "message" | "choices" | "output_text" | "output");
+    source.path.contains("choices")
+        || is_text && source.origins.iter().any(|o| calls.iter().any(|call| o.contains(call)))
+}
+
+/// Calls that leave only a number or a sum of a text.
+fn is_counted(call: &str) -> bool {
+    let last = call.rsplit('.').next().unwrap_or(call);
+    matches!(last, "len" | "hash" | "count" | "count_tokens" | "encode")
 }

@@ -142,15 +142,20 @@ pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
         "io.micrometer:micrometer-tracing*",
         "@vercel/otel",
     ];
-    if instruments || is_managed(case) || case.dependency(&libraries).is_some() {
+    if is_managed(case) {
         return;
     }
+    let by_library = instruments || case.dependency(&libraries).is_some();
     let health = ["/health", "/live", "/ready", "/ping", "localhost"];
     for (file, fact) in case.facts() {
         let FactKind::Outbound(outbound) = &fact.kind else { continue };
         let url = outbound.url.as_deref().unwrap_or_default();
+        // Go's instrumentation takes the context from the request: one made without has none.
+        let is_instrumented =
+            by_library && !(outbound.client == "net/http" && fact.scope.in_handler);
         let counts = fact.scope.function.is_some() && fact.scope.guard != Guard::Development;
         if outbound.has_context
+            || is_instrumented
             || is_foreign(url)
             || !counts
             || health.iter().any(|word| url.contains(word))
@@ -200,6 +205,12 @@ pub(super) fn trc006(case: &Case<'_>, out: &mut Verdicts) {
     {
         return out.not_applicable();
     }
+    if let Some((place, switch)) = never_switched_on(case) {
+        let message = format!(
+            "the code traces only with {switch}, which this does not set: it can trace, and is deployed not to"
+        );
+        out.finding(place, message);
+    }
     for (place, key, value) in runs::environment(case) {
         let value = value.trim().to_ascii_lowercase();
         let off = (key == "OTEL_SDK_DISABLED" && value == "true")
@@ -223,6 +234,30 @@ pub(super) fn trc006(case: &Case<'_>, out: &mut Verdicts) {
             );
         }
     }
+}
+
+/// A manifest of Kubernetes that runs the service without the variable that its code waits for.
+fn never_switched_on(case: &Case<'_>) -> Option<(Place, String)> {
+    let switches = ["ENABLE_TRACING", "TRACING_ENABLED", "ENABLE_OTEL", "OTEL_ENABLED"];
+    let switch = case.facts().find_map(|(_, fact)| match &fact.kind {
+        FactKind::Environment(key) if switches.contains(&key.as_str()) => Some(key.clone()),
+        _ => None,
+    })?;
+    let is_taken = |path: &str| {
+        let Some((_, folder)) = path.rsplit_once("components/") else { return true };
+        let name = folder.split('/').next().unwrap_or_default();
+        case.repository.files.iter().flat_map(|file| &file.documents).any(|(_, document)| {
+            matches!(document, Document::Kustomization(k)
+                if k.takes.iter().any(|taken| taken.trim_end_matches('/').ends_with(name)))
+        })
+    };
+    let is_set = runs::environment(case)
+        .iter()
+        .any(|(place, key, _)| *key == switch && is_taken(&place.path));
+    let pods = super::deployed::pods(case);
+    let first =
+        pods.iter().find(|pod| pod.container.image.is_some() && is_taken(&pod.file.path))?;
+    (!is_set).then(|| (first.file.place(first.container.span), switch))
 }
 
 pub(super) fn trc007(case: &Case<'_>, out: &mut Verdicts) {

@@ -134,6 +134,7 @@ targets! {
     fuzz_audit_objective_by_seeds: "alerting", files::objective::fuzz_audit_objective;
     fuzz_audit_process_by_seeds: "settings", files::process::fuzz_audit_process;
     fuzz_audit_prometheus_by_seeds: "alerting", files::prometheus::fuzz_audit_prometheus;
+    fuzz_audit_proto_by_seeds: "proto", files::proto::fuzz_audit_proto;
     fuzz_audit_python_manifest_by_seeds: "manifest", files::manifest::python::fuzz_audit_python_manifest;
     fuzz_audit_settings_by_seeds: "settings", files::settings::fuzz_audit_settings;
     fuzz_audit_toml_by_seeds: "manifest", files::toml::fuzz_audit_toml;

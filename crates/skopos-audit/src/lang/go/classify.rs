@@ -31,6 +31,7 @@ pub(super) fn facts(module: &Module, is_main: bool) -> Vec<Fact> {
         lifecycle(&mut c, call, &full);
         others(&mut c, call, &full);
     }
+    super::logs::assigned_levels(&mut c);
     for def in &module.types {
         let own_print = module.functions.iter().any(|f| {
             f.class.as_deref() == Some(&def.name)
@@ -76,8 +77,9 @@ fn routes(c: &mut Classify<'_>) {
         {
             continue;
         }
-        let texts: Vec<&str> = call.args.iter().filter_map(|arg| arg.value.text()).collect();
-        let handler = call.args.last().map(|arg| &arg.value).filter(|value| value.text().is_none());
+        let texts: Vec<&str> = call.args.iter().filter_map(|arg| arg.value.route_text()).collect();
+        let handler =
+            call.args.last().map(|arg| &arg.value).filter(|value| value.route_text().is_none());
         let (Some(first), Some(handler)) = (texts.first(), handler) else { continue };
         // `"GET /path"` of net/http, and `Method("GET", "/path", h)` of chi.
         let (method, path) = match first.split_once(' ') {
@@ -225,7 +227,12 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
             let url =
                 call.args.iter().filter_map(|arg| arg.value.text()).find(|t| t.contains("://"));
             let client = "net/http".to_owned();
-            let has_context = full.ends_with("WithContext");
+            let given_later = |other: &Call| {
+                other.at.function == call.at.function
+                    && matches!(other.name(), "WithContext" | "Inject")
+            };
+            let has_context =
+                full.ends_with("WithContext") || c.module.calls.iter().any(given_later);
             let outbound = Outbound { client, url: url.map(str::to_owned), has_context };
             c.push(call.span, call.at, FactKind::Outbound(outbound));
         }

@@ -56,6 +56,11 @@ pub(super) fn is_logger(c: &Classify<'_>, call: &Call, full: &str) -> bool {
 
 pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
     setup(c, call, full);
+    let binds = matches!(call.name(), "With" | "WithField" | "WithFields" | "Str" | "Any");
+    let ids = ["requestID", "requestId", "RequestID", "request_id", "reqID", "TraceID", "traceID"];
+    if binds && mentions(c, call, &ids) {
+        c.push(call.span, call.at, FactKind::Correlation(call.callee.clone()));
+    }
     if matches!(full, "fmt.Println" | "fmt.Printf" | "fmt.Print" | "println" | "print") {
         let log = c.log_call(&formatted(call), "print", LogStyle::Print, None);
         c.push(call.span, call.at, FactKind::Log(log));
@@ -254,6 +259,28 @@ fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     let level = levels.iter().find(|(word, _)| mentions(c, call, &[word])).map(|(_, level)| *level);
     let setup = LogSetup { system: system.to_owned(), format, level, by: call.callee.clone() };
     c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+/// `log.Level = logrus.DebugLevel`, without a call.
+pub(super) fn assigned_levels(c: &mut Classify<'_>) {
+    let module = c.module;
+    for assign in module.assigns.iter().filter(|a| a.target.ends_with(".Level")) {
+        let Expr::Path(path, _) = &assign.value else { continue };
+        let full = c.resolve(path);
+        let level = match full.strip_prefix(LOGRUS) {
+            Some(".DebugLevel") => Level::Debug,
+            Some(".TraceLevel") => Level::Trace,
+            _ => continue,
+        };
+        let by = format!("{} = {path}", assign.target);
+        let setup = LogSetup {
+            system: "logrus".to_owned(),
+            format: LogFormat::Unsaid,
+            level: Some(level),
+            by,
+        };
+        c.push(assign.span, assign.at, FactKind::LogSetup(setup));
+    }
 }
 
 fn is_made(c: &Classify<'_>, call: &Call, package: &str) -> bool {

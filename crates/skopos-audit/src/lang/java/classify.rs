@@ -219,6 +219,12 @@ fn log(c: &mut Classify<'_>, file: &File, call: &Call, full: &str) {
     if (is_stream && matches!(name, "println" | "printf" | "print" | "format"))
         || name == "printStackTrace"
     {
+        // Loggers may be gone already when a shutdown hook runs.
+        let in_hook =
+            |other: &Call| other.name() == "addShutdownHook" && other.span.contains(call.span);
+        if c.module.calls.iter().any(in_hook) {
+            return;
+        }
         let mut log = c.log_call(call, "print", LogStyle::Print, None);
         log.has_error = name == "printStackTrace";
         c.push(call.span, call.at, FactKind::Log(log));

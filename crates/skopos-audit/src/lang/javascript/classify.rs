@@ -150,15 +150,23 @@ fn routes(c: &mut Classify<'_>, path: &str) {
             routes.push((call.span, Route { method, path: path.to_owned(), handler, calls }));
             continue;
         }
+        // gRPC: `server.addService(health.Health.service, { check })`.
+        let service = call.positional(0).and_then(Expr::path).filter(|_| name == "addService");
+        if service.is_some_and(|service| service.to_ascii_lowercase().contains("health")) {
+            let path = "/grpc.health.v1.Health/Check".to_owned();
+            let (handler, calls) =
+                handled_by(c, call.positional(1).and_then(|o| o.key("check")).into_iter());
+            routes.push((call.span, Route { method: None, path, handler, calls }));
+        }
         if !METHODS.contains(&name) && name != "use" {
             continue;
         }
         // `router.route('/x').get(handler)`
         let chained = call.receiver.map(|at| &module.calls[at]).filter(|r| r.name() == "route");
-        let own = call.positional(0).and_then(Expr::text).filter(|p| p.starts_with('/'));
-        let path = chained.and_then(|r| r.positional(0)).and_then(Expr::text).or(own);
+        let own = call.positional(0).and_then(Expr::route_text).filter(|p| p.starts_with('/'));
+        let path = chained.and_then(|r| r.positional(0)).and_then(Expr::route_text).or(own);
         let Some(path) = path else { continue };
-        let args = call.args.iter().map(|arg| &arg.value).filter(|a| a.text().is_none());
+        let args = call.args.iter().map(|arg| &arg.value).filter(|a| a.route_text().is_none());
         let handlers: Vec<&Expr> = args
             .filter(|a| matches!(a, Expr::Function(..) | Expr::Path(..) | Expr::Call(..)))
             .collect();

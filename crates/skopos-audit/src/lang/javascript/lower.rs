@@ -411,6 +411,11 @@ impl Lowering<'_> {
                         Expr::Call(call, at) => {
                             Expr::Path(format!("{}().{key}", self.module.calls[*call].callee), *at)
                         }
+                        // `const { id } = req.body || {}`
+                        Expr::Choice(_, parts, _) => match parts.first() {
+                            Some(Expr::Path(path, at)) => Expr::Path(format!("{path}.{key}"), *at),
+                            _ => value.clone(),
+                        },
                         other => other.clone(),
                     };
                     self.assign(target.to_owned(), from, None, whole);

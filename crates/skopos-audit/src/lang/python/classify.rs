@@ -68,6 +68,11 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
         });
         let kind = TypeDef { name: def.name.clone(), fields: def.fields.clone(), own_print };
         c.push_at_top(def.span, FactKind::Type(kind));
+        // `class Shop(Flask)` is one, when somebody makes it.
+        let extended = def.bases.iter().map(|base| server_of(&c.resolve(base)));
+        if let Some(server) = extended.into_iter().find(|server| !server.is_empty()) {
+            c.push_at_top(def.span, FactKind::Server(Framework(server.into())));
+        }
     }
     c.facts
 }
@@ -88,7 +93,7 @@ fn find_handlers(c: &mut Classify<'_>) {
             let text =
                 call.positional(0).or_else(|| call.named("path")).or_else(|| call.named("rule"));
             let Some(path) =
-                text.and_then(Expr::text).filter(|p| p.is_empty() || p.starts_with('/'))
+                text.and_then(Expr::route_text).filter(|p| p.is_empty() || p.starts_with('/'))
             else {
                 continue;
             };
@@ -134,7 +139,7 @@ fn find_handlers(c: &mut Classify<'_>) {
             _ if full.starts_with("aiohttp.web.") && METHODS.contains(&name) => (0, 1),
             _ => continue,
         };
-        let Some(path) = call.positional(at).and_then(Expr::text) else { continue };
+        let Some(path) = call.positional(at).and_then(Expr::route_text) else { continue };
         let value = if name == "add_url_rule" {
             call.named("view_func").or_else(|| call.positional(2))
         } else {
@@ -400,7 +405,8 @@ fn metrics(c: &mut Classify<'_>, call: &Call, full: &str) {
         || made.contains("create_histogram")
         || made.contains("create_up_down")
         || made.contains("create_gauge")
-        || made.contains("logfire.metric_");
+        || made.contains("logfire.metric_")
+        || ["counter", "histogram", "gauge"].iter().any(|end| call.object().ends_with(end));
     let is_metric = made.starts_with("prometheus_client.")
         || call.object().chars().all(|c| c.is_ascii_uppercase() || c == '_');
     if name == "labels" && (is_metric || call.object().ends_with("_total") || !call.args.is_empty())
@@ -572,9 +578,9 @@ fn tracing_values(c: &mut Classify<'_>, call: &Call, full: &str) {
     }
 }
 
-fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
-    let name = call.name();
-    let server = match full {
+/// The framework that makes a server, by the full name of what is called or extended.
+fn server_of(full: &str) -> &'static str {
+    match full {
         "fastapi.FastAPI" => "fastapi",
         "flask.Flask" => "flask",
         "quart.Quart" => "quart",
@@ -587,14 +593,27 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
         "bottle.Bottle" => "bottle",
         "grpc.server" | "grpc.aio.server" => "grpc",
         "connexion.App" | "connexion.FlaskApp" | "connexion.AsyncApp" => "connexion",
-        "http.server.HTTPServer" | "http.server.ThreadingHTTPServer" | "socketserver.TCPServer" => {
-            "http.server"
-        }
+        "http.server.HTTPServer"
+        | "http.server.ThreadingHTTPServer"
+        | "socketserver.TCPServer"
+        | "wsgiref.simple_server.make_server" => "http.server",
+        "uvicorn.run" | "uvicorn.Server" | "hypercorn.asyncio.serve" | "granian.Granian" => "asgi",
+        "waitress.serve"
+        | "werkzeug.serving.run_simple"
+        | "gevent.pywsgi.WSGIServer"
+        | "cheroot.wsgi.Server"
+        | "pyramid.config.Configurator" => "wsgi",
+        "twisted.web.server.Site" => "twisted",
         "django.core.wsgi.get_wsgi_application" | "django.core.asgi.get_asgi_application" => {
             "django"
         }
         _ => "",
-    };
+    }
+}
+
+fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let name = call.name();
+    let server = server_of(full);
     if !server.is_empty() {
         c.push(call.span, call.at, FactKind::Server(Framework(server.into())));
     }

@@ -81,7 +81,7 @@ fn routes(c: &mut Classify<'_>) {
             continue;
         }
         let Some(path) =
-            call.positional(0).and_then(Expr::text).filter(|path| path.starts_with('/'))
+            call.positional(0).and_then(Expr::route_text).filter(|path| path.starts_with('/'))
         else {
             continue;
         };

@@ -144,7 +144,8 @@ pub(super) fn metrics(c: &mut Classify<'_>, call: &Call, full: &str) {
         }
         _ if full.contains("axum_prometheus.")
             || full.contains("actix_web_prom.")
-            || full.contains("PrometheusMetricLayer") =>
+            || full.contains("PrometheusMetricLayer")
+            || full.contains("RequestMetrics.") =>
         {
             Some(Exposed::Middleware(call.callee.clone()))
         }
@@ -199,6 +200,7 @@ pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
         }
         _ if full.contains("tracing_opentelemetry.")
             || full.contains("OtelAxumLayer")
+            || full.contains("opentelemetry_instrumentation_")
             || full.contains("axum_tracing_opentelemetry") =>
         {
             Some(TracingRole::Instrumentation)
