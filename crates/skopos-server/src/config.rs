@@ -428,13 +428,6 @@ mod tests {
     }
 
     #[test]
-    fn the_default_file_marks_what_this_version_refuses() {
-        let doc = Key::named("rules.slos").unwrap().doc;
-        assert!(doc.contains("Not supported by this version yet"), "{doc}");
-        assert!(default_yaml().contains(doc));
-    }
-
-    #[test]
     fn show_names_origins_and_hides_secrets() {
         let overrides = Overrides {
             webhook: Some("http://hooks.example/services/T0KEN".into()),

@@ -25,6 +25,7 @@ mod params;
 mod prometheus;
 mod remote_write;
 mod runbooks;
+mod slos;
 mod sql;
 mod status;
 mod tail;
@@ -189,6 +190,7 @@ pub fn routes(settings: &Settings) -> Vec<Route> {
     routes.extend(admin::routes());
     routes.extend(prometheus::routes());
     routes.extend(runbooks::routes());
+    routes.extend(slos::routes());
     routes.extend(cardinality::routes());
     routes.extend(remote_write::routes());
     routes.extend(alertmanager::routes());

@@ -55,6 +55,7 @@ pub mod rules;
 pub mod runbooks;
 pub mod scrape;
 mod server;
+pub mod slos;
 pub mod state;
 mod status;
 pub mod telemetry;
@@ -121,12 +122,6 @@ pub enum ServerError {
     Exposed {
         /// The address.
         address: String,
-    },
-    /// Asked for something that a later version brings.
-    #[error("{what} is not supported by this version")]
-    NotBuilt {
-        /// The flag.
-        what: &'static str,
     },
     /// The store did not open.
     #[error(transparent)]

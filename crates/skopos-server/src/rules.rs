@@ -9,7 +9,7 @@
 
 mod delivery;
 mod dispatch;
-mod files;
+pub(crate) mod files;
 mod group;
 mod handover;
 mod reload;
@@ -35,6 +35,7 @@ use crate::ServerError;
 use crate::config::Settings;
 use crate::notify::Notifier;
 use crate::query::{QueryEngine, QueryLimits};
+use crate::slos::Slos;
 use crate::state::Storage;
 use delivery::Delivering;
 use dispatch::SeverityLabels;
@@ -62,10 +63,12 @@ struct Inner {
     store: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     queries: Arc<QueryEngine>,
+    /// The objectives, whose alerts are among the rules.
+    slos: Arc<Slos>,
     /// For reading rules and receivers again.
     settings: Settings,
     files: Vec<String>,
-    /// The rule files and the configuration of receivers: what is looked at for changes.
+    /// The files of rules, of objectives and of receivers: what is looked at for changes.
     watched: Vec<String>,
     /// What of PromQL they may use.
     language: ParseOptions,
@@ -152,6 +155,7 @@ pub(crate) struct RuleContext {
     pub(crate) store: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) queries: Arc<QueryEngine>,
+    pub(crate) slos: Arc<Slos>,
     pub(crate) external_url: String,
 }
 
@@ -164,7 +168,7 @@ impl RulesView {
         registry: &Registry,
         stop: CancellationToken,
     ) -> Result<Self, ServerError> {
-        let RuleContext { store, clock, queries, external_url } = context;
+        let RuleContext { store, clock, queries, slos, external_url } = context;
         let saved = SavedState::load(&*store, set).await?;
         let notifier = Notifier::new(settings, &external_url, Arc::clone(&clock))?;
         let notifier = Arc::new(notifier);
@@ -209,6 +213,7 @@ impl RulesView {
             store,
             clock,
             queries,
+            slos,
             settings: settings.clone(),
             files: settings.rule_files.clone(),
             language: QueryLimits::language(settings),
@@ -306,6 +311,7 @@ impl RulesView {
     /// Whether every group was evaluated in time; the reason when not.
     pub(crate) fn check_recent(&self) -> Result<(), String> {
         let inner = &self.inner;
+        inner.slos.check_recent()?;
         let now = inner.clock.now();
         for group in inner.lock_engine().view() {
             let last = group.last_evaluation.unwrap_or(inner.started_at).max(inner.started_at);

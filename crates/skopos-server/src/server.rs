@@ -40,6 +40,7 @@ use crate::receipts::Receipts;
 use crate::rules::{self, RuleContext, RulesView};
 use crate::runbooks::Runbooks;
 use crate::scrape::{self, OwnTarget, ScrapeContext, ScrapeJob, TargetsView};
+use crate::slos::{self, SloContext, Slos};
 use crate::state::{AppState, SharedState, Storage};
 use crate::status::{self, Rates};
 use crate::{ServerError, ready, telemetry};
@@ -122,13 +123,15 @@ impl Server {
         fs: Arc<dyn Fs>,
         tasks: &mut Tasks,
     ) -> Result<(Addresses, SharedState, Arc<Store>), ServerError> {
-        refuse_unbuilt(&settings)?;
         // Tokens may also be kept in the state log; without a data folder there are none.
         if settings.tokens.is_empty() && !holds_anything(&settings.data_dir) {
             refuse_exposed(&settings)?;
         }
         let jobs = scrape_jobs(&settings)?;
-        let rule_set = rules::load(&settings.rule_files, &QueryLimits::language(&settings))?;
+        let language = QueryLimits::language(&settings);
+        let slo_set = slos::load(&settings.slo_files, &language)?;
+        let rule_set = rules::load(&settings.rule_files, &language)?;
+        let rule_set = slos::with_alerts(rule_set, &slo_set)?;
 
         let http_listener = settings.http_listen.bind("UI and API").await?;
         let grpc_listener = settings.otlp_grpc_listen.bind("OTLP over gRPC").await?;
@@ -176,16 +179,25 @@ impl Server {
             Arc::clone(&deriver),
             &settings,
         );
+        let stop_rules = tasks.stop_background.child_token();
+        let context = SloContext {
+            store: Arc::clone(&dyn_store),
+            clock: Arc::clone(&clock),
+            queries: Arc::clone(&queries),
+        };
+        let slos =
+            Slos::restore(&settings, slo_set, context, telemetry.registry(), stop_rules.clone());
+        let slos = Arc::new(slos.await?);
         let context = RuleContext {
             store: Arc::clone(&dyn_store),
             clock: Arc::clone(&clock),
             queries: Arc::clone(&queries),
+            slos: Arc::clone(&slos),
             external_url: settings
                 .external_url
                 .clone()
                 .unwrap_or_else(|| format!("http://{}", addresses.http)),
         };
-        let stop_rules = tasks.stop_background.child_token();
         let rules =
             RulesView::restore(&settings, &rule_set, context, telemetry.registry(), stop_rules);
         let rules = Arc::new(rules.await?);
@@ -210,6 +222,7 @@ impl Server {
             tokens,
             receipts,
             rules,
+            slos,
             runbooks,
             telemetry,
             ingest,
@@ -239,6 +252,8 @@ impl Server {
             tasks.background.spawn(async move { rules.watch(every, &stop).await });
         }
         tasks.background.spawn(async move { rules.run().await });
+        let slos = Arc::clone(&state.slos);
+        tasks.background.spawn(async move { slos.run().await });
         if let Some(heartbeat) = Heartbeat::new(&settings, state.telemetry.registry())? {
             let rules = Arc::clone(&state.rules);
             let stop = tasks.stop_background.clone();
@@ -340,13 +355,6 @@ async fn reload_on_hangup(rules: Arc<RulesView>, stop: CancellationToken) {
 
 #[cfg(not(unix))]
 async fn reload_on_hangup(_rules: Arc<RulesView>, _stop: CancellationToken) {}
-
-fn refuse_unbuilt(settings: &Settings) -> Result<(), ServerError> {
-    if !settings.slo_files.is_empty() {
-        return Err(ServerError::NotBuilt { what: "--slo" });
-    }
-    Ok(())
-}
 
 /// Whether a folder is there and not empty.
 fn holds_anything(folder: &Path) -> bool {

@@ -22,6 +22,7 @@ use crate::receipts::Receipts;
 use crate::rules::RulesView;
 use crate::runbooks::Runbooks;
 use crate::scrape::TargetsView;
+use crate::slos::Slos;
 use crate::status::Rates;
 
 /// Everything the storage engine offers, as one object.
@@ -51,6 +52,8 @@ pub struct AppState {
     pub targets: Arc<TargetsView>,
     /// Rules, alerts and the loop that evaluates them.
     pub rules: Arc<RulesView>,
+    /// Objectives, what they spent, and the loop that counts it.
+    pub slos: Arc<Slos>,
     /// The pages that alerts link, and what was done of them.
     pub runbooks: Arc<Runbooks>,
     /// The probes.

@@ -19,7 +19,7 @@ pub use saved::{RestoredSlos, SavedSlos, fuzz_slo_records};
 pub use view::{
     AlertStatus, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health, SloStatus,
 };
-pub(super) use view::{hours, is_page, percent, rounded};
+pub(super) use view::{as_object, hours, is_page, percent, rounded};
 
 use super::budget::Book;
 use super::count::{self, Counted, MAX_GROUPS};
@@ -109,6 +109,11 @@ struct SloState {
     excluded: Vec<(i64, i64)>,
     error: Option<String>,
     groups_dropped: usize,
+    /// Its history is being filled in, oldest first; slots leave it alone until that is done, so that the
+    /// end of its last slice always says up to where it is known.
+    is_filling: bool,
+    /// History was filled in up to here; the next slot begins there.
+    filled_until: Option<i64>,
 }
 
 /// The budget of one combination of group labels.
@@ -143,7 +148,16 @@ impl SloState {
         let asks = slo.indicator.asks(slo.slice(), &slo.group_by);
         let excluded = notes.excluded(&slo.name);
         let groups = BTreeMap::new();
-        Self { slo, asks, groups, excluded, error: None, groups_dropped: 0 }
+        Self {
+            slo,
+            asks,
+            groups,
+            excluded,
+            error: None,
+            groups_dropped: 0,
+            is_filling: false,
+            filled_until: None,
+        }
     }
 
     fn book<'a>(&'a self, group: &'a Group) -> Book<'a> {
@@ -267,6 +281,9 @@ impl SloEngine {
                 }
             };
             state.error = None;
+            if !state.is_filling {
+                state.filled_until = None;
+            }
             let counted = count::count(&state.slo, &state.asks, read.start_ms, part, total);
             step.groups_dropped += state.take(counted, now_ms);
         }
@@ -277,6 +294,30 @@ impl SloEngine {
     /// [taken](Self::take_backfill) in their order.
     pub fn backfill(&self, now: Timestamp, history: Duration) -> Vec<Plan> {
         plan::backfill(&self.states, now.as_millis(), history)
+    }
+
+    /// Like [`backfill`](Self::backfill), and keeps slots away from the objectives concerned until
+    /// [`end_backfill`](Self::end_backfill): a crash on the way then loses nothing, because what is known of an
+    /// objective has no gap.
+    pub fn begin_backfill(&mut self, now: Timestamp, history: Duration) -> Vec<Plan> {
+        let plans = self.backfill(now, history);
+        for read in plans.iter().flat_map(|plan| &plan.reads) {
+            if let Some(at) = self.index.get(&read.slo).copied() {
+                self.states[at].is_filling = true;
+                self.states[at].filled_until = Some(now.as_millis());
+            }
+        }
+        plans
+    }
+
+    /// Lets slots go on, from where history ends.
+    pub fn end_backfill(&mut self) {
+        self.states.iter_mut().for_each(|state| state.is_filling = false);
+    }
+
+    /// Whether the history of an objective is being filled in.
+    pub fn is_filling(&self, slo: &str) -> bool {
+        self.states.iter().any(|state| state.slo.name == slo && state.is_filling)
     }
 
     /// Takes the answers of a chunk of history.

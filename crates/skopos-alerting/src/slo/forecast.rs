@@ -9,7 +9,7 @@
 use serde::Serialize;
 use skopos_model::{Labels, Timestamp};
 
-use super::engine::{SloEngine, hours, percent};
+use super::engine::{SloEngine, as_object, hours, percent};
 use super::ledger::{QUARTER_MS, Sum};
 use super::{Slo, Window};
 
@@ -31,6 +31,7 @@ pub struct Forecast {
     /// The objective.
     pub slo: String,
     /// The group's labels.
+    #[serde(serialize_with = "as_object")]
     pub group: Vec<(String, String)>,
     /// What can be said.
     pub outcome: Outcome,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use skopos_model::Timestamp;
 
 use super::Policy;
-use super::engine::{Health, SloEngine, SloStatus, is_page, percent, rounded};
+use super::engine::{Health, SloEngine, SloStatus, as_object, is_page, percent, rounded};
 use super::notes::GateOverride;
 
 /// The answer.
@@ -49,6 +49,7 @@ pub struct GateReason {
     /// The objective; empty where there is none.
     pub slo: String,
     /// The group's labels.
+    #[serde(serialize_with = "as_object")]
     pub group: Vec<(String, String)>,
     /// What it says by itself.
     pub verdict: Verdict,

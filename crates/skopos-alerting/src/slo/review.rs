@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use skopos_model::{Labels, Timestamp};
 
-use super::engine::{SloEngine, percent};
+use super::engine::{SloEngine, as_object, percent};
 use super::notes::AnnotationKind;
 use super::{Period, Review, Slo, tidy};
 
@@ -84,6 +84,7 @@ pub struct ReviewReport {
     /// The objective.
     pub slo: String,
     /// The group's labels.
+    #[serde(serialize_with = "as_object")]
     pub group: Vec<(String, String)>,
     /// Its target.
     pub target: f64,

@@ -10,6 +10,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use skopos_model::Labels;
@@ -37,6 +38,25 @@ pub(super) fn series_labels(slo: &Slo, group: &Labels) -> Labels {
     builder.build()
 }
 
+/// What an objective counts, as PromQL over a window: the share of bad events, and the bad and all
+/// events where there are events. For links and reports; budgets come from the ledgers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SloQueries {
+    /// The share of bad events.
+    pub error_ratio: String,
+    /// The bad events.
+    pub bad: Option<String>,
+    /// All events.
+    pub total: Option<String>,
+}
+
+/// The queries of an objective over a window.
+pub fn queries(slo: &Slo, window: Duration) -> SloQueries {
+    let window = window_text(window);
+    let (bad, total) = slo.indicator.events(&window, &slo.group_by).unzip();
+    SloQueries { error_ratio: slo.indicator.error_ratio(&window, &slo.group_by), bad, total }
+}
+
 /// The alerts of all objectives as rules of the alerting engine.
 pub fn alert_rules(set: &SloSet) -> Result<RuleSet, Vec<RuleError>> {
     let mut text = String::from("groups:\n");
@@ -46,7 +66,17 @@ pub fn alert_rules(set: &SloSet) -> Result<RuleSet, Vec<RuleError>> {
     if text == "groups:\n" {
         return Ok(RuleSet::default());
     }
-    rules::load(&[(ALERT_FILE, &text)])
+    let mut alerts = rules::load(&[(ALERT_FILE, &text)])?;
+    for (group, slo) in alerts.groups.iter_mut().zip(set.slos.iter().filter(|slo| has_alerts(slo)))
+    {
+        // People look for an alert where its objective stands. Identities were given before.
+        Arc::make_mut(group).file.clone_from(&slo.file);
+    }
+    Ok(alerts)
+}
+
+fn has_alerts(slo: &Slo) -> bool {
+    !slo.alerts.burn.is_empty() || slo.alerts.absent.is_some()
 }
 
 /// A rule file for Prometheus.
@@ -211,7 +241,7 @@ fn slice_series(group: &mut Group<'_>) -> Option<(&'static str, Duration)> {
 }
 
 fn alert_group(text: &mut String, slo: &Slo) {
-    if slo.alerts.burn.is_empty() && slo.alerts.absent.is_none() {
+    if !has_alerts(slo) {
         return;
     }
     let mut group = Group { text, slo };

@@ -442,7 +442,7 @@ pub const KEYS: &[Key] = &[
         Some("--slo"),
         &[],
         Kind::List,
-        "SLO files or folders of them. Not supported by this version yet.",
+        "Files of service level objectives (native or OpenSLO v1), folders of them, or patterns: docs/slo.md. A set with any mistake is refused as a whole.",
     ),
     key(
         "rules.restart_hold",

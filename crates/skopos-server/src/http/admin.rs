@@ -30,7 +30,7 @@ pub(super) fn routes() -> Vec<Route> {
             .summary("What each sender sent: accepted, refused by reason, redacted by key.")
             .tag(TAG),
         Route::post("/-/reload", Scope::Admin, reload)
-            .summary("Reads the rule files again; with any mistake the old rules stay in force.")
+            .summary("Reads the files of rules, objectives and receivers again; with any mistake the old ones stay in force.")
             .tag(TAG),
         Route::new(http::Method::PUT, "/-/reload", Scope::Admin, reload)
             .summary("As POST.")
@@ -132,7 +132,7 @@ async fn reload(State(state): State<SharedState>) -> Result<Json<Value>, ApiErro
         }
         other => ApiError::internal(other.to_string()),
     })?;
-    Ok(Json(json!({"rules": rules})))
+    Ok(Json(json!({"rules": rules, "slos": state.slos.count()})))
 }
 
 #[derive(Deserialize)]

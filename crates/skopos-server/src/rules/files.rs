@@ -1,4 +1,4 @@
-//! Finding and reading rule files.
+//! Finding and reading rule files, and those of objectives.
 //!
 //! A source is a file, a folder (its `.yml` and `.yaml` files in name order), a pattern such as
 //! `rules/*.yml`, or `builtin` for the rules that come with Skopos. Folders and patterns are looked at anew at every load, so that files that come
@@ -16,20 +16,28 @@ use crate::ServerError;
 /// Reads the files given with `--rules`. `language` says which parts of PromQL rules may use.
 pub(crate) fn load(sources: &[String], language: &ParseOptions) -> Result<RuleSet, ServerError> {
     let mut texts = Vec::new();
+    let given = read(sources)?;
     if sources.iter().any(|source| source == builtin::SOURCE) {
         let files = builtin::rule_files().iter();
         texts.extend(files.map(|file| (file.path.to_owned(), file.text.to_owned())));
     }
-    for path in paths(sources)? {
-        let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
-        texts.push((path.display().to_string(), text));
-    }
+    texts.extend(given);
     let files: Vec<(&str, &str)> = texts.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
     let set = rules::load_with(&files, language).map_err(ServerError::Rules)?;
     for file in without_rules(&set, &texts) {
         tracing::warn!(file, "the rule file holds no rules");
     }
     Ok(set)
+}
+
+/// The files that the sources stand for, each with its text.
+pub(crate) fn read(sources: &[String]) -> Result<Vec<(String, String)>, ServerError> {
+    let mut texts = Vec::new();
+    for path in paths(sources)? {
+        let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
+        texts.push((path.display().to_string(), text));
+    }
+    Ok(texts)
 }
 
 /// What can be seen of the rule files without reading them: equal as long as nobody touched them.
@@ -125,7 +133,7 @@ fn matching(pattern: &Path) -> Result<Vec<PathBuf>, ServerError> {
     }
     found.retain(|path| path.is_file());
     if found.is_empty() {
-        tracing::warn!(pattern = %pattern.display(), "no rule file matches the pattern");
+        tracing::warn!(pattern = %pattern.display(), "no file matches the pattern");
     }
     Ok(found)
 }

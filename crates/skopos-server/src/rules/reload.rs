@@ -1,4 +1,4 @@
-//! Reading the rule files and the receivers again: when asked to, and when they change.
+//! Reading the files of rules, objectives and receivers again: when asked to, and when they change.
 //!
 //! Changes are noticed by looking at names, sizes, times and inodes every few seconds, not by file
 //! system events: those do not come from network file systems, are lost when an editor or a
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use skopos::metrics::{Counter, Registry};
 use skopos_alerting::rules::RuleSet;
+use skopos_alerting::slo::SloSet;
 use skopos_model::Timestamp;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,7 @@ use super::{Inner, RulesView, load};
 use crate::ServerError;
 use crate::config::Settings;
 use crate::notify::Notifier;
+use crate::slos;
 
 /// What became of reading the files, and what they looked like.
 pub(super) struct Reloading {
@@ -39,10 +41,10 @@ struct State {
     error: Option<String>,
 }
 
-/// The rule files and the configuration of receivers.
+/// The files of rules, of objectives and of receivers.
 pub(super) fn watched(settings: &Settings) -> Vec<String> {
     let receivers = settings.alertmanager_config.iter().map(|path| path.display().to_string());
-    settings.rule_files.iter().cloned().chain(receivers).collect()
+    settings.rule_files.iter().chain(&settings.slo_files).cloned().chain(receivers).collect()
 }
 
 /// What became of the last attempt to read the rule files.
@@ -76,19 +78,22 @@ impl Reloading {
 }
 
 impl RulesView {
-    /// Reads the rule files and the receivers again. With any mistake in them everything stays as it
+    /// Reads the files of rules, objectives and receivers again. With any mistake in them everything stays as it
     /// is. Alerts of rules that are still there keep their state.
     pub async fn reload(&self) -> Result<usize, ServerError> {
         let inner = &self.inner;
         // The look comes first: what changes from here on is noticed later.
         inner.reloading.lock().read = files::look(&inner.watched);
-        let (set, notifier) = self.read().inspect_err(|error| {
+        let (set, slos, notifier) = self.read().inspect_err(|error| {
             inner.reloading.failures.inc();
             let text = error.to_string();
             let first = text.lines().next().unwrap_or("unknown").to_owned();
             inner.reloading.lock().error = Some(first);
         })?;
         let mut groups = inner.groups.lock().await;
+        let objectives = slos.slos.len();
+        // First, so that the alerts of new objectives find their series.
+        inner.slos.replace(slos).await;
         groups.stop.cancel();
         while groups.tasks.join_next().await.is_some() {}
         let loaded = {
@@ -109,15 +114,16 @@ impl RulesView {
             let mut state = inner.reloading.lock();
             (state.loaded_at, state.error) = (inner.clock.now(), None);
         }
-        tracing::info!(rules = set.rule_count(), "rules were read again");
+        tracing::info!(rules = set.rule_count(), objectives, "rules were read again");
         Ok(set.rule_count())
     }
 
-    fn read(&self) -> Result<(RuleSet, Arc<Notifier>), ServerError> {
+    fn read(&self) -> Result<(RuleSet, SloSet, Arc<Notifier>), ServerError> {
         let Inner { files, language, settings, external_url, clock, .. } = &*self.inner;
-        let set = load(files, language)?;
+        let slos = slos::load(&settings.slo_files, language)?;
+        let set = slos::with_alerts(load(files, language)?, &slos)?;
         let notifier = Notifier::new(settings, external_url, Arc::clone(clock))?;
-        Ok((set, Arc::new(notifier)))
+        Ok((set, slos, Arc::new(notifier)))
     }
 
     /// What became of the last attempt to read the rule files.

@@ -11,6 +11,7 @@ use crate::notify::Notifier;
 use crate::receipts::Receipt;
 use crate::rules::ReloadStatus;
 use crate::scrape::{TargetHealth, TargetStatus};
+use crate::slos::Slos;
 use crate::state::AppState;
 
 /// How much a problem weighs.
@@ -59,6 +60,7 @@ pub(crate) fn problems(state: &AppState, health: &StoreHealth, disk: &DiskStats)
     }
     list.reload(&state.rules.reload_status());
     list.rules(&state.rules.groups());
+    list.slos(&state.slos);
     let lost = state.rules.deliveries();
     list.deliveries(
         lost.iter()
@@ -187,6 +189,31 @@ impl List {
             self.warn(
                 format!("{missed} evaluations of rule groups were missed since the start"),
                 "rules take longer than their interval: raise it, or split the group",
+            );
+        }
+    }
+
+    fn slos(&mut self, slos: &Slos) {
+        let remedy = "see what its queries return: `skopos slo status NAME` shows them; does its service send them?";
+        let unread = slos.unread();
+        let failing = unread.iter().filter_map(|unread| {
+            let error = unread.error.as_ref()?;
+            Some(format!("objective {} cannot be read: {error}", unread.name))
+        });
+        self.some(Severity::Error, failing, "objectives cannot be read", remedy);
+        let silent = unread.iter().filter(|unread| unread.error.is_none());
+        let silent = silent.map(|unread| match &unread.since {
+            Some(since) => format!(
+                "objective {}: nothing that it counts has arrived since {since}",
+                unread.name
+            ),
+            None => format!("objective {}: nothing that it counts has ever arrived", unread.name),
+        });
+        self.some(Severity::Warning, silent, "objectives have no data", remedy);
+        if let Some(error) = slos.state().history.error {
+            self.warn(
+                format!("part of the history of objectives could not be read: {error}"),
+                "the budget counts without it, and `coverage` says how much of the window has data; mend the query, or raise limits.query_timeout",
             );
         }
     }

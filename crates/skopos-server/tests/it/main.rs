@@ -26,6 +26,7 @@ mod remote_write;
 mod rules;
 mod runbooks;
 mod scrape;
+mod slos;
 mod sql;
 mod status;
 mod tail;

@@ -9,7 +9,7 @@ use skopos_server::http::{openapi, otlp, routes};
 
 use crate::api::{Api, ago, record};
 
-fn document() -> Value {
+pub(crate) fn document() -> Value {
     openapi::document(&routes(&Settings::defaults()), &otlp::routes())
 }
 
@@ -142,7 +142,12 @@ async fn real_answers_fit_their_schemas() {
 
 /// As much of JSON Schema as the document uses; properties that a schema does not name are
 /// mistakes, except where it says nothing about properties.
-fn fits(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), String> {
+pub(crate) fn fits(
+    document: &Value,
+    schema: &Value,
+    value: &Value,
+    at: &str,
+) -> Result<(), String> {
     if let Some(reference) = schema["$ref"].as_str() {
         let pointer = reference.trim_start_matches('#');
         return fits(document, document.pointer(pointer).unwrap(), value, at);

@@ -31,7 +31,7 @@ groups:
 
 /// A webhook receiver that keeps what it was sent.
 #[derive(Clone)]
-struct Sink {
+pub(crate) struct Sink {
     address: std::net::SocketAddr,
     received: Arc<Mutex<Vec<(String, Value)>>>,
     /// Answers to give before 200.
@@ -39,7 +39,7 @@ struct Sink {
 }
 
 impl Sink {
-    async fn start(answers: &[u16]) -> Self {
+    pub(crate) async fn start(answers: &[u16]) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sink = Self {
             address: listener.local_addr().unwrap(),
@@ -53,7 +53,7 @@ impl Sink {
         sink
     }
 
-    fn url(&self) -> Secret<String> {
+    pub(crate) fn url(&self) -> Secret<String> {
         Secret::new(format!("http://{}/hooks/T0KEN", self.address))
     }
 
@@ -64,7 +64,7 @@ impl Sink {
         received.iter().map(|(key, body)| (key.clone(), status(body))).collect()
     }
 
-    fn statuses(&self) -> Vec<String> {
+    pub(crate) fn statuses(&self) -> Vec<String> {
         self.seen().into_iter().map(|(_, status)| status).collect()
     }
 }

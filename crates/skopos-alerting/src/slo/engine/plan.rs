@@ -115,7 +115,7 @@ pub(super) fn at_slot(
     let interval = settings.interval_ms();
     let mut builder = Builder::new(slot_ms);
     let late_slots = (millis(settings.late_every) / interval).max(1);
-    for state in states {
+    for state in states.iter().filter(|state| !state.is_filling) {
         let slice = millis(state.slo.slice());
         let floor = |at: i64| at.div_euclid(slice) * slice;
         let present = floor(slot_ms - 1);
@@ -125,7 +125,7 @@ pub(super) fn at_slot(
         if slot_ms.div_euclid(interval).rem_euclid(late_slots) == turn {
             start = start.min(floor(slot_ms - millis(settings.late_window)));
         }
-        if let Some(last) = last_slot {
+        if let Some(last) = state.filled_until.or(last_slot) {
             let missed = floor(last) - i64::from(settings.reread_slices) * slice;
             start = start.min(missed.max(floor(slot_ms - CATCH_UP_MS)));
         }

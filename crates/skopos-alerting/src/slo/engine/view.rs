@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use skopos_model::{Labels, Timestamp};
 
 use super::{Group, PRESENT, SloEngine, SloState};
@@ -51,6 +51,7 @@ pub struct SloStatus {
     /// Who answers for it.
     pub owner: String,
     /// The group's labels, for those that are split.
+    #[serde(serialize_with = "as_object")]
     pub group: Vec<(String, String)>,
     /// The share of good events wanted.
     pub target: f64,
@@ -144,6 +145,7 @@ pub struct DeployCost {
     /// The objective.
     pub slo: String,
     /// The group's labels.
+    #[serde(serialize_with = "as_object")]
     pub group: Vec<(String, String)>,
     /// Until when what happened is put down to it: the next deploy, the annotation's end, 6 h, or now.
     pub until_ms: i64,
@@ -170,6 +172,14 @@ pub struct ChartPoint {
 
 fn pairs(labels: &Labels) -> Vec<(String, String)> {
     labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+}
+
+/// Writes a group's labels as an object.
+pub(in crate::slo) fn as_object<S: Serializer>(
+    labels: &[(String, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(labels.iter().map(|(name, value)| (name, value)))
 }
 
 /// Whether a severity is one that wakes people.

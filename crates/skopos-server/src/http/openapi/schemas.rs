@@ -2,6 +2,7 @@
 
 mod events;
 mod runbooks;
+mod slos;
 mod sql;
 
 use http::Method;
@@ -242,7 +243,7 @@ pub(super) fn all() -> Value {
         ),
         "JaegerTag": tag,
     });
-    for more in [events::all(), runbooks::all(), sql::all()] {
+    for more in [events::all(), runbooks::all(), slos::all(), sql::all()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }
@@ -257,6 +258,9 @@ pub(super) fn request_body(path: &str, method: &Method) -> Option<Value> {
     }
     let content = match path {
         "/api/v1/runbook/ticks" => runbooks::set_tick(),
+        "/api/v1/slo/annotations" => slos::annotate(),
+        "/api/v1/slo/corrections" => slos::correct(),
+        "/api/v1/slo/overrides" => slos::override_gate(),
         "/api/v1/skopos/tokens" => {
             let text = json!({"type": "string"});
             let properties = json!({"name": text, "scopes": text});

@@ -1,0 +1,115 @@
+//! Filling in history: what the store holds of the time before an objective was there, or the server down.
+//!
+//! Day by day, oldest first, a few queries at a time, so that rules keep their slots. A query that fails is tried
+//! again; after that its day stays empty and the status says so.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use skopos_alerting::slo::Plan;
+use skopos_model::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::{History, HistoryState, Inner};
+
+/// Queries over history at a time.
+const AT_A_TIME: usize = 2;
+/// How often a day is tried, and how long after a failure.
+const ATTEMPTS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10)];
+/// What passed meanwhile is filled in as well when it is longer than this; slots catch up the rest.
+const WORTH_ANOTHER_ROUND: Duration = Duration::from_secs(3600);
+
+impl Inner {
+    /// Fills in what `plans` ask, planned at `begun`, then lets slots go on.
+    pub(super) async fn fill_history(
+        self: Arc<Self>,
+        mut plans: Vec<Plan>,
+        mut begun: Timestamp,
+        stop: &CancellationToken,
+    ) {
+        let mut missing = None;
+        while !plans.is_empty() {
+            self.lock_progress().history = History {
+                state: HistoryState::Running,
+                chunks: plans.len(),
+                error: missing.clone(),
+                ..History::default()
+            };
+            for plan in plans {
+                let reached = plan.slot;
+                match self.fill(plan, stop).await {
+                    Filled::Stopped => return,
+                    Filled::Whole => {}
+                    Filled::Partly(error) => drop(missing.insert(error)),
+                }
+                let mut progress = self.lock_progress();
+                progress.history.done += 1;
+                progress.history.reached = Some(reached);
+                progress.history.error.clone_from(&missing);
+            }
+            let now = self.clock.now();
+            plans = match now.since(begun) > WORTH_ANOTHER_ROUND {
+                true => self.lock_engine().begin_backfill(now, self.history),
+                false => Vec::new(),
+            };
+            begun = now;
+        }
+        self.lock_engine().end_backfill();
+        let mut progress = self.lock_progress();
+        let history = &mut progress.history;
+        history.state = match (&missing, history.chunks) {
+            (Some(_), _) => HistoryState::Failed,
+            (None, 0) => HistoryState::None,
+            (None, _) => HistoryState::Done,
+        };
+        let (chunks, state) = (history.chunks, history.state.as_str());
+        tracing::info!(chunks, state, "the history of objectives is filled in");
+    }
+
+    async fn fill(self: &Arc<Self>, plan: Plan, stop: &CancellationToken) -> Filled {
+        let mut answers = Vec::new();
+        for wait in ATTEMPTS {
+            answers = tokio::select! {
+                () = stop.cancelled() => return Filled::Stopped,
+                answers = async {
+                    tokio::time::sleep(wait).await;
+                    self.ask(&plan.queries, AT_A_TIME).await
+                } => answers,
+            };
+            if answers.iter().all(Result::is_ok) {
+                break;
+            }
+        }
+        let order = self.commit_order.lock().await;
+        let inner = Arc::clone(self);
+        let counting = tokio::task::spawn_blocking(move || {
+            let now = inner.clock.now();
+            inner.lock_engine().take_backfill(&plan, &answers, now)
+        });
+        let step = match counting.await {
+            Ok(step) => step,
+            Err(error) => return Filled::Partly(error.to_string()),
+        };
+        if !self.commit(step.commit.as_ref()).await {
+            return Filled::Stopped;
+        }
+        drop(order);
+        self.metrics.query_failures.add(step.failures.len() as u64);
+        self.metrics.groups_dropped.add(step.groups_dropped as u64);
+        match step.failures.into_iter().next() {
+            None => Filled::Whole,
+            Some((_, error)) => {
+                tracing::warn!(%error, "a day of history of an objective cannot be read and stays empty");
+                Filled::Partly(error)
+            }
+        }
+    }
+}
+
+/// How a chunk ended.
+enum Filled {
+    Whole,
+    /// For some objective not, and why.
+    Partly(String),
+    Stopped,
+}
