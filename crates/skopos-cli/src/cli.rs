@@ -93,6 +93,9 @@ enum Command {
     /// Begin and check runbooks.
     #[command(subcommand)]
     Runbook(commands::runbook::RunbookCommand),
+    /// Service level objectives: write, check, watch, and decide whether to deploy.
+    #[command(subcommand)]
+    Slo(commands::slo::SloCommand),
     /// Check who is told of alerts, try it, and see what became of it.
     #[command(subcommand)]
     Notify(commands::notify::NotifyCommand),
@@ -167,6 +170,7 @@ impl Cli {
             Command::Health(args) => commands::health::run(args, &global),
             Command::Rules(command) => commands::rules::run(command, &global),
             Command::Runbook(command) => commands::runbook::run(command, &global),
+            Command::Slo(command) => commands::slo::run(command, &global),
             Command::Notify(command) => commands::notify::run(command, &global),
             Command::Config(command) => commands::config::run(command, &global),
             Command::Snapshot(args) => commands::snapshot::take(args, &global),

@@ -16,6 +16,7 @@ pub(crate) mod query;
 pub(crate) mod rules;
 pub(crate) mod runbook;
 pub(crate) mod serve;
+pub(crate) mod slo;
 pub(crate) mod snapshot;
 pub(crate) mod sql;
 pub(crate) mod status;

@@ -42,11 +42,15 @@ const EXIT_WITH_PARENT: &str = "SKOPOS_EXIT_WITH_PARENT";
 Examples:
   skopos demo                           look around; keys 1, 2, 3 switch faults, q ends
   skopos demo --scripted                play the story once, verify every step, exit 0 or 1
+  skopos demo --scripted --story slo    a deploy burns the error budget, and the gate closes
   skopos demo --scripted --without sink see that a missing step is noticed")]
 pub(crate) struct DemoArgs {
     /// Play the story once and verify each step through the public API.
     #[arg(long)]
     scripted: bool,
+    /// The story to play.
+    #[arg(long, value_enum, default_value_t = Story::Alert, requires = "scripted", value_name = "STORY")]
+    story: Story,
     /// Leave something out; the script must notice.
     #[arg(long, value_enum, requires = "scripted", value_name = "PART")]
     without: Option<Part>,
@@ -55,6 +59,15 @@ pub(crate) struct DemoArgs {
     data: Option<PathBuf>,
     #[command(subcommand)]
     service: Option<ServiceCommand>,
+}
+
+/// A story that can be played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Story {
+    /// An alert, its logs, the trace, the failing service, the fix.
+    Alert,
+    /// A deploy burns the error budget: the page, the gate, and what it cost.
+    Slo,
 }
 
 /// A part of the demo that can be left out.
@@ -106,8 +119,14 @@ async fn demo(args: DemoArgs, global: &GlobalArgs) -> Result<Outcome> {
     let load =
         tokio::spawn(load::run(fleet.order_url.clone(), ORDERS_PER_SECOND, Arc::clone(&tally)));
     let outcome = if args.scripted {
+        let play = async {
+            match args.story {
+                Story::Alert => story::play(&fleet, &sink, args.without, global.format).await,
+                Story::Slo => story::burn(&fleet, &sink, args.without, global.format).await,
+            }
+        };
         tokio::select! {
-            outcome = story::play(&fleet, &sink, args.without, global.format) => outcome,
+            outcome = play => outcome,
             _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
         }
     } else {

@@ -4,7 +4,7 @@
 //! (progress, hints, errors) to standard error, so that every command can be piped.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 a checked condition does not
-//! hold, 130 interrupted.
+//! hold, 130 interrupted. `skopos slo gate` has codes of its own.
 
 mod cli;
 mod client;
@@ -27,6 +27,8 @@ pub(crate) enum Outcome {
     NothingFound,
     /// It worked, and what was checked does not hold.
     ConditionFailed,
+    /// It decided; the code says what (`skopos slo gate`).
+    Verdict(u8),
 }
 
 impl From<Outcome> for ExitCode {
@@ -35,6 +37,7 @@ impl From<Outcome> for ExitCode {
             Outcome::Done => 0,
             Outcome::NothingFound => 3,
             Outcome::ConditionFailed => 4,
+            Outcome::Verdict(code) => code,
         })
     }
 }

@@ -32,6 +32,7 @@ Examples:
   skopos serve
   skopos serve --rules rules.yml --webhook http://127.0.0.1:9000/hook
   skopos serve --rules rules.yml --alertmanager-config alertmanager.yml
+  skopos serve --slo slo.yml
   skopos serve --scrape http://127.0.0.1:8080/metrics --data /var/lib/skopos
   skopos serve --listen 0.0.0.0:4319          needs tokens: see `skopos token create`
 
@@ -46,6 +47,9 @@ pub(crate) struct ServeArgs {
     /// Prometheus rule file, folder of them, or a quoted pattern; may be repeated.
     #[arg(long, value_name = "FILE|DIR|PATTERN")]
     pub(crate) rules: Vec<String>,
+    /// File of service level objectives (native or OpenSLO v1), folder of them, or a quoted pattern; may be repeated.
+    #[arg(long, value_name = "FILE|DIR|PATTERN")]
+    pub(crate) slo: Vec<String>,
     /// After a restart let alerts resolve at once, as Prometheus does, instead of holding what fires
     /// until one full range of fresh data has arrived.
     #[arg(long)]
@@ -107,6 +111,7 @@ impl ServeArgs {
         Overrides {
             data: self.data.clone(),
             rules: self.rules.clone(),
+            slos: self.slo.clone(),
             no_restart_hold: self.no_restart_hold,
             runbooks: self.runbooks.clone(),
             scrape: self.scrape.clone(),
@@ -124,7 +129,6 @@ impl ServeArgs {
             ui_dir: self.ui_dir.clone(),
             ready_file: self.ready_file.clone(),
             allow_without_tokens: self.allow_without_tokens,
-            ..Overrides::default()
         }
     }
 }

@@ -73,13 +73,15 @@ fn banner(fleet: &Fleet) {
         "\n  {title}   data {data}\n\
          \n  API      {api}            OTLP  grpc {grpc} · http {http}\
          \n  Shop     POST {order}/orders        (20 orders/s are being placed)\
-         \n  Rules    the guide's, interval 1 s, every `for` a hundredth of the guide's\n\
+         \n  Rules    the guide's, interval 1 s, every `for` a hundredth of the guide's\
+         \n  SLOs     order-availability 99.9 %, order-latency 99 % within 1 s\n\
          \n  Faults   keys 1 payment-errors · 2 payment-latency · 3 db-pool · q ends\
          \n           or: curl -X PUT {payment}/faults/payment-errors -H 'content-type: application/json' -d '{{\"on\":true}}'\n\
          \n  Try      export SKOPOS_SERVER={api}\
          \n           skopos query 'sum by (job) (rate(http_requests_total[1m]))'\
          \n           skopos logs --severity error       skopos tail\
          \n           skopos trace --service payment-service --errors\
+         \n           skopos slo status              skopos slo gate --service order-service\
          \n           curl {api}/api/v1/alerts\n",
         title = bold("skopos demo"),
         data = fleet.data.display(),

@@ -38,6 +38,8 @@ const RUNBOOKS: [(&str, &str); 5] = [
     runbook!("slo-fast-burn"),
     runbook!("slo-slow-burn"),
 ];
+/// The shop's objectives.
+const SHOP_SLOS: &str = include_str!("../../../../examples/shop/slo.yml");
 /// By how much the demo shortens every `for` of the guide.
 const FOR_DIVISOR: u64 = 100;
 /// The server's name among the processes.
@@ -76,6 +78,8 @@ impl Fleet {
         std::fs::create_dir_all(data.join("log")).context("create the demo's data folder")?;
         let rules = data.join("rules.yml");
         std::fs::write(&rules, demo_rules()).context("write the demo's rules")?;
+        let slos = data.join("slo.yml");
+        std::fs::write(&slos, SHOP_SLOS).context("write the demo's objectives")?;
         let runbooks = data.join("runbooks");
         std::fs::create_dir_all(&runbooks).context("create the folder of runbooks")?;
         for (name, text) in RUNBOOKS {
@@ -99,7 +103,7 @@ impl Fleet {
         let mut serve = reexecute(&data, SERVER)?;
         serve.arg("serve").arg("--no-open").args(["--evaluation-interval", "1s"]);
         serve.arg("--data").arg(data.join("data")).arg("--rules").arg(&rules);
-        serve.arg("--runbooks").arg(&runbooks);
+        serve.arg("--slo").arg(&slos).arg("--runbooks").arg(&runbooks);
         serve.arg("--ready-file").arg(&ready_file);
         serve.args(["--listen", &api, "--otlp-grpc", &grpc, "--otlp-http", &http]);
         serve.args(["--webhook", &sink.webhook_url]);
@@ -192,6 +196,24 @@ impl Fleet {
             _ => None,
         };
         Ok(value.and_then(|v| v.parse().ok()).filter(|v: &f64| v.is_finite()))
+    }
+
+    /// Runs this binary's `slo` command against the demo's server; yields exit code and output.
+    pub(super) async fn slo(&self, args: &[&str]) -> Result<(Option<i32>, String)> {
+        let binary = std::env::current_exe().context("find this binary")?;
+        let output = Command::new(binary)
+            .arg("slo")
+            .args(args)
+            .args(["--server", &self.api_url, "--color", "never"])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = output.await.context("run skopos slo")?;
+        let text = match output.stdout.is_empty() {
+            true => output.stderr,
+            false => output.stdout,
+        };
+        Ok((output.status.code(), String::from_utf8_lossy(&text).into_owned()))
     }
 
     /// Names a process that has ended although nobody asked it to, with its last words.

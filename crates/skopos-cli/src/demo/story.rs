@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "the script waits for real processes")]
 
+mod budget;
+
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +19,8 @@ use super::sink::Sink;
 use crate::Outcome;
 use crate::output::{Format, dim, green, print_json, red, write_stdout};
 
+pub(super) use budget::burn;
+
 /// The script gives up after this long, all steps together.
 const DEADLINE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(200);
@@ -28,7 +32,7 @@ const THRESHOLD: f64 = 0.01;
 /// Healthy orders wanted before the fault.
 const HEALTHY_ORDERS: f64 = 100.0;
 
-/// Plays the story; `Done` when every step was seen.
+/// Plays the story of an alert: from the metric to the trace, and back to healthy.
 pub(super) async fn play(
     fleet: &Fleet,
     sink: &Sink,
@@ -36,15 +40,7 @@ pub(super) async fn play(
     format: Format,
 ) -> Result<Outcome> {
     let mut script = Script { fleet, started: Instant::now(), number: 0, format };
-
-    script
-        .step("healthy traffic", 30, async || {
-            let orders = fleet.number("sum(orders_placed_total)").await?.unwrap_or(0.0);
-            let up = fleet.number("sum(up)").await?.unwrap_or(0.0);
-            Ok((orders >= HEALTHY_ORDERS && up >= 3.0)
-                .then(|| format!("{orders} orders placed, {up} targets up")))
-        })
-        .await?;
+    script.step("healthy traffic", 30, async || healthy(fleet).await).await?;
 
     script
         .step("fault on", 5, async || {
@@ -137,6 +133,13 @@ pub(super) async fn play(
     Ok(Outcome::Done)
 }
 
+async fn healthy(fleet: &Fleet) -> Result<Option<String>> {
+    let orders = fleet.number("sum(orders_placed_total)").await?.unwrap_or(0.0);
+    let up = fleet.number("sum(up)").await?.unwrap_or(0.0);
+    Ok((orders >= HEALTHY_ORDERS && up >= 3.0)
+        .then(|| format!("{orders} orders placed, {up} targets up")))
+}
+
 /// The alert's state, as `/api/v1/alerts` shows it.
 async fn alert_state(fleet: &Fleet) -> Result<Option<Value>> {
     let answer = fleet.api.get("/api/v1/alerts", &[]).await?;
@@ -190,6 +193,7 @@ fn text_of(value: &Value) -> &str {
     value.as_str().unwrap_or("")
 }
 
+/// Steps, each seen before the next begins.
 struct Script<'a> {
     fleet: &'a Fleet,
     started: Instant,

@@ -15,6 +15,7 @@ mod python;
 mod rules;
 mod rules_check;
 mod shop;
+mod slo;
 mod snapshot;
 mod sql;
 mod tail;

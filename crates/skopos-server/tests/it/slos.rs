@@ -204,7 +204,7 @@ async fn refusals(api: &Api) {
         (
             "overrides",
             json!({"service": "shop", "reason": "r", "by": "intern", "until_ms": (NOW + 60) * 1000}),
-            403,
+            400,
             "sre-lead",
         ),
         (
@@ -336,7 +336,7 @@ fn write_renamed(path: &Path, from: &str, to: &str) {
 async fn an_objective_without_data_is_a_problem() {
     let (_files, path) = file(OBJECTIVES);
     let clock = Arc::new(VirtualClock::new(Timestamp::from_secs(NOW)));
-    let server = TestServer::on(&FaultFs::new(7), &clock, with(&path)).await;
+    let server = TestServer::on(&FaultFs::new(), &clock, with(&path)).await;
     let told = || async {
         let status = server.get_json("/api/v1/status").await;
         status["data"]["problems"].to_string()

@@ -11,7 +11,7 @@ use skopos_model::Timestamp;
 
 use super::super::params::Params;
 use super::{DAY_MS, look, success, unknown_slo};
-use crate::error::{ApiError, ErrorClass};
+use crate::error::ApiError;
 use crate::slos::NoteFailure;
 use crate::state::SharedState;
 
@@ -27,9 +27,6 @@ fn refused(failure: NoteFailure) -> ApiError {
         NoteFailure::Note(
             error @ (NoteError::UnknownService(_) | NoteError::UnknownCorrection(_)),
         ) => ApiError::not_found(error.to_string()),
-        NoteFailure::Note(error @ NoteError::NotAllowed { .. }) => {
-            ApiError::new(ErrorClass::Forbidden, error.to_string())
-        }
         NoteFailure::Note(error) => ApiError::bad_request(error.to_string()),
     }
 }

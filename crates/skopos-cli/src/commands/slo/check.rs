@@ -1,0 +1,71 @@
+//! `skopos slo check`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+use skopos_alerting::slo;
+
+use super::super::rules::read_files;
+use super::mistakes;
+use crate::Outcome;
+use crate::cli::GlobalArgs;
+use crate::output::{Format, columns, print_json, write_stdout};
+
+/// Check files of objectives, native or OpenSLO v1.
+///
+/// What cannot be kept is refused with the reason: a target of 100 %, an alert that cannot fire, an
+/// objective without owner or runbook.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  skopos slo check slo.yml
+  skopos slo check slos/ --format json
+
+Exit codes: 0 all good, 4 mistakes found, 1 a file could not be read, 2 wrong usage.")]
+pub(crate) struct CheckArgs {
+    /// Files of objectives, or folders of them; checked together.
+    #[arg(required = true, value_name = "FILE|DIR")]
+    paths: Vec<PathBuf>,
+}
+
+pub(super) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
+    let files = read_files(&args.paths)?;
+    let borrowed: Vec<_> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    let (set, errors) = match slo::load(&borrowed) {
+        Ok(set) => (set, Vec::new()),
+        Err(errors) => (slo::SloSet::default(), errors),
+    };
+    if global.format == Format::Text {
+        if errors.is_empty() {
+            let mut rows = Vec::new();
+            for slo in &set.slos {
+                let minutes = format!("{} min of budget", super::figure(slo.budget_minutes()));
+                let target = format!("{} % of {}", slo.target_percent(), slo.window);
+                let place = format!("{}:{}", slo.file, slo.line);
+                rows.push(vec![slo.name.clone(), slo.service.clone(), target, minutes, place]);
+            }
+            write_stdout(&columns(&rows));
+            write_stdout(&format!("{} objectives, all good\n", set.slos.len()));
+        } else {
+            errors.iter().for_each(|error| write_stdout(&format!("{error}\n")));
+            write_stdout(&format!("{}\n", mistakes(errors.len())));
+        }
+    } else {
+        let slos: Vec<_> = set
+            .slos
+            .iter()
+            .map(|slo| {
+                json!({
+                    "slo": slo.name, "service": slo.service, "target": slo.target,
+                    "window": slo.window.to_string(), "budget_minutes": slo.budget_minutes(),
+                    "file": slo.file, "line": slo.line,
+                })
+            })
+            .collect();
+        let errors_json = serde_json::to_value(&errors).context("print the mistakes")?;
+        print_json(&json!({"slos": slos, "errors": errors_json}), global.format);
+    }
+    Ok(if errors.is_empty() { Outcome::Done } else { Outcome::ConditionFailed })
+}
