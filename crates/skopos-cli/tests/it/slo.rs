@@ -176,8 +176,7 @@ async fn budgets_decide_and_people_overrule_them() {
     let text = out(&slo(&["status"]));
     assert!(text.contains("Deploy \"v2\" burned "), "{text}");
     let text = out(&slo(&["status", "shop-availability"]));
-    for want in
-        ["team-shop", "SLOBurnFast", "insufficient", "burns", "Deploy \"v2\"", "shop: freeze"]
+    for want in ["team-shop", "SLOBurnFast", "exhausted", "burns", "Deploy \"v2\"", "shop: freeze"]
     {
         assert!(text.to_lowercase().contains(&want.to_lowercase()), "{want}: {text}");
     }

@@ -9,7 +9,6 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
-use skopos_server::ServerError;
 use skopos_server::config::{Secret, Settings};
 use tempfile::TempDir;
 

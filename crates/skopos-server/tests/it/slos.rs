@@ -40,7 +40,7 @@ fn file(text: &str) -> (TempDir, String) {
     (folder, path)
 }
 
-fn with(path: &str) -> impl FnOnce(&mut Settings) {
+fn with(path: &str) -> impl FnOnce(&mut Settings) + use<> {
     let path = path.to_owned();
     move |settings| {
         settings.slo_files = vec![path];
@@ -75,6 +75,7 @@ async fn data(api: &Api, path: &str, query: &[(&str, &str)], schema: &str) -> Va
 
 async fn send(api: &Api, method: &str, path: &str, body: &Value, schema: &str) -> Value {
     let request = api.client.request(method.parse().unwrap(), format!("{}{path}", api.base));
+    let request = request.header("x-skopos-request", "test");
     let answer = request.body(body.to_string()).send().await.unwrap();
     let (status, answer) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap());
     assert_eq!(status, 200, "{answer}");
@@ -215,12 +216,14 @@ async fn refusals(api: &Api) {
         ),
     ] {
         let request = api.client.post(format!("{}/api/v1/slo/{path}", api.base));
+        let request = request.header("x-skopos-request", "test");
         let answer = request.body(body.to_string()).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{path}");
         let answer: Value = answer.json().await.unwrap();
         assert!(answer["message"].as_str().unwrap().contains(want), "{answer}");
     }
     let gone = api.client.delete(format!("{}/api/v1/slo/corrections/0", api.base));
+    let gone = gone.header("x-skopos-request", "test");
     assert_eq!(gone.send().await.unwrap().status(), 404);
 }
 
@@ -272,6 +275,7 @@ async fn a_burn_pages_and_outlives_a_crash() {
     let before = status(&server).await;
     let note = json!({"kind": "deploy", "service": "shop", "text": "v2"});
     let noted = server.client.post(server.http("/api/v1/slo/annotations"));
+    let noted = noted.header("x-skopos-request", "test");
     assert_eq!(noted.body(note.to_string()).send().await.unwrap().status(), 200);
 
     let folder = server.kill();
@@ -304,7 +308,8 @@ async fn a_file_with_a_mistake_is_refused_as_a_whole() {
     let server = TestServer::with(with(&folder.path().display().to_string())).await;
     assert_eq!(status(&server).await["slo"], "shop-availability");
     let reload = || async {
-        let answer = server.client.post(server.http("/-/reload")).send().await.unwrap();
+        let request = server.client.post(server.http("/-/reload"));
+        let answer = request.header("x-skopos-request", "test").send().await.unwrap();
         (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
     };
     let other = folder.path().join("other.yml");
@@ -343,10 +348,12 @@ async fn an_objective_without_data_is_a_problem() {
     };
     assert!(!told().await.contains("shop-availability"), "it may take a while to arrive");
     clock.advance(Duration::from_secs(180));
-    assert!(
+    // History is looked through first.
+    eventually("it is told", || async {
         told()
             .await
             .contains("objective shop-availability: nothing that it counts has ever arrived")
-    );
+    })
+    .await;
     server.stop().await;
 }

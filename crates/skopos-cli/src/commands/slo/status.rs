@@ -257,7 +257,8 @@ fn budget(status: &Value) -> String {
     let burns: Vec<String> = items(&status["burn"])
         .filter_map(|b| Some(format!("{} {}×", word(&b["window"]), figure(b["rate"].as_f64()?))))
         .collect();
-    rows.push(vec!["  burn".into(), burns.join(", ")]);
+    let burns = if burns.is_empty() { "–".into() } else { burns.join(", ") };
+    rows.push(vec!["  burn".into(), burns]);
     for alert in items(&status["alerts"]) {
         let windows: Vec<String> = items(&alert["windows"]).map(word).collect();
         let state = match (alert["is_met"] == true, alert["is_guarded"] == true) {
