@@ -280,8 +280,12 @@ async fn a_burn_pages_and_outlives_a_crash() {
 
     let folder = server.kill();
     let server = TestServer::reopen(folder, settings(&path)).await;
-    let after = status(&server).await;
-    assert_eq!((&after["bad"], &after["total"]), (&before["bad"], &before["total"]), "{after:#}");
+    // Slices that were not over yet are read again from the stored samples.
+    eventually("all is counted again, once", || async {
+        let after = status(&server).await;
+        (&after["bad"], &after["total"]) == (&before["bad"], &before["total"])
+    })
+    .await;
     let notes = server.get_json("/api/v1/slo/annotations").await;
     assert_eq!(notes["data"]["annotations"][0]["text"], "v2");
     eventually("slots go on", || async {
@@ -290,7 +294,9 @@ async fn a_burn_pages_and_outlives_a_crash() {
     })
     .await;
     assert_eq!(sink.statuses(), ["firing"], "nobody is told twice");
-    assert_eq!(status(&server).await["bad"], before["bad"], "nothing is counted twice");
+    let after = status(&server).await;
+    let counted = |status: &Value| (status["bad"].clone(), status["total"].clone());
+    assert_eq!(counted(&after), counted(&before), "nothing is counted twice");
     server.stop().await;
 }
 
