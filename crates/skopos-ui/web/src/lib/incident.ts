@@ -75,6 +75,23 @@ export async function countTraces(filter: string, window: Window, signal: AbortS
   return { count: page.traces.length, more: Boolean(page.next_cursor) };
 }
 
+export interface Counts {
+  logs: number;
+  errors: number;
+  traces: number;
+  failed: number;
+  moreTraces: boolean;
+  moreFailed: boolean;
+}
+
+/** How many records and traces a filter finds in a window, and how many of them are wrong. */
+export function countSignals(q: string, window: Window, signal: AbortSignal): Promise<Counts> {
+  return Promise.all([
+    countLogs(q, window, signal), countLogs(`${q} level>=error`, window, signal),
+    countTraces(q, window, signal), countTraces(`${q} status=error`, window, signal),
+  ]).then(([logs, errors, traces, failed]) => ({ logs, errors, traces: traces.count, moreTraces: traces.more, failed: failed.count, moreFailed: failed.more }));
+}
+
 /** When it was pending and firing, from the series that the rule records. */
 async function phasesOf(
   inc: IncidentRef, to: number, interval: number, signal: AbortSignal,

@@ -3,7 +3,7 @@
 export interface Binding {
   keys: string;
   does: string;
-  where: 'everywhere' | 'lists' | 'live' | 'trace' | 'firing';
+  where: 'everywhere' | 'lists' | 'live' | 'trace' | 'firing' | 'slo';
 }
 
 export const SCREENS: { key: string; path: string; name: string }[] = [
@@ -13,6 +13,7 @@ export const SCREENS: { key: string; path: string; name: string }[] = [
   { key: 't', path: '/traces', name: 'Traces' },
   { key: 'm', path: '/explore', name: 'Metrics' },
   { key: 'a', path: '/alerts', name: 'Alerts' },
+  { key: 'b', path: '/slos', name: 'SLOs' },
 ];
 
 export const BINDINGS: Binding[] = [
@@ -32,6 +33,7 @@ export const BINDINGS: Binding[] = [
   { keys: 'i x', does: 'include, exclude the focused value', where: 'lists' },
   { keys: '← → shift', does: 'chart: move, choose a part of time', where: 'lists' },
   { keys: 'space', does: 'pause, go on', where: 'live' },
+  { keys: 'n', does: 'annotate', where: 'slo' },
   { keys: 'a', does: 'acknowledge', where: 'firing' },
   { keys: 's', does: 'silence for an hour', where: 'firing' },
   { keys: 'a d', does: 'pan left, right', where: 'trace' },

@@ -132,6 +132,13 @@ export function windowText(window: Window, zone: Zone): string {
   return `${sameDay ? '' : day(a)}${time(window.from)}–${sameDay ? '' : day(b)}${time(window.to)}`;
 }
 
+/** As `windowText`, with its day where that is not today's: for windows of which it is not plain when they were. */
+export function datedWindow(window: Window, zone: Zone, now: number): string {
+  const text = windowText(window, zone);
+  const [day, today] = [dateTime(window.from, zone), dateTime(now, zone)].map((at) => at.slice(0, 10));
+  return day === today || text.startsWith(day!) ? text : `${day!.slice(0, 4) === today!.slice(0, 4) ? day!.slice(5) : day} ${text}`;
+}
+
 /** What a person types: `now-1h`, `2026-11-22 14:02`, `14:02:10`; null when it is no time. */
 export function parseInstant(text: string, now: number, zone: Zone): number | null {
   const trimmed = text.trim();

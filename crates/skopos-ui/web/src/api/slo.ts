@@ -1,0 +1,39 @@
+// Service level objectives: budgets, charts, and what people say about them.
+import { get, post, remove } from './client';
+import type { NoteKind, SloAnnotation, SloChart, SloCorrection, SloDetail, SloList, SloReview } from '../lib/slo';
+import type { Labels } from './types';
+import { seconds, type Window } from '../lib/time';
+
+export function slos(signal?: AbortSignal, service?: string): Promise<SloList> {
+  return get<SloList>('/api/v1/slos', { service }, signal);
+}
+
+export function slo(name: string, signal?: AbortSignal): Promise<SloDetail> {
+  return get<SloDetail>('/api/v1/slos/{name}', {}, signal, { name });
+}
+
+/** The budget over a window; `step` in seconds. */
+export function sloChart(name: string, group: Labels, window: Window, step: number, signal?: AbortSignal): Promise<SloChart> {
+  const query = {
+    start: seconds(window.from), end: seconds(window.to), step: String(step),
+    group: Object.entries(group).map(([label, value]) => `${label}=${value}`),
+  };
+  return get<SloChart>('/api/v1/slos/{name}/chart', query, signal, { name });
+}
+
+export async function reviews(name: string, signal?: AbortSignal): Promise<SloReview[]> {
+  return (await get<{ reviews: SloReview[] }>('/api/v1/slo/review', { slo: name }, signal)).reviews;
+}
+
+export async function annotate(note: { kind: NoteKind; service: string; text: string; start_ms: number; end_ms?: number; by: string; link?: string }): Promise<SloAnnotation> {
+  return (await post<{ data: { annotation: SloAnnotation } }>('/api/v1/slo/annotations', note)).data.annotation;
+}
+
+/** Takes a stretch of time out of the count; stays visible. */
+export async function correct(correction: { slo: string; start_ms: number; end_ms: number; reason: string; by: string }): Promise<SloCorrection> {
+  return (await post<{ data: { correction: SloCorrection } }>('/api/v1/slo/corrections', correction)).data.correction;
+}
+
+export function takeBack(id: string): Promise<void> {
+  return remove('/api/v1/slo/corrections/{id}', { id });
+}

@@ -1,0 +1,579 @@
+// Service level objectives as the server tells them, and what the screens work out from that: which come first, how
+// a budget is said, where it was spent, how fast it burnt. Shares are 0 to 1; times are milliseconds since the epoch.
+
+import type { Labels } from '../api/types';
+import type { Columns } from '../api/prometheus';
+import { age } from './format';
+import { LINE } from './lines';
+import { durationText, type Window } from './time';
+
+export type Health = 'ok' | 'warning' | 'critical' | 'no_data';
+export type Verdict = 'go' | 'caution' | 'freeze';
+
+export interface BurnRate {
+  window: string;
+  /** How many times as fast as the budget bears; null where nothing happened. */
+  rate: number | null;
+  bad: number;
+  total: number;
+}
+
+/** The condition of one burn-rate alert. */
+export interface BurnAlert {
+  name: string;
+  severity: string;
+  factor: number;
+  /** Long, then short. */
+  windows: string[];
+  is_met: boolean;
+  /** Only the guard against low traffic keeps it quiet. */
+  is_guarded: boolean;
+}
+
+export interface SloCorrection {
+  id: string;
+  slo: string;
+  start_ms: number;
+  end_ms: number;
+  reason: string;
+  by: string;
+  created_ms: number;
+  revoked_ms: number | null;
+}
+
+/** The budget of one objective, or of one of its groups, now. */
+export interface SloStatus {
+  slo: string;
+  service: string;
+  owner: string;
+  description: string;
+  runbook: string;
+  group: Labels;
+  target: number;
+  window: string;
+  budgeting: string;
+  window_start_ms: number;
+  window_end_ms: number;
+  good_ratio: number | null;
+  bad: number;
+  total: number;
+  /** Below 0 when overspent; null where nothing is known. */
+  budget_remaining: number | null;
+  budget_minutes: number;
+  budget_minutes_left: number | null;
+  /** The share of the window that has data. */
+  coverage: number;
+  burn: BurnRate[];
+  alerts: BurnAlert[];
+  hours_to_exhaustion: number | null;
+  last_data_ms: number | null;
+  health: Health;
+  /** With what each takes out. */
+  corrections: (SloCorrection & { bad: number; total: number })[];
+  budget_remaining_uncorrected: number | null;
+  error: string | null;
+  sentence: string;
+}
+
+export interface SloState {
+  loaded_at_ms: number;
+  /** Why changed files are not in force. */
+  error: string | null;
+  interval_seconds: number;
+  last_slot_ms: number | null;
+  backfill: { state: 'none' | 'running' | 'done' | 'failed'; done: number; chunks: number; reached_ms: number | null; error: string | null };
+}
+
+export interface SloList {
+  slos: SloStatus[];
+  state: SloState;
+}
+
+export interface SloDefinition {
+  name: string;
+  service: string;
+  owner: string;
+  description: string;
+  runbook: string;
+  target: number;
+  window: string;
+  is_calendar: boolean;
+  budgeting: string;
+  group_by: string[];
+  labels: Labels;
+  policy: { caution_below: number; freeze_below: number; override_by: string[]; review: string };
+  file: string;
+  line: number;
+  /** The specification as YAML. */
+  native: string;
+  /** PromQL over five minutes. */
+  queries: { error_ratio: string; bad: string | null; total: string | null };
+}
+
+export type Outcome =
+  | { kind: 'insufficient_data'; reason: string }
+  | { kind: 'exhausted' }
+  | { kind: 'lasts'; until_ms: number }
+  | { kind: 'exhaustion'; early_ms: number; middle_ms: number | null; late_ms: number | null; probability: number };
+
+export interface SloForecast {
+  slo: string;
+  group: Labels;
+  outcome: Outcome;
+  sentence: string;
+}
+
+export type NoteKind = 'deploy' | 'incident' | 'drill' | 'note';
+
+export interface SloAnnotation {
+  id: string;
+  kind: NoteKind;
+  service: string;
+  start_ms: number;
+  end_ms: number | null;
+  text: string;
+  by: string;
+  link: string;
+}
+
+/** What a deploy or an incident cost. */
+export interface SloSpender {
+  annotation: SloAnnotation;
+  slo: string;
+  group: Labels;
+  until_ms: number;
+  spent: number;
+  spent_before: number;
+  sentence: string;
+}
+
+export interface SloOverride {
+  id: string;
+  service: string;
+  reason: string;
+  by: string;
+  created_ms: number;
+  until_ms: number;
+}
+
+export interface SloGate {
+  service: string;
+  verdict: Verdict;
+  exit_code: number;
+  verdict_without_override: Verdict;
+  override: SloOverride | null;
+  reasons: { slo: string; group: Labels; verdict: Verdict; reason: string; budget_remaining: number | null }[];
+  sentence: string;
+}
+
+export interface SloDetail {
+  slo: SloDefinition;
+  budgets: SloStatus[];
+  forecasts: SloForecast[];
+  spenders: SloSpender[];
+  annotations: SloAnnotation[];
+  corrections: SloCorrection[];
+  gate: SloGate;
+}
+
+export interface SloPoint {
+  at_ms: number;
+  /** The share left of the window that ends here. */
+  remaining: number | null;
+  bad: number;
+  total: number;
+}
+
+export interface SloChart {
+  start_ms: number;
+  end_ms: number;
+  window_start_ms: number;
+  window_end_ms: number;
+  points: SloPoint[];
+}
+
+export interface SloReview {
+  slo: string;
+  group: Labels;
+  target: number;
+  suggestion: 'tighten' | 'loosen' | 'keep' | 'insufficient_data';
+  suggested_target: number | null;
+  why: string;
+}
+
+// ---- words ----
+
+export const HEALTH: Record<Health, { tone: 'bad' | 'warn' | 'good' | 'quiet'; glyph: string; word: string }> = {
+  critical: { tone: 'bad', glyph: '✖', word: 'critical' },
+  warning: { tone: 'warn', glyph: '▲', word: 'at risk' },
+  no_data: { tone: 'quiet', glyph: '○', word: 'no data' },
+  ok: { tone: 'good', glyph: '✔', word: 'within budget' },
+};
+
+export const VERDICT: Record<Verdict, { tone: 'bad' | 'warn' | 'good'; glyph: string; word: string }> = {
+  go: { tone: 'good', glyph: '✔', word: 'go' },
+  caution: { tone: 'warn', glyph: '▲', word: 'caution' },
+  freeze: { tone: 'bad', glyph: '✖', word: 'freeze' },
+};
+
+export const KIND: Record<NoteKind, { glyph: string; word: string }> = {
+  deploy: { glyph: '▼', word: 'Deploy' },
+  incident: { glyph: '▲', word: 'Incident' },
+  drill: { glyph: '◇', word: 'Drill' },
+  note: { glyph: '✎', word: 'Note' },
+};
+
+/** A share of good events with as many nines as tell it from all: `99.94%`. Never `100%` for less than all. */
+export function goodText(ratio: number | null): string {
+  if (ratio === null || !Number.isFinite(ratio)) return '–';
+  const missing = (1 - ratio) * 100;
+  if (missing <= 0) return '100%';
+  const digits = Math.max(0, Math.min(6, Math.ceil(-Math.log10(missing)) + 1));
+  const scale = 10 ** digits;
+  return `${Number((Math.floor(ratio * 100 * scale + 1e-6) / scale).toFixed(digits))}%`;
+}
+
+/** A target as it is written: `99.9%`. */
+export function targetText(target: number): string {
+  return `${Number((target * 100).toFixed(6))}%`;
+}
+
+/** What is left of a budget: `38.2%`, `0.04%`, `−120%`, `−14×`. Cut off, not rounded: 99.96 % is not all of it. */
+export function leftText(share: number | null): string {
+  if (share === null || !Number.isFinite(share)) return '–';
+  if (share <= -10) return `−${Math.round(-share)}×`;
+  const percent = Math.abs(share * 100);
+  const scale = percent >= 100 || percent === 0 ? 1 : percent < 0.1 ? 100 : 10;
+  return `${share < 0 ? '−' : ''}${Math.floor(percent * scale + 1e-9) / scale}%`;
+}
+
+/** `38.2% left`, `overspent by 20%` */
+export function leftWords(share: number | null): string {
+  if (share === null) return 'nothing known';
+  return share < 0 ? `overspent by ${leftText(share).slice(1)}` : `${leftText(share)} left`;
+}
+
+/** A share of the budget that was spent: `62%`, `0.4%`, `<0.01%`, `1,400%`. */
+export function spentText(share: number): string {
+  const percent = share * 100;
+  if (percent > 0 && percent < 0.01) return '<0.01%';
+  return `${Number(percent.toFixed(percent < 0.1 ? 2 : percent < 10 ? 1 : 0)).toLocaleString('en-US')}%`;
+}
+
+/** `43.2`, `0.08`, `2,160` */
+export function minutesText(minutes: number): string {
+  const size = Math.abs(minutes);
+  const digits = size >= 100 || size === 0 ? 0 : size >= 1 ? 1 : 2;
+  return Number(minutes.toFixed(digits)).toLocaleString('en-US').replace('-', '−');
+}
+
+/** `14.2×`, `0.04×`, `1,300×` */
+export function rateText(rate: number | null): string {
+  if (rate === null || !Number.isFinite(rate)) return '–';
+  const digits = rate >= 100 || rate === 0 ? 0 : rate >= 10 ? 1 : 2;
+  return rate > 0 && rate < 0.005 ? '<0.01×' : `${Number(rate.toFixed(digits)).toLocaleString('en-US')}×`;
+}
+
+/** `2d 4h`; for what is further away than anybody plans, only that. */
+export function hoursText(hours: number): string {
+  return hours > 8760 ? '>1y' : age(hours * 3_600_000);
+}
+
+export function groupText(group: Labels): string {
+  return Object.entries(group).map(([name, value]) => `${name}=${value}`).join(' · ');
+}
+
+/** What the server says of a budget, without the name that stands above it. */
+export function sentenceOf(status: SloStatus): string {
+  const own = `${status.slo}: `;
+  const text = status.sentence.startsWith(own) ? status.sentence.slice(own.length) : status.sentence;
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** A group as one text, whatever the order of its labels. */
+export function groupKey(group: Labels): string {
+  return new URLSearchParams(Object.entries(group).sort(([a], [b]) => (a < b ? -1 : 1))).toString();
+}
+
+/** The address of an objective's page, or of one of its groups. */
+export function sloPath(name: string): string {
+  return `/slos/${encodeURIComponent(name).replace(/\.([a-z0-9]+)$/i, '%2E$1')}`;
+}
+
+// ---- which come first ----
+
+const ORDER: Record<Health, number> = { critical: 0, warning: 1, no_data: 2, ok: 3 };
+
+export function worstFirst(all: SloStatus[]): SloStatus[] {
+  return [...all].sort((a, b) => ORDER[a.health] - ORDER[b.health]
+    || (a.budget_remaining ?? 2) - (b.budget_remaining ?? 2)
+    || a.slo.localeCompare(b.slo) || groupText(a.group).localeCompare(groupText(b.group)));
+}
+
+/** Those that somebody should look at. */
+export function atRisk(all: SloStatus[]): SloStatus[] {
+  return worstFirst(all).filter((s) => s.health === 'critical' || s.health === 'warning');
+}
+
+/** Rows whose name, service, owner or group has every word. */
+export function matching(all: SloStatus[], text: string): SloStatus[] {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  return all.filter((s) => {
+    const said = `${s.slo} ${s.service} ${s.owner} ${groupText(s.group)} ${HEALTH[s.health].word}`.toLowerCase();
+    return words.every((word) => said.includes(word));
+  });
+}
+
+/** The budget that the page shows: the chosen one, else the worst. */
+export function chosenBudget(budgets: SloStatus[], key: string): SloStatus | undefined {
+  return budgets.find((s) => groupKey(s.group) === key) ?? worstFirst(budgets)[0];
+}
+
+export function sameGroup(a: Labels, b: Labels): boolean {
+  return groupKey(a) === groupKey(b);
+}
+
+/** The burn over a window, by its name. */
+export function burnOver(status: SloStatus, window: string): number | null {
+  return status.burn.find((b) => b.window === window)?.rate ?? null;
+}
+
+/** Whether an alert's labels are those of this budget. */
+export function isOf(labels: Labels, status: { slo: string; group: Labels }): boolean {
+  return labels.slo === status.slo && Object.entries(status.group).every(([name, value]) => labels[name] === value);
+}
+
+// ---- charts ----
+
+const MINUTE_MS = 60_000;
+const STEPS = [60, 300, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
+
+/** Seconds between points, for at most `points` of them; slices fit into it. */
+export function chartStep(window: Window, points = 720): number {
+  const wanted = (window.to - window.from) / 1000 / points;
+  return STEPS.find((step) => step >= wanted) ?? Math.ceil(wanted / 86_400) * 86_400;
+}
+
+/** Milliseconds between the points of a chart: what was asked for, rounded up to whole slices. */
+export function stepOf(chart: SloChart): number {
+  const [first, second] = chart.points;
+  return first && second ? second.at_ms - first.at_ms : MINUTE_MS;
+}
+
+/** What a first point counts lies before the chart. */
+const badWithin = (points: SloPoint[]): number => points.slice(1).reduce((sum, p) => sum + p.bad, 0);
+
+/**
+ * The burn-down: from 100 % where the window begins to what is left now, beside what spending evenly would leave. It is
+ * scaled by what is left now, so that it ends where the other figures are, whatever was rounded to steps on the way.
+ * A part of it, read from a point of the whole on, continues that.
+ */
+export function burnDown(whole: SloChart, part: SloChart | null, status: SloStatus, from = -Infinity): Columns {
+  const { budget_remaining: remaining, window_start_ms: start, window_end_ms: end } = status;
+  const read = (part ?? whole).points;
+  const known = whole.points.findIndex((p) => p.total > 0);
+  const firstKnown = whole.points[Math.max(0, known - 1)]?.at_ms ?? Infinity;
+  const spentBefore = part ? badWithin(whole.points.filter((p) => p.at_ms <= (read[0]?.at_ms ?? 0))) : 0;
+  const all = Math.max(status.bad, badWithin(whole.points));
+  let bad = spentBefore;
+  const times: number[] = [];
+  const left: (number | null)[] = [];
+  const add = (ms: number, value: number | null): void => {
+    times.push(ms / 1000);
+    left.push(value);
+  };
+  read.forEach((p, i) => {
+    if (i > 0) bad += p.bad;
+    // Before what is shown: only read to begin at a point of the whole.
+    if ((read[i + 1]?.at_ms ?? Infinity) <= from) return;
+    const isKnown = remaining !== null && known >= 0 && p.at_ms >= firstKnown;
+    add(Math.max(p.at_ms, start), !isKnown ? null : all > 0 ? 1 - (1 - remaining) * (bad / all) : 1);
+  });
+  const now = Math.min(whole.end_ms, end);
+  if (!part && times.length > 0 && now / 1000 > times.at(-1)!) add(now, known < 0 ? null : remaining);
+  // A unit of the calendar goes on: its end is shown, with nothing known of it.
+  if (!part && times.length > 0 && end > now + stepOf(whole)) add(end, null);
+  const even = (ms: number): number => 1 - Math.min(1, Math.max(0, (ms - start) / (end - start)));
+  return {
+    times,
+    series: [
+      { labels: { [LINE]: 'budget left' }, values: left },
+      { labels: { [LINE]: 'spent evenly' }, values: times.map((s) => even(s * 1000)) },
+    ],
+  };
+}
+
+/** What a rolling window had left, at each moment. */
+export function leftOver(chart: SloChart, from = -Infinity): Columns {
+  const points = chart.points.filter((_, i, all) => (all[i + 1]?.at_ms ?? Infinity) > from);
+  return {
+    times: points.map((p) => p.at_ms / 1000),
+    series: [{ labels: { [LINE]: 'left of the window that ends there' }, values: points.map((p) => p.remaining) }],
+  };
+}
+
+/** Where a part of the chart must begin so that it continues the whole one exactly: at a point of that one. */
+export function partStart(whole: SloChart, from: number): number {
+  const before = whole.points.filter((p) => p.at_ms <= from);
+  return Math.max(whole.start_ms, before.at(-1)?.at_ms ?? whole.start_ms);
+}
+
+/** Seconds between the points of a part: a fraction of those of the whole. */
+export function partStep(whole: SloChart, part: Window): number {
+  const of = stepOf(whole) / 1000;
+  const wanted = chartStep(part, 400);
+  return STEPS.find((step) => step >= wanted && of % step === 0) ?? of;
+}
+
+/** The burn rate of the window that ends at each point: a sliding sum over the points of a chart. */
+export function burnLine(chart: SloChart, windowMs: number, budget: number): (number | null)[] {
+  const width = Math.max(1, Math.round(windowMs / stepOf(chart)));
+  let bad = 0;
+  let total = 0;
+  return chart.points.map((p, i) => {
+    bad += p.bad;
+    total += p.total;
+    const gone = chart.points[i - width];
+    if (gone) {
+      bad -= gone.bad;
+      total -= gone.total;
+    }
+    // What was subtracted again leaves crumbs.
+    return total > 1e-9 && budget > 0 ? Math.max(0, bad / total / budget) : null;
+  });
+}
+
+/** How far back the chart of an alert goes: so that several of its long windows are seen. */
+export function burnSpan(longMs: number, sloMs: number): number {
+  return Math.max(longMs * 2, Math.min(longMs * 24, sloMs));
+}
+
+/** Points of a chart that the server gives at most. */
+const MOST_POINTS = 1_900;
+
+/** Seconds between the points of a burn chart: a part of its short window, so that sliding sums are exact. */
+export function burnStep(readMs: number, shortMs: number): number {
+  const fits = STEPS.filter((step) => shortMs % (step * 1000) === 0 && readMs / 1000 / step <= MOST_POINTS);
+  return fits.filter((step) => step * 3000 <= shortMs).at(-1) ?? fits[0] ?? chartStep({ from: 0, to: readMs }, MOST_POINTS);
+}
+
+// ---- what spent it ----
+
+export interface Stretch extends Window {
+  /** The share of the budget. */
+  spent: number;
+  bad: number;
+  /** The mean burn rate. */
+  burn: number;
+}
+
+/** The parts of the window in which more was spent than it bears, dearest first; single quiet points do not part them. */
+export function stretches(chart: SloChart, status: SloStatus, most = 6): Stretch[] {
+  const budget = 1 - status.target;
+  const spent = 1 - (status.budget_remaining ?? 1);
+  if (spent <= 0 || status.bad <= 0 || budget <= 0) return [];
+  const found: (Stretch & { total: number })[] = [];
+  let quiet = 2;
+  for (const p of chart.points) {
+    if (p.at_ms <= status.window_start_ms) continue;
+    const dear = p.total > 0 && p.bad / p.total > budget;
+    if (!dear) {
+      quiet += 1;
+      continue;
+    }
+    const open = found.at(-1);
+    if (open && quiet <= 1) {
+      open.to = p.at_ms;
+      open.bad += p.bad;
+      open.total += p.total;
+    } else {
+      found.push({ from: Math.max(status.window_start_ms, p.at_ms - stepOf(chart)), to: p.at_ms, bad: p.bad, total: p.total, spent: 0, burn: 0 });
+    }
+    quiet = 0;
+  }
+  return found
+    .map(({ total, ...s }) => ({ ...s, spent: (s.bad / status.bad) * spent, burn: s.bad / total / budget }))
+    .sort((a, b) => b.spent - a.spent)
+    .filter((s) => s.spent >= 0.001)
+    .slice(0, most);
+}
+
+/** `4 stretches spent 91 % of what is gone`. */
+export function stretchSentence(all: Stretch[], status: SloStatus): string {
+  const gone = 1 - (status.budget_remaining ?? 1);
+  if (all.length === 0 || gone <= 0) return '';
+  const share = Math.min(1, all.reduce((sum, s) => sum + s.spent, 0) / gone);
+  return `${spentText(share)} of what is gone was spent in ${all.length === 1 ? 'one stretch' : `${all.length} stretches`}`;
+}
+
+/** The metrics that a query reads, with their matchers: what stands before a range. */
+export function selectorsOf(query: string): string[] {
+  const found: string[] = [];
+  const pattern = /([a-zA-Z_:][\w:.]*)?\s*(\{(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`|[^}"'`])*\})?\s*\[[^\]]+\]/g;
+  for (const [, name = '', matchers = ''] of query.matchAll(pattern)) {
+    if (name || matchers) found.push(`${name}${matchers}`);
+  }
+  return [...new Set(found)];
+}
+
+/** A query summed by these labels too, over another window; null where it sums nothing. */
+export function widened(query: string, labels: string[], windowMs: number): string | null {
+  const length = durationText(Math.max(60_000, Math.round(windowMs / 1000) * 1000));
+  // Texts in quotes stay as they are.
+  const pieces = query.split(/("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`)/);
+  let sums = 0;
+  const changed = pieces.map((piece, i) => {
+    if (i % 2 === 1) return piece;
+    return piece
+      .replace(/\bsum\s*(?:by\s*\(([^)]*)\)\s*)?\(/g, (_, by: string | undefined) => {
+        sums += 1;
+        const all = [...new Set([...(by ?? '').split(',').map((l) => l.trim()).filter(Boolean), ...labels])];
+        return `sum by (${all.join(', ')}) (`;
+      })
+      .replace(/\[5m\]/g, `[${length}]`);
+  });
+  return sums > 0 ? changed.join('') : null;
+}
+
+/** The labels that a query matches by. */
+export function matchedBy(query: string): Set<string> {
+  return new Set([...query.matchAll(/([a-zA-Z_]\w*)\s*(?:=~|!~|!=|=)\s*["'`]/g)].map(([, name]) => name!));
+}
+
+export interface Share {
+  label: string;
+  value: string;
+  /** Of the bad events. */
+  bad: number;
+  /** Of all events. */
+  all: number;
+}
+
+/** Which values of which labels the bad events have more often than others do, the most telling first. */
+export function telling(bad: { metric: Labels; value: number }[], all: { metric: Labels; value: number }[], most = 6): Share[] {
+  const count = (rows: { metric: Labels; value: number }[]): { sum: number; by: Map<string, Map<string, number>> } => {
+    const by = new Map<string, Map<string, number>>();
+    let sum = 0;
+    for (const { metric, value } of rows) {
+      if (!(value > 0)) continue;
+      sum += value;
+      for (const [label, text] of Object.entries(metric)) {
+        const values = by.get(label) ?? new Map<string, number>();
+        values.set(text, (values.get(text) ?? 0) + value);
+        by.set(label, values);
+      }
+    }
+    return { sum, by };
+  };
+  const [wrong, whole] = [count(bad), count(all)];
+  if (wrong.sum <= 0 || whole.sum <= 0) return [];
+  const shares: Share[] = [];
+  for (const [label, values] of wrong.by) {
+    for (const [value, n] of values) {
+      const share = { label, value, bad: n / wrong.sum, all: Math.min(1, (whole.by.get(label)?.get(value) ?? 0) / whole.sum) };
+      // What all events have says nothing, and neither does what bad ones have no more often.
+      if (share.bad >= 0.05 && share.bad - share.all >= 0.05) shares.push(share);
+    }
+  }
+  return shares.sort((a, b) => (b.bad - b.all) - (a.bad - a.all)).slice(0, most);
+}
