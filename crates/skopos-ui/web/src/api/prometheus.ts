@@ -27,7 +27,8 @@ export async function range(expr: string, window: Window, points: number, signal
   const step = stepSeconds(window, points);
   // Aligned, so that a refresh moves the window by whole steps and lines do not tremble.
   const start = Math.floor(window.from / 1000 / step) * step;
-  const end = Math.ceil(window.to / 1000 / step) * step;
+  // Never later than the window: a rate that reaches into the future falls, and says so of no fact.
+  const end = Math.max(start, Math.floor(window.to / 1000 / step) * step);
   const query = { query: expr, start: String(start), end: String(end), step: String(step) };
   const data = await get<QueryData>('/api/v1/query_range', query, signal);
   return columns(data.resultType === 'matrix' ? (data.result as MatrixSeries[]) : [], start, end, step);
