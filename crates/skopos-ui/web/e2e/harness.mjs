@@ -56,6 +56,15 @@ class Running {
     return response.json();
   }
 
+  /** Changes something; the `data` of the answer. */
+  async post(path, body) {
+    const response = await fetch(`${this.api}${path}`, {
+      method: 'POST', headers: { ...this.headers, 'content-type': 'application/json', 'x-skopos-request': '1' }, body: JSON.stringify(body),
+    });
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    return (await response.json()).data;
+  }
+
   /** Sends OTLP as JSON. */
   async otlp(signal, body) {
     const response = await fetch(`http://${this.addresses.otlp_http}/v1/${signal}`, {
@@ -94,8 +103,8 @@ async function start(args, ready, folder, env = {}) {
   return running;
 }
 
-/** A server of its own. `rules` is the text of a rule file, `routes` that of an alertmanager.yml. */
-export function serve({ rules = '', routes = '', env = {}, args = [] } = {}) {
+/** A server of its own. `rules` is the text of a rule file, `slos` that of a file of objectives, `routes` that of an alertmanager.yml. */
+export function serve({ rules = '', slos = '', routes = '', env = {}, args = [] } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'skopos-ui-'));
   const ready = join(folder, 'ready.json');
   const all = [
@@ -105,6 +114,10 @@ export function serve({ rules = '', routes = '', env = {}, args = [] } = {}) {
   if (rules) {
     writeFileSync(join(folder, 'rules.yml'), rules);
     all.push('--rules', join(folder, 'rules.yml'));
+  }
+  if (slos) {
+    writeFileSync(join(folder, 'slos.yml'), slos);
+    all.push('--slo', join(folder, 'slos.yml'));
   }
   if (routes) {
     writeFileSync(join(folder, 'alertmanager.yml'), routes);

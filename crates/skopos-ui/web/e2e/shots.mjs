@@ -1,13 +1,14 @@
 // Every screen in both themes as a picture, for people who review how it looks: `cargo xtask shots`.
-// Usage: node shots.mjs FOLDER. The demo runs long enough that charts have something to show.
+// Usage: node shots.mjs FOLDER [NAME...]: only those that are reached by their address and have one of these names. The demo
+// runs long enough that charts have something to show.
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { browser, demo, eventually, open, serve, settled } from './harness.mjs';
 
-const folder = process.argv[2];
+const [folder, ...only] = process.argv.slice(2);
 if (!folder) {
-  console.error('usage: node shots.mjs FOLDER');
+  console.error('usage: node shots.mjs FOLDER [NAME...]');
   process.exit(2);
 }
 mkdirSync(folder, { recursive: true });
@@ -17,6 +18,8 @@ const server = await demo();
 const empty = await serve();
 try {
   await eventually('orders are placed', async () => (await server.json('/api/v1/query', { query: 'sum(orders_placed_total) > 300' })).result.length > 0, 90_000);
+  // The deploy that brings the fault.
+  await server.post('/api/v1/slo/annotations', { kind: 'deploy', service: 'order-service', text: 'v42', by: 'ci' });
   await server.fault('payment-errors', true);
   const alert = await server.firing('HighErrorRate');
   // A while of firing, so that the chart has both sides of the threshold.
@@ -43,8 +46,12 @@ try {
     ['service-unheard', server, '/services/basket-service?t=5m', 'main strong'],
     ['metrics-finder', server, '/explore?t=5m', '#finder-title'],
     ['metrics', server, `/explore?t=2m&expr=${encodeURIComponent('sum by (job, endpoint) (rate(http_requests_total{job!="skopos"}[1m]))')}`, '[data-expression] canvas'],
+    ['slos', server, '/slos', '[data-slo]'],
+    ['slo', server, '/slos/order-availability', '[data-chart=Budget] canvas'],
+    ['slo-zoomed', server, '/slos/order-availability?t=5m', '[data-chart=Budget] canvas'],
+    ['slos-none', empty, '/slos', 'pre'],
     ['welcome', empty, '/welcome', 'pre'],
-  ];
+  ].filter(([name]) => only.length === 0 || only.includes(name));
   for (const theme of ['dark', 'light']) {
     const shot = async (page, name) => {
       await settled(page);
@@ -60,6 +67,7 @@ try {
       await shot(page, name);
       await close();
     }
+    if (only.length > 0) continue;
     const { page, goto, close } = await open(chrome, server, { theme });
     await goto('/alerts');
     await page.locator('[data-firing]', { hasText: alert.labels.alertname }).first().click();
