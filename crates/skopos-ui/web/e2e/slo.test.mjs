@@ -117,6 +117,13 @@ describe('the list', () => {
     await page.getByText('No SLO is defined').waitFor();
     assert.match(await page.locator('main pre').innerText(), /skopos slo init --service/);
     await accessible(page, 'no slos');
+    // Written from what a service sends.
+    await bare.otlp('logs', { resourceLogs: [{ resource: { attributes: [{ key: 'service.name', value: { stringValue: 'depot' } }] }, scopeLogs: [{ logRecords: [{ timeUnixNano: `${Date.now()}000000`, body: { stringValue: 'x' } }] }] }] });
+    await eventually('depot is heard of', async () => (await bare.json('/api/v1/label/service_name/values')).includes('depot'));
+    await page.reload();
+    await page.getByRole('button', { name: 'depot' }).click();
+    await page.getByRole('region', { name: 'Specification' }).getByText('for depot').first().waitFor();
+    await accessible(page, 'objectives to begin with');
     await goto('/slos/none');
     await page.getByText('No SLO is called “none”').waitFor();
     await close().catch((error) => assert.match(String(error), /404/));

@@ -1,6 +1,6 @@
 // Service level objectives: budgets, charts, and what people say about them.
 import { get, post, remove } from './client';
-import type { NoteKind, SloAnnotation, SloChart, SloCorrection, SloDetail, SloList, SloReview } from '../lib/slo';
+import type { NoteKind, SloAnnotation, SloBeginnings, SloChart, SloCorrection, SloDetail, SloList, SloReview } from '../lib/slo';
 import type { Labels } from './types';
 import { seconds, type Window } from '../lib/time';
 
@@ -23,6 +23,11 @@ export function sloChart(name: string, group: Labels, window: Window, step: numb
 
 export async function reviews(name: string, signal?: AbortSignal): Promise<SloReview[]> {
   return (await get<{ reviews: SloReview[] }>('/api/v1/slo/review', { slo: name }, signal)).reviews;
+}
+
+/** Two objectives to begin with, from what a service sends. */
+export function beginnings(service: string, signal?: AbortSignal): Promise<SloBeginnings> {
+  return get<SloBeginnings>('/api/v1/slo/init', { service }, signal);
 }
 
 export async function annotate(note: { kind: NoteKind; service: string; text: string; start_ms: number; end_ms?: number; by: string; link?: string }): Promise<SloAnnotation> {

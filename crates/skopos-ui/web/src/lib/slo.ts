@@ -201,6 +201,14 @@ export interface SloReview {
   why: string;
 }
 
+export interface SloBeginnings {
+  service: string;
+  /** YAML. */
+  text: string;
+  /** The metrics that it is made of. */
+  found: { requests: string | null; durations: string | null };
+}
+
 // ---- words ----
 
 export const HEALTH: Record<Health, { tone: 'bad' | 'warn' | 'good' | 'quiet'; glyph: string; word: string }> = {
