@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  atRisk, burnDown, burnLine, burnSpan, burnStep, chartStep, chosenBudget, goodText, groupKey, groupText, isOf, leftOver, leftText, leftWords, hoursText, matchedBy,
-  matching, minutesText, partStart, partStep, rateText, selectorsOf, sloPath, spentText, stretches, stretchSentence, targetText, telling, widened, worstFirst,
+  atRisk, burnDown, burnLine, burnSpan, burnStep, chartStep, chosenBudget, closed, goodText, groupKey, groupText, isOf, leftOver, leftText, leftWords, hoursText, matchedBy,
+  matching, minutesText, partStart, partStep, rateText, selectorsOf, sinceData, sloPath, spentText, stretches, stretchSentence, targetText, telling, widened, worstFirst,
   type SloChart, type SloPoint, type SloStatus,
 } from '../src/lib/slo';
 import { datedWindow } from '../src/lib/time';
@@ -107,13 +107,26 @@ describe('the burn-down', () => {
     expect(series[1]!.values).toEqual([1, 0.75, 0.5, 0.25, 0]);
   });
 
-  it('ends where the other figures are, also between two points, and when more was counted in whole steps', () => {
-    const later = { ...spent, end_ms: 4.5 * HOUR };
-    const { times, series } = burnDown(later, null, budget({ bad: 60, budget_remaining: 0.4, window_end_ms: 4.5 * HOUR }));
-    expect([times.at(-1), series[0]!.values.at(-1)]).toEqual([4.5 * 3600, 0.4]);
+  it('ends where the other figures are, also when more was counted in whole steps', () => {
+    const asked = { ...chart([[0, 100], [10, 100], [0, 100], [20, 100], [30, 50]]), end_ms: 5 * HOUR };
+    const late = closed(asked, 4.5 * HOUR, 0.4);
+    expect(late.points.at(-1)).toEqual({ at_ms: 4.5 * HOUR, remaining: 0.4, bad: 30, total: 50 });
+    const { times, series } = burnDown(late, null, budget({ bad: 60, budget_remaining: 0.4, window_end_ms: 4.5 * HOUR }));
+    expect([times.at(-1), series[0]!.values.at(-1)]).toEqual([4.5 * 3600, expect.closeTo(0.4, 9)]);
     expect(series[0]!.values.at(-2)).toBeCloseTo(0.7, 9);
     expect(burnDown(spent, null, budget({ bad: 29, budget_remaining: 0.7, window_end_ms: 4 * HOUR })).series[0]!.values.at(-1)).toBeCloseTo(0.7, 9);
     expect(burnDown(spent, null, budget({ bad: 30, budget_remaining: -2, window_end_ms: 4 * HOUR })).series[0]!.values.at(-1)).toBeCloseTo(-2, 9);
+  });
+
+  it('of a young budget begins where its data does', () => {
+    const young = chart([[0, 0], [0, 0], [10, 100], [10, 100]]);
+    young.points[0] = { at_ms: 0, remaining: null, bad: 0, total: 0 };
+    const known = sinceData(young)!;
+    expect([known.start_ms, known.points.length]).toEqual([2 * HOUR, 3]);
+    const { times, series } = burnDown(known, null, budget({ bad: 20, budget_remaining: 0.8, window_end_ms: 4 * HOUR }));
+    expect(times).toEqual([7200, 10_800, 14_400]);
+    expect(series.map((line) => line.values)).toEqual([about([1, 0.9, 0.8]), [1, 0.5, 0]]);
+    expect(sinceData(chart([[0, 0]]))).toBeNull();
   });
 
   it('knows nothing before there was data, or without any', () => {

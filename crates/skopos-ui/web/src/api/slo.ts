@@ -1,5 +1,6 @@
 // Service level objectives: budgets, charts, and what people say about them.
 import { get, post, remove } from './client';
+import { chartStep, closed, sinceData } from '../lib/slo';
 import type { NoteKind, SloAnnotation, SloBeginnings, SloChart, SloCorrection, SloDetail, SloList, SloReview } from '../lib/slo';
 import type { Labels } from './types';
 import { seconds, type Window } from '../lib/time';
@@ -12,13 +13,24 @@ export function slo(name: string, signal?: AbortSignal): Promise<SloDetail> {
   return get<SloDetail>('/api/v1/slos/{name}', {}, signal, { name });
 }
 
-/** The budget over a window; `step` in seconds. */
-export function sloChart(name: string, group: Labels, window: Window, step: number, signal?: AbortSignal): Promise<SloChart> {
+/** The budget of `status` over a window; `step` in seconds. What happened since the last whole step is in its last point. */
+export async function sloChart(status: { slo: string; group: Labels; budget_remaining: number | null }, window: Window, step: number, signal?: AbortSignal): Promise<SloChart> {
   const query = {
-    start: seconds(window.from), end: seconds(window.to), step: String(step),
-    group: Object.entries(group).map(([label, value]) => `${label}=${value}`),
+    start: seconds(window.from), end: seconds(window.to + step * 1000), step: String(step),
+    group: Object.entries(status.group).map(([label, value]) => `${label}=${value}`),
   };
-  return get<SloChart>('/api/v1/slos/{name}/chart', query, signal, { name });
+  const chart = await get<SloChart>('/api/v1/slos/{name}/chart', query, signal, { name: status.slo });
+  return closed(chart, window.to, status.budget_remaining);
+}
+
+/** The whole window of a budget; of a young one the part that has data, by steps that suit it. */
+export async function wholeChart(status: { slo: string; group: Labels; budget_remaining: number | null }, window: Window, signal?: AbortSignal): Promise<SloChart> {
+  const whole = await sloChart(status, window, chartStep(window), signal);
+  const known = sinceData(whole);
+  if (!known || window.to - known.start_ms > (window.to - window.from) * 0.4) return whole;
+  const young = { from: known.start_ms, to: window.to };
+  const fine = await sloChart(status, young, chartStep(young), signal);
+  return sinceData(fine) ?? fine;
 }
 
 export async function reviews(name: string, signal?: AbortSignal): Promise<SloReview[]> {

@@ -368,6 +368,23 @@ export function stepOf(chart: SloChart): number {
   return first && second ? second.at_ms - first.at_ms : MINUTE_MS;
 }
 
+/**
+ * A chart that was asked for up to a step after `now`, so that its last point counts what happened since the one before:
+ * that point is put where it belongs, with what is left now.
+ */
+export function closed(chart: SloChart, now: number, remaining: number | null): SloChart {
+  const points = chart.points.filter((_, i, all) => i === 0 || all[i - 1]!.at_ms < now);
+  return { ...chart, end_ms: now, points: points.map((p) => (p.at_ms > now ? { ...p, at_ms: now, remaining } : p)) };
+}
+
+/** A chart without what lies before its first event; null where there is none. */
+export function sinceData(chart: SloChart): SloChart | null {
+  const first = chart.points.findIndex((p, i) => i > 0 && p.total > 0);
+  if (first < 0) return null;
+  const points = chart.points.slice(first - 1);
+  return { ...chart, start_ms: Math.max(chart.start_ms, points[0]!.at_ms), points };
+}
+
 /** What a first point counts lies before the chart. */
 const badWithin = (points: SloPoint[]): number => points.slice(1).reduce((sum, p) => sum + p.bad, 0);
 
@@ -377,13 +394,13 @@ const badWithin = (points: SloPoint[]): number => points.slice(1).reduce((sum, p
  * A part of it, read from a point of the whole on, continues that.
  */
 export function burnDown(whole: SloChart, part: SloChart | null, status: SloStatus, from = -Infinity): Columns {
-  const { budget_remaining: remaining, window_start_ms: start, window_end_ms: end } = status;
+  const { budget_remaining: remaining, window_end_ms: end } = status;
+  const start = Math.max(status.window_start_ms, whole.points[0]?.at_ms ?? 0);
   const read = (part ?? whole).points;
-  const known = whole.points.findIndex((p) => p.total > 0);
-  const firstKnown = whole.points[Math.max(0, known - 1)]?.at_ms ?? Infinity;
-  const spentBefore = part ? badWithin(whole.points.filter((p) => p.at_ms <= (read[0]?.at_ms ?? 0))) : 0;
+  const before = part ? whole.points.filter((p) => p.at_ms <= (read[0]?.at_ms ?? 0)) : [];
   const all = Math.max(status.bad, badWithin(whole.points));
-  let bad = spentBefore;
+  let bad = badWithin(before);
+  let known = before.some((p) => p.total > 0);
   const times: number[] = [];
   const left: (number | null)[] = [];
   const add = (ms: number, value: number | null): void => {
@@ -392,15 +409,14 @@ export function burnDown(whole: SloChart, part: SloChart | null, status: SloStat
   };
   read.forEach((p, i) => {
     if (i > 0) bad += p.bad;
+    // From the point before the first event on.
+    known ||= p.total > 0 || (read[i + 1]?.total ?? 0) > 0;
     // Before what is shown: only read to begin at a point of the whole.
     if ((read[i + 1]?.at_ms ?? Infinity) <= from) return;
-    const isKnown = remaining !== null && known >= 0 && p.at_ms >= firstKnown;
-    add(Math.max(p.at_ms, start), !isKnown ? null : all > 0 ? 1 - (1 - remaining) * (bad / all) : 1);
+    add(Math.max(p.at_ms, start), !known || remaining === null ? null : all > 0 ? 1 - (1 - remaining) * (bad / all) : 1);
   });
-  const now = Math.min(whole.end_ms, end);
-  if (!part && times.length > 0 && now / 1000 > times.at(-1)!) add(now, known < 0 ? null : remaining);
   // A unit of the calendar goes on: its end is shown, with nothing known of it.
-  if (!part && times.length > 0 && end > now + stepOf(whole)) add(end, null);
+  if (!part && times.length > 0 && end > whole.end_ms + stepOf(whole)) add(end, null);
   const even = (ms: number): number => 1 - Math.min(1, Math.max(0, (ms - start) / (end - start)));
   return {
     times,
@@ -423,7 +439,7 @@ export function leftOver(chart: SloChart, from = -Infinity): Columns {
 /** Where a part of the chart must begin so that it continues the whole one exactly: at a point of that one. */
 export function partStart(whole: SloChart, from: number): number {
   const before = whole.points.filter((p) => p.at_ms <= from);
-  return Math.max(whole.start_ms, before.at(-1)?.at_ms ?? whole.start_ms);
+  return before.at(-1)?.at_ms ?? whole.points[0]?.at_ms ?? from;
 }
 
 /** Seconds between the points of a part: a fraction of those of the whole. */
@@ -482,8 +498,9 @@ export function stretches(chart: SloChart, status: SloStatus, most = 6): Stretch
   if (spent <= 0 || status.bad <= 0 || budget <= 0) return [];
   const found: (Stretch & { total: number })[] = [];
   let quiet = 2;
-  for (const p of chart.points) {
-    if (p.at_ms <= status.window_start_ms) continue;
+  for (const [i, p] of chart.points.entries()) {
+    // What the first point counts lies before it.
+    if (i === 0 || p.at_ms <= status.window_start_ms) continue;
     const dear = p.total > 0 && p.bad / p.total > budget;
     if (!dear) {
       quiet += 1;
@@ -495,7 +512,7 @@ export function stretches(chart: SloChart, status: SloStatus, most = 6): Stretch
       open.bad += p.bad;
       open.total += p.total;
     } else {
-      found.push({ from: Math.max(status.window_start_ms, p.at_ms - stepOf(chart)), to: p.at_ms, bad: p.bad, total: p.total, spent: 0, burn: 0 });
+      found.push({ from: Math.max(status.window_start_ms, chart.points[i - 1]?.at_ms ?? p.at_ms - stepOf(chart)), to: p.at_ms, bad: p.bad, total: p.total, spent: 0, burn: 0 });
     }
     quiet = 0;
   }
