@@ -88,7 +88,7 @@ describe('objectives in lists', () => {
   });
 
   it('have addresses that survive, whatever their names', () => {
-    fc.assert(fc.property(fc.string({ minLength: 1 }).filter((name) => !/^\.+$/.test(name) && name.isWellFormed()), (name) => segments(parse(serialize(parse(sloPath(name)))).path)[1] === name));
+    fc.assert(fc.property(fc.string({ minLength: 1 }).filter((name) => !/^\.+$/.test(name)), (name) => segments(parse(serialize(parse(sloPath(name)))).path)[1] === name));
     // Not taken for a file when it is opened anew.
     expect(sloPath('orders.v2')).toBe('/slos/orders%2Ev2');
   });
