@@ -72,6 +72,7 @@ describe('a service that is only scraped', () => {
     await goto('/services/shop?t=5m');
     await figures(page, ['Errors']);
     const drag = async () => {
+      await page.locator('[data-chart=Errors] .u-over').scrollIntoViewIfNeeded();
       const box = await page.locator('[data-chart=Errors] .u-over').boundingBox();
       await page.mouse.move(box.x + box.width * 0.5, box.y + 30);
       await page.mouse.down();

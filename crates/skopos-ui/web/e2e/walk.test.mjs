@@ -128,6 +128,7 @@ describe('on the demo’s data', () => {
     const calls = page.getByRole('region', { name: /Depends on/ });
     await calls.getByRole('link', { name: 'payment-service', exact: true }).waitFor();
     await page.getByRole('region', { name: /Top errors/ }).getByText('call failed').waitFor();
+    await page.locator('[data-chart=Errors] .u-over').scrollIntoViewIfNeeded();
     const box = await page.locator('[data-chart=Errors] .u-over').boundingBox();
     await page.mouse.move(box.x + box.width * 0.5, box.y + 30);
     await page.mouse.down();
