@@ -53,20 +53,24 @@ pub(crate) fn push_rfc3339(output: &mut String, time: SystemTime) {
     let seconds = since.as_secs();
     let (year, month, day) = civil_from_days(seconds / 86_400);
     let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
-    push_padded(output, year, 4);
-    output.push('-');
-    push_padded(output, month, 2);
-    output.push('-');
-    push_padded(output, day, 2);
-    output.push('T');
-    push_padded(output, hour, 2);
-    output.push(':');
-    push_padded(output, minute, 2);
-    output.push(':');
-    push_padded(output, second, 2);
-    output.push('.');
-    push_padded(output, u64::from(since.subsec_micros()), 6);
-    output.push('Z');
+    if year > 9999 {
+        // Beyond what RFC 3339 can say: a clock that is set so is wrong anyway.
+        output.push_str("9999-12-31T23:59:59.999999Z");
+        return;
+    }
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    for (number, end, width) in [
+        (year, 4, 4),
+        (month, 7, 2),
+        (day, 10, 2),
+        (hour, 13, 2),
+        (minute, 16, 2),
+        (second, 19, 2),
+        (u64::from(since.subsec_micros()), 26, 6),
+    ] {
+        put_padded(&mut text, number, end, width);
+    }
+    output.push_str(std::str::from_utf8(&text).unwrap_or_default());
 }
 
 /// Returns [`push_rfc3339`]'s text.
@@ -76,18 +80,14 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
     text
 }
 
-fn push_padded(output: &mut String, mut number: u64, width: usize) {
-    let mut digits = [b'0'; 20];
-    let mut length = 0;
-    while number > 0 || length < width {
-        if let Some(slot) = digits.get_mut(19 - length) {
-            // A remainder of ten always fits.
-            *slot = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        }
+/// Writes the last digits of a number, so that they end at `end`.
+fn put_padded(text: &mut [u8], mut number: u64, end: usize, width: usize) {
+    let Some(digits) = text.get_mut(end - width..end) else { return };
+    for digit in digits.iter_mut().rev() {
+        // A remainder of ten always fits.
+        *digit = b'0' + u8::try_from(number % 10).unwrap_or(0);
         number /= 10;
-        length += 1;
     }
-    output.extend(digits.iter().skip(20 - length).map(|digit| char::from(*digit)));
 }
 
 /// Days since 1970-01-01 to year, month and day in the proleptic Gregorian calendar (eras of 400 years that begin in March).

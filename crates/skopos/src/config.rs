@@ -1,5 +1,5 @@
 //! Settings from the environment: the `OTEL_*` variables, `RUST_LOG`, `ENVIRONMENT`, `SKOPOS_LOG_FORMAT`,
-//! `SKOPOS_LOG_RATE_LIMIT`, `SKOPOS_ALLOW_DEBUG`, `SKOPOS_TRACES_PER_SECOND` and `SKOPOS_PROPAGATE_TO`.
+//! `SKOPOS_LOG_RATE_LIMIT`, `SKOPOS_ALLOW_DEBUG`, `SKOPOS_PENDING_SPANS`, `SKOPOS_TRACES_PER_SECOND` and `SKOPOS_PROPAGATE_TO`.
 //!
 //! Reading is a pure function of a look-up. A value that cannot be used never stops a service from starting: the default
 //! holds and a warning says so, once logging works. What differs from the OpenTelemetry specification: spans wait at most 1 s
@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use crate::Service;
+use crate::context::propagators::Propagators;
 
 mod endpoint;
 pub(crate) mod limits;
@@ -68,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) disabled: bool,
     pub(crate) traces: Option<Endpoint>,
     pub(crate) logs: Option<Endpoint>,
+    /// Whether ended spans are lines, too.
+    pub(crate) console_spans: bool,
     pub(crate) limits: Limits,
     /// The level of the SDK's own lines, from `OTEL_LOG_LEVEL`.
     pub(crate) own_level: &'static str,
@@ -78,12 +81,13 @@ pub(crate) struct Config {
     pub(crate) span_batching: Batching,
     pub(crate) log_batching: Batching,
     pub(crate) sampler: Sampler,
-    pub(crate) trace_context: bool,
-    pub(crate) baggage: bool,
+    pub(crate) propagators: Propagators,
     pub(crate) filter: Option<String>,
     pub(crate) format: Option<LogFormat>,
     /// Lines that a call site may write in a second; 0 is no limit.
     pub(crate) lines_per_second: Option<u32>,
+    /// Whether requests are told when they begin; only in development unless said.
+    pub(crate) pending_spans: Option<bool>,
     /// Whether DEBUG may be logged in production.
     pub(crate) allows_debug: bool,
     /// What could not be used, for a WARN each.
@@ -107,6 +111,7 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
     read_service(service, &variable, &mut warnings);
 
     let traces = endpoint::read(endpoint::TRACES, &variable, &mut warnings);
+    let console_spans = endpoint::wants_console(&variable);
     let logs = endpoint::read(endpoint::LOGS, &variable, &mut warnings);
     let limits = Limits::read(&variable, &mut warnings);
     let own_level = read_own_level(variable("OTEL_LOG_LEVEL"), &mut warnings);
@@ -114,7 +119,7 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
     let pushing = Pushing::read(&variable, &mut warnings);
     let propagate_to = variable("SKOPOS_PROPAGATE_TO")
         .map(|hosts| hosts.split(',').map(|host| host.trim().to_owned()).collect());
-    let (trace_context, baggage) = read_propagators(variable("OTEL_PROPAGATORS"), &mut warnings);
+    let propagators = Propagators::read(variable("OTEL_PROPAGATORS"), &mut warnings);
     let sampler = read_sampler(
         variable("OTEL_TRACES_SAMPLER"),
         variable("OTEL_TRACES_SAMPLER_ARG"),
@@ -144,7 +149,20 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
     let lines_per_second = variable("SKOPOS_LOG_RATE_LIMIT")
         .and_then(|text| number("SKOPOS_LOG_RATE_LIMIT", &text, &mut warnings))
         .map(|lines| u32::try_from(lines).unwrap_or(u32::MAX));
+    let pending_spans = variable("SKOPOS_PENDING_SPANS").and_then(|text| {
+        let answer = text.to_ascii_lowercase();
+        match answer.as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => {
+                warnings.push("SKOPOS_PENDING_SPANS is neither true nor false".to_owned());
+                None
+            }
+        }
+    });
     Config {
+        console_spans,
+        pending_spans,
         disabled: variable("OTEL_SDK_DISABLED")
             .is_some_and(|value| value.eq_ignore_ascii_case("true")),
         traces,
@@ -157,8 +175,7 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
         span_batching,
         log_batching,
         sampler,
-        trace_context,
-        baggage,
+        propagators,
         filter: variable("RUST_LOG"),
         format,
         lines_per_second,
@@ -214,22 +231,6 @@ fn read_own_level(text: Option<String>, warnings: &mut Vec<String>) -> &'static 
             "info"
         }
     }
-}
-
-fn read_propagators(text: Option<String>, warnings: &mut Vec<String>) -> (bool, bool) {
-    let Some(text) = text else { return (true, true) };
-    let (mut trace_context, mut baggage) = (false, false);
-    for name in text.split(',').map(str::trim) {
-        match name {
-            "tracecontext" => trace_context = true,
-            "baggage" => baggage = true,
-            "none" | "" => {}
-            other => warnings.push(format!(
-                "propagator {other} is not supported: tracecontext, baggage or none"
-            )),
-        }
-    }
-    (trace_context, baggage)
 }
 
 fn read_sampler(
@@ -319,6 +320,7 @@ fn percent_decode(text: &str) -> String {
 mod tests {
     use super::{Sampler, read};
     use crate::Service;
+    use crate::context::propagators::Propagators;
     use std::time::Duration;
 
     fn with(variables: &[(&str, &str)]) -> (Service, super::Config) {
@@ -335,7 +337,7 @@ mod tests {
         assert_eq!(service.name, "built-in");
         assert!(config.traces.is_none() && config.logs.is_none() && !config.disabled);
         assert!(config.metrics.is_none());
-        assert!(config.trace_context && config.baggage);
+        assert_eq!(config.propagators, Propagators::default());
         assert_eq!(config.sampler, Sampler::ParentAlwaysOn);
         assert_eq!(config.warnings, [""; 0]);
     }
@@ -366,7 +368,8 @@ mod tests {
         assert_eq!(traces.headers, [("authorization".to_owned(), "Bearer x".to_owned())]);
         assert_eq!(traces.timeout, Duration::from_millis(250));
         assert_eq!(config.logs.unwrap().url, "http://logs:1/custom");
-        assert!(config.trace_context && !config.baggage);
+        let expected = Propagators { trace_context: true, ..Propagators::NONE };
+        assert_eq!(config.propagators, expected);
         assert_eq!(config.sampler, Sampler::Ratio(0.25));
         assert_eq!(config.span_batching.delay, Duration::from_millis(50));
         assert_eq!(config.filter.as_deref(), Some("debug"));
@@ -389,7 +392,7 @@ mod tests {
     fn what_cannot_be_used_is_a_warning() {
         let (_, config) = with(&[
             ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
-            ("OTEL_PROPAGATORS", "b3,tracecontext"),
+            ("OTEL_PROPAGATORS", "jaeger,tracecontext"),
             ("OTEL_BSP_SCHEDULE_DELAY", "soon"),
             ("SKOPOS_TRACES_PER_SECOND", "many"),
             ("OTEL_RESOURCE_ATTRIBUTES", "novalue"),

@@ -17,11 +17,15 @@ use opentelemetry::trace::{
 use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator};
 use tracing::Dispatch;
 use tracing_subscriber::Registry;
-use tracing_subscriber::registry::LookupSpan as _;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use crate::clock;
 
+mod b3;
 pub(crate) mod global;
+pub(crate) mod propagators;
+
+use propagators::Propagators;
 
 /// Longest request id that is accepted from outside.
 const LONGEST_REQUEST_ID: usize = 128;
@@ -198,6 +202,11 @@ pub(crate) fn current_trace() -> Option<TraceIds> {
     })
 }
 
+/// Returns the ids of a span if somebody asked for them before.
+pub(crate) fn known_trace<'r, R: LookupSpan<'r>>(span: &SpanRef<'r, R>) -> Option<TraceIds> {
+    span.extensions().get::<KnownTraceIds>().map(|known| known.0)
+}
+
 /// Returns the ids of a span, starting it for OpenTelemetry if that has not happened yet.
 pub(crate) fn trace_of(dispatch: &Dispatch, id: &tracing::span::Id) -> Option<TraceIds> {
     let registry = dispatch.downcast_ref::<Registry>()?;
@@ -216,10 +225,11 @@ pub(crate) fn trace_of(dispatch: &Dispatch, id: &tracing::span::Id) -> Option<Tr
     Some(ids)
 }
 
-/// Returns the headers that carry the current request to the next service: `traceparent`, `tracestate`, `baggage` and
-/// `x-request-id`, those of them that are known. For clients that this crate does not wrap.
+/// Returns the headers that carry the current request to the next service: `traceparent`, `tracestate` and `baggage`, or what
+/// `OTEL_PROPAGATORS` says instead, and `x-request-id`; those of them that are known. For clients that this crate does not wrap.
 pub fn propagation_headers() -> Vec<(&'static str, String)> {
     let mut headers = Vec::with_capacity(4);
+    let propagators = Propagators::current();
     let request = RequestContext::current();
     let current = tracing::dispatcher::get_default(|dispatch| {
         let span = dispatch.current_span();
@@ -230,13 +240,10 @@ pub fn propagation_headers() -> Vec<(&'static str, String)> {
     if let Some(context) =
         current.or_else(|| request.as_ref().and_then(|request| request.remote.clone()))
     {
-        headers.push(("traceparent", format_traceparent(&context)));
-        let state = context.trace_state().header();
-        if !state.is_empty() {
-            headers.push(("tracestate", state));
-        }
+        propagators.inject(&context, |name, value| headers.push((name, value)));
     }
-    if let Some(baggage) = request.as_ref().and_then(|request| request.baggage.as_deref()) {
+    let baggage = request.as_ref().and_then(|request| request.baggage.as_deref());
+    if let Some(baggage) = baggage.filter(|_| propagators.baggage) {
         headers.push(("baggage", baggage.to_owned()));
     }
     if let Some(id) = current_request_id_arc() {

@@ -168,7 +168,7 @@ impl Database {
     pub(crate) fn waited(&self, seconds: f64, span: &Span) {
         let labels = WaitLabels { pool: self.inner.pool.clone() };
         let trace =
-            span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten();
+            || span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten();
         self.inner.metrics.waits.with(&labels, |waits| waits.observe_in(seconds, trace));
     }
 }
@@ -211,7 +211,7 @@ impl Drop for Operation {
         }
         let span = &self.span;
         let trace =
-            span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten();
+            || span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten();
         let labels = OperationLabels {
             db_system: Bounded::from(self.database.system.as_str()),
             pool: self.database.pool.clone(),

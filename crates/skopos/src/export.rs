@@ -15,6 +15,7 @@ use crate::filter;
 
 pub(crate) mod logs;
 pub(crate) mod metrics;
+mod pending;
 pub(crate) mod spans;
 mod transport;
 

@@ -17,6 +17,8 @@ use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::{EnvFilter, registry::LookupSpan};
 
+use crate::context::propagators::Propagators;
+
 /// Libraries that talk much and are held at WARN, unless `RUST_LOG` names them.
 pub(crate) const QUIET: &[&str] = &[
     "hyper",
@@ -57,10 +59,12 @@ pub(crate) struct Filters {
     /// Whether a directive is about spans (`[span{field}]`). Without one the filter need not hear of spans at all, which
     /// spares every request a dozen turns at its lock.
     follows_spans: bool,
+    /// Kept here because whoever sends headers finds this by its subscriber.
+    propagators: Propagators,
 }
 
 impl Filters {
-    pub(crate) fn new(events: EnvFilter, floor: LevelFilter) -> Filters {
+    pub(crate) fn new(events: EnvFilter, floor: LevelFilter, propagators: Propagators) -> Filters {
         let follows_spans = events.to_string().contains('[');
         Filters {
             events,
@@ -68,6 +72,7 @@ impl Filters {
             is_raised: AtomicBool::new(false),
             floor,
             follows_spans,
+            propagators,
         }
     }
 
@@ -92,6 +97,12 @@ impl Filters {
 
 /// The global filter.
 pub(crate) struct SignalFilter(pub(crate) Arc<Filters>);
+
+impl SignalFilter {
+    pub(crate) fn propagators(&self) -> Propagators {
+        self.0.propagators
+    }
+}
 
 fn is_traced(metadata: &Metadata<'_>) -> bool {
     metadata.is_span() && *metadata.level() <= Level::INFO
@@ -163,6 +174,8 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
+    use tracing::Subscriber as _;
+    use tracing::level_filters::LevelFilter;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     #[derive(Clone, Default)]
@@ -199,6 +212,23 @@ mod tests {
         assert!(telemetry.flush(Duration::from_secs(20)));
         let text = String::from_utf8(output.0.lock().unwrap().clone()).unwrap();
         (text.matches("\"INFO\"").count(), text.matches("\"WARN\"").count())
+    }
+
+    #[test]
+    fn what_is_below_the_level_is_not_even_asked_about() {
+        for (filter, expected) in [
+            (None, LevelFilter::INFO),
+            (Some("debug"), LevelFilter::DEBUG),
+            // Spans are on whatever the filter says.
+            (Some("off"), LevelFilter::INFO),
+        ] {
+            let builder = Telemetry::builder(Service::new("shop"))
+                .from_lookup(|key| filter.filter(|_| key == "RUST_LOG").map(str::to_owned));
+            let (_telemetry, layer) = builder.without_lines().build().unwrap();
+            let subscriber = tracing_subscriber::registry().with(layer);
+            // What the macros compare with, before anything else.
+            assert_eq!(subscriber.max_level_hint(), Some(expected), "{filter:?}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - every request is counted once, when its body has been sent or given up: a panic as 500, a client that went away
 //!   before the response as 499; gRPC by its own status, and one that was marked by [`mark_failed`](crate::mark_failed)
 //!   as failed whatever it answered;
+//! - what switches to another protocol (a websocket) has its id, span and access line, and is not counted among the requests;
 //! - `/health/*` and `/metrics` are served without span, metric or access line.
 //!
 //! With axum, put it on the router (`Router::layer`), where the route is known.
@@ -19,6 +20,7 @@ use http::{Extensions, Method, Request, Response, Uri};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::context::propagators::Propagators;
 use crate::context::{self, RequestContext};
 
 mod body;
@@ -61,8 +63,7 @@ pub struct HttpLayer {
 #[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) metrics: RedMetrics,
-    pub(crate) trace_context: bool,
-    pub(crate) baggage: bool,
+    pub(crate) propagators: Propagators,
     route: RouteOf,
     excluded: Vec<String>,
     #[cfg(feature = "axum")]
@@ -79,12 +80,11 @@ impl std::fmt::Debug for HttpLayer {
 }
 
 impl HttpLayer {
-    pub(crate) fn new(metrics: RedMetrics, trace_context: bool, baggage: bool) -> HttpLayer {
+    pub(crate) fn new(metrics: RedMetrics, propagators: Propagators) -> HttpLayer {
         HttpLayer {
             settings: Arc::new(Settings {
                 metrics,
-                trace_context,
-                baggage,
+                propagators,
                 route: Arc::new(matched_path),
                 excluded: vec!["/metrics".to_owned(), "/health".to_owned(), "/health/".to_owned()],
                 #[cfg(feature = "axum")]
@@ -147,10 +147,7 @@ impl HttpLayer {
     /// Starts a new trace for every request, whatever the caller sent: for services at the edge.
     #[must_use]
     pub fn ignore_incoming_trace(self) -> HttpLayer {
-        self.with(|settings| {
-            settings.trace_context = false;
-            settings.baggage = false;
-        })
+        self.with(|settings| settings.propagators = Propagators::NONE)
     }
 }
 
@@ -213,12 +210,9 @@ where
         }
         let headers = request.headers();
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let remote = self
-            .settings
-            .trace_context
-            .then(|| context::parse_traceparent(header("traceparent")?, header("tracestate")))
-            .flatten();
-        let baggage = self.settings.baggage.then(|| context::baggage(headers)).flatten();
+        let propagators = self.settings.propagators;
+        let remote = propagators.extract(header);
+        let baggage = propagators.baggage.then(|| context::baggage(headers)).flatten();
         let caller = Arc::new(RequestContext {
             request_id: context::request_id(headers),
             remote,

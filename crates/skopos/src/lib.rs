@@ -75,6 +75,7 @@ mod saturation;
 mod service;
 mod shutdown;
 pub mod slo;
+mod sync;
 mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -179,4 +180,11 @@ mod pages {
     struct FromNothing;
     #[doc = include_str!("../../../docs/sdk/migrating.md")]
     struct Migrating;
+}
+
+/// The page that needs the drivers.
+#[cfg(all(doctest, feature = "_integrations"))]
+mod integrations {
+    #[doc = include_str!("../../../docs/sdk/instrumentation.md")]
+    struct Instrumentation;
 }

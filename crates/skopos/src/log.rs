@@ -17,7 +17,7 @@ use tracing::{Dispatch, Event, Level, Subscriber};
 use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
 use crate::clock::Clock;
 use crate::context::{self, BoundRequestId, RequestContext, TraceIds};
@@ -29,6 +29,7 @@ pub(crate) mod limit;
 pub(crate) mod panic;
 pub(crate) mod pretty;
 pub(crate) mod record;
+pub(crate) mod spans;
 pub(crate) mod writer;
 
 use limit::{Limiter, Verdict};
@@ -45,8 +46,14 @@ pub(crate) trait Sink: Send + Sync {
     fn write(&self, record: &Record);
 }
 
+impl Sink for Arc<dyn Sink> {
+    fn write(&self, record: &Record) {
+        (**self).write(record);
+    }
+}
+
 /// Fields of a span, redacted when they were recorded.
-struct SpanFields(Vec<(&'static str, Value)>);
+struct SpanFields(Vec<(&'static str, Value<Arc<str>>)>);
 
 /// Where records are made and go: shared by the layer and the handle that flushes.
 pub(crate) struct Pipeline {
@@ -89,6 +96,12 @@ thread_local! {
 
 /// Names that are known to be harmless, by address: a field's name is a constant of the program, so one look is enough.
 const NAMES_KEPT: usize = 256;
+
+/// The place of a name. The names of one event lie side by side, so neighbours must not meet.
+fn place_of(address: usize, length: usize) -> usize {
+    let mixed = (address as u64 ^ (length as u64) << 56).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> 56).unwrap_or(0) % NAMES_KEPT
+}
 
 /// Address and length of a name, and the redactor that let it pass.
 type KnownName = (usize, usize, u32);
@@ -136,8 +149,8 @@ impl Pipeline {
         for (call_site, suppressed) in limiter.take_untold() {
             let mut record = Record::default();
             record.reset(self.clock.now(), Level::WARN, "skopos");
-            record.put("message", Value::Text("log lines suppressed".into()));
-            record.put("call_site", Value::Text(call_site.into()));
+            record.put("message", Value::Text("log lines suppressed"));
+            record.put("call_site", Value::Text(&call_site));
             record.put(SUPPRESSED, Value::Unsigned(suppressed));
             self.write(&record);
         }
@@ -152,7 +165,7 @@ impl Pipeline {
     /// Whether a value of this name may be shown, its text aside.
     fn is_harmless(&self, name: &'static str) -> bool {
         let key = (name.as_ptr().addr(), name.len(), self.redactor_id);
-        let place = (key.0 >> 3 ^ key.0 >> 11 ^ key.1) % NAMES_KEPT;
+        let place = place_of(key.0, key.1);
         let is_known = NAMES
             .try_with(|names| names.borrow().get(place).is_some_and(|known| *known == key))
             .unwrap_or(false);
@@ -193,7 +206,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         let mut request_id = None;
         let mut collect = Collect {
             pipeline: &self.pipeline,
-            put: |name, value| put(&mut fields.0, name, value),
+            put: |name, value: Value<&str>| put(&mut fields.0, name, value),
         };
         if span.metadata().target() == HTTP_TARGET {
             attributes.record(&mut RequestIdOf(&mut request_id));
@@ -216,11 +229,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         let mut recorded = Vec::new();
         values.record(&mut Collect {
             pipeline: &self.pipeline,
-            put: |name, value| put(&mut recorded, name, value),
+            put: |name, value: Value<&str>| put(&mut recorded, name, value),
         });
         if let Some(fields) = span.extensions_mut().get_mut::<SpanFields>() {
             for (name, value) in recorded {
-                put(&mut fields.0, name, value);
+                put(&mut fields.0, name, value.borrowed());
             }
         }
     }
@@ -247,16 +260,12 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
         record.reset(time, *metadata.level(), metadata.target());
         let span = context.event_span(event);
         if let Some(span) = &span {
-            record.trace = self.trace_of(&span.id());
-            for ancestor in span.scope().from_root() {
-                let extensions = ancestor.extensions();
-                if let Some(BoundRequestId(id)) = extensions.get::<BoundRequestId>() {
-                    record.request_id = Some(id.clone());
-                }
-                if let Some(SpanFields(fields)) = extensions.get::<SpanFields>() {
-                    for (name, value) in fields {
-                        record.put(name, value.clone());
-                    }
+            record.trace = context::known_trace(span).or_else(|| self.trace_of(&span.id()));
+            if span.parent().is_none() {
+                put_span(&mut record, span);
+            } else {
+                for ancestor in span.scope().from_root() {
+                    put_span(&mut record, &ancestor);
                 }
             }
         }
@@ -267,7 +276,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             let record = &mut *record;
             event.record(&mut Collect {
                 pipeline,
-                put: |name: &'static str, value| {
+                put: |name: &'static str, value: Value<&str>| {
                     if !of_bridge || !name.starts_with("log.") {
                         record.put(name, value);
                     }
@@ -301,7 +310,21 @@ fn fill_from_request(record: &mut Record) {
     record.request_id.get_or_insert_with(|| request.request_id.clone());
 }
 
-fn put(fields: &mut Vec<(&'static str, Value)>, name: &'static str, value: Value) {
+/// Adds what is bound to a span.
+fn put_span<'r, R: LookupSpan<'r>>(record: &mut Record, span: &SpanRef<'r, R>) {
+    let extensions = span.extensions();
+    if let Some(BoundRequestId(id)) = extensions.get::<BoundRequestId>() {
+        record.request_id = Some(id.clone());
+    }
+    if let Some(SpanFields(fields)) = extensions.get::<SpanFields>() {
+        for (name, value) in fields {
+            record.put(name, value.borrowed());
+        }
+    }
+}
+
+fn put(fields: &mut Vec<(&'static str, Value<Arc<str>>)>, name: &'static str, value: Value<&str>) {
+    let value = value.map(Arc::from);
     match fields.iter_mut().find(|(existing, _)| *existing == name) {
         Some((_, existing)) => *existing = value,
         None => fields.push((name, value)),
@@ -314,18 +337,18 @@ struct Collect<'r, F> {
     put: F,
 }
 
-impl<F: FnMut(&'static str, Value)> Collect<'_, F> {
+impl<F: FnMut(&'static str, Value<&str>)> Collect<'_, F> {
     fn text(&mut self, field: &Field, text: &str) {
         let name = field_name(field);
         if name == "message" || self.pipeline.is_harmless(name) {
-            (self.put)(name, Value::Text(self.pipeline.redactor.redact_text(text).text.into()));
+            (self.put)(name, Value::Text(&self.pipeline.redactor.redact_text(text).text));
         } else {
             let shown = self.pipeline.redactor.redact_value(name, text);
-            (self.put)(name, Value::Text(shown.into()));
+            (self.put)(name, Value::Text(&shown));
         }
     }
 
-    fn plain(&mut self, field: &Field, value: Value) {
+    fn plain(&mut self, field: &Field, value: Value<&str>) {
         let name = field_name(field);
         let hidden = !self.pipeline.is_harmless(name);
         let redactor = &self.pipeline.redactor;
@@ -341,10 +364,7 @@ impl<F: FnMut(&'static str, Value)> Collect<'_, F> {
                 }
                 _ => false,
             };
-        (self.put)(
-            name,
-            if is_secret { Value::Text(skopos_redact::REDACTED.into()) } else { value },
-        );
+        (self.put)(name, if is_secret { Value::Text(skopos_redact::REDACTED) } else { value });
     }
 }
 
@@ -354,7 +374,7 @@ fn field_name(field: &Field) -> &'static str {
     name.strip_prefix("r#").unwrap_or(name)
 }
 
-impl<F: FnMut(&'static str, Value)> Visit for Collect<'_, F> {
+impl<F: FnMut(&'static str, Value<&str>)> Visit for Collect<'_, F> {
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.plain(field, Value::Float(value));
     }
@@ -397,7 +417,7 @@ impl<F: FnMut(&'static str, Value)> Visit for Collect<'_, F> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.text(field, &record::debug_text(value));
+        record::with_debug_text(value, |text| self.text(field, text));
     }
 }
 

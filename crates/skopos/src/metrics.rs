@@ -42,6 +42,7 @@ mod histogram;
 mod instrument;
 mod labels;
 mod registry;
+mod seqlock;
 pub(crate) mod source;
 mod text;
 

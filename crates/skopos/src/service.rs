@@ -64,6 +64,13 @@ impl Service {
         self.environment.as_deref().unwrap_or("development")
     }
 
+    /// Whether somebody sits before it.
+    #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
+    pub(crate) fn is_development(&self) -> bool {
+        let environment = self.environment_or_default();
+        ["development", "dev", "local"].iter().any(|name| environment.eq_ignore_ascii_case(name))
+    }
+
     pub(crate) fn is_production(&self) -> bool {
         self.environment.as_deref().is_some_and(|environment| {
             environment.eq_ignore_ascii_case("production")

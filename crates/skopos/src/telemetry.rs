@@ -12,6 +12,7 @@ use tracing_subscriber::{Layer, Registry as SpanRegistry};
 
 use crate::clock;
 use crate::context::global;
+use crate::context::propagators::Propagators;
 use crate::db::{Database, DbMetrics};
 use crate::filter::{Filters, SignalFilter};
 use crate::http::HttpLayer;
@@ -29,8 +30,10 @@ use crate::{ClientLayer, Service, ShutdownReport};
 use crate::export::{self, Exporter, logs::Logs, metrics::Pusher, spans::Spans};
 
 mod builder;
+mod spans;
 
 pub use builder::{Builder, Preset};
+use spans::SpanLayer;
 
 /// How long dropping the last handle may wait for a flush. Call [`Telemetry::shutdown`] to choose.
 const DROP_PATIENCE: Duration = Duration::from_secs(1);
@@ -92,6 +95,7 @@ struct Inner {
     #[cfg(feature = "otlp")]
     pusher: Option<Pusher>,
     hosts: Hosts,
+    propagators: Propagators,
     work: OnceLock<WorkMetrics>,
     databases: OnceLock<DbMetrics>,
     objectives: Objectives,
@@ -106,6 +110,8 @@ struct Parts {
     filters: Arc<Filters>,
     /// What spans are made with; none when the SDK is disabled.
     provider: Option<SdkTracerProvider>,
+    /// Whether spans go anywhere.
+    has_span_readers: bool,
     pipeline: Arc<Pipeline>,
 }
 
@@ -142,16 +148,15 @@ impl Telemetry {
     where
         S: tracing::Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
     {
-        let Parts { filters, provider, pipeline } = &self.inner.parts;
+        let Parts { filters, provider, pipeline, .. } = &self.inner.parts;
         let traces = provider.as_ref().map(|provider| {
-            tracing_opentelemetry::layer()
-                .with_tracer(provider.tracer(global::OWN_TRACER))
-                .with_location(false)
-                .with_threads(false)
-                .with_tracked_inactivity(false)
+            SpanLayer::new(provider.tracer(global::OWN_TRACER), self.inner.parts.has_span_readers)
         });
         let logs = LogLayer::new(pipeline.clone());
-        Box::new(SignalFilter(filters.clone()).and_then(traces).and_then(logs))
+        // The filter is the outermost, and so is asked first. It must be: of layers joined by `and_then` on a registry only the
+        // outermost one's level hint counts, and without a hint every event that is off is asked about each time.
+        let joined = Layer::and_then(traces, logs);
+        Box::new(joined.and_then(SignalFilter(filters.clone())))
     }
 
     /// Returns the layer for HTTP services: request id, span, RED metrics, access line.
@@ -190,12 +195,12 @@ impl Telemetry {
 
     /// Prepares a background job: see [`work`](crate::work).
     pub fn job(&self, name: &str) -> Work {
-        Work::job(self.work_metrics(), name)
+        Work::job(self.work_metrics(), self.inner.propagators, name)
     }
 
     /// Prepares the processing of a message of a queue (`nats`, `orders`): see [`work`](crate::work).
     pub fn consume(&self, system: &str, queue: &str) -> Work {
-        Work::message(self.work_metrics(), system, queue)
+        Work::message(self.work_metrics(), self.inner.propagators, system, queue)
     }
 
     /// Prepares the sending of a message to a queue: see [`work`](crate::work).

@@ -79,21 +79,20 @@ impl Sink for Logs {
         let log = Log {
             level: record.level,
             target: record.target.clone(),
-            message: record.message.to_string(),
+            message: record.message.clone(),
             request_id: record.request_id.as_deref().map(str::to_owned),
             trace_id: record.trace.map(|ids| ids.trace.to_string()),
             span_id: record.trace.map(|ids| ids.span.to_string()),
             fields: record
-                .fields
-                .iter()
-                .map(|entry| (entry.name.to_owned(), text_of(&entry.value)))
+                .fields()
+                .map(|field| (field.name.to_owned(), text_of(field.value)))
                 .collect(),
         };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(log);
     }
 }
 
-fn text_of(value: &Value) -> String {
+fn text_of(value: Value<&str>) -> String {
     match value {
         Value::Text(text) => text.to_string(),
         Value::Signed(number) => number.to_string(),

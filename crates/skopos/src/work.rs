@@ -38,6 +38,7 @@ use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use crate::clock;
+use crate::context::propagators::Propagators;
 use crate::context::{self, RequestContext};
 use crate::error;
 use crate::log::HTTP_TARGET;
@@ -81,6 +82,7 @@ impl WorkMetrics {
 #[derive(Clone)]
 pub struct Work {
     metrics: WorkMetrics,
+    propagators: Propagators,
     name: String,
     /// Messaging system and queue of a message.
     source: Option<(String, String)>,
@@ -97,9 +99,10 @@ impl std::fmt::Debug for Work {
 }
 
 impl Work {
-    pub(crate) fn job(metrics: WorkMetrics, name: &str) -> Work {
+    pub(crate) fn job(metrics: WorkMetrics, propagators: Propagators, name: &str) -> Work {
         Work {
             metrics,
+            propagators,
             name: name.to_owned(),
             source: None,
             sender: None,
@@ -109,26 +112,29 @@ impl Work {
         }
     }
 
-    pub(crate) fn message(metrics: WorkMetrics, system: &str, queue: &str) -> Work {
+    pub(crate) fn message(
+        metrics: WorkMetrics,
+        propagators: Propagators,
+        system: &str,
+        queue: &str,
+    ) -> Work {
         Work {
             source: Some((system.to_owned(), queue.to_owned())),
-            ..Work::job(metrics, &format!("process {queue}"))
+            ..Work::job(metrics, propagators, &format!("process {queue}"))
         }
     }
 
     /// Takes the sender's context from the headers of the message. What does not parse is ignored.
     pub fn sent_by<'h>(mut self, headers: impl IntoIterator<Item = (&'h str, &'h str)>) -> Work {
-        let (mut parent, mut state) = (None, None);
-        for (name, value) in headers {
-            match name.to_ascii_lowercase().as_str() {
-                "traceparent" => parent = Some(value),
-                "tracestate" => state = Some(value),
-                "baggage" => self.baggage = context::bearable_baggage(value),
-                "x-request-id" => self.request_id = context::accepted_request_id(value),
-                _ => {}
-            }
-        }
-        self.sender = parent.and_then(|parent| context::parse_traceparent(parent, state));
+        let headers: Vec<(&str, &str)> = headers.into_iter().collect();
+        let header = |wanted: &str| {
+            let found = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| *value)
+        };
+        self.sender = self.propagators.extract(header);
+        let baggage = header("baggage").filter(|_| self.propagators.baggage);
+        self.baggage = baggage.and_then(context::bearable_baggage);
+        self.request_id = header("x-request-id").and_then(context::accepted_request_id);
         self
     }
 
@@ -242,8 +248,9 @@ impl Drop for Finish {
                 self.span.record("error.type", kind);
             }
         }
-        let trace =
-            self.span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten();
+        let trace = || {
+            self.span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten()
+        };
         let labels = FinishedLabels { task: self.task.clone(), outcome };
         let elapsed = self.started.elapsed().as_secs_f64();
         self.metrics.duration.with(&labels, |duration| duration.observe_in(elapsed, trace));

@@ -5,6 +5,7 @@ use skopos_redact::{Detector, REDACTED, Redactor, Secret};
 
 const CANARY: &str = "cAnArY9Zx";
 
+/// At any depth, where others stop at two: <https://github.com/pinojs/redact/issues/19>.
 #[test]
 fn secrets_in_every_notation() {
     let redactor = Redactor::builder().deny("**.otp").build().unwrap();

@@ -63,6 +63,12 @@ pub(crate) const LOGS: SignalNames =
 pub(crate) const METRICS: SignalNames =
     SignalNames { variable: "METRICS", path: "v1/metrics", service: "metrics.v1.MetricsService" };
 
+/// Whether ended spans are lines on the console, too.
+pub(super) fn wants_console(variable: Lookup<'_>) -> bool {
+    let exporters = variable("OTEL_TRACES_EXPORTER").unwrap_or_default();
+    exporters.split(',').any(|exporter| exporter.trim() == "console")
+}
+
 /// Reads where a signal goes; nowhere without an endpoint, or with one that cannot be used. Certificates are the one thing that
 /// is read from files.
 pub(super) fn read(
@@ -71,15 +77,23 @@ pub(super) fn read(
     warnings: &mut Vec<String>,
 ) -> Option<Endpoint> {
     let name = signal.variable;
-    match variable(&format!("OTEL_{name}_EXPORTER")).as_deref() {
-        None | Some("otlp") => {}
-        Some("none") => return None,
-        // Metrics are always there to be scraped: this says that they are not pushed.
-        Some("prometheus") if name == "METRICS" => return None,
-        Some(other) => {
-            warnings.push(format!("OTEL_{name}_EXPORTER={other} is not supported: otlp or none"));
-            return None;
+    let exporters = variable(&format!("OTEL_{name}_EXPORTER")).unwrap_or_else(|| "otlp".to_owned());
+    let mut is_pushed = false;
+    for exporter in exporters.split(',').map(str::trim) {
+        match exporter {
+            "otlp" => is_pushed = true,
+            "none" | "" => {}
+            // Metrics are always there to be scraped: this says that they are not pushed.
+            "prometheus" if name == "METRICS" => {}
+            // Lines are on the console anyway; spans are there when asked for.
+            "console" if name != "METRICS" => {}
+            other => warnings.push(format!(
+                "OTEL_{name}_EXPORTER={other} is not supported: otlp, console or none"
+            )),
         }
+    }
+    if !is_pushed {
+        return None;
     }
     let either = |part: &str| {
         variable(&format!("OTEL_EXPORTER_OTLP_{name}_{part}"))

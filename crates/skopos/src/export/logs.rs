@@ -61,12 +61,12 @@ impl Sink for OtlpSink {
 
 fn log_record(record: &Record, limits: &Limits) -> LogRecord {
     let time = clock::unix_nanos(record.time);
-    let mut attributes: Vec<KeyValue> = Vec::with_capacity(record.fields.len() + 2);
+    let mut attributes: Vec<KeyValue> = Vec::with_capacity(record.fields().len() + 2);
     if let Some(id) = &record.request_id {
         attributes.push(attribute("request_id", any_value::Value::StringValue(id.to_string())));
     }
     attributes.push(attribute("target", any_value::Value::StringValue(record.target.clone())));
-    attributes.extend(record.fields.iter().map(|entry| attribute(entry.name, any(&entry.value))));
+    attributes.extend(record.fields().map(|field| attribute(field.name, any(field.value))));
     let most = usize::try_from(limits.log_attributes).unwrap_or(usize::MAX);
     let beyond = u32::try_from(attributes.len().saturating_sub(most)).unwrap_or(u32::MAX);
     attributes.truncate(most);
@@ -80,9 +80,7 @@ fn log_record(record: &Record, limits: &Limits) -> LogRecord {
         observed_time_unix_nano: time,
         severity_number: severity(record.level) as i32,
         severity_text: record.level.as_str().to_owned(),
-        body: Some(AnyValue {
-            value: Some(any_value::Value::StringValue(record.message.to_string())),
-        }),
+        body: Some(AnyValue { value: Some(any_value::Value::StringValue(record.message.clone())) }),
         attributes,
         dropped_attributes_count: record.dropped.saturating_add(beyond),
         flags: record.trace.map_or(0, |ids| u32::from(ids.sampled)),
@@ -102,17 +100,17 @@ fn severity(level: Level) -> SeverityNumber {
     }
 }
 
-fn any(value: &Value) -> any_value::Value {
+fn any(value: Value<&str>) -> any_value::Value {
     match value {
-        Value::Text(text) => any_value::Value::StringValue(text.to_string()),
-        Value::Signed(number) => any_value::Value::IntValue(*number),
+        Value::Text(text) => any_value::Value::StringValue(text.to_owned()),
+        Value::Signed(number) => any_value::Value::IntValue(number),
         // OTLP has no unsigned numbers.
-        Value::Unsigned(number) => i64::try_from(*number).map_or_else(
+        Value::Unsigned(number) => i64::try_from(number).map_or_else(
             |_| any_value::Value::StringValue(number.to_string()),
             any_value::Value::IntValue,
         ),
-        Value::Float(number) => any_value::Value::DoubleValue(*number),
-        Value::Bool(flag) => any_value::Value::BoolValue(*flag),
+        Value::Float(number) => any_value::Value::DoubleValue(number),
+        Value::Bool(flag) => any_value::Value::BoolValue(flag),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -13,8 +14,9 @@ use opentelemetry_sdk::trace::{SpanData, SpanProcessor};
 use prost::Message as _;
 use skopos_redact::{REDACTED, Redactor};
 
-use super::logs::{cut_value, scope};
-use super::{Exporter, Signal};
+use super::logs::{Logs, cut_value, scope};
+use super::{Exporter, Signal, pending};
+use crate::config::limits::Limits;
 use crate::context::global::OWN_TRACER;
 
 /// The signal of spans.
@@ -70,10 +72,30 @@ pub(crate) struct Processor {
     pub(crate) exporter: Exporter<Spans>,
     pub(crate) redactor: Redactor,
     pub(crate) value_length: Option<usize>,
+    /// Where the beginning of a request is told, if it is.
+    pub(crate) pending: Option<Pending>,
+}
+
+/// Tells of requests when they begin.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) logs: Exporter<Logs>,
+    pub(crate) limits: Limits,
 }
 
 impl SpanProcessor for Processor {
-    fn on_start(&self, _: &mut opentelemetry_sdk::trace::Span, _: &opentelemetry::Context) {}
+    fn on_start(&self, span: &mut opentelemetry_sdk::trace::Span, parent: &opentelemetry::Context) {
+        let Some(pending) = &self.pending else { return };
+        let parent = parent.span();
+        let parent = parent.span_context();
+        if parent.is_valid() && !parent.is_remote() {
+            return;
+        }
+        let Some(data) = span.exported_data().filter(|data| data.span_context.is_sampled()) else {
+            return;
+        };
+        pending.logs.push(pending::record(&self.redactor, &pending.limits, Span::from(data)));
+    }
 
     fn on_end(&self, data: SpanData) {
         if !data.span_context.is_sampled() {

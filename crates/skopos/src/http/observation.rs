@@ -174,18 +174,22 @@ impl Drop for Observation {
         let error = self.failure(status, error);
         // A caller that went away is no failure of ours.
         let is_failure = error.is_some() && status.as_u16() != 499;
-        let trace =
-            self.span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten();
-        let labels = OutcomeLabels {
-            method: self.method,
-            endpoint: self.endpoint.clone(),
-            status_code: StatusLabel(status),
-            reason: Bounded::new(error.clone().unwrap_or_default()),
+        let trace = || {
+            self.span.with_subscriber(|(id, dispatch)| context::trace_of(dispatch, id)).flatten()
         };
-        self.settings.metrics.outcomes.with(&labels, |outcome| {
-            outcome.duration.observe_in(elapsed.as_secs_f64(), trace);
-            outcome.response_size.observe_in(self.sent_bytes as f64, trace);
-        });
+        // What follows a switch of protocols is no longer HTTP: a socket that is open for hours is no slow request.
+        if status != StatusCode::SWITCHING_PROTOCOLS {
+            let labels = OutcomeLabels {
+                method: self.method,
+                endpoint: self.endpoint.clone(),
+                status_code: StatusLabel(status),
+                reason: Bounded::new(error.clone().unwrap_or_default()),
+            };
+            self.settings.metrics.outcomes.with(&labels, |outcome| {
+                outcome.duration.observe_in(elapsed.as_secs_f64(), trace);
+                outcome.response_size.observe_in(self.sent_bytes as f64, trace);
+            });
+        }
 
         self.span.record("http.response.status_code", u64::from(status.as_u16()));
         if let Some(code) = self.grpc.code() {

@@ -40,14 +40,14 @@ impl JsonSink {
         }
         push_member(line, "target", &record.target);
         push_member(line, "message", &record.message);
-        for entry in &record.fields {
+        for field in record.fields() {
             line.push_str(",\"");
-            if entry.is_reserved {
+            if field.is_reserved {
                 line.push_str("event.");
             }
-            push_escaped(line, entry.name);
+            push_escaped(line, field.name);
             line.push_str("\":");
-            push_value(line, &entry.value);
+            push_value(line, field.value);
         }
         if record.dropped > 0 {
             line.push_str(",\"fields_dropped\":");
@@ -64,9 +64,25 @@ impl Sink for JsonSink {
 }
 
 fn push_ids(line: &mut String, ids: &TraceIds) {
-    use std::fmt::Write as _;
-    // Writing to a string cannot fail.
-    let _ = write!(line, ",\"trace_id\":\"{}\",\"span_id\":\"{}\"", ids.trace, ids.span);
+    line.push_str(",\"trace_id\":\"");
+    push_hex(line, &ids.trace.to_bytes());
+    line.push_str("\",\"span_id\":\"");
+    push_hex(line, &ids.span.to_bytes());
+    line.push('"');
+}
+
+/// Appends bytes as lower-case hex, without the machinery of formatting: each line has two ids.
+fn push_hex(line: &mut String, bytes: &[u8]) {
+    let digit = |number: u8| match number {
+        0..=9 => b'0' + number,
+        _ => b'a' + number - 10,
+    };
+    let mut digits = [0; 32];
+    for (place, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        place.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    let digits = digits.get(..2 * bytes.len()).unwrap_or_default();
+    line.push_str(std::str::from_utf8(digits).unwrap_or_default());
 }
 
 fn push_member(line: &mut String, name: &str, value: &str) {
@@ -77,7 +93,7 @@ fn push_member(line: &mut String, name: &str, value: &str) {
     line.push('"');
 }
 
-fn push_value(line: &mut String, value: &Value) {
+fn push_value(line: &mut String, value: Value<&str>) {
     use std::fmt::Write as _;
     let _ = match value {
         Value::Text(text) => {

@@ -13,6 +13,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::Metadata;
 
+mod window;
+
+use window::Window;
+
 /// Lines that a call site may write in a second, unless said otherwise.
 pub(crate) const DEFAULT_PER_SECOND: u32 = 1_000;
 
@@ -46,9 +50,7 @@ pub(crate) struct Limiter {
 struct Slot {
     /// The call site's address; 0 is free.
     key: AtomicUsize,
-    /// The second in the upper half, the lines written in it in the lower.
-    window: AtomicU64,
-    suppressed: AtomicU64,
+    window: Window,
 }
 
 impl Limiter {
@@ -83,31 +85,10 @@ impl Limiter {
         };
         let Some(slot) = self.slot(key) else { return Verdict::Write { suppressed: 0 } };
         let second = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        // Wraps in 2106, where at worst one second counts as another.
-        let second = second & 0xffff_ffff;
-        let mut current = slot.window.load(Ordering::Relaxed);
-        loop {
-            let (of, lines) = (current >> 32, current & 0xffff_ffff);
-            let next = if of == second { lines + 1 } else { 1 };
-            if next > u64::from(self.per_second) {
-                return self.suppress(key, slot, metadata);
-            }
-            let window = second << 32 | next;
-            match slot.window.compare_exchange_weak(
-                current,
-                window,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => break,
-                Err(changed) => current = changed,
-            }
+        if !slot.window.admits(second, self.per_second) {
+            return self.suppress(key, slot, metadata);
         }
-        let suppressed = match slot.suppressed.load(Ordering::Relaxed) {
-            0 => 0,
-            _ => slot.suppressed.swap(0, Ordering::Relaxed),
-        };
-        Verdict::Write { suppressed }
+        Verdict::Write { suppressed: slot.window.take_suppressed() }
     }
 
     fn slot(&self, key: usize) -> Option<&Slot> {
@@ -136,7 +117,7 @@ impl Limiter {
         if metadata.target() == ACCESS_TARGET {
             return Verdict::Write { suppressed: 0 };
         }
-        if slot.suppressed.fetch_add(1, Ordering::Relaxed) == 0 {
+        if slot.window.suppress() {
             let name = match (metadata.file(), metadata.line()) {
                 (Some(file), Some(line)) => format!("{file}:{line}"),
                 _ => metadata.target().to_owned(),
@@ -154,7 +135,7 @@ impl Limiter {
         let mut untold: Vec<(String, u64)> = names
             .iter()
             .filter_map(|(key, name)| {
-                let suppressed = self.slot(*key)?.suppressed.swap(0, Ordering::Relaxed);
+                let suppressed = self.slot(*key)?.window.take_suppressed();
                 (suppressed > 0).then(|| (name.clone(), suppressed))
             })
             .collect();

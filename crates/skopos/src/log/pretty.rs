@@ -31,9 +31,9 @@ impl PrettySink {
         // Writing to a string cannot fail, here and below.
         let _ = write!(line, "{dim}{time}{reset} {level}{:<5}{reset} ", record.level.as_str());
         push_shown(line, &record.message);
-        for entry in &record.fields {
-            let _ = write!(line, " {dim}{}={reset}", entry.name);
-            match &entry.value {
+        for field in record.fields() {
+            let _ = write!(line, " {dim}{}={reset}", field.name);
+            match field.value {
                 Value::Text(text) => push_shown(line, text),
                 Value::Signed(number) => drop(write!(line, "{number}")),
                 Value::Unsigned(number) => drop(write!(line, "{number}")),
@@ -74,6 +74,7 @@ mod tests {
     use super::PrettySink;
     use crate::log::record::{Record, Value};
     use crate::log::writer::LineWriter;
+    use std::time::UNIX_EPOCH;
     use tracing::Level;
 
     #[test]
@@ -85,10 +86,11 @@ mod tests {
             (Level::DEBUG, "DEBUG", 34),
             (Level::TRACE, "TRACE", 35),
         ] {
-            let mut record = Record { level, target: "shop".to_owned(), ..Record::default() };
-            record.put("message", Value::Text("order placed".into()));
+            let mut record = Record::default();
+            record.reset(UNIX_EPOCH, level, "shop");
+            record.put("message", Value::Text("order placed"));
             record.put("count", Value::Signed(2));
-            record.put("request_id", Value::Text("r-1".into()));
+            record.put("request_id", Value::Text("r-1"));
             let render = |is_coloured| {
                 let writer = LineWriter::spawn(Box::new(std::io::sink()));
                 let mut line = String::new();

@@ -1,6 +1,8 @@
 //! One log record, redacted, before it takes any sink's form.
 
+use std::cell::Cell;
 use std::fmt::{self, Write as _};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,35 +28,70 @@ const RESERVED: &[&str] = &[
     "fields_dropped",
 ];
 
-/// The value of a field.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
-    Text(Arc<str>),
+/// The value of a field; where it is a text, of whichever kind suits its holder.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Value<T> {
+    Text(T),
     Signed(i64),
     Unsigned(u64),
     Float(f64),
     Bool(bool),
 }
 
-/// A log record. `message` and `request_id` are kept apart from the other fields.
+impl<T> Value<T> {
+    /// Turns a text into one of another kind.
+    pub(crate) fn map<U>(self, text: impl FnOnce(T) -> U) -> Value<U> {
+        match self {
+            Value::Text(found) => Value::Text(text(found)),
+            Value::Signed(number) => Value::Signed(number),
+            Value::Unsigned(number) => Value::Unsigned(number),
+            Value::Float(number) => Value::Float(number),
+            Value::Bool(flag) => Value::Bool(flag),
+        }
+    }
+}
+
+impl Value<Arc<str>> {
+    pub(crate) fn borrowed(&self) -> Value<&str> {
+        match self {
+            Value::Text(text) => Value::Text(text),
+            Value::Signed(number) => Value::Signed(*number),
+            Value::Unsigned(number) => Value::Unsigned(*number),
+            Value::Float(number) => Value::Float(*number),
+            Value::Bool(flag) => Value::Bool(*flag),
+        }
+    }
+}
+
+/// A log record. `message` and `request_id` are kept apart from the other fields. All memory is kept from one record to the
+/// next, so that a record of the usual size allocates nothing.
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) time: SystemTime,
     pub(crate) level: Level,
     pub(crate) target: String,
-    pub(crate) message: Arc<str>,
+    pub(crate) message: String,
     pub(crate) request_id: Option<Arc<str>>,
     pub(crate) trace: Option<TraceIds>,
-    pub(crate) fields: Vec<Entry>,
     pub(crate) dropped: u32,
+    entries: Vec<Entry>,
+    /// The texts of the entries, one after the other.
+    texts: String,
 }
 
-/// A named value; `is_reserved` names are shown with the prefix `event.`.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
+/// A named value, whose text is a range of [`Record::texts`].
+#[derive(Debug)]
+struct Entry {
+    name: &'static str,
+    is_reserved: bool,
+    value: Value<Range<usize>>,
+}
+
+/// A field as sinks see it; `is_reserved` names are shown with the prefix `event.`.
+pub(crate) struct Shown<'r> {
     pub(crate) name: &'static str,
     pub(crate) is_reserved: bool,
-    pub(crate) value: Value,
+    pub(crate) value: Value<&'r str>,
 }
 
 impl Default for Record {
@@ -63,40 +100,58 @@ impl Default for Record {
             time: UNIX_EPOCH,
             level: Level::INFO,
             target: String::new(),
-            message: Arc::default(),
+            message: String::new(),
             request_id: None,
             trace: None,
-            fields: Vec::new(),
             dropped: 0,
+            entries: Vec::new(),
+            texts: String::new(),
         }
     }
 }
 
 impl Record {
-    /// Empties the record for the next event; the memory is kept.
+    /// Empties the record for the next event; the memory is kept, unless it was an unusual one.
     pub(crate) fn reset(&mut self, time: SystemTime, level: Level, target: &str) {
         self.time = time;
         self.level = level;
         self.target.clear();
         self.target.push_str(target);
-        self.message = Arc::default();
         self.request_id = None;
         self.trace = None;
-        self.fields.clear();
         self.dropped = 0;
+        self.entries.clear();
+        for text in [&mut self.message, &mut self.texts] {
+            text.clear();
+            text.shrink_to(4 * LONGEST_VALUE);
+        }
+    }
+
+    /// The fields, in order.
+    pub(crate) fn fields(&self) -> impl ExactSizeIterator<Item = Shown<'_>> {
+        self.entries.iter().map(|entry| Shown {
+            name: entry.name,
+            is_reserved: entry.is_reserved,
+            value: entry.value.clone().map(|range| self.texts.get(range).unwrap_or_default()),
+        })
     }
 
     /// Adds a field; a field of the same name is replaced.
-    pub(crate) fn put(&mut self, name: &'static str, value: Value) {
-        let value = shorten(value);
+    pub(crate) fn put(&mut self, name: &'static str, value: Value<&str>) {
         match name {
             "message" => {
-                self.message = match value {
-                    Value::Text(text) => text,
-                    Value::Signed(number) => number.to_string().into(),
-                    Value::Unsigned(number) => number.to_string().into(),
-                    Value::Float(number) => number.to_string().into(),
-                    Value::Bool(flag) => flag.to_string().into(),
+                self.message.clear();
+                let message = &mut self.message;
+                // Writing to a string cannot fail.
+                let _ = match value {
+                    Value::Text(text) => {
+                        push_shortened(message, text);
+                        Ok(())
+                    }
+                    Value::Signed(number) => write!(message, "{number}"),
+                    Value::Unsigned(number) => write!(message, "{number}"),
+                    Value::Float(number) => write!(message, "{number}"),
+                    Value::Bool(flag) => write!(message, "{flag}"),
                 };
                 return;
             }
@@ -105,30 +160,52 @@ impl Record {
                 if self.request_id.is_none()
                     && let Value::Text(text) = value
                 {
-                    self.request_id = Some(text);
+                    let mut id = String::new();
+                    push_shortened(&mut id, text);
+                    self.request_id = Some(id.into());
                 }
                 return;
             }
             _ => {}
         }
-        if let Some(entry) = self.fields.iter_mut().find(|entry| entry.name == name) {
-            entry.value = value;
-        } else if self.fields.len() < MOST_FIELDS {
-            let is_reserved = RESERVED.contains(&name);
-            self.fields.push(Entry { name, is_reserved, value });
-        } else {
+        let known = self.entries.iter().position(|entry| is_same_name(entry.name, name));
+        if known.is_none() && self.entries.len() >= MOST_FIELDS {
             self.dropped += 1;
+            return;
+        }
+        let texts = &mut self.texts;
+        let value = value.map(|text| {
+            let start = texts.len();
+            push_shortened(texts, text);
+            start..texts.len()
+        });
+        match known.and_then(|place| self.entries.get_mut(place)) {
+            Some(entry) => entry.value = value,
+            None => {
+                let is_reserved = RESERVED.contains(&name);
+                self.entries.push(Entry { name, is_reserved, value });
+            }
         }
     }
 }
 
+/// Names are constants: most often the same one stands at the same address.
+fn is_same_name(left: &str, right: &str) -> bool {
+    left.len() == right.len() && (std::ptr::eq(left, right) || left == right)
+}
+
+thread_local! {
+    /// What a `Debug` writes to; kept, so that a message does not allocate.
+    static FORMATTED: Cell<String> = const { Cell::new(String::new()) };
+}
+
 /// Formats a value with a bound on the work that its `Debug` can cause here, and without panicking when it fails.
-pub(crate) fn debug_text(value: &dyn fmt::Debug) -> String {
-    struct Limited {
-        text: String,
+pub(crate) fn with_debug_text<R>(value: &dyn fmt::Debug, use_it: impl FnOnce(&str) -> R) -> R {
+    struct Limited<'s> {
+        text: &'s mut String,
     }
 
-    impl fmt::Write for Limited {
+    impl fmt::Write for Limited<'_> {
         fn write_str(&mut self, part: &str) -> fmt::Result {
             self.text.push_str(part);
             // Some slack, so that redaction sees a secret's end before the text is cut.
@@ -136,22 +213,26 @@ pub(crate) fn debug_text(value: &dyn fmt::Debug) -> String {
         }
     }
 
-    let mut limited = Limited { text: String::new() };
+    // Taken out while in use: a `Debug` that logs finds none and makes its own.
+    let mut text = FORMATTED.try_with(Cell::take).unwrap_or_default();
+    text.clear();
     // An error means that the text is too long or that the value cannot be shown: what there is must do.
-    let _ = write!(limited, "{value:?}");
-    limited.text
+    let _ = write!(Limited { text: &mut text }, "{value:?}");
+    let result = use_it(&text);
+    text.shrink_to(LONGEST_VALUE);
+    let _ = FORMATTED.try_with(|kept| kept.set(text));
+    result
 }
 
-fn shorten(value: Value) -> Value {
-    match value {
-        Value::Text(text) if text.len() > LONGEST_VALUE => {
-            let mut end = LONGEST_VALUE;
-            while !text.is_char_boundary(end) {
-                end -= 1;
-            }
-            let kept = text.get(..end).unwrap_or_default();
-            Value::Text(format!("{kept}… ({} bytes in all)", text.len()).into())
-        }
-        other => other,
+fn push_shortened(output: &mut String, text: &str) {
+    if text.len() <= LONGEST_VALUE {
+        output.push_str(text);
+        return;
     }
+    let mut end = LONGEST_VALUE;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let kept = text.get(..end).unwrap_or_default();
+    let _ = write!(output, "{kept}… ({} bytes in all)", text.len());
 }

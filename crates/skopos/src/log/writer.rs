@@ -1,9 +1,10 @@
 //! Standard output behind a buffer: writing a line never waits for the reader of the pipe.
 //!
-//! Lines are appended to a buffer under a short lock; a thread of our own swaps it for an empty one and writes. When the
-//! After a write it rests for a millisecond, unless somebody flushes: one wake-up then serves many lines. When the
+//! A line is made in memory of its thread and appended to a buffer under a short lock; a thread of our own swaps the buffer for
+//! an empty one and writes. After a write it rests for a millisecond, unless somebody flushes: one wake-up then serves many lines. When the
 //! buffer is full (8 MiB that the reader has not taken) the line is dropped and counted.
 
+use std::cell::Cell;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,14 @@ const CAPACITY: usize = 8 * 1024 * 1024;
 
 /// How long the thread rests after a write.
 const REST: Duration = Duration::from_millis(1);
+
+/// Memory for a line that a thread keeps.
+const LONGEST_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    /// The line that a thread makes.
+    static LINE: Cell<String> = const { Cell::new(String::new()) };
+}
 
 /// Writes lines from many threads. Cloning shares it.
 #[derive(Clone)]
@@ -71,13 +80,23 @@ impl LineWriter {
 
     /// Appends what `render` writes, or drops it when too much is waiting.
     pub(crate) fn write_with(&self, render: impl FnOnce(&mut String)) {
+        // Made outside the lock, so that threads only wait for each other's copying.
+        let mut line = LINE.try_with(Cell::take).unwrap_or_default();
+        line.clear();
+        render(&mut line);
+        self.append(&line);
+        line.shrink_to(LONGEST_KEPT);
+        let _ = LINE.try_with(|kept| kept.set(line));
+    }
+
+    fn append(&self, line: &str) {
         let mut state = self.shared.lock();
         if state.is_closed || state.buffer.len() > CAPACITY {
             drop(state);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        render(&mut state.buffer);
+        state.buffer.push_str(line);
         let is_idle = std::mem::take(&mut state.is_idle);
         drop(state);
         if is_idle {

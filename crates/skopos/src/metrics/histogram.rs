@@ -1,16 +1,19 @@
 //! Histograms with fixed bounds, exponential buckets beside them where wanted, and an exemplar for each bound.
 //!
 //! An observation is two atomic additions. The count is the sum of the buckets as they are read, so `_count` and the `+Inf`
-//! bucket always agree; the sum may run ahead or behind by what is observed during the read. An exemplar is written under a
-//! sequence lock made of atomics: a writer that meets another gives up, a reader that meets a writer skips the exemplar.
+//! bucket always agree; the sum may run ahead or behind by what is observed during the read. The exemplar of a bucket is its
+//! first observation in a sampled trace since somebody last read it: always as new as the reader can tell, and of a million
+//! observations between two scrapes one pays for it. It is written under a sequence lock made of atomics: a writer that meets
+//! another gives up, a reader that meets a writer skips the exemplar.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use opentelemetry::trace::{SpanId, TraceId};
 
 use super::exponential::{Exponential, ExponentialSnapshot};
 use super::instrument::add_float;
+use super::seqlock::SeqLock;
 use super::{Source, Value, Visit};
 use crate::clock;
 use crate::context::{self, TraceIds};
@@ -96,9 +99,10 @@ impl Histogram {
         }))
     }
 
-    /// Counts an observation; the current trace, if it is sampled, becomes the exemplar of its bucket.
+    /// Counts an observation. The current trace, if it is sampled, becomes the exemplar of its bucket, unless that has one
+    /// which nobody has read yet.
     pub fn observe(&self, value: f64) {
-        self.observe_in(value, context::current_trace());
+        self.observe_in(value, context::current_trace);
     }
 
     /// Counts a duration, in seconds.
@@ -106,7 +110,8 @@ impl Histogram {
         self.observe(duration.as_secs_f64());
     }
 
-    pub(crate) fn observe_in(&self, value: f64, trace: Option<TraceIds>) {
+    /// As [`Histogram::observe`], with the trace from elsewhere; it is only asked for when it is wanted.
+    pub(crate) fn observe_in(&self, value: f64, trace: impl FnOnce() -> Option<TraceIds>) {
         let index = self.0.bounds.partition_point(|bound| *bound < value);
         // NaN compares false with every bound: it belongs to no bucket but the last.
         let index = if value.is_nan() { self.0.bounds.len() } else { index };
@@ -116,7 +121,9 @@ impl Histogram {
         if let Some(exponential) = &self.0.exponential {
             exponential.add(value);
         }
-        if let Some(ids) = trace.filter(|ids| ids.sampled) {
+        if bucket.exemplar.is_wanted()
+            && let Some(ids) = trace().filter(|ids| ids.sampled)
+        {
             let time = clock::unix_seconds(clock::now());
             bucket.exemplar.put(Exemplar { trace: ids.trace, span: ids.span, value, time });
         }
@@ -149,59 +156,34 @@ impl Source for Histogram {
     }
 }
 
-/// A place for one exemplar. The sequence is odd while a writer is inside and 0 before the first.
+/// A place for one exemplar.
 #[derive(Debug, Default)]
-struct Slot {
-    sequence: AtomicU64,
-    trace_high: AtomicU64,
-    trace_low: AtomicU64,
-    span: AtomicU64,
-    value: AtomicU64,
-    time: AtomicU64,
-}
+struct Slot(SeqLock<5>);
 
 impl Slot {
+    fn is_wanted(&self) -> bool {
+        self.0.is_wanted()
+    }
+
     fn put(&self, exemplar: Exemplar) {
-        let sequence = self.sequence.load(Ordering::Relaxed);
-        let is_free = sequence.is_multiple_of(2);
-        if !is_free
-            || self
-                .sequence
-                .compare_exchange(sequence, sequence + 1, Ordering::Acquire, Ordering::Relaxed)
-                .is_err()
-        {
-            return;
-        }
-        // A reader that sees any of the stores below also sees the odd sequence.
-        fence(Ordering::Release);
         let trace = u128::from_be_bytes(exemplar.trace.to_bytes());
-        self.trace_high.store((trace >> 64) as u64, Ordering::Relaxed);
-        self.trace_low.store(trace as u64, Ordering::Relaxed);
-        self.span.store(u64::from_be_bytes(exemplar.span.to_bytes()), Ordering::Relaxed);
-        self.value.store(exemplar.value.to_bits(), Ordering::Relaxed);
-        self.time.store(exemplar.time.to_bits(), Ordering::Relaxed);
-        self.sequence.store(sequence + 2, Ordering::Release);
+        self.0.put([
+            (trace >> 64) as u64,
+            trace as u64,
+            u64::from_be_bytes(exemplar.span.to_bytes()),
+            exemplar.value.to_bits(),
+            exemplar.time.to_bits(),
+        ]);
     }
 
     fn get(&self) -> Option<Exemplar> {
-        let before = self.sequence.load(Ordering::Acquire);
-        if before == 0 || before % 2 == 1 {
-            return None;
-        }
-        let trace = u128::from(self.trace_high.load(Ordering::Relaxed)) << 64
-            | u128::from(self.trace_low.load(Ordering::Relaxed));
-        let span = self.span.load(Ordering::Relaxed);
-        let value = f64::from_bits(self.value.load(Ordering::Relaxed));
-        let time = f64::from_bits(self.time.load(Ordering::Relaxed));
-        fence(Ordering::Acquire);
-        if self.sequence.load(Ordering::Relaxed) != before {
-            return None;
-        }
+        let [trace_high, trace_low, span, value, time] = self.0.get()?;
+        let trace = u128::from(trace_high) << 64 | u128::from(trace_low);
         Some(Exemplar {
             trace: TraceId::from_bytes(trace.to_be_bytes()),
             span: SpanId::from_bytes(span.to_be_bytes()),
-            value,
-            time,
+            value: f64::from_bits(value),
+            time: f64::from_bits(time),
         })
     }
 }
@@ -209,6 +191,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::{Exemplar, Histogram, Slot};
+    use crate::context::TraceIds;
     use opentelemetry::trace::{SpanId, TraceId};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -217,12 +200,37 @@ mod tests {
     fn an_observation_on_a_bound_belongs_below_it() {
         let histogram = Histogram::new(&[1.0, f64::INFINITY, 0.5, 1.0]);
         for value in [0.5, 0.500_1, 1.0, 1.1, f64::NAN, f64::INFINITY, -3.0] {
-            histogram.observe_in(value, None);
+            histogram.observe_in(value, || None);
         }
         let snapshot = histogram.snapshot();
         assert_eq!(snapshot.bounds, [0.5, 1.0]);
         assert_eq!(snapshot.counts, [2, 2, 3]);
         assert_eq!(histogram.count(), 7);
+    }
+
+    #[test]
+    fn the_exemplar_is_the_first_since_the_last_reading() {
+        let histogram = Histogram::new(&[1.0]);
+        let observe = |value: f64, sampled| {
+            let ids = TraceIds {
+                trace: TraceId::from_bytes([1; 16]),
+                span: SpanId::from_bytes([2; 8]),
+                sampled,
+            };
+            histogram.observe_in(value, || Some(ids));
+        };
+        let read = || histogram.snapshot().exemplars[0].map(|exemplar| exemplar.value);
+        observe(0.1, false);
+        assert_eq!(read(), None, "what is not sampled cannot be looked at");
+        for value in [0.2, 0.3] {
+            observe(value, true);
+        }
+        assert_eq!(read(), Some(0.2));
+        assert_eq!(read(), Some(0.2), "there is no newer one");
+        observe(0.4, false);
+        observe(0.5, true);
+        assert_eq!(read(), Some(0.5));
+        assert_eq!(histogram.count(), 5);
     }
 
     #[test]

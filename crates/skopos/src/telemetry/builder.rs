@@ -24,6 +24,7 @@ use crate::log::format;
 use crate::log::json::JsonSink;
 use crate::log::limit::DEFAULT_PER_SECOND;
 use crate::log::pretty::PrettySink;
+use crate::log::spans::ConsoleSpans;
 use crate::log::writer::LineWriter;
 use crate::log::{self, Pipeline, Sink};
 use crate::metrics::Registry;
@@ -32,7 +33,7 @@ use crate::sampling::RateLimited;
 use crate::slo::Objectives;
 
 #[cfg(feature = "otlp")]
-use crate::export::{self, Exporter, logs::Logs, metrics::Pusher, spans::Spans};
+use crate::export::{self, Exporter, logs::Logs, metrics::Pusher, spans::Pending, spans::Spans};
 
 /// What is usual in a kind of place, for [`Builder::preset`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,14 +260,14 @@ impl Builder {
         let has_panic_hook = self.has_panic_hook;
         let has_signals = self.has_signals;
         let warnings = self.config.warnings.clone();
-        let propagators = (self.config.trace_context, self.config.baggage);
+        let propagators = self.config.propagators;
         let telemetry = self.assemble()?;
         tracing::subscriber::set_global_default(SpanRegistry::default().with(telemetry.layers()))
             .map_err(|_| InitError::SubscriberAlreadySet)?;
         let provider = telemetry.inner.parts.provider.clone();
         #[cfg(feature = "otel-metrics")]
         opentelemetry::global::set_meter_provider(telemetry.inner.metrics.meter_provider());
-        global::install(provider, propagators.0, propagators.1);
+        global::install(provider, propagators);
         // Records of the `log` crate come along. That another bridge is set already harms nothing.
         let _ = tracing_log::LogTracer::init();
         if has_panic_hook {
@@ -311,7 +312,7 @@ impl Builder {
         let has_floor = self.service.is_production() && !self.config.allows_debug;
         let is_floored = is_verbose && has_floor;
         let floor = if has_floor { LevelFilter::INFO } else { LevelFilter::TRACE };
-        let filters = Arc::new(Filters::new(filter, floor));
+        let filters = Arc::new(Filters::new(filter, floor, self.config.propagators));
         let level = LevelControl::new(filters.clone(), base, usual, has_floor);
         let metrics = Registry::new();
         crate::context::begin_pipeline();
@@ -320,7 +321,9 @@ impl Builder {
         }
 
         let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-        let writer = self.has_lines.then(|| self.line_sink(&mut sinks));
+        let lines = self.has_lines.then(|| self.line_sink());
+        let (lines, writer) = lines.unzip();
+        sinks.extend(lines.clone().map(|lines| Box::new(lines) as Box<dyn Sink>));
         let is_disabled = self.config.disabled;
         #[cfg(feature = "otlp")]
         let (logs, spans) = self.exporters();
@@ -341,6 +344,8 @@ impl Builder {
             None => Hosts::default(),
         };
 
+        #[cfg(feature = "otlp")]
+        let tells_pending = self.config.pending_spans.unwrap_or(self.service.is_development());
         let provider = SdkTracerProvider::builder()
             .with_sampler(otel_sampler(sampler))
             .with_span_limits(span_limits(&self.config.limits))
@@ -351,9 +356,24 @@ impl Builder {
                 exporter: exporter.clone(),
                 redactor: self.redactor.clone(),
                 value_length: self.config.limits.span_value_length,
+                pending: logs
+                    .as_ref()
+                    .filter(|_| tells_pending)
+                    .map(|logs| Pending { logs: logs.clone(), limits: self.config.limits }),
             }),
             None => provider,
         };
+        let console = lines.filter(|_| self.config.console_spans);
+        let has_span_readers = console.is_some();
+        let provider = match console {
+            Some(lines) => provider
+                .with_span_processor(ConsoleSpans { lines, redactor: self.redactor.clone() }),
+            None => provider,
+        };
+        #[cfg(feature = "otlp")]
+        let has_span_readers = has_span_readers || spans.is_some();
+        #[cfg(feature = "testing")]
+        let has_span_readers = has_span_readers || self.capture.is_some();
         #[cfg(feature = "testing")]
         let provider = match self.capture.take() {
             Some((logs, mut spans)) => {
@@ -377,12 +397,11 @@ impl Builder {
         let inner = Inner {
             http: HttpLayer::new(
                 RedMetrics::register(&metrics, &self.http_prefix),
-                self.config.trace_context,
-                self.config.baggage,
+                self.config.propagators,
             ),
             is_floored,
             level,
-            parts: Parts { filters, provider, pipeline },
+            parts: Parts { filters, provider, has_span_readers, pipeline },
             service: self.service,
             redactor: self.redactor,
             metrics,
@@ -394,6 +413,7 @@ impl Builder {
             #[cfg(feature = "otlp")]
             pusher,
             hosts,
+            propagators: self.config.propagators,
             work: OnceLock::new(),
             databases: OnceLock::new(),
             objectives: Objectives::default(),
@@ -403,22 +423,22 @@ impl Builder {
         Ok(Telemetry { inner: Arc::new(inner) })
     }
 
-    fn line_sink(&mut self, sinks: &mut Vec<Box<dyn Sink>>) -> LineWriter {
+    fn line_sink(&mut self) -> (Arc<dyn Sink>, LineWriter) {
         let is_own_output = self.output.is_some();
         let is_terminal = !is_own_output && std::io::stdout().is_terminal();
         let asked = self.config.format.or(self.format);
         let format = format::choose(asked, is_terminal, self.service.is_production());
         let output = self.output.take().unwrap_or_else(|| Box::new(std::io::stdout()));
         let writer = LineWriter::spawn(output);
-        sinks.push(match format {
-            LogFormat::Json => Box::new(JsonSink::new(&self.service, writer.clone())),
+        let sink: Arc<dyn Sink> = match format {
+            LogFormat::Json => Arc::new(JsonSink::new(&self.service, writer.clone())),
             LogFormat::Pretty => {
                 let no_color = std::env::var_os("NO_COLOR");
                 let is_coloured = format::is_coloured(is_terminal, no_color.as_deref());
-                Box::new(PrettySink { writer: writer.clone(), is_coloured })
+                Arc::new(PrettySink { writer: writer.clone(), is_coloured })
             }
-        });
-        writer
+        };
+        (sink, writer)
     }
 
     /// Returns the filter, what stands before every filter, and what was asked for.

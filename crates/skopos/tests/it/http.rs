@@ -226,6 +226,7 @@ fn red_metrics_as_the_guide_names_them() {
     assert_eq!(lines.iter().filter(|line| line["level"] == "WARN").count(), 1, "5xx is a warning");
 }
 
+/// What a scanner did to others: <https://github.com/artifact-keeper/artifact-keeper/issues/2220>.
 #[test]
 fn a_million_urls_make_one_endpoint() {
     let output = Output::default();
@@ -347,6 +348,7 @@ impl http_body::Body for Parts {
     }
 }
 
+/// Where others lose the trace: <https://github.com/TrueLayer/reqwest-middleware/issues/37>.
 #[test]
 fn propagation_works_without_any_span() {
     for variables in [
@@ -484,4 +486,113 @@ fn probes_and_metrics_on_a_port_of_their_own() {
         parse(&body, Format::OpenMetrics);
         ops.stop().await;
     });
+}
+
+/// Sends a request with these headers through a service that calls another, and returns the headers that the other one got.
+fn passed_on(
+    variables: &[(&str, &str)],
+    headers: &[(&str, &str)],
+) -> std::collections::BTreeMap<String, String> {
+    let output = Output::default();
+    let (telemetry, _guard) = scoped(builder(&output, variables));
+    let body = runtime().block_on(async {
+        let echo = |headers: axum::http::HeaderMap| async move {
+            let text = |value: &axum::http::HeaderValue| value.to_str().unwrap().to_owned();
+            let pairs = headers.iter().map(|(name, value)| (name.to_string(), text(value)));
+            axum::Json(pairs.collect::<std::collections::BTreeMap<_, _>>())
+        };
+        let seen = serve(Router::new().route("/", get(echo))).await;
+        let client = telemetry.reqwest(reqwest::Client::new());
+        let call = async move || {
+            let answer = client.get(format!("http://{seen}/")).send().await.unwrap();
+            answer.text().await.unwrap()
+        };
+        let app: Router = Router::new().route("/", get(call)).layer(telemetry.http_layer());
+        let mut request = Request::get("/");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        answer.into_body().collect().await.unwrap().to_bytes()
+    });
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[test]
+fn the_environment_says_by_which_headers_a_trace_is_continued() {
+    const CALLER: &str = "00f067aa0ba902b7";
+    let single = format!("{TRACE}-{CALLER}-1");
+    let w3c = format!("00-{TRACE}-{CALLER}-01");
+    let other = "0af7651916cd43dd8448eb211c80319c";
+    let all = [("b3", single.as_str()), ("traceparent", w3c.as_str()), ("baggage", "tenant=a")];
+    let multiple = [("x-b3-traceid", TRACE), ("x-b3-spanid", CALLER), ("x-b3-sampled", "1")];
+
+    let sent = passed_on(&[("OTEL_PROPAGATORS", "b3")], &all);
+    assert!(sent["b3"].starts_with(TRACE) && sent["b3"].ends_with("-1"), "{sent:?}");
+    assert!(!sent["b3"].contains(CALLER), "the parent is our own span: {sent:?}");
+    for header in ["traceparent", "baggage", "x-b3-traceid"] {
+        assert!(!sent.contains_key(header), "{header}: {sent:?}");
+    }
+
+    let sent = passed_on(&[("OTEL_PROPAGATORS", "b3multi,baggage")], &multiple);
+    assert_eq!((&*sent["x-b3-traceid"], &*sent["x-b3-sampled"]), (TRACE, "1"));
+    assert_ne!(sent["x-b3-spanid"], CALLER);
+    assert!(!sent.contains_key("traceparent") && !sent.contains_key("b3"), "{sent:?}");
+
+    // Both: the W3C header of the caller wins, and both are written.
+    let mixed = [("b3", format!("{other}-{CALLER}-1")), ("traceparent", w3c.clone())];
+    let mixed: Vec<(&str, &str)> =
+        mixed.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let sent = passed_on(&[("OTEL_PROPAGATORS", "tracecontext,b3")], &mixed);
+    assert!(sent["b3"].starts_with(TRACE), "{sent:?}");
+    assert!(sent["traceparent"].starts_with(&format!("00-{TRACE}")), "{sent:?}");
+
+    let sent = passed_on(&[("OTEL_PROPAGATORS", "none")], &all);
+    for header in ["traceparent", "baggage", "b3"] {
+        assert!(!sent.contains_key(header), "{header}: {sent:?}");
+    }
+    assert!(sent.contains_key("x-request-id"), "that one is ours: {sent:?}");
+
+    // By default B3 is nothing but headers of others.
+    let sent = passed_on(&[], &multiple);
+    assert!(!sent["traceparent"].contains(TRACE), "{sent:?}");
+    // Where spans are off the caller's is passed on.
+    let off = [("OTEL_PROPAGATORS", "b3"), ("OTEL_SDK_DISABLED", "true")];
+    assert_eq!(passed_on(&off, &all)["b3"], single);
+}
+
+#[test]
+fn a_websocket_has_an_id_and_is_no_request() {
+    let output = Output::default();
+    let (telemetry, _guard) = scoped(builder(&output, &[]));
+    let app: Router = Router::new()
+        .route("/live", get(async || StatusCode::SWITCHING_PROTOCOLS))
+        .route("/orders", get(async || "ok"))
+        .layer(telemetry.http_layer());
+    let response = runtime().block_on(async {
+        let request = Request::get("/live")
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("x-request-id", "r-socket")
+            .body(Body::empty());
+        let response = app.clone().oneshot(request.unwrap()).await.unwrap();
+        call(&app, "GET", "/orders").await;
+        response
+    });
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(response.headers()["x-request-id"], "r-socket");
+    drop(response);
+    assert!(telemetry.flush(PATIENCE));
+    let text = telemetry.registry().encode(Format::Prometheus);
+    assert!(
+        text.contains(
+            r#"http_requests_total{method="GET",endpoint="/orders",status_code="200"} 1"#
+        )
+    );
+    assert!(!text.contains(r#"status_code="101""#), "{text}");
+    assert!(
+        !text.contains(r#"http_request_duration_seconds_count{method="GET",endpoint="/live"}"#)
+    );
+    let line = output.lines().into_iter().find(|line| line["path"] == "/live").unwrap();
+    assert_eq!((&line["request_id"], &line["status_code"]), (&"r-socket".into(), &101.into()));
 }

@@ -100,13 +100,13 @@ fn init_reads_the_environment_and_a_panic_is_a_redacted_line() {
             ("OTEL_SERVICE_NAME", "orders"),
             ("OTEL_RESOURCE_ATTRIBUTES", "service.version=9.9"),
             ("ENVIRONMENT", "staging"),
-            ("OTEL_PROPAGATORS", "b3"),
+            ("OTEL_PROPAGATORS", "jaeger"),
         ],
     );
     assert!(output.status.success(), "{output:?}");
     let lines = lines(&output);
     let warning = lines.iter().find(|line| line["level"] == "WARN").unwrap();
-    assert!(warning["message"].as_str().unwrap().contains("b3"), "{warning}");
+    assert!(warning["message"].as_str().unwrap().contains("jaeger"), "{warning}");
     let foreign = lines.iter().find(|line| line["target"] == "old_library").unwrap();
     assert_eq!(foreign["message"], "from the log crate, token=[REDACTED]");
     assert!(foreign.get("log.line").is_none());
@@ -134,6 +134,7 @@ fn dropping_the_last_handle_flushes_and_exports_nothing_of_its_own() {
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
             ("OTEL_BLRP_SCHEDULE_DELAY", "60000"),
+            ("SKOPOS_PENDING_SPANS", "false"),
             ("RUST_LOG", "trace,hyper=trace,ureq=trace"),
         ],
     );

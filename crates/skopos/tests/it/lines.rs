@@ -16,6 +16,7 @@ fn lines_of(log: impl FnOnce()) -> String {
     output.text()
 }
 
+/// Flat, and no key twice: <https://github.com/tokio-rs/tracing/issues/2670>, `/3390`.
 #[test]
 fn golden_lines() {
     let text = lines_of(|| {
@@ -173,6 +174,7 @@ fn a_directive_about_a_span_holds_inside_of_it() {
     }
 }
 
+/// Asked for since <https://github.com/tokio-rs/tracing/issues/1481>.
 #[test]
 fn traces_do_not_depend_on_the_log_filter_and_ids_are_on_every_line() {
     let output = Output::default();

@@ -18,6 +18,7 @@ mod isolation;
 mod level;
 mod lines;
 mod objectives;
+mod pages;
 mod push;
 mod redaction;
 mod shutdown;

@@ -16,15 +16,16 @@ struct Login {
     password: Option<String>,
 }
 
+/// One sink redacted and the other not: <https://github.com/tokio-rs/tracing/issues/754> and what came of it.
 #[test]
 fn the_canary_reaches_no_sink() {
     let collector = Collector::start(Manner::Accepts);
     let output = Output::default();
     let endpoint = collector.endpoint();
     let redactor = Redactor::builder().deny("**.otp").build().unwrap();
-    let (telemetry, guard) = scoped(
-        builder(&output, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]).redact(redactor.clone()),
-    );
+    let variables =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("SKOPOS_PENDING_SPANS", "true")];
+    let (telemetry, guard) = scoped(builder(&output, &variables).redact(redactor.clone()));
 
     let login = Login { user: "ann", password: Some(CANARY.to_owned()) };
     let span = tracing::info_span!(

@@ -61,6 +61,8 @@ fn a_busy_collector_is_asked_again() {
     assert!(collector.requests() > 4);
 }
 
+/// Others hang here: <https://github.com/open-telemetry/opentelemetry-rust/issues/2583>, `/2715` (a runtime of one thread), `/3589`
+/// (a time-out that is not heeded).
 #[test]
 fn a_collector_that_hangs_or_is_down_costs_no_more_than_the_timeout() {
     let hanging = Collector::start(Manner::Hangs);
@@ -114,6 +116,7 @@ fn a_full_queue_drops_and_says_so() {
     assert_eq!(report.logs_lost, 1000);
 }
 
+/// The feedback loop of <https://github.com/open-telemetry/opentelemetry-rust/issues/761> and `/1171`.
 #[test]
 fn the_exporter_does_not_export_itself() {
     let collector = Collector::start(Manner::Accepts);

@@ -1,5 +1,7 @@
 //! Spans and their resource as they leave the SDK.
 
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use skopos::{Service, Telemetry};
 use tracing::field::Empty;
@@ -98,4 +100,98 @@ fn a_span_of_business_logic_leaves_with_attributes_status_and_events() {
     let unharmed = collector.span("charge_payment");
     assert_eq!(unharmed.parent_span_id, span.span_id);
     assert_eq!(unharmed.status.unwrap_or_default().code(), StatusCode::Unset);
+}
+
+/// Runs a request that waits for another and returns what the collector has before and after its end.
+fn begun_and_ended(variables: &[(&str, &str)]) -> (Vec<Span>, Vec<LogRecord>, Vec<Span>) {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let mut all = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    all.extend(variables);
+    let (telemetry, guard) = scoped(builder(&Output::default(), &all));
+    let span =
+        tracing::info_span!("import", otel.kind = "consumer", token = "cAnArY9Zx7Q", rows = 3);
+    span.in_scope(|| tracing::info_span!("parse").in_scope(|| ()));
+    assert!(telemetry.flush(PATIENCE));
+    let before = collector.spans();
+    drop((span, guard));
+    assert!(telemetry.flush(PATIENCE));
+    (before, collector.logs(), collector.spans())
+}
+
+#[test]
+fn in_development_a_request_is_told_when_it_begins() {
+    let (before, records, spans) = begun_and_ended(&[("ENVIRONMENT", "development")]);
+    let names: Vec<&str> = before.iter().map(|span| span.name.as_str()).collect();
+    assert_eq!(names, ["parse"], "the request itself has not ended");
+    let [record] = records.as_slice() else { panic!("one beginning: {records:?}") };
+    assert_eq!(record.event_name, "skopos.pending");
+    for (key, expected) in [
+        ("skopos.pending", "true"),
+        ("span.name", "import"),
+        ("span.kind", "consumer"),
+        ("rows", "3"),
+        ("token", "[REDACTED]"),
+    ] {
+        assert_eq!(attribute(&record.attributes, key).as_deref(), Some(expected), "{key}");
+    }
+    let ended: Vec<&Span> = spans.iter().filter(|span| span.name == "import").collect();
+    let [ended] = ended.as_slice() else { panic!("told once as a span: {spans:?}") };
+    assert_eq!((&record.trace_id, &record.span_id), (&ended.trace_id, &ended.span_id));
+    assert_eq!(record.time_unix_nano, ended.start_time_unix_nano);
+    assert_eq!(attribute(&ended.attributes, "skopos.pending"), None);
+}
+
+#[test]
+fn elsewhere_a_beginning_is_told_only_on_request() {
+    for (variables, expected) in [
+        (&[("ENVIRONMENT", "production")][..], 0),
+        (&[("ENVIRONMENT", "staging"), ("SKOPOS_PENDING_SPANS", "true")], 1),
+        (&[("ENVIRONMENT", "development"), ("SKOPOS_PENDING_SPANS", "false")], 0),
+        (&[("ENVIRONMENT", "development"), ("OTEL_TRACES_SAMPLER", "always_off")], 0),
+        (&[("ENVIRONMENT", "development"), ("OTEL_LOGS_EXPORTER", "none")], 0),
+    ] {
+        assert_eq!(begun_and_ended(variables).1.len(), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn spans_are_lines_when_the_environment_asks_for_the_console() {
+    let run = |exporter: &str, collector: Option<&Collector>| {
+        let output = Output::default();
+        let endpoint = collector.map(Collector::endpoint).unwrap_or_default();
+        let mut variables = vec![("OTEL_TRACES_EXPORTER", exporter)];
+        variables
+            .extend((!endpoint.is_empty()).then_some(("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint)));
+        let (telemetry, guard) = scoped(builder(&output, &variables));
+        let span = tracing::info_span!(
+            "charge",
+            amount = 3,
+            token = "cAnArY9Zx7Q",
+            otel.status_code = Empty
+        );
+        span.in_scope(|| tracing::info!("at work"));
+        span.record("otel.status_code", "ERROR");
+        drop((span, guard));
+        assert!(telemetry.flush(PATIENCE));
+        output.lines()
+    };
+    let lines = run("console", None);
+    let [at_work, ended] = lines.as_slice() else { panic!("two lines: {lines:?}") };
+    assert_eq!((&ended["target"], &ended["message"]), (&"skopos::span".into(), &"charge".into()));
+    assert_eq!((&ended["status"], &ended["span.kind"]), (&"ERROR".into(), &"internal".into()));
+    assert_eq!(
+        (&ended["trace_id"], &ended["span_id"]),
+        (&at_work["trace_id"], &at_work["span_id"])
+    );
+    assert!(ended["duration_ms"].is_number(), "{ended}");
+    let attributes = ended["attributes"].as_str().unwrap();
+    assert!(attributes.contains("amount=3") && attributes.contains("token=[REDACTED]"), "{ended}");
+
+    let collector = Collector::start(Manner::Accepts);
+    assert_eq!(run("otlp,console", Some(&collector)).len(), 2, "both");
+    assert_eq!(collector.spans().len(), 1);
+    assert_eq!(run("console", Some(&collector)).len(), 2, "the console only");
+    assert_eq!(collector.spans().len(), 1);
+    assert_eq!(run("none", None).len(), 1);
 }
