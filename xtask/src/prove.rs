@@ -61,6 +61,14 @@ const PROOFS: &[Proof] = &[
         ],
     },
     Proof {
+        name: "interleavings",
+        what: "the lock-free parts of the SDK hold in every order in which threads can meet",
+        needs: &[],
+        steps: &[Step::Tests(
+            "cargo test --locked --manifest-path proofs/interleavings/Cargo.toml -- --nocapture",
+        )],
+    },
+    Proof {
         name: "features",
         what: "what a service may choose of the SDK builds alone",
         needs: &[],
