@@ -35,16 +35,32 @@ fn measure(bench: &mut Bench, name: &str, threads: usize, app: &Router, dispatch
     });
 }
 
-pub fn run(bench: &mut Bench) {
-    // Its exporter keeps every observation and drains them now and then, on a runtime.
-    let upkeep = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_time()
-        .build()
-        .expect("a runtime");
-    let entered = upkeep.enter();
-    let (red, _handle) = axum_prometheus::PrometheusMetricLayer::pair();
-    drop(entered);
+/// What the others keep for the life of the process.
+pub struct Others {
+    red: axum_prometheus::PrometheusMetricLayer<'static>,
+    /// Its exporter keeps every observation and drains them now and then.
+    _upkeep: tokio::runtime::Runtime,
+}
+
+impl Others {
+    pub fn install() -> Others {
+        let upkeep = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .expect("a runtime");
+        let entered = upkeep.enter();
+        let (red, _handle) = axum_prometheus::PrometheusMetricLayer::pair();
+        drop(entered);
+        Others { red, _upkeep: upkeep }
+    }
+
+    pub fn run(&self, bench: &mut Bench) {
+        run(bench, &self.red);
+    }
+}
+
+fn run(bench: &mut Bench, red: &axum_prometheus::PrometheusMetricLayer<'static>) {
     for threads in [1, 2, 4] {
         measure(bench, "bare axum", threads, &router(), &Dispatch::none());
 
