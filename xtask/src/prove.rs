@@ -83,6 +83,11 @@ const PROOFS: &[Proof] = &[
             Step::Plain("cargo check -p skopos --no-default-features --features otel-metrics"),
             Step::Plain("cargo check -p skopos --no-default-features --features redis"),
             Step::Plain("cargo check -p skopos --no-default-features --features sqlx"),
+            Step::Plain("cargo check -p skopos --no-default-features --features derive"),
+            Step::Plain("cargo check -p skopos --no-default-features --features disk"),
+            Step::Plain("cargo check -p skopos --no-default-features --features serde"),
+            Step::Plain("cargo check -p skopos --no-default-features --features testing"),
+            Step::Plain("cargo check -p skopos --all-features"),
         ],
     },
 ];
