@@ -1,9 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  atRisk, burnDown, burnLine, burnSpan, burnStep, chartStep, chosenBudget, closed, goodText, groupKey, groupText, isOf, leftOver, leftText, leftWords, hoursText, matchedBy,
-  matching, minutesText, partStart, partStep, rateText, selectorsOf, sinceData, sloPath, spentText, stretches, stretchSentence, targetText, telling, widened, worstFirst,
-  type SloChart, type SloPoint, type SloStatus,
+  burnDown, burnLine, burnSpan, burnStep, chartStep, closed, leftOver, matchedBy, partStart, partStep, selectorsOf, sinceData, stretches,
+  stretchSentence, telling, widened,
+} from '../src/lib/burn';
+import {
+  atRisk, chosenBudget, goodText, groupKey, groupText, isOf, leftText, leftWords, hoursText, matching, minutesText, rateText, sloPath, spentText,
+  targetText, worstFirst, type SloChart, type SloPoint, type SloStatus,
 } from '../src/lib/slo';
 import { datedWindow } from '../src/lib/time';
 import { parse, segments, serialize } from '../src/lib/view';

@@ -1,6 +1,6 @@
 // Service level objectives: budgets, charts, and what people say about them.
 import { get, post, remove } from './client';
-import { chartStep, closed, sinceData } from '../lib/slo';
+import { chartStep, closed, sinceData } from '../lib/burn';
 import type { NoteKind, SloAnnotation, SloBeginnings, SloChart, SloCorrection, SloDetail, SloList, SloReview } from '../lib/slo';
 import type { Labels } from './types';
 import { seconds, type Window } from '../lib/time';
