@@ -8,6 +8,8 @@ import {
   atRisk, chosenBudget, goodText, groupKey, groupText, isOf, leftText, leftWords, hoursText, matching, minutesText, rateText, sloPath, spentText,
   targetText, worstFirst, type SloChart, type SloPoint, type SloStatus,
 } from '../src/lib/slo';
+import type { Alert } from '../src/api/types';
+import { folded, labelText } from '../src/lib/alerts';
 import { datedWindow } from '../src/lib/time';
 import { parse, segments, serialize } from '../src/lib/view';
 
@@ -41,7 +43,7 @@ describe('figures of objectives', () => {
 
   it('say targets, shares, minutes and rates as people write them', () => {
     expect([0.999, 0.9995, 0.95, 0.99999].map(targetText)).toEqual(['99.9%', '99.95%', '95%', '99.999%']);
-    expect([1, 0.9996, 0.382, 0.004, 0.00044, 0, -0.2, -1.255, -14.2, null].map(leftText)).toEqual(['100%', '99.9%', '38.2%', '0.4%', '0.04%', '0%', '−20%', '−125%', '−14×', '–']);
+    expect([1, 0.9996, 0.382, 0.004, 0.00044, 0.00004, 0, -0.2, -1.255, -14.2, null].map(leftText)).toEqual(['100%', '99.9%', '38.2%', '0.4%', '0.04%', '<0.01%', '0%', '−20%', '−125%', '−14×', '–']);
     expect([0.382, -0.2, -14.2, null].map(leftWords)).toEqual(['38.2% left', 'overspent by 20%', 'overspent by 14×', 'nothing known']);
     expect([0.62, 0.042, 0.0004, 0.00001, 14, 0].map(spentText)).toEqual(['62%', '4.2%', '0.04%', '<0.01%', '1,400%', '0%']);
     expect([43.2, 0.0864, 2160, 0, -0.86].map(minutesText)).toEqual(['43.2', '0.09', '2,160', '0', '−0.86']);
@@ -88,6 +90,16 @@ describe('objectives in lists', () => {
     expect(isOf({ slo: 'orders', region: 'eu', severity: 'P1' }, eu)).toBe(true);
     expect(isOf({ slo: 'orders', region: 'us' }, eu)).toBe(false);
     expect(isOf({ slo: 'other', region: 'eu' }, eu)).toBe(false);
+  });
+
+  it('fold their burn alerts on the overview into the worst of each budget', () => {
+    const alert = (alertname: string, severity: string, labels: Record<string, string> = {}, state: 'firing' | 'pending' = 'firing'): Alert =>
+      ({ labels: { alertname, severity, ...labels }, annotations: {}, state, activeAt: '2026-11-23T00:00:00Z', value: '1' });
+    const eu = { slo: 'orders', region: 'eu', sloth_id: 'orders' };
+    const all = [alert('Other', 'P3'), alert('Trend', 'P3', { ...eu, sloth_window: '3d' }), alert('Fast', 'P1', eu), alert('Slow', 'P2', eu), alert('Fast', 'P1', { ...eu, region: 'us' }, 'pending'), alert('Other', 'P3', { job: 'x' })];
+    expect(folded(all).map(({ alert: a, more }) => [a.labels.alertname, a.labels.region ?? '', more])).toEqual([['Other', '', 0], ['Fast', 'eu', 2], ['Fast', 'us', 0], ['Other', '', 0]]);
+    expect(labelText(all[2]!.labels)).toBe('severity=P1 · slo=orders · region=eu');
+    expect(labelText({ alertname: 'x', sloth_id: 'kept' })).toBe('sloth_id=kept');
   });
 
   it('have addresses that survive, whatever their names', () => {

@@ -108,13 +108,35 @@ export function safeLink(text: string): string | null {
   }
 }
 
-/** Labels worth reading: not the name, which stands elsewhere. */
+/** Labels worth reading: not the name, which stands elsewhere, and of an objective not what says it again. */
 export function labelText(labels: Labels): string {
-  return Object.entries(labels).filter(([name]) => name !== 'alertname').map(([name, value]) => `${name}=${value}`).join(' · ');
+  const again = (name: string): boolean => name === 'alertname' || (labels.slo !== undefined && name.startsWith('sloth_'));
+  return Object.entries(labels).filter(([name]) => !again(name)).map(([name, value]) => `${name}=${value}`).join(' · ');
 }
 
 export function severityTone(labels: Labels): 'bad' | 'warn' {
   return /^(critical|page|p1|fatal|high|error|p2)$/i.test(labels.severity ?? '') ? 'bad' : 'warn';
+}
+
+/** One alert for each budget that burns, the worst, with how many more of its burn alerts there are; all others as they are. */
+export function folded(alerts: Alert[]): { alert: Alert; more: number }[] {
+  const rank = (a: Alert): string => `${a.state === 'firing' ? 0 : 1}${severityTone(a.labels) === 'bad' ? 0 : 1}${a.labels.severity ?? ''}`;
+  const out: { alert: Alert; more: number }[] = [];
+  const at = new Map<string, { alert: Alert; more: number }>();
+  for (const alert of alerts) {
+    const own = Object.entries(alert.labels).filter(([name]) => !['alertname', 'severity', 'sloth_window'].includes(name));
+    const key = alert.labels.slo === undefined ? '' : JSON.stringify(own.sort());
+    const known = key === '' ? undefined : at.get(key);
+    if (known) {
+      known.more += 1;
+      if (rank(alert) < rank(known.alert)) known.alert = alert;
+    } else {
+      const entry = { alert, more: 0 };
+      out.push(entry);
+      if (key !== '') at.set(key, entry);
+    }
+  }
+  return out;
 }
 
 export interface RuleOf {

@@ -248,6 +248,7 @@ export function leftText(share: number | null): string {
   if (share === null || !Number.isFinite(share)) return '–';
   if (share <= -10) return `−${Math.round(-share)}×`;
   const percent = Math.abs(share * 100);
+  if (percent > 0 && percent < 0.01) return `${share < 0 ? '−' : ''}<0.01%`;
   const scale = percent >= 100 || percent === 0 ? 1 : percent < 0.1 ? 100 : 10;
   return `${share < 0 ? '−' : ''}${Math.floor(percent * scale + 1e-9) / scale}%`;
 }
