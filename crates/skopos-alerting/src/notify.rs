@@ -34,6 +34,6 @@ pub use ledger::{DeadLetter, DeliveryRecord, Verdict};
 pub use notification::{Notification, NotificationReason, NotifiedAlert, fingerprint};
 pub use payload::WebhookPayload;
 pub use queue::{
-    DELIVERY_SOURCE, Delivery, DeliveryOutcome, DeliveryPolicy, DeliveryQueue, Settled,
+    DELIVERY_SOURCE, Delivery, DeliveryOutcome, DeliveryPolicy, DeliveryQueue, Dropped, Settled,
 };
 pub use silence::{RETENTION as SILENCE_RETENTION, Silence, SilenceError, SilenceState};

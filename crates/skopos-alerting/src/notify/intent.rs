@@ -1,5 +1,6 @@
 //! The decision to tell a receiver something, made durable before anything is sent.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use skopos_model::Timestamp;
 use skopos_model::storage::{StateKind, StateRecord};
 
 use super::Notification;
+use super::notification::fingerprint_hash;
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::rules::hash_pieces;
 
@@ -89,6 +91,51 @@ pub struct Intent {
     pub created_at: Timestamp,
     /// What the integration's sender reads: without configuration the JSON payload.
     pub body: Arc<str>,
+    /// Of which alerts it speaks; not known of records older than version 3.
+    pub(crate) about: Option<About>,
+}
+
+/// Fingerprints of the alerts of which a notification speaks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct About {
+    firing: BTreeSet<u64>,
+    resolved: BTreeSet<u64>,
+}
+
+impl About {
+    fn new(notification: &Notification) -> Self {
+        let mut about = Self::default();
+        for alert in &notification.alerts {
+            let set = match alert.ends_at {
+                None => &mut about.firing,
+                Some(_) => &mut about.resolved,
+            };
+            set.insert(fingerprint_hash(&alert.labels));
+        }
+        about
+    }
+
+    fn encode(&self, writer: &mut Writer) {
+        for set in [&self.firing, &self.resolved] {
+            writer.unsigned(set.len() as u64);
+            set.iter().for_each(|fingerprint| writer.unsigned(*fingerprint));
+        }
+    }
+
+    fn decode(reader: &mut Reader<'_>, length: usize) -> Result<Self, DecodeError> {
+        let mut sets = [BTreeSet::new(), BTreeSet::new()];
+        for set in &mut sets {
+            for _ in 0..reader.unsigned("alerts")? {
+                let fingerprint = reader.unsigned("alerts")?;
+                if set.last().is_some_and(|last| *last >= fingerprint) {
+                    return Err(DecodeError { what: "alerts", offset: length });
+                }
+                set.insert(fingerprint);
+            }
+        }
+        let [firing, resolved] = sets;
+        Ok(Self { firing, resolved })
+    }
 }
 
 impl Intent {
@@ -103,7 +150,19 @@ impl Intent {
             status: *status,
             created_at: *at,
             body,
+            about: Some(About::new(notification)),
         }
+    }
+
+    /// Whether nobody needs an earlier notification of the same group who gets this one: it tells how
+    /// the group stands now. Only an end must not be lost: alerts that the earlier one tells to
+    /// be over must be in this one, over or firing anew.
+    pub(crate) fn stands_for(&self, earlier: &Intent) -> bool {
+        let (Some(now), Some(before)) = (&self.about, &earlier.about) else { return false };
+        let is_told = |alert| now.firing.contains(alert) || now.resolved.contains(alert);
+        self.id.group == earlier.id.group
+            && self.id.generation > earlier.id.generation
+            && before.resolved.iter().all(is_told)
     }
 
     /// The value of the `Idempotency-Key` header: the same for every repetition of this
@@ -121,9 +180,9 @@ impl Intent {
         StateRecord { kind: StateKind::NotificationIntent, key: self.id.to_string(), value }
     }
 
-    /// Its record, version 2.
+    /// Its record, version 3.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut writer = Writer::new(2);
+        let mut writer = Writer::new(3);
         writer.signed(self.id.generation);
         writer.text(&self.group_key);
         writer.text(&self.receiver);
@@ -131,6 +190,10 @@ impl Intent {
         writer.byte(u8::from(self.status == NotificationStatus::Resolved));
         writer.signed(self.created_at.as_nanos());
         writer.text(&self.body);
+        writer.byte(u8::from(self.about.is_some()));
+        if let Some(about) = &self.about {
+            about.encode(&mut writer);
+        }
         writer.finish()
     }
 
@@ -139,7 +202,7 @@ impl Intent {
     }
 
     pub(crate) fn decode(data: &[u8]) -> Result<Self, DecodeError> {
-        let (mut reader, version) = Reader::of_versions(data, 1..=2)?;
+        let (mut reader, version) = Reader::of_versions(data, 1..=3)?;
         let generation = reader.signed("generation")?;
         let group_key = reader.text("group_key")?.to_string();
         let receiver = reader.text("receiver")?.to_string();
@@ -151,8 +214,12 @@ impl Intent {
         };
         let created_at = Timestamp(reader.signed("created_at")?);
         let body = reader.text("body")?.into();
+        let about = match version > 2 && reader.flag("about")? {
+            true => Some(About::decode(&mut reader, data.len())?),
+            false => None,
+        };
         reader.finish()?;
         let id = IntentId::new(generation, &group_key, &receiver, integration);
-        Ok(Self { id, group_key, receiver, integration, status, created_at, body })
+        Ok(Self { id, group_key, receiver, integration, status, created_at, body, about })
     }
 }

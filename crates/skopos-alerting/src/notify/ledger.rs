@@ -13,7 +13,7 @@ pub enum Verdict {
     Delivered,
     /// The receiver refused it for good, or it was given up.
     Failed,
-    /// The queue was full and newer notifications needed the room.
+    /// Newer notifications needed the room in the full queue, or one of its group stands for it.
     Dropped,
 }
 
@@ -54,7 +54,20 @@ pub struct DeliveryRecord {
 /// Keys of the notification log that are deliveries begin with this.
 pub(crate) const KEY_PREFIX: &str = "delivery/";
 
+/// Why notifications are dropped for which a newer one stands.
+const SUPERSEDED: &str = "superseded by a newer notification of the group";
+
 impl DeliveryRecord {
+    /// The record of a notification for which a newer one of its group stands.
+    pub(crate) fn superseded(intent: &Intent, settled_at: Timestamp, attempts: u32) -> Self {
+        Self::new(intent, settled_at, attempts, Verdict::Dropped, SUPERSEDED.into())
+    }
+
+    /// Whether it was dropped because a newer one tells the same: nothing was lost.
+    pub fn is_superseded(&self) -> bool {
+        self.verdict == Verdict::Dropped && self.reason == SUPERSEDED
+    }
+
     pub(crate) fn new(
         intent: &Intent,
         settled_at: Timestamp,

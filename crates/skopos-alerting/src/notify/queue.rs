@@ -7,9 +7,14 @@
 //! - Timeouts, refused connections, 408, 429 and 5xx are retried with exponential backoff and
 //!   jitter until the notification is `give_up_after` old; other answers are final at once.
 //!   What failed stays visible in the log, and as a dead letter that can be sent again by hand.
+//! - What failed at least once is superseded by a newer notification of the group that
+//!   [stands for it](Intent::stands_for): a receiver that comes back is told how things are, not how they
+//!   were. Of dead letters each group has one, the newest.
 //! - The queue holds `capacity` notifications. When more arrive the oldest that are not being sent
 //!   are dropped, and logged as dropped: newer ones describe the present better.
 //! - Jitter is a hash of the notification and the attempt: the same on every run.
+
+mod supersede;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -121,8 +126,26 @@ pub enum Settled {
         /// What went wrong.
         reason: String,
     },
+    /// It failed, and a newer notification of its group stands for it: make this durable.
+    Superseded {
+        /// Deletes the intents and logs why.
+        commit: StateCommit,
+        /// How many were superseded.
+        count: usize,
+    },
     /// The queue does not know it (any more).
     Unknown,
+}
+
+/// What made room for new notifications.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dropped {
+    /// What to make durable.
+    pub commit: StateCommit,
+    /// How many were dropped because the queue was full.
+    pub overflowed: usize,
+    /// For how many one of the new ones stands.
+    pub superseded: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -132,6 +155,8 @@ struct Entry {
     not_before: Timestamp,
     in_flight: bool,
     last_reason: String,
+    /// Since when the receiver has not taken what the group tells.
+    since: Timestamp,
 }
 
 /// The notifications that wait for delivery, and the log of those that do no longer.
@@ -142,6 +167,8 @@ pub struct DeliveryQueue {
     log: VecDeque<DeliveryRecord>,
     dead: BTreeMap<IntentId, DeadLetter>,
     last_commit: i64,
+    /// Deletions that go into the next commit.
+    stale: Vec<StateRecord>,
 }
 
 impl DeliveryQueue {
@@ -153,6 +180,7 @@ impl DeliveryQueue {
             log: VecDeque::new(),
             dead: BTreeMap::new(),
             last_commit: i64::MIN,
+            stale: Vec::new(),
         }
     }
 
@@ -185,37 +213,41 @@ impl DeliveryQueue {
                 Err(error) => corrupt.push(CorruptRecord::new(record, error)),
             }
         }
+        queue.stale = queue.forget_dead();
         (queue, corrupt)
     }
 
-    /// Takes in intents whose commit is durable. When that overfills the queue, the returned
-    /// commit drops the oldest.
+    /// Takes in intents whose commit is durable. The returned commit drops those for which they
+    /// stand and, when they overfill the queue, the oldest.
     pub fn accept(
         &mut self,
         intents: impl IntoIterator<Item = Intent>,
         now: Timestamp,
-    ) -> Option<StateCommit> {
+    ) -> Option<Dropped> {
         intents.into_iter().for_each(|intent| self.add(intent));
+        let mut settled = self.supersede(now);
+        let records = self.forget_dead();
+        let superseded = settled.len();
         let surplus = self.waiting.len().saturating_sub(self.policy.capacity);
         let oldest = self.waiting.values().filter(|e| !e.in_flight).map(|e| e.intent.id);
         let dropped: Vec<IntentId> = oldest.take(surplus).collect();
-        if dropped.is_empty() {
+        let overflowed = dropped.len();
+        if overflowed == 0 && superseded == 0 && records.is_empty() {
             return None;
         }
         let reason = format!("more than {} notifications were waiting", self.policy.capacity);
-        let settled: Vec<DeliveryRecord> = dropped
-            .into_iter()
-            .filter_map(|id| self.waiting.remove(&id))
-            .map(|e| {
-                DeliveryRecord::new(&e.intent, now, e.attempts, Verdict::Dropped, reason.clone())
-            })
-            .collect();
-        Some(self.commit(settled, Vec::new(), now))
+        let dropped = dropped.into_iter().filter_map(|id| self.waiting.remove(&id));
+        settled.extend(dropped.map(|e| {
+            DeliveryRecord::new(&e.intent, now, e.attempts, Verdict::Dropped, reason.clone())
+        }));
+        let commit = self.commit(settled, records, now);
+        Some(Dropped { commit, overflowed, superseded })
     }
 
     fn add(&mut self, intent: Intent) {
         let entry = Entry {
             not_before: intent.created_at,
+            since: intent.created_at,
             attempts: 0,
             in_flight: false,
             last_reason: String::new(),
@@ -278,7 +310,13 @@ impl DeliveryQueue {
             if at < end {
                 entry.not_before = at;
                 entry.last_reason.clone_from(&reason);
-                return Settled::Retry { at, reason };
+                let settled = self.supersede(now);
+                let count = settled.len();
+                if settled.is_empty() {
+                    return Settled::Retry { at, reason };
+                }
+                let commit = self.commit(settled, Vec::new(), now);
+                return Settled::Superseded { commit, count };
             }
         }
         let verdict = verdict.unwrap_or(Verdict::Failed);
@@ -295,8 +333,12 @@ impl DeliveryQueue {
     }
 
     fn bury(&mut self, letter: DeadLetter, records: &mut Vec<StateRecord>) {
-        records.push(letter.record());
-        self.dead.insert(letter.intent.id, letter);
+        let (id, record) = (letter.intent.id, letter.record());
+        self.dead.insert(id, letter);
+        records.extend(self.forget_dead());
+        if self.dead.contains_key(&id) {
+            records.push(record);
+        }
         while self.dead.len() > self.policy.dead_letters {
             let Some((id, _)) = self.dead.pop_first() else { break };
             records.push(DeadLetter::deletion(id));
@@ -333,6 +375,7 @@ impl DeliveryQueue {
         mut records: Vec<StateRecord>,
         now: Timestamp,
     ) -> StateCommit {
+        records.append(&mut self.stale);
         for record in settled {
             // One that was retried by hand is settled twice under one key.
             self.log.retain(|before| before.id != record.id);
@@ -364,6 +407,13 @@ impl DeliveryQueue {
     /// The waiting notifications, oldest first: intent, attempts so far, reason of the last failure.
     pub fn waiting(&self) -> impl Iterator<Item = (&Intent, u32, &str)> {
         self.waiting.values().map(|e| (&e.intent, e.attempts, e.last_reason.as_str()))
+    }
+
+    /// The notifications whose receiver has taken nothing that their group tells since before that
+    /// time, oldest first: intent, since when, reason of the last failure.
+    pub fn stuck(&self, before: Timestamp) -> impl Iterator<Item = (&Intent, Timestamp, &str)> {
+        let stuck = self.waiting.values().filter(move |entry| entry.since < before);
+        stuck.map(|entry| (&entry.intent, entry.since, entry.last_reason.as_str()))
     }
 
     /// The settled deliveries that are remembered, oldest first.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use skopos_alerting::notify::{
-    Delivery, DeliveryOutcome, DeliveryPolicy, DeliveryQueue, Intent, Settled, Verdict,
+    Delivery, DeliveryOutcome, DeliveryPolicy, DeliveryQueue, Dropped, Intent, Settled, Verdict,
 };
 use skopos_model::Timestamp;
 use skopos_model::storage::{Committed, StateKind};
@@ -43,12 +43,14 @@ fn one_group_is_told_in_order_and_groups_do_not_wait_for_each_other() {
     assert_eq!(ids(&first), [15_000, 15_000], "the first of each group");
     first.sort_by_key(|delivery| delivery.id != intents[0].id);
     assert_eq!(queue.due(seconds(50)), [], "nothing is sent twice while in flight");
+    // Group B, of which nothing newer waits, is tried again; A goes on in order.
+    first.swap(0, 1);
     let retry = queue.settle(first[0].id, answered(503), seconds(51));
     let Settled::Retry { at, reason } = retry else { panic!("{retry:?}") };
     assert_eq!(reason, "receiver answered 503");
     assert!(at > seconds(51) && at <= seconds(52));
     assert_eq!(queue.next_due(), Some(at));
-    assert_eq!(queue.due(seconds(51)), [], "later ones of the group wait too");
+    assert_eq!(queue.due(seconds(51)), [], "later ones of a group wait too");
     let again = queue.due(at);
     assert_eq!(again[0].attempt, 2);
     assert_eq!(
@@ -58,6 +60,9 @@ fn one_group_is_told_in_order_and_groups_do_not_wait_for_each_other() {
     let settled = queue.settle(again[0].id, answered(200), at);
     let Settled::Final { commit, record } = settled else { panic!("{settled:?}") };
     assert_eq!((record.verdict, record.attempts), (Verdict::Delivered, 2));
+    log.commit(commit);
+    let settled = queue.settle(first[1].id, answered(200), at);
+    let Settled::Final { commit, .. } = settled else { panic!("{settled:?}") };
     log.commit(commit);
     assert_eq!(ids(&queue.due(at)), [30_000]);
     assert_eq!(queue.settle(again[0].id, answered(200), at), Settled::Unknown);
@@ -87,7 +92,7 @@ fn answers_decide_between_retry_and_failure() {
         let found = match queue.settle(id, outcome.clone(), seconds(16)) {
             Settled::Final { record, .. } => Some(record.verdict),
             Settled::Retry { .. } => None,
-            Settled::Unknown => panic!("unknown"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(found, want, "{outcome:?}");
         let failed = queue.log().filter(|r| r.verdict == Verdict::Failed).count();
@@ -111,7 +116,7 @@ fn delays_double_up_to_a_limit_and_old_notifications_are_given_up() {
                 now = at;
             }
             Settled::Final { record, .. } => break record,
-            Settled::Unknown => panic!("unknown"),
+            other => panic!("{other:?}"),
         }
     };
     for (n, delay) in delays.iter().enumerate() {
@@ -140,7 +145,9 @@ fn a_full_queue_drops_the_oldest_and_says_so() {
     let policy = DeliveryPolicy { capacity: 2, ..DeliveryPolicy::default() };
     let (mut log, intents) = intents();
     let mut queue = DeliveryQueue::new(policy.clone());
-    let commit = queue.accept(intents, seconds(50)).expect("two too many");
+    let Dropped { commit, overflowed, superseded } =
+        queue.accept(intents, seconds(50)).expect("two too many");
+    assert_eq!((overflowed, superseded), (2, 0));
     assert_eq!(queue.len(), 2);
     log.commit(commit);
     assert_eq!(log.load(StateKind::NotificationIntent).len(), 2);

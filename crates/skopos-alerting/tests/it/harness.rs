@@ -204,8 +204,11 @@ impl World {
                 self.receive(&delivery.idempotency_key, &delivery.body);
             }
             let outcome = DeliveryOutcome::Answered { status, retry_after: None };
-            if let Settled::Final { commit, .. } = self.queue.settle(delivery.id, outcome, now) {
-                assert_eq!(self.log.commit(commit), Committed::Applied);
+            match self.queue.settle(delivery.id, outcome, now) {
+                Settled::Final { commit, .. } | Settled::Superseded { commit, .. } => {
+                    assert_eq!(self.log.commit(commit), Committed::Applied);
+                }
+                Settled::Retry { .. } | Settled::Unknown => {}
             }
         }
     }

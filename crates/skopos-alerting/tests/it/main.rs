@@ -24,5 +24,6 @@ mod slo_ledger;
 mod slo_rules;
 mod slo_world;
 mod state;
+mod superseded;
 mod templates;
 mod timelines;

@@ -104,7 +104,7 @@ fn records_are_written_as_they_were() {
         .flat_map(|records| records.first())
         .collect();
     assert_eq!(records.len(), 4);
-    let names = ["v2-alert", "v1-series", "v2-intent", "v1-retired"];
+    let names = ["v2-alert", "v1-series", "v3-intent", "v1-retired"];
     for (name, record) in names.iter().zip(records) {
         let path = folder.join(name);
         let value = record.value.as_deref().unwrap();

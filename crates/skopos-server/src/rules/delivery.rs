@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use skopos::metrics::{Bounded, Counter, Family, Registry};
 use skopos_alerting::notify::{
-    DeadLetter, Delivery, DeliveryOutcome, DeliveryQueue, DeliveryRecord, Intent, IntentId,
-    Settled, Verdict,
+    DeadLetter, Delivery, DeliveryOutcome, DeliveryQueue, DeliveryRecord, Dropped, Intent,
+    IntentId, Settled, Verdict,
 };
 use skopos_model::Clock;
 use skopos_model::storage::StateCommit;
@@ -122,9 +122,11 @@ impl Delivering {
         }
         let _order = self.commit_order.lock().await;
         let surplus = self.lock().accept(intents, self.clock.now());
-        if let Some(commit) = surplus {
-            self.count(Verdict::Dropped);
-            tracing::error!("too many notifications wait, the oldest were dropped");
+        if let Some(Dropped { commit, overflowed, superseded }) = surplus {
+            self.count(Verdict::Dropped, overflowed + superseded);
+            if overflowed > 0 {
+                tracing::error!("too many notifications wait, the oldest were dropped");
+            }
             self.commit(commit, None).await;
         }
         self.arrived.notify_one();
@@ -178,7 +180,7 @@ impl Delivering {
         let settled = self.lock().settle(delivery.id, outcome, self.clock.now());
         match settled {
             Settled::Final { commit, record } => {
-                self.count(record.verdict);
+                self.count(record.verdict, 1);
                 if record.verdict == Verdict::Delivered {
                     tracing::info!(group = %record.group_key, attempts = record.attempts, "notification delivered");
                 } else {
@@ -194,6 +196,11 @@ impl Delivering {
                 if delivery.attempt == 1 {
                     tracing::warn!(receiver = %delivery.receiver, %reason, "notification will be repeated");
                 }
+            }
+            Settled::Superseded { commit, count } => {
+                self.count(Verdict::Dropped, count);
+                tracing::info!(receiver = %delivery.receiver, count, "notifications are superseded by a newer one");
+                self.commit(commit, Some(stop)).await;
             }
             Settled::Unknown => {}
         }
@@ -215,8 +222,9 @@ impl Delivering {
         }
     }
 
-    fn count(&self, verdict: Verdict) {
-        self.settled.get(&VerdictLabels { verdict: verdict.as_str().into() }).inc();
+    fn count(&self, verdict: Verdict, count: usize) {
+        let verdict = verdict.as_str().into();
+        self.settled.get(&VerdictLabels { verdict }).add(count as u64);
     }
 
     fn lock(&self) -> MutexGuard<'_, DeliveryQueue> {

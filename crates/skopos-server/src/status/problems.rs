@@ -64,7 +64,7 @@ pub(crate) fn problems(state: &AppState, health: &StoreHealth, disk: &DiskStats)
     let lost = state.rules.deliveries();
     list.deliveries(
         lost.iter()
-            .filter(|d| d.verdict != Verdict::Delivered)
+            .filter(|d| d.verdict != Verdict::Delivered && !d.is_superseded())
             .map(|d| format!("notification of {} to {}: {}", d.group_key, d.receiver, d.reason)),
     );
     let notifier = state.rules.notifier();
