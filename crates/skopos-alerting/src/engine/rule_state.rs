@@ -179,13 +179,20 @@ impl RuleState {
 
     /// The first evaluation after a restart: when slots were missed, our own silence must not
     /// resolve what was firing.
+    ///
+    /// An alert that is held already has been without a result since an earlier restart: what came
+    /// before this one counts towards the range of fresh data, so its hold grows by no more than
+    /// the time that we were away. Without holds those of an earlier run end.
     fn resume(&mut self, slot: i64, limits: Limits) {
         let Some(resumed_at) = self.resumed_at.take() else { return };
-        let no_slot_missed =
-            self.last_slot.is_some_and(|last| slot.saturating_sub(last) <= limits.interval);
         if !limits.restart_hold {
+            for alert in self.alerts.values_mut() {
+                (alert.held_until, alert.held) = (None, false);
+            }
             return;
         }
+        let away = self.last_slot.map(|last| slot.saturating_sub(last));
+        let no_slot_missed = away.is_some_and(|away| away <= limits.interval);
         let Some(wait) = self.hold_length(limits) else { return };
         let until = resumed_at.saturating_add(wait);
         self.hold_limit = Some(resumed_at.saturating_add(MAX_SILENCE_MS).max(until));
@@ -193,7 +200,13 @@ impl RuleState {
             return;
         }
         for alert in self.alerts.values_mut().filter(|a| a.state == AlertState::Firing) {
-            alert.held_until = Some(alert.held_until.map_or(until, |end| end.max(until)));
+            alert.held_until = Some(match (alert.held_until, away) {
+                (Some(end), Some(away)) if alert.held => {
+                    end.max(end.saturating_add(away).min(until))
+                }
+                (Some(end), _) => end.max(until),
+                (None, _) => until,
+            });
         }
     }
 

@@ -209,6 +209,44 @@ fn our_own_downtime_does_not_resolve_a_page() {
 }
 
 #[test]
+fn restarts_in_a_row_make_a_hold_longer_only_by_the_time_away() {
+    // `a` is held until 600 + 300. Nothing is evaluated from 690 to 720 and from 780 to 825: that
+    // is added. `b` had a result until the last restart, and so needs a whole range after it.
+    check(
+        &rule("").replace("[1m]", "[5m]"),
+        settings(),
+        "  0 | a=1,b=1 | a:firing b:firing | firing a b
+         600 | restart
+         615 | b=1     | a:firing(held) b:firing       | -
+         690 | b=1     | a:firing(held) b:firing       | -
+         701 | restart
+         720 | b=1     | a:firing(held) b:firing       | -
+         780 | b=1     | a:firing(held) b:firing       | -
+         820 | restart
+         825 | -       | a:firing(held) b:firing(held) | -
+         960 | -       | a:firing(held) b:firing(held) | -
+         975 | -       | a:resolved b:firing(held)     | firing b ~a
+        1110 | -       | a:resolved b:firing(held)     | -
+        1125 | -       | a:resolved b:resolved         | resolved ~b",
+    );
+}
+
+#[test]
+fn without_holds_those_of_an_earlier_run_end() {
+    let mut world = World::new(&rule("").replace("[1m]", "[5m]"), settings());
+    world.step(0, 0, seconds(0), elements("a=1"));
+    world.restart(seconds(600));
+    world.step(0, 0, seconds(615), elements("-"));
+    assert_eq!(world.states(0, 0), "a:firing(held)");
+    // At once, and after slots that were missed as well.
+    world.settings.restart_hold = false;
+    world.restart(seconds(620));
+    let told = world.step(0, 0, seconds(630), elements("-"));
+    assert_eq!(world.states(0, 0), "a:resolved");
+    assert_eq!(told.iter().map(summary).collect::<Vec<_>>(), ["resolved ~a"]);
+}
+
+#[test]
 fn silence_after_a_restart_resolves_nothing_for_an_hour() {
     // Data comes back at 1815: one range of it, 300 s, must be seen first.
     let rules = rule("").replace("[1m]", "[5m]");
@@ -295,7 +333,7 @@ fn a_slot_is_never_evaluated_twice() {
 #[test]
 fn templates_reach_labels_annotations_and_the_payload() {
     let rules = rule(
-        "    labels: {severity: '{{ if gt $value 5.0 }}page{{ else }}warn{{ end }}', gone: ''}\n    annotations:\n      summary: '{{ $labels.instance }} at {{ $value | humanizePercentage }} in {{ $externalLabels.region }}'\n      broken: '{{ index $labels 3 }}'\n",
+        "    labels: {severity: '{{ if gt $value 5.0 }}page{{ else }}warn{{ end }}', gone: ''}\n    annotations:\n      summary: '{{ $labels.instance }} at {{ $value | humanizePercentage }} in {{ $externalLabels.region }}'\n      broken: '{{ index $labels 3 }}'\n      lost: '{{ template \"nowhere\" . }}'\n",
     );
     let mut given = settings();
     given.external_labels.insert("region".into(), "eu".into());
@@ -312,6 +350,7 @@ fn templates_reach_labels_annotations_and_the_payload() {
                 "labels": {"alertname": "X", "instance": "a", "region": "eu", "severity": "warn"},
                 "annotations": {
                     "broken": "<error expanding template: error calling index: cannot index map[string]string with type int>",
+                    "lost": "<error expanding template: template \"nowhere\" not defined>",
                     "summary": "a at 12.35% in eu",
                 },
                 "startsAt": "1970-01-01T00:00:15Z",
