@@ -36,6 +36,14 @@ impl Template {
         found.sort_by_key(|one| one.offset);
         found
     }
+
+    /// The templates that are called and nowhere defined in this text, with the byte offset of each
+    /// call: expanding them fails.
+    pub fn undefined(&self) -> impl Iterator<Item = (&str, usize)> {
+        let calls = self.parsed.called.iter();
+        let calls = calls.filter(|(name, _)| !self.parsed.defined.contains_key(name));
+        calls.map(|(name, offset)| (name.as_str(), *offset))
+    }
 }
 
 fn nodes(all: &[Node], dot_is_alert: bool, found: &mut Vec<Use>) {

@@ -54,7 +54,7 @@ const FUNCTIONS: &[(&str, usize, usize)] = &[
 ];
 
 /// Templates of notifications.
-static NOTIFICATIONS: Dialect = Dialect { variables: &[""], functions: FUNCTIONS, open: true };
+static NOTIFICATIONS: Dialect = Dialect { variables: &[""], functions: FUNCTIONS };
 
 /// Go's zero time in milliseconds: how "not over" is written.
 pub(crate) const ZERO_TIME: i64 = -62_135_596_800_000;

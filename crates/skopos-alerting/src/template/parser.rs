@@ -1,4 +1,6 @@
-//! From tokens to a tree; checks that functions, variables and templates exist.
+//! From tokens to a tree; checks that functions and variables exist. Whether templates do is known
+//! when they are called: those of notifications may stand in other files, and a rule that calls one
+//! that is nowhere has, as in Prometheus, an error in that text and not none of its alerts.
 
 use std::collections::HashMap;
 
@@ -24,13 +26,10 @@ pub(super) struct Dialect {
     pub(super) variables: &'static [&'static str],
     /// Functions: name, least and most arguments; in order of their names.
     pub(super) functions: &'static [(&'static str, usize, usize)],
-    /// Whether templates may be called that are defined in other files.
-    pub(super) open: bool,
 }
 
 /// Templates of rules.
-pub(super) static RULES: Dialect =
-    Dialect { variables: &PRESET, functions: functions::FUNCTIONS, open: false };
+pub(super) static RULES: Dialect = Dialect { variables: &PRESET, functions: functions::FUNCTIONS };
 
 impl Dialect {
     fn knows(&self, function: &str) -> bool {
@@ -113,11 +112,6 @@ pub(super) fn parse(text: &str, dialect: &'static Dialect) -> Result<Parsed, Tem
         return Err(TemplateError::new(end.offset, format!("unexpected {{{{{word}}}}}")));
     }
     parser.parsed.body = body;
-    for (name, offset) in &parser.parsed.called {
-        if !dialect.open && !parser.parsed.defined.contains_key(name) {
-            return Err(not_defined(name, *offset));
-        }
-    }
     Ok(parser.parsed)
 }
 

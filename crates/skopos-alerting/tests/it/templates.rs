@@ -242,7 +242,6 @@ fn what_does_not_parse_says_where() {
         ("{{ }}", 3, "missing value for command"),
         ("{{ (1 }}", 6, "unclosed left paren"),
         ("{{ \"abc }}", 3, "unterminated quoted string"),
-        ("{{ template \"x\" }}", 3, "template \"x\" not defined"),
         ("{{ break }}", 3, "{{break}} outside {{range}}"),
         ("{{ 1 2 }}", 5, "can't give argument to non-function"),
         ("{{ 1 | 2 }}", 7, "only a function can follow a pipe"),

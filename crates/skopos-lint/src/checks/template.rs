@@ -1,4 +1,5 @@
-//! `alerts/template`: values in labels, and labels that the expression does not leave.
+//! `alerts/template`: values in labels, templates that are nowhere, and labels that the expression
+//! does not leave.
 
 use skopos_alerting::template::{Template, Use, UseKind};
 use skopos_promql::ValueType;
@@ -25,6 +26,18 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Vec<Draft>) {
                 let draft = subject.in_text(CODE, text, one.offset, message).hint(hint);
                 found.push(draft.severity(Severity::Error));
             }
+        }
+    }
+    for (_, text) in subject.rule.labels.iter().chain(&subject.rule.annotations) {
+        let Ok(template) = Template::parse(&text.value) else { continue };
+        for (name, offset) in template.undefined() {
+            let message = format!(
+                "there is no template `{name}`: an error message stands in place of the text"
+            );
+            let hint =
+                "rule files share no templates: `define` it in the same text, or write it out";
+            let draft = subject.in_text(CODE, text, offset, message).hint(hint);
+            found.push(draft.severity(Severity::Error));
         }
     }
     let Some(ast) = subject.rule.ast() else { return };
