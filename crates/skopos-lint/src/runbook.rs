@@ -14,7 +14,7 @@ mod skeleton;
 mod tree;
 
 pub use owners::{Owners, OwnersError};
-pub use places::places;
+pub use places::{link_to, places};
 pub use skeleton::{Begun, find_alert, skeleton, slug};
 pub use tree::{Block, Inline, Item, blocks, steps};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use skopos_lint::runbook::{self, Begun, find_alert, skeleton, slug};
+use skopos_lint::runbook::{self, Begun, find_alert, link_to, skeleton, slug};
 use skopos_lint::{Finding, Options};
 
 use super::rules::check::read_owners;
@@ -111,8 +111,9 @@ fn new(args: &NewArgs, global: &GlobalArgs) -> Result<Outcome> {
     }
     match global.format {
         Format::Text => write_stdout(&format!(
-            "{}\nanswer what says TODO, link it: annotations: {{ runbook: {0} }}, then: skopos runbook check {0}\n",
-            path.display()
+            "{0}\nanswer what says TODO, link it: annotations: {{ runbook: {1} }}, then: skopos runbook check {0}\n",
+            path.display(),
+            link(&begun, &path)
         )),
         format => print_json(
             &serde_json::json!({ "alert": args.alert, "path": path.display().to_string() }),
@@ -120,6 +121,17 @@ fn new(args: &NewArgs, global: &GlobalArgs) -> Result<Outcome> {
         ),
     }
     Ok(Outcome::Done)
+}
+
+/// How the rule file links the page: checks follow links from the rule file's folder.
+fn link(begun: &Begun, page: &Path) -> String {
+    let as_given = page.display().to_string();
+    let Some((rule_file, _)) = &begun.place else { return as_given };
+    let (Ok(rule_file), Ok(page)) = (std::path::absolute(rule_file), std::path::absolute(page))
+    else {
+        return as_given;
+    };
+    link_to(&rule_file, &page).unwrap_or(as_given)
 }
 
 fn check(args: &CheckArgs, global: &GlobalArgs) -> Result<Outcome> {

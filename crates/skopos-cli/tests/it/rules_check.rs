@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::harness::{repository_file, run};
+use crate::harness::{repository_file, run, skopos};
 
 fn text(args: &[&str], code: i32) -> String {
     let output = run(args);
@@ -231,4 +231,46 @@ fn a_runbook_is_begun_checked_and_finished() {
     text(&["runbook", "new", "Nope", "--rules", &rules, "--out", out], 3);
     let printed = text(&["runbook", "new", "Nope", "--out", "-"], 0);
     assert!(printed.starts_with("# Nope\n"), "{printed}");
+}
+
+#[test]
+fn the_link_that_a_new_runbook_suggests_leads_from_its_rule_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules");
+    std::fs::create_dir(&rules).unwrap();
+    let file = rules.join("shop.yml");
+    let rule = |link: &str| {
+        format!(
+            "groups:\n- name: g\n  rules:\n  - alert: QueueFull\n    expr: queue_depth > 5\n    for: 5m\n    annotations: {{runbook: '{link}'}}\n"
+        )
+    };
+    std::fs::write(&file, rule("")).unwrap();
+    let new = |out: &str| {
+        let output = skopos()
+            .current_dir(folder.path())
+            .args(["runbook", "new", "QueueFull", "--rules", "rules", "--out", out])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for (out, link) in [
+        ("pages", "../pages/queue-full.md"),
+        ("rules/pages", "pages/queue-full.md"),
+        ("rules", "queue-full.md"),
+    ] {
+        let said = new(out);
+        assert!(said.contains(&format!("annotations: {{ runbook: {link} }}")), "{said}");
+        assert!(said.contains(&format!("runbook check {out}/queue-full.md")), "{said}");
+        // What was suggested is what the check finds.
+        std::fs::write(&file, rule(link)).unwrap();
+        let output = skopos()
+            .current_dir(folder.path())
+            .args(["rules", "check", "rules/shop.yml"])
+            .output()
+            .unwrap();
+        let found = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(!found.contains("runbook/not-found"), "{found}");
+        assert!(found.contains("runbook/incomplete"), "the page is found and read: {found}");
+    }
 }
