@@ -20,6 +20,7 @@ use skopos_model::{Labels, SampleValue, Timestamp};
 use skopos_promql::{MatrixSeries, ParseOptions};
 
 pub use report::{BacktestReport, Firing, RuleBacktest, Verdict};
+pub(crate) use report::{bearable_per_week, is_flap};
 
 use crate::engine::{AlertState, Engine, EvalFailure, SavedState, Schedule, Settings};
 use crate::rules::{Rule, RuleGroup, RuleSet};

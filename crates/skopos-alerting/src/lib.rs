@@ -2,8 +2,8 @@
 //!
 //! What it is: [`rules`] reads Prometheus' rule files and says precisely what is wrong with them;
 //! [`builtin`] are the rules that come with Skopos; [`rule_test`] runs tests of rule files in
-//! promtool's format, and [`backtest`] says when rules would have fired; [`template`] is Go's
-//! template language; [`Engine`] turns the results of queries into alert states and recorded series;
+//! promtool's format, [`backtest`] says when rules would have fired, and [`noise`] how noisy alerts
+//! were and whether anybody acted on them; [`template`] is Go's template language; [`Engine`] turns the results of queries into alert states and recorded series;
 //! [`slo`] keeps service level objectives and their error budgets;
 //! [`notify::Dispatcher`] routes, groups and mutes alerts as Alertmanager does and decides whom to
 //! tell; [`notify::DeliveryQueue`] says what to send when.
@@ -59,6 +59,7 @@ pub mod builtin;
 mod codec;
 mod duration;
 mod engine;
+pub mod noise;
 pub mod notify;
 pub mod rule_test;
 pub mod rules;

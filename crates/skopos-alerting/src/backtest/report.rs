@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::noise;
 use crate::rules::{Rule, RuleGroup};
 
 const WEEK_MS: f64 = 7.0 * 86_400_000.0;
@@ -88,6 +89,8 @@ pub enum Verdict {
     Silent,
     /// It fired as often as people can bear.
     Calm,
+    /// It fired once or twice, but in so short a time that a week of that would be too much.
+    Unclear,
     /// It fired again and again within half an hour of its last end.
     Flapping,
     /// It fired too often: more than 5 times a week for a page, 20 for others.
@@ -104,6 +107,7 @@ impl Verdict {
         match self {
             Self::Silent => "silent",
             Self::Calm => "calm",
+            Self::Unclear => "unclear",
             Self::Flapping => "flapping",
             Self::Noisy => "noisy",
             Self::Constant => "constant",
@@ -150,6 +154,9 @@ impl RuleBacktest {
             Verdict::Silent if self.pending_only > 0 => {
                 Some("it was pending but `for` was never reached")
             }
+            Verdict::Unclear => Some(
+                "the window is too short to tell how often that would be: replay a week or more",
+            ),
             Verdict::Flapping => Some(
                 "the value crosses the threshold again and again: a longer range, `keep_firing_for`, or another threshold",
             ),
@@ -176,9 +183,7 @@ impl RuleBacktest {
         self.firing_seconds = covered(&self.firings, end_ms) as f64 / 1000.0;
         self.flaps = flaps(&self.firings);
         let is_page = ["critical", "page", "P1"].contains(&self.severity.as_str());
-        let bearable = if is_page { NOISY_PAGES } else { NOISY };
-        // Of a short window one firing says little, whatever it would come to in a week.
-        let is_often = self.firings.len() > 2 && self.firings_per_week > bearable;
+        let is_often = self.firings_per_week > bearable_per_week(is_page);
         self.verdict = if self.error.is_some() && self.failed_evaluations == self.evaluations {
             Verdict::Failed
         } else if self.firings.is_empty() {
@@ -187,8 +192,11 @@ impl RuleBacktest {
             Verdict::Constant
         } else if self.flaps >= 3 && self.flaps * 3 >= self.firings.len() {
             Verdict::Flapping
-        } else if is_often {
+        } else if is_often && self.firings.len() > 2 {
             Verdict::Noisy
+        } else if is_often {
+            // Of a short window one firing says little, whatever it would come to in a week.
+            Verdict::Unclear
         } else {
             Verdict::Calm
         };
@@ -197,22 +205,24 @@ impl RuleBacktest {
 
 /// Milliseconds that the firings cover together.
 fn covered(firings: &[Firing], end_ms: i64) -> i64 {
-    let mut spans: Vec<(i64, i64)> =
-        firings.iter().map(|f| (f.since_ms, f.until_ms.unwrap_or(end_ms))).collect();
-    spans.sort_unstable();
-    let (mut total, mut reached) = (0, i64::MIN);
-    for (since, until) in spans {
-        total += (until - since.max(reached)).max(0);
-        reached = reached.max(until);
-    }
-    total
+    noise::covered(firings.iter().map(|f| (f.since_ms, f.until_ms.unwrap_or(end_ms))))
+}
+
+/// Whether an alert that begins now is the same trouble as the one that ended then.
+pub(crate) fn is_flap(ended_ms: i64, since_ms: i64) -> bool {
+    since_ms.saturating_sub(ended_ms) <= FLAP_MS
+}
+
+/// How many firings a week people can bear.
+pub(crate) fn bearable_per_week(is_page: bool) -> f64 {
+    if is_page { NOISY_PAGES } else { NOISY }
 }
 
 fn flaps(firings: &[Firing]) -> usize {
     let again = |(i, firing): (usize, &Firing)| {
         let before = firings[..i].iter().rev().find(|f| f.labels == firing.labels);
         let ended = before.and_then(|f| f.until_ms);
-        usize::from(ended.is_some_and(|ended| firing.since_ms.saturating_sub(ended) <= FLAP_MS))
+        usize::from(ended.is_some_and(|ended| is_flap(ended, firing.since_ms)))
     };
     firings.iter().enumerate().map(again).sum()
 }

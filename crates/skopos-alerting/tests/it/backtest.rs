@@ -111,7 +111,7 @@ fn verdicts_say_how_noisy_a_rule_is() {
     assert_eq!(
         verdicts,
         [
-            ("once", Verdict::Calm, 1),
+            ("once", Verdict::Unclear, 1),
             ("always", Verdict::Constant, 1),
             ("never", Verdict::Silent, 0),
             ("short", Verdict::Silent, 0),
