@@ -7,6 +7,30 @@ use crate::Outcome;
 use crate::commands;
 use crate::output::{ColorChoice, Format};
 
+#[cfg(feature = "demo")]
+macro_rules! demo_example {
+    () => {
+        "  skopos demo                     see the whole story on three real services\n"
+    };
+}
+
+#[cfg(not(feature = "demo"))]
+macro_rules! demo_example {
+    () => {
+        ""
+    };
+}
+
+const AFTER_HELP: &str = concat!(
+    "Examples:
+  skopos serve --rules rules.yml --webhook http://127.0.0.1:9000/hook
+  skopos query 'sum(rate(http_requests_total[5m]))'
+",
+    demo_example!(),
+    "
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 a checked condition does not hold."
+);
+
 /// Production monitoring in one binary: logs, traces, metrics, alerts.
 ///
 /// An alert fires on a metric; its logs lead to a trace; the trace leads to the slow service; the
@@ -14,13 +38,7 @@ use crate::output::{ColorChoice, Format};
 /// them, answers queries and evaluates alert rules; the other commands ask a running server.
 #[derive(Debug, Parser)]
 #[command(name = "skopos", version, max_term_width = 100, propagate_version = true)]
-#[command(after_help = "\
-Examples:
-  skopos serve --rules rules.yml --webhook http://127.0.0.1:9000/hook
-  skopos query 'sum(rate(http_requests_total[5m]))'
-  skopos demo                     see the whole story on three real services
-
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 a checked condition does not hold.")]
+#[command(after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

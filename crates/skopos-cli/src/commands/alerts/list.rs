@@ -32,6 +32,9 @@ pub(crate) struct ListArgs {
     server: ServerArgs,
 }
 
+/// Most characters of a selector in a row.
+const MAX_SELECTOR: usize = 80;
+
 /// What an alert can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum State {
@@ -121,7 +124,7 @@ fn rows(data: &Value) -> Vec<Row> {
         if rule["health"] == "err" {
             rows.push(row(State::Failing, word(&rule["lastError"])));
         } else if !blind.is_empty() {
-            rows.push(row(State::Blind, format!("no series match {}", blind.join(", "))));
+            rows.push(row(State::Blind, no_series(&blind)));
         } else if quiet {
             rows.push(row(State::Inactive, labels(&rule["labels"], &[])));
         }
@@ -138,6 +141,20 @@ fn rows(data: &Value) -> Vec<Row> {
     }));
     rows.sort_by_key(|row| row.state as u8);
     rows
+}
+
+/// What a blind rule lacks, on a line that can be read; `skopos alerts why` has all of it.
+fn no_series(selectors: &[String]) -> String {
+    let first = selectors.first().map_or("", String::as_str);
+    let mut text = "no series match ".to_owned();
+    match first.char_indices().nth(MAX_SELECTOR) {
+        Some((cut, _)) => text.extend([&first[..cut], "…"]),
+        None => text.push_str(first),
+    }
+    if selectors.len() > 1 {
+        let _ = write!(text, " and {} more", selectors.len() - 1);
+    }
+    text
 }
 
 /// Takes what is notified of an alert of a rule: it has the rule's labels and the external ones.
@@ -283,6 +300,14 @@ blind     Lost                                                                  
         assert!(listed(&["--all"]).contains("inactive  Quiet"), "{}", listed(&["--all"]));
         assert!(!listed(&["--state", "pending"]).contains("09:00:00"));
         assert!(!listed(&["--state", "pending"]).contains("FINGERPRINT"));
+    }
+
+    #[test]
+    fn rows_of_blind_rules_stay_short() {
+        let selectors = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(no_series(&selectors(&["a", "b", "c"])), "no series match a and 2 more");
+        let long = no_series(&selectors(&[&"ä".repeat(500)]));
+        assert_eq!(long, format!("no series match {}…", "ä".repeat(MAX_SELECTOR)));
     }
 
     #[test]
