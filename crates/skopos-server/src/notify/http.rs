@@ -20,7 +20,8 @@ use skopos_alerting::alertmanager::{HttpConfig, Integration, IntegrationKind, So
 use skopos_alerting::notify::DeliveryOutcome;
 use skopos_alerting::notify::receivers::{self, Answer, Judgement};
 
-use super::{secrets, tls};
+use super::veil::Veil;
+use super::{is_unresolved, secrets, tls};
 use crate::ServerError;
 use crate::config::Secret;
 
@@ -133,14 +134,16 @@ impl Sender {
             Ok(request) => request,
             Err(outcome) => return outcome,
         };
-        let host = request.uri().host().unwrap_or_default();
-        let answer = match &self.proxied {
-            Some(client) if !self.is_direct(host) => client.request(request).await,
-            _ => self.direct.request(request).await,
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        let (answer, host) = match &self.proxied {
+            Some(client) if !self.is_direct(&host) => {
+                (client.request(request).await, "of the proxy".to_owned())
+            }
+            _ => (self.direct.request(request).await, host),
         };
         let response = match answer {
             Ok(response) => response,
-            Err(error) => return DeliveryOutcome::Unreachable { reason: reason(&error) },
+            Err(error) => return DeliveryOutcome::Unreachable { reason: reason(&error, &host) },
         };
         let (parts, body) = response.into_parts();
         let text = |name: HeaderName| {
@@ -152,12 +155,14 @@ impl Sender {
             Err(_) => Bytes::new(),
         };
         let retry_after = text(header::RETRY_AFTER).parse().ok().map(Duration::from_secs);
-        DeliveryOutcome::Judged(integration.judge(Answer {
+        let answer = Answer {
             status: parts.status.as_u16(),
             content_type: text(header::CONTENT_TYPE),
             retry_after,
             body: &body,
-        }))
+        };
+        let veil = Veil::of(source, integration).await;
+        DeliveryOutcome::Judged(integration.judge(answer, &|said| veil.redact(said)))
     }
 
     /// GETs a URL; the error says why it is not well, without the URL.
@@ -170,12 +175,13 @@ impl Sender {
             value.set_sensitive(true);
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
+        let host = uri.host().unwrap_or_default().to_owned();
         *request.uri_mut() = without_user(uri);
         let user_agent = concat!("skopos/", env!("CARGO_PKG_VERSION"));
         request.headers_mut().insert(header::USER_AGENT, HeaderValue::from_static(user_agent));
         match tokio::time::timeout(timeout, self.direct.request(request)).await {
             Err(_) => Err("timed out".into()),
-            Ok(Err(error)) => Err(reason(&error)),
+            Ok(Err(error)) => Err(reason(&error, &host)),
             Ok(Ok(response)) if response.status().is_success() => Ok(()),
             Ok(Ok(response)) => Err(format!("answered {}", response.status().as_u16())),
         }
@@ -271,7 +277,7 @@ fn basic(pair: &str) -> String {
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     // A form's pairs are decoded by the same rule, but that `+` is a space there.
     let escaped = text.replace('+', "%2B");
     let decoded = form_urlencoded::parse(escaped.as_bytes()).next();
@@ -310,9 +316,9 @@ fn tunnel(url: &Secret<String>, tcp: HttpConnector) -> Result<Tunnel<HttpConnect
     }
 }
 
-/// Why there was no answer, without the address: only the kinds of the causes that are known to
-/// hold none.
-fn reason(error: &hyper_util::client::legacy::Error) -> String {
+/// Why there was no answer, without the URL: only the kinds of the causes that are known to hold
+/// nothing of it, and the host where that is unknown.
+fn reason(error: &hyper_util::client::legacy::Error, host: &str) -> String {
     let mut cause: Option<&dyn Error> = Some(error);
     let mut kind = None;
     while let Some(inner) = cause {
@@ -323,6 +329,9 @@ fn reason(error: &hyper_util::client::legacy::Error) -> String {
             cause = inner.source();
             continue;
         };
+        if is_unresolved(io) {
+            return format!("cannot resolve host {host}");
+        }
         kind = Some(io.kind());
         // What it wraps is the cause; `source` would skip that.
         cause = io.get_ref().map(|wrapped| wrapped as &dyn Error).or_else(|| io.source());

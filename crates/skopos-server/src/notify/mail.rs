@@ -14,8 +14,9 @@ use skopos_alerting::notify::DeliveryOutcome;
 use skopos_alerting::notify::receivers::{Judgement, Mail};
 use skopos_model::Timestamp;
 
-use super::secrets;
 use super::secrets::read_now;
+use super::veil::Veil;
+use super::{is_unresolved, secrets};
 
 /// Longest text of a mail server in a reason, characters.
 const MAX_REASON: usize = 200;
@@ -43,7 +44,8 @@ pub(super) async fn send(
         Ok(_) => DeliveryOutcome::Judged(Judgement::Delivered),
         Err(error) if error.is_timeout() => DeliveryOutcome::TimedOut,
         Err(error) => {
-            let reason = reason(&error);
+            let host = config.smarthost.rsplit_once(':').map_or("", |(host, _)| host);
+            let reason = reason(&error, host, &Veil::of(source, integration).await);
             match error.is_permanent() {
                 true => DeliveryOutcome::Judged(Judgement::Failed { reason }),
                 false => DeliveryOutcome::Judged(Judgement::Retry { reason, after: None }),
@@ -161,11 +163,14 @@ fn tls_parameters(source: &Source, tls: &TlsConfig, host: &str) -> Result<TlsPar
     builder.build_rustls().map_err(|error| wrong("certificates", error))
 }
 
-/// What the mail server said, or what kind of trouble there was.
-fn reason(error: &lettre::transport::smtp::Error) -> String {
+/// What the mail server said, without what it repeated of ours, or what kind of trouble there was.
+fn reason(error: &lettre::transport::smtp::Error, host: &str, veil: &Veil) -> String {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            if is_unresolved(io) {
+                return format!("cannot resolve host {host}");
+            }
             let tls = io.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
             return tls.map_or_else(|| io.kind().to_string(), super::tls::reason);
         }
@@ -176,7 +181,8 @@ fn reason(error: &lettre::transport::smtp::Error) -> String {
         None if error.is_client() => format!("mail: {error}"),
         None => "the exchange with the mail server broke off".into(),
     };
-    text.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect()
+    let printable: String = text.chars().filter(|c| !c.is_control()).collect();
+    veil.redact(&printable).chars().take(MAX_REASON).collect()
 }
 
 #[cfg(test)]

@@ -40,10 +40,14 @@ pub enum Judgement {
 const MAX_REASON: usize = 200;
 
 impl Integration {
-    /// Judges an answer.
-    pub fn judge(&self, answer: Answer<'_>) -> Judgement {
+    /// Judges an answer. A receiver may repeat what it was sent, so what it says passes through
+    /// `redact`, which takes our secrets out, before it is shortened.
+    pub fn judge(&self, answer: Answer<'_>, redact: &dyn Fn(&str) -> String) -> Judgement {
         let status = answer.status;
-        let said = self.said(&answer);
+        let said = self.said(&answer).map(|said| {
+            let printable: String = said.chars().filter(|c| !c.is_control()).collect();
+            redact(&printable).chars().take(MAX_REASON).collect::<String>()
+        });
         let reason = match &said {
             Some(said) => format!("receiver answered {status}: {said}"),
             None => format!("receiver answered {status}"),
@@ -100,7 +104,6 @@ impl Integration {
             Settings::OpsGenie(_) if !is_ok => json()?["message"].as_str()?.to_string(),
             _ => return None,
         };
-        let printable = |c: &char| !c.is_control();
-        Some(said.chars().filter(printable).take(MAX_REASON).collect())
+        Some(said)
     }
 }

@@ -133,7 +133,8 @@ impl Session<'_> {
                             message.login = Some(login);
                             "235 welcome\r\n".to_owned()
                         }
-                        false => "535 who are you\r\n".to_owned(),
+                        // Some servers repeat what they refuse.
+                        false => format!("535 {line} is wrong: {login}\r\n"),
                     }
                 }
                 "RCPT" => {
