@@ -401,6 +401,23 @@ mod tests {
             ("", &[("SKOPOS_EMAIL_TO", "a@example.org")], "needs notify.smtp_url as well"),
             ("alerting:\n  severities: [\"critical=P0\"]\n", &[], "is not WORD=P1"),
             ("notify:\n  webhooks: [\"ftp://h/T0KEN\"]\n", &[], "begin with http://"),
+            (
+                "alerting:\n  alertmanagers: [\"http://am:9093\", \"am:9093/T0KEN\"]\n",
+                &[],
+                "alerting.alertmanagers: URL 2 does not begin with http://",
+            ),
+            (
+                "alerting:\n  alertmanagers: \"http://T0KEN@am:90931\"\n",
+                &[],
+                "alerting.alertmanagers: URL 1 has no valid host or port",
+            ),
+            ("alerting:\n  alertmanagers: \"http://am:0/T0KEN\"\n", &[], "no valid host or port"),
+            ("alerting:\n  alertmanagers: \"http://am/?x=T0KEN\"\n", &[], "has a query"),
+            (
+                "alerting:\n  alertmanagers: \"http://T0KEN@am/api/v2/alerts\"\n",
+                &[],
+                "names the path of an API",
+            ),
         ] {
             let errors = settings(yaml, variables, &none).unwrap_err().join("\n");
             assert!(errors.contains(want), "{yaml:?}\n got {errors}\nwant {want}");

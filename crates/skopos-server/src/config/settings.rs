@@ -439,8 +439,12 @@ impl Resolver<'_> {
 
     fn alertmanagers(&mut self) -> Vec<Secret<String>> {
         let urls = self.list("alerting.alertmanagers");
-        if urls.iter().any(|url| !is_http_url(url)) {
-            let message = "expected URLs that begin with http:// or https://";
+        let reasons =
+            urls.iter().enumerate().filter_map(|(i, url)| Some((i + 1, base_url(url).err()?)));
+        let reasons: Vec<(usize, &str)> = reasons.collect();
+        for (place, reason) in reasons {
+            let message =
+                format!("URL {place} {reason}; expected such as http://alertmanager:9093");
             self.error("alerting.alertmanagers", message);
         }
         urls.into_iter().map(Secret::new).collect()
@@ -545,6 +549,24 @@ fn is_http_url(url: &str) -> bool {
     url.parse::<http::Uri>().is_ok_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some()
     })
+}
+
+/// Whether paths can be appended to a URL; the reason does not show it.
+fn base_url(url: &str) -> Result<(), &'static str> {
+    if !is_http_url(url) {
+        return Err("does not begin with http:// or https:// and a host");
+    }
+    let Ok(url) = reqwest::Url::parse(url) else { return Err("has no valid host or port") };
+    if url.port() == Some(0) {
+        return Err("has no valid host or port");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("has a query or a fragment, a path would not go behind that");
+    }
+    match url.path().contains("/api/v") {
+        true => Err("names the path of an API, which is added by itself"),
+        false => Ok(()),
+    }
 }
 
 fn is_label_name(text: &str) -> bool {
