@@ -22,7 +22,7 @@ pub mod route;
 mod silence;
 pub mod template;
 
-pub use ack::{AckError, Acknowledgement, Severity};
+pub use ack::{ACKNOWLEDGED_METRIC, AckError, Acknowledgement, Severity};
 pub(crate) use dispatch::fuzz_dispatch_records;
 pub use dispatch::{
     AlertStatus, AlertSummary, DISPATCH_SOURCE, Dispatched, Dispatcher, GroupSummary, InvalidAlert,

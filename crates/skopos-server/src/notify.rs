@@ -13,6 +13,7 @@ mod severity;
 mod templates;
 mod tls;
 mod trial;
+mod veil;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::config::Settings;
 pub(crate) use heartbeat::Heartbeat;
 pub use plan::{FileCheck, MailServer, Named, Warning, check_file, plan};
 pub use severity::SeverityTable;
+pub(crate) use trial::SeverityLabel;
 
 /// The receivers of one configuration, ready to be told.
 pub(crate) struct Notifier {
@@ -48,6 +50,12 @@ impl std::fmt::Debug for Notifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Notifier").field("config", &self.config).finish_non_exhaustive()
     }
+}
+
+/// Whether a connection failed because nobody knows the host's address. The standard library has no kind
+/// of error for that, only this text.
+fn is_unresolved(error: &std::io::Error) -> bool {
+    error.to_string().starts_with("failed to lookup address information")
 }
 
 /// How an integration is reached.
@@ -125,6 +133,13 @@ impl Notifier {
         &self.config
     }
 
+    /// The files of its templates, or patterns of them.
+    pub(crate) fn template_files(&self) -> Vec<String> {
+        let paths =
+            self.config.templates.iter().map(|path| self.config.source.resolve(&path.value));
+        paths.map(|path| path.display().to_string()).collect()
+    }
+
     /// Its routes.
     pub(crate) fn routing(&self) -> Arc<Routing> {
         Arc::clone(&self.routing)
@@ -144,6 +159,12 @@ impl Notifier {
     /// Whether an alert of this severity goes where its author meant it to go.
     pub(crate) fn knows_severity(&self, severity: &str) -> bool {
         self.severities.class(severity).is_some()
+    }
+
+    /// An integration as people know it: `slack[0]`; `[0]` where the configuration has it no more.
+    pub(crate) fn integration_name(&self, receiver: &str, at: usize) -> String {
+        let known = self.config.receiver(receiver).and_then(|r| r.integrations.get(at));
+        format!("{}[{at}]", known.map_or("", |integration| integration.kind.name()))
     }
 
     /// An integration of a receiver, by its place among all of them.

@@ -42,8 +42,9 @@ use dispatch::SeverityLabels;
 use handover::Handover;
 use reload::Reloading;
 
+pub(crate) use delivery::Untaken;
 pub(crate) use files::load;
-pub use reload::ReloadStatus;
+pub use reload::{Part, ReloadFailure, ReloadStatus};
 
 /// How late the last slot of a group may be before the server says that it is not ready, beside
 /// two intervals.
@@ -195,6 +196,8 @@ impl RulesView {
             tracing::error!(kind = ?record.kind, key = %record.key, reason = %record.reason, "a state record cannot be read, its state is lost");
         }
         let (failed, undelivered) = mpsc::channel(UNDELIVERED_CAPACITY);
+        let watched = reload::watched(settings);
+        let seen = reload::with_templates(&watched, &notifier);
         let delivering = Delivering::new(
             queue,
             notifier,
@@ -208,7 +211,6 @@ impl RulesView {
                 what: "make a client for Alertmanagers",
                 source: std::io::Error::other(error),
             })?;
-        let watched = reload::watched(settings);
         let inner = Arc::new(Inner {
             store,
             clock,
@@ -221,7 +223,7 @@ impl RulesView {
             external_url,
             concurrency: settings.rule_concurrency,
             query_offset: settings.query_offset,
-            reloading: Reloading::new(&watched, now, registry),
+            reloading: Reloading::new(&seen, now, registry),
             watched,
             engine: Mutex::new(engine),
             commit_order: tokio::sync::Mutex::new(()),

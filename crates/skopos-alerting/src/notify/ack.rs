@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use skopos_model::storage::{StateKind, StateRecord};
-use skopos_model::{Labels, Timestamp};
+use skopos_model::{Labels, METRIC_NAME, SeriesSamples, Timestamp};
 
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::engine::CorruptRecord;
+
+/// The series with one sample per acknowledgement: the seconds from the beginning of the firing to it.
+pub const ACKNOWLEDGED_METRIC: &str = "ALERTS_ACKNOWLEDGED";
 
 /// Keys of acknowledgements in the notification log begin with this.
 const PREFIX: &str = "ack/";
@@ -87,6 +90,14 @@ impl Acknowledgement {
     /// From the beginning of the firing to the acknowledgement.
     pub fn response_time(&self) -> Duration {
         self.at.since(self.starts_at)
+    }
+
+    /// What is stored of it for good, beside `ALERTS`: how many seconds into the firing it was given.
+    pub(crate) fn sample(&self) -> SeriesSamples {
+        let mut labels = self.labels.to_builder();
+        labels.set(METRIC_NAME, ACKNOWLEDGED_METRIC);
+        let seconds = self.response_time().as_secs_f64();
+        SeriesSamples::single(labels.build(), self.at.as_millis(), seconds)
     }
 
     fn key(labels: &Labels) -> String {

@@ -370,6 +370,7 @@ impl Dispatcher {
         let found = firing.find(|(labels, _)| fingerprint(labels) == alert);
         let Some((labels, held)) = found else { return Err(AckError::NotFiring(alert.into())) };
         let before = self.acknowledgements.get(labels);
+        let is_first = before.is_none();
         if let Some(before) = before.filter(|before| before.by != by) {
             return Err(AckError::Taken { by: before.by.clone() });
         }
@@ -381,7 +382,11 @@ impl Dispatcher {
             comment: comment.to_owned(),
         };
         self.acknowledgements.add(ack.clone(), &mut self.touched.records);
-        Ok((ack, self.dispatched(now)))
+        let mut dispatched = self.dispatched(now);
+        if let (true, Some(commit)) = (is_first, &mut dispatched.commit) {
+            commit.samples.push(ack.sample());
+        }
+        Ok((ack, dispatched))
     }
 
     /// Gathers what changed into a commit of the dispatcher's own.

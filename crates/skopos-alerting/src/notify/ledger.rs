@@ -13,7 +13,8 @@ pub enum Verdict {
     Delivered,
     /// The receiver refused it for good, or it was given up.
     Failed,
-    /// Newer notifications needed the room in the full queue, or one of its group stands for it.
+    /// Newer notifications needed the room in the full queue, one of its group stands for it, or
+    /// somebody discarded it after it had failed.
     Dropped,
 }
 
@@ -57,15 +58,31 @@ pub(crate) const KEY_PREFIX: &str = "delivery/";
 /// Why notifications are dropped for which a newer one stands.
 const SUPERSEDED: &str = "superseded by a newer notification of the group";
 
+/// How the reason begins of what somebody discarded.
+const DISCARDED: &str = "discarded by ";
+
 impl DeliveryRecord {
     /// The record of a notification for which a newer one of its group stands.
     pub(crate) fn superseded(intent: &Intent, settled_at: Timestamp, attempts: u32) -> Self {
         Self::new(intent, settled_at, attempts, Verdict::Dropped, SUPERSEDED.into())
     }
 
+    /// The record of a dead letter that somebody discarded.
+    pub(crate) fn discarded(letter: &DeadLetter, settled_at: Timestamp, by: &str) -> Self {
+        let DeadLetter { intent, attempts, reason, .. } = letter;
+        let reason = format!("{DISCARDED}{by}; it had failed: {reason}");
+        Self::new(intent, settled_at, *attempts, Verdict::Dropped, reason)
+    }
+
     /// Whether it was dropped because a newer one tells the same: nothing was lost.
     pub fn is_superseded(&self) -> bool {
         self.verdict == Verdict::Dropped && self.reason == SUPERSEDED
+    }
+
+    /// Whether it was dropped for want of room: nobody was told, and nobody decided that.
+    pub fn is_overflow(&self) -> bool {
+        let is_meant = self.is_superseded() || self.reason.starts_with(DISCARDED);
+        self.verdict == Verdict::Dropped && !is_meant
     }
 
     pub(crate) fn new(

@@ -369,6 +369,28 @@ impl DeliveryQueue {
         (ids.len(), self.commit(Vec::new(), records, now))
     }
 
+    /// Discards dead letters (all of them, without ids), and logs who did. `Err` names an id that is
+    /// none, and then nothing is discarded; returns what was, and the commit that says so.
+    pub fn discard_dead(
+        &mut self,
+        ids: Option<&[IntentId]>,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<(Vec<DeadLetter>, StateCommit), IntentId> {
+        let ids: Vec<IntentId> = match ids {
+            Some(ids) => ids.to_vec(),
+            None => self.dead.keys().copied().collect(),
+        };
+        if let Some(unknown) = ids.iter().find(|id| !self.dead.contains_key(id)) {
+            return Err(*unknown);
+        }
+        let letters: Vec<DeadLetter> = ids.iter().filter_map(|id| self.dead.remove(id)).collect();
+        let records = letters.iter().map(|letter| DeadLetter::deletion(letter.intent.id)).collect();
+        let settled = letters.iter().map(|letter| DeliveryRecord::discarded(letter, now, by));
+        let commit = self.commit(settled.collect(), records, now);
+        Ok((letters, commit))
+    }
+
     fn commit(
         &mut self,
         settled: Vec<DeliveryRecord>,

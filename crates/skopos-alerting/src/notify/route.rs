@@ -172,6 +172,15 @@ impl RouteTree {
         self.routes.iter().position(|route| route.id == id)
     }
 
+    /// A route and those above it, the root last.
+    pub fn way_to(&self, index: RouteIndex) -> impl Iterator<Item = &Route> {
+        let parent = |at: &RouteIndex| {
+            let at = *at;
+            self.routes[..at].iter().position(|route| route.children.contains(&at))
+        };
+        std::iter::successors(Some(index), parent).map(|at| &self.routes[at])
+    }
+
     /// The routes that take an alert; at least one.
     pub fn matching(&self, labels: &Labels) -> Vec<RouteIndex> {
         let mut found = Vec::new();

@@ -2,6 +2,7 @@
 
 mod ack;
 mod list;
+mod report;
 mod why;
 
 use anyhow::Result;
@@ -25,6 +26,7 @@ Examples:
   skopos alerts why HighErrorRate
   skopos alerts why HighErrorRate --time now-3h
   skopos alerts ack e96d9573b3f6c8d6 --by ada
+  skopos alerts report --since 30d          the monthly review of noise
   skopos alerts --format json | jq '.data.groups[].rules[] | select(.blind)'
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such alert."
@@ -44,6 +46,8 @@ enum AlertsCommand {
     Why(why::WhyArgs),
     /// Acknowledge a firing alert.
     Ack(ack::AckArgs),
+    /// Review how noisy alerts were and whether anybody acted on them.
+    Report(report::ReportArgs),
 }
 
 pub(crate) fn run(args: AlertsArgs, global: &GlobalArgs) -> Result<Outcome> {
@@ -52,6 +56,7 @@ pub(crate) fn run(args: AlertsArgs, global: &GlobalArgs) -> Result<Outcome> {
         Some(AlertsCommand::List(args)) => list::run(args, global),
         Some(AlertsCommand::Why(args)) => why::run(args, global),
         Some(AlertsCommand::Ack(args)) => ack::run(args, global),
+        Some(AlertsCommand::Report(args)) => report::run(args, global),
     }
 }
 

@@ -22,7 +22,8 @@ Examples:
   skopos notify test --severity P1
   skopos notify log
   skopos notify dead list
-  skopos notify dead retry                           sends all of them again")]
+  skopos notify dead retry                           sends all of them again
+  skopos notify dead discard --all                   gives them up")]
 pub(crate) enum NotifyCommand {
     /// Check an alertmanager.yml: every mistake with file, line and column.
     Check(check::CheckArgs),
@@ -30,7 +31,7 @@ pub(crate) enum NotifyCommand {
     Test(trial::TestArgs),
     /// Show the ledger: notifications delivered, failed, dropped, waiting.
     Log(log::LogArgs),
-    /// Show notifications that could not be delivered, or send them again.
+    /// Show notifications that could not be delivered, send them again, or discard them.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
 }

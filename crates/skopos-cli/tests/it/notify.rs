@@ -107,3 +107,99 @@ async fn a_test_reaches_the_receiver_and_reports_its_answer() {
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("did you mean \"good\""), "{text}");
 }
+
+/// A receiver that refuses everything.
+async fn refuser() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer =
+                    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+            });
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_listed_and_discarded_and_alerts_are_reviewed() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.yml");
+    let rule = "groups:\n- name: g\n  interval: 100ms\n  rules:\n  - {alert: Full, expr: queue_depth > 5, labels: {severity: critical}}\n  - {alert: Never, expr: queue_depth > 500}\n";
+    std::fs::write(&rules, rule).unwrap();
+    let (url, rules) = (refuser().await, rules.display().to_string());
+    let server = Server::start(folder.path(), &["--rules", &rules, "--webhook", &url]).await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let body = serde_json::json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "queue_depth", "gauge": {"dataPoints": [
+            {"timeUnixNano": now.as_nanos().to_string(), "asDouble": 9.0}]}}
+    ]}]}]});
+    assert!(server.post("/v1/metrics", &body).await);
+    let ask = |args: Vec<String>| {
+        let server = server.http.clone();
+        async move {
+            tokio::task::spawn_blocking(move || {
+                let output = skopos().args(args).args(["--server", &server]).output().unwrap();
+                let text = String::from_utf8_lossy(&output.stdout).into_owned()
+                    + &String::from_utf8_lossy(&output.stderr);
+                (output.status.code(), text)
+            })
+            .await
+            .unwrap()
+        }
+    };
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    for attempt in 0.. {
+        let (code, text) = ask(words("notify dead list")).await;
+        if code == Some(0) {
+            assert!(text.contains("webhook[0]") && text.contains("answered 400"), "{text}");
+            break;
+        }
+        assert!(attempt < 600, "no dead letter: {text}");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let (code, text) = ask(words("status")).await;
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("(webhook[0]) could not be delivered"), "{text}");
+    assert!(text.contains("skopos notify dead discard"), "{text}");
+
+    let unknown = "00000000000000000001/00000000000000aa";
+    let (code, text) = ask(words(&format!("notify dead discard {unknown} --by ada"))).await;
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("nothing was discarded") && text.contains(unknown), "{text}");
+    assert_eq!(
+        ask(words("notify dead discard --by ada")).await.0,
+        Some(2),
+        "neither keys nor --all"
+    );
+    let (code, text) = ask(words("notify dead discard --all --by ada")).await;
+    assert_eq!((code, text.trim()), (Some(0), "1 discarded"));
+    let (_, text) = ask(words("notify log")).await;
+    assert!(text.contains("webhook[0]") && text.contains("discarded by ada"), "{text}");
+
+    // The review: one firing, and somebody acted on it.
+    let alerts = server.get("/api/v1/skopos/alerts", &[]).await;
+    let fingerprint = alerts["alerts"][0]["fingerprint"].as_str().unwrap().to_owned();
+    let (code, text) = ask(words(&format!("alerts ack {fingerprint} --by ada"))).await;
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = ask(words("alerts report --format json --all")).await;
+    assert_eq!(code, Some(0), "{text}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let full = &report["data"]["alerts"][0];
+    assert_eq!(
+        (&full["name"], &full["severity"]),
+        (&"Full".into(), &"critical".into()),
+        "{report}"
+    );
+    assert_eq!((&full["firings"], &full["acknowledged"]), (&1.into(), &1.into()), "{report}");
+    assert_eq!(full["verdict"], "useful");
+    assert_eq!(report["data"]["alerts"][1]["verdict"], "silent", "{report}");
+    let (_, text) = ask(words("alerts report --since 1d")).await;
+    assert!(text.contains("1 (100 %)") && text.contains("1 rule did not fire"), "{text}");
+    assert_eq!(ask(words("alerts report --since 2y")).await.0, Some(1), "more than is answered");
+    server.kill();
+}

@@ -1,6 +1,8 @@
 //! What people do with alerts and notifications: who took an alert on and how fast, what was
 //! delivered, and what could not be.
 
+mod report;
+
 use axum::Json;
 use axum::extract::{Request, State};
 use serde::Deserialize;
@@ -16,10 +18,14 @@ use crate::state::SharedState;
 /// Most bytes of a request of this module.
 const MAX_BODY_BYTES: usize = 64 << 10;
 
+/// Most characters of a name.
+const MAX_NAME: usize = 200;
+
 /// The routes of this module.
 pub(super) fn routes() -> Vec<Route> {
     const TAG: &str = "skopos";
     vec![
+        report::route().tag(TAG),
         Route::get("/api/v1/skopos/alerts", Scope::Read, list)
             .summary("The firing alerts with severity, receivers, what keeps them quiet, until when somebody must respond, and who did.")
             .tag(TAG),
@@ -31,6 +37,9 @@ pub(super) fn routes() -> Vec<Route> {
             .tag(TAG),
         Route::get("/api/v1/skopos/notify/dead", Scope::Read, dead)
             .summary("Notifications that could not be delivered.")
+            .tag(TAG),
+        Route::post("/api/v1/skopos/notify/dead/discard", Scope::Admin, discard)
+            .summary("Discards notifications that could not be delivered: their `ids`, or `all`: true; `by` says who. Noted in the log and among the deliveries.")
             .tag(TAG),
         Route::post("/api/v1/skopos/notify/dead/retry", Scope::Admin, retry)
             .summary("Sends a notification again that could not be delivered: its `id`, or `{}` for all.")
@@ -120,6 +129,8 @@ async fn acknowledge(
 }
 
 async fn deliveries(State(state): State<SharedState>) -> Json<Value> {
+    let notifier = state.rules.notifier();
+    let name = |receiver: &str, at| notifier.integration_name(receiver, at);
     let deliveries: Vec<Value> = state
         .rules
         .deliveries()
@@ -130,6 +141,7 @@ async fn deliveries(State(state): State<SharedState>) -> Json<Value> {
                 "group": record.group_key,
                 "receiver": record.receiver,
                 "integration": record.integration,
+                "integration_name": name(&record.receiver, record.integration),
                 "created_at": record.created_at.to_string(),
                 "settled_at": record.settled_at.to_string(),
                 "attempts": record.attempts,
@@ -148,6 +160,7 @@ async fn deliveries(State(state): State<SharedState>) -> Json<Value> {
                 "group": intent.group_key,
                 "receiver": intent.receiver,
                 "integration": intent.integration,
+                "integration_name": name(&intent.receiver, intent.integration),
                 "created_at": intent.created_at.to_string(),
                 "attempts": attempts,
                 "reason": reason,
@@ -158,6 +171,7 @@ async fn deliveries(State(state): State<SharedState>) -> Json<Value> {
 }
 
 async fn dead(State(state): State<SharedState>) -> Json<Value> {
+    let notifier = state.rules.notifier();
     let letters: Vec<Value> = state
         .rules
         .dead_letters()
@@ -168,6 +182,8 @@ async fn dead(State(state): State<SharedState>) -> Json<Value> {
                 "group": letter.intent.group_key,
                 "receiver": letter.intent.receiver,
                 "integration": letter.intent.integration,
+                "integration_name":
+                    notifier.integration_name(&letter.intent.receiver, letter.intent.integration),
                 "status": letter.intent.status.as_str(),
                 "created_at": letter.intent.created_at.to_string(),
                 "failed_at": letter.failed_at.to_string(),
@@ -191,7 +207,6 @@ async fn retry(
     request: Request,
 ) -> Result<Json<Value>, ApiError> {
     let Retry { id } = body(request).await?;
-    let unknown = |id: &str| ApiError::not_found(format!("there is no dead letter {id:?}"));
     let parsed = match &id {
         None => None,
         Some(text) => Some(text.parse::<IntentId>().map_err(|_| unknown(text))?),
@@ -200,4 +215,43 @@ async fn retry(
         (0, Some(id)) => Err(unknown(id)),
         (count, _) => Ok(Json(json!({"retried": count}))),
     }
+}
+
+fn unknown(id: &str) -> ApiError {
+    ApiError::not_found(format!("there is no dead letter {id:?}"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Discard {
+    #[serde(default)]
+    ids: Vec<String>,
+    #[serde(default)]
+    all: bool,
+    by: String,
+}
+
+async fn discard(
+    State(state): State<SharedState>,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    let Discard { ids, all, by } = body(request).await?;
+    if all != ids.is_empty() {
+        return Err(ApiError::bad_request("give either `ids` or `all`: true"));
+    }
+    let by = by.trim();
+    if by.is_empty() || by.chars().count() > MAX_NAME || by.chars().any(char::is_control) {
+        let message = format!("`by` must say who discards them, in 1 to {MAX_NAME} characters");
+        return Err(ApiError::bad_request(message));
+    }
+    let mut parsed = Vec::new();
+    for text in &ids {
+        let id = text.parse::<IntentId>().map_err(|_| unknown(text))?;
+        if !parsed.contains(&id) {
+            parsed.push(id);
+        }
+    }
+    let discarded = state.rules.discard_dead((!all).then_some(&parsed[..]), by).await;
+    let count = discarded.map_err(|id| unknown(&id.to_string()))?;
+    Ok(Json(json!({"discarded": count})))
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Route;
 use crate::auth::Scope;
 use crate::error::ApiError;
+use crate::notify::SeverityLabel;
 use crate::state::SharedState;
 use crate::yaml::nearest;
 
@@ -37,7 +38,7 @@ async fn test(
     let test: Test = serde_json::from_slice(&body)
         .map_err(|error| ApiError::bad_request(format!("cannot read the request: {error}")))?;
     let notifier = state.rules.notifier();
-    let (receivers, severity) = match (test.receiver, test.severity) {
+    let (receivers, label) = match (test.receiver, test.severity) {
         (Some(receiver), None) => {
             let config = notifier.config();
             if config.receiver(&receiver).is_none() {
@@ -48,17 +49,23 @@ async fn test(
                     format!("there is no receiver {receiver:?}{}", hint.unwrap_or_default());
                 return Err(ApiError::not_found(message));
             }
-            (vec![receiver], String::new())
+            (vec![receiver], None)
         }
         (None, Some(severity)) => {
-            let severity = notifier.word(&severity);
-            (notifier.receivers_of(&severity), severity)
+            let label = notifier.label_of(&severity);
+            (notifier.receivers_of(&label.word), Some(label))
         }
         _ => return Err(ApiError::bad_request("name either `receiver` or `severity`")),
     };
     let mut trials = Vec::new();
+    let severity = label.as_ref().map_or("", |label| label.word.as_str());
     for receiver in &receivers {
-        trials.extend(notifier.trial(receiver, &severity).await);
+        trials.extend(notifier.trial(receiver, severity).await);
     }
-    Ok(Json(json!({"receivers": receivers, "trials": trials})))
+    let mut answer = json!({"receivers": receivers, "trials": trials});
+    if let Some(SeverityLabel { word, tried, named, is_routed }) = &label {
+        answer["severity"] =
+            json!({"label": word, "tried": tried, "routes_name": named, "routed": is_routed});
+    }
+    Ok(Json(answer))
 }

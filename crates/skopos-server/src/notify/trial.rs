@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::Serialize;
+use skopos_alerting::notify::matcher::Matcher;
 use skopos_alerting::notify::receivers::Judgement;
 use skopos_alerting::notify::{
     DeliveryOutcome, Notification, NotificationReason, NotificationStatus, NotifiedAlert,
@@ -31,16 +32,47 @@ pub(crate) struct Trial {
     pub(crate) seconds: f64,
 }
 
+/// How the routes know a severity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SeverityLabel {
+    /// The value of the label `severity` that is used.
+    pub(crate) word: String,
+    /// The values that were tried.
+    pub(crate) tried: Vec<String>,
+    /// What the routes ask of the label: `=critical`.
+    pub(crate) named: Vec<String>,
+    /// Whether a route asks for the value.
+    pub(crate) is_routed: bool,
+}
+
 impl Notifier {
-    /// The label's value that stands for a severity: itself where the table knows it, else the
-    /// first word of the class.
-    pub(crate) fn word(&self, severity: &str) -> String {
-        if self.severities.class(severity).is_some() {
-            return severity.to_owned();
+    /// The value of the label by which the routes know a severity. Of a class, P1 to P3, all its
+    /// words are tried, and the class itself first: a file may route `critical` and know no `P1`.
+    pub(crate) fn label_of(&self, severity: &str) -> SeverityLabel {
+        let class = ALL.into_iter().find(|class| class.as_str().eq_ignore_ascii_case(severity));
+        let others = class.into_iter().flat_map(|class| self.severities.words(class));
+        let mut tried: Vec<String> = vec![severity.to_owned()];
+        tried.extend(others.filter(|word| !word.eq_ignore_ascii_case(severity)).map(str::to_owned));
+        let mut named: Vec<String> = Vec::new();
+        for matcher in self.routing.routes.iter().flat_map(|route| &route.matchers) {
+            let value = format!("{}{}", matcher.op().as_str(), matcher.value());
+            if matcher.name() == "severity" && !named.contains(&value) {
+                named.push(value);
+            }
         }
-        let class = ALL.into_iter().find(|class| class.as_str() == severity);
-        let word = class.and_then(|class| self.severities.words(class).next());
-        word.unwrap_or(severity).to_owned()
+        let routed = tried.iter().find(|word| self.is_routed_by(word)).cloned();
+        let is_routed = routed.is_some();
+        let word = routed.unwrap_or_else(|| severity.to_owned());
+        SeverityLabel { word, tried, named, is_routed }
+    }
+
+    /// Whether a route takes this severity by name, and not only because it takes all.
+    fn is_routed_by(&self, severity: &str) -> bool {
+        let labels = test_labels(severity);
+        let routes = &self.routing.routes;
+        let names = |matcher: &Matcher| matcher.name() == "severity" && !matcher.matches_empty();
+        let way = |index| routes.way_to(index);
+        routes.matching(&labels).into_iter().flat_map(way).any(|r| r.matchers.iter().any(names))
     }
 
     /// The receivers that an alert of a severity reaches, each once.

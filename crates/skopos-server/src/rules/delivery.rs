@@ -12,8 +12,8 @@ use skopos_alerting::notify::{
     DeadLetter, Delivery, DeliveryOutcome, DeliveryQueue, DeliveryRecord, Dropped, Intent,
     IntentId, Settled, Verdict,
 };
-use skopos_model::Clock;
 use skopos_model::storage::StateCommit;
+use skopos_model::{Clock, Timestamp};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,19 @@ const COMMIT_RETRY: Duration = Duration::from_millis(500);
 
 skopos::labels! {
     struct VerdictLabels { verdict: Bounded<4> }
+}
+
+/// A notification that its receiver does not take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Untaken {
+    /// The receiver.
+    pub(crate) receiver: String,
+    /// Which of its integrations.
+    pub(crate) integration: usize,
+    /// Since when it has not taken what the group tells.
+    pub(crate) since: Timestamp,
+    /// Why; empty while nobody has tried.
+    pub(crate) reason: String,
 }
 
 /// The queue and what it takes to empty it.
@@ -102,6 +115,36 @@ impl Delivering {
 
     pub(super) fn dead_letters(&self) -> Vec<DeadLetter> {
         self.lock().dead_letters().cloned().collect()
+    }
+
+    /// Notifications that their receivers have not taken since before that time.
+    pub(super) fn stuck(&self, before: Timestamp) -> Vec<Untaken> {
+        let queue = self.lock();
+        let stuck = queue.stuck(before).map(|(intent, since, reason)| Untaken {
+            receiver: intent.receiver.clone(),
+            integration: intent.integration,
+            since,
+            reason: reason.to_owned(),
+        });
+        stuck.collect()
+    }
+
+    /// Discards dead letters (all, without ids). `Err` names an id that is none; then all stay.
+    pub(super) async fn discard_dead(
+        &self,
+        ids: Option<&[IntentId]>,
+        by: &str,
+    ) -> Result<usize, IntentId> {
+        let _order = self.commit_order.lock().await;
+        let (letters, commit) = self.lock().discard_dead(ids, by, self.clock.now())?;
+        for DeadLetter { intent, reason, .. } in &letters {
+            tracing::warn!(id = %intent.id, group = %intent.group_key, receiver = %intent.receiver, integration = intent.integration, %by, %reason, "a dead letter was discarded");
+        }
+        if !letters.is_empty() {
+            self.count(Verdict::Dropped, letters.len());
+            self.commit(commit, None).await;
+        }
+        Ok(letters.len())
     }
 
     /// Puts dead letters back among the waiting.

@@ -14,6 +14,7 @@ use skopos_model::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::delivery::Untaken;
 use super::{Inner, RulesView};
 
 /// The loop looks at the dispatcher at least this often, should the wall clock jump.
@@ -83,6 +84,21 @@ impl RulesView {
     /// Notifications that could not be delivered, oldest first.
     pub(crate) fn dead_letters(&self) -> Vec<DeadLetter> {
         self.inner.delivering.dead_letters()
+    }
+
+    /// Notifications that their receivers have not taken for so long.
+    pub(crate) fn untaken(&self, for_long: Duration) -> Vec<Untaken> {
+        self.inner.delivering.stuck(self.inner.clock.now().saturating_sub(for_long))
+    }
+
+    /// Discards dead letters (all, without ids), in whose name; says how many. `Err` names an id that is
+    /// none; then all stay.
+    pub(crate) async fn discard_dead(
+        &self,
+        ids: Option<&[IntentId]>,
+        by: &str,
+    ) -> Result<usize, IntentId> {
+        self.inner.delivering.discard_dead(ids, by).await
     }
 
     /// Puts a dead letter (all, without an id) back among the waiting; says how many.

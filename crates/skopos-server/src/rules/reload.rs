@@ -38,7 +38,7 @@ struct State {
     /// When they were last read with success.
     loaded_at: Timestamp,
     /// Why the last reading failed.
-    error: Option<String>,
+    failure: Option<ReloadFailure>,
 }
 
 /// The files of rules, of objectives and of receivers.
@@ -47,18 +47,43 @@ pub(super) fn watched(settings: &Settings) -> Vec<String> {
     settings.rule_files.iter().chain(&settings.slo_files).cloned().chain(receivers).collect()
 }
 
-/// What became of the last attempt to read the rule files.
+/// The same and the template files of the receivers in force: all that is looked at for changes.
+pub(super) fn with_templates(watched: &[String], notifier: &Notifier) -> Vec<String> {
+    watched.iter().cloned().chain(notifier.template_files()).collect()
+}
+
+/// What became of the last attempt to read the files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReloadStatus {
-    /// When the rules in force were read.
+    /// When what is in force was read.
     pub loaded_at: Timestamp,
-    /// Why a later attempt failed: the first mistake, with its file, line and column.
-    pub error: Option<String>,
+    /// Why a later attempt failed.
+    pub failure: Option<ReloadFailure>,
+}
+
+/// What is read together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Rule files.
+    Rules,
+    /// Files of objectives.
+    Objectives,
+    /// The `alertmanager.yml` and its templates.
+    Receivers,
+}
+
+/// Why files were not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReloadFailure {
+    /// Where the mistake is.
+    pub part: Part,
+    /// The first mistake, with its file, line and column.
+    pub error: String,
 }
 
 impl Reloading {
     pub(super) fn new(sources: &[String], now: Timestamp, registry: &Registry) -> Self {
-        let state = State { read: files::look(sources), loaded_at: now, error: None };
+        let state = State { read: files::look(sources), loaded_at: now, failure: None };
         Self {
             state: Mutex::new(state),
             failures: registry.counter(
@@ -83,12 +108,13 @@ impl RulesView {
     pub async fn reload(&self) -> Result<usize, ServerError> {
         let inner = &self.inner;
         // The look comes first: what changes from here on is noticed later.
-        inner.reloading.lock().read = files::look(&inner.watched);
-        let (set, slos, notifier) = self.read().inspect_err(|error| {
+        inner.reloading.lock().read = files::look(&self.watched());
+        let (set, slos, notifier) = self.read().map_err(|(part, error)| {
             inner.reloading.failures.inc();
             let text = error.to_string();
             let first = text.lines().next().unwrap_or("unknown").to_owned();
-            inner.reloading.lock().error = Some(first);
+            inner.reloading.lock().failure = Some(ReloadFailure { part, error: first });
+            error
         })?;
         let mut groups = inner.groups.lock().await;
         let objectives = slos.slos.len();
@@ -112,24 +138,32 @@ impl RulesView {
         inner.reloading.successes.inc();
         {
             let mut state = inner.reloading.lock();
-            (state.loaded_at, state.error) = (inner.clock.now(), None);
+            (state.loaded_at, state.failure) = (inner.clock.now(), None);
         }
         tracing::info!(rules = set.rule_count(), objectives, "rules were read again");
         Ok(set.rule_count())
     }
 
-    fn read(&self) -> Result<(RuleSet, SloSet, Arc<Notifier>), ServerError> {
+    fn watched(&self) -> Vec<String> {
+        with_templates(&self.inner.watched, &self.notifier())
+    }
+
+    /// All that the files say, or the mistake and what sort of file it is in.
+    fn read(&self) -> Result<(RuleSet, SloSet, Arc<Notifier>), (Part, ServerError)> {
         let Inner { files, language, settings, external_url, clock, .. } = &*self.inner;
-        let slos = slos::load(&settings.slo_files, language)?;
-        let set = slos::with_alerts(load(files, language)?, &slos)?;
-        let notifier = Notifier::new(settings, external_url, Arc::clone(clock))?;
+        let of = |part| move |error| (part, error);
+        let slos = slos::load(&settings.slo_files, language).map_err(of(Part::Objectives))?;
+        let set = load(files, language).map_err(of(Part::Rules))?;
+        let set = slos::with_alerts(set, &slos).map_err(of(Part::Objectives))?;
+        let notifier = Notifier::new(settings, external_url, Arc::clone(clock));
+        let notifier = notifier.map_err(of(Part::Receivers))?;
         Ok((set, slos, Arc::new(notifier)))
     }
 
-    /// What became of the last attempt to read the rule files.
+    /// What became of the last attempt to read the files.
     pub fn reload_status(&self) -> ReloadStatus {
         let state = self.inner.reloading.lock();
-        ReloadStatus { loaded_at: state.loaded_at, error: state.error.clone() }
+        ReloadStatus { loaded_at: state.loaded_at, failure: state.failure.clone() }
     }
 
     /// Reads the files again whenever they have changed, until told to stop.
@@ -140,7 +174,7 @@ impl RulesView {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(every) => {}
             }
-            let sources = self.inner.watched.clone();
+            let sources = self.watched();
             // A look may hang on a network file system.
             let Ok(seen) = tokio::task::spawn_blocking(move || files::look(&sources)).await else {
                 continue;
@@ -152,7 +186,7 @@ impl RulesView {
             } else {
                 changing = None;
                 if let Err(error) = self.reload().await {
-                    tracing::error!(%error, "changed rule files were not loaded, the old rules stay in force");
+                    tracing::error!(%error, "changed files were not loaded, the old rules and receivers stay in force");
                 }
             }
         }

@@ -1,15 +1,16 @@
 //! What is wrong, and what to do about it.
 
+mod notifications;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use skopos_alerting::notify::Verdict;
 use skopos_alerting::{GroupView, Health};
 use skopos_ingest::derive::Folded;
 use skopos_store::{DiskStats, StoreHealth};
 
 use crate::notify::Notifier;
 use crate::receipts::Receipt;
-use crate::rules::ReloadStatus;
+use crate::rules::{Part, ReloadFailure, ReloadStatus};
 use crate::scrape::{TargetHealth, TargetStatus};
 use crate::slos::Slos;
 use crate::state::AppState;
@@ -61,13 +62,8 @@ pub(crate) fn problems(state: &AppState, health: &StoreHealth, disk: &DiskStats)
     list.reload(&state.rules.reload_status());
     list.rules(&state.rules.groups());
     list.slos(&state.slos);
-    let lost = state.rules.deliveries();
-    list.deliveries(
-        lost.iter()
-            .filter(|d| d.verdict != Verdict::Delivered && !d.is_superseded())
-            .map(|d| format!("notification of {} to {}: {}", d.group_key, d.receiver, d.reason)),
-    );
     let notifier = state.rules.notifier();
+    list.notifications(&state.rules, &notifier);
     list.unreachable(notifier.undeliverable());
     if state.settings.alertmanager_config.is_none() {
         let alerts = state.rules.active_alerts();
@@ -150,15 +146,22 @@ impl List {
     }
 
     fn reload(&mut self, status: &ReloadStatus) {
-        if let Some(error) = &status.error {
-            self.error(
-                format!(
-                    "changed rule files are not in force, those of {} are: {error}",
-                    status.loaded_at
-                ),
-                "mend the file, it is then read again; `skopos rules check` names every mistake",
-            );
-        }
+        let Some(ReloadFailure { part, error }) = &status.failure else { return };
+        let remedy = match part {
+            Part::Rules => {
+                "mend the file, it is then read again; `skopos rules check` names every mistake"
+            }
+            Part::Objectives => {
+                "mend the file, it is then read again; `skopos slo check` names every mistake"
+            }
+            Part::Receivers => {
+                "mend the file, it is then read again; `skopos notify check` names every mistake"
+            }
+        };
+        self.error(
+            format!("changed files are not in force, those of {} are: {error}", status.loaded_at),
+            remedy,
+        );
     }
 
     fn memory(&mut self, used: Option<u64>, budget: u64) {
@@ -216,11 +219,6 @@ impl List {
                 "the budget counts without it, and `coverage` says how much of the window has data; mend the query, or raise limits.query_timeout",
             );
         }
-    }
-
-    fn deliveries(&mut self, lost: impl Iterator<Item = String>) {
-        let remedy = "see that the receiver answers; /api/v1/skopos/deliveries has all of them";
-        self.some(Severity::Error, lost, "notifications were not delivered", remedy);
     }
 
     fn unreachable(&mut self, receivers: impl Iterator<Item = String>) {
@@ -379,7 +377,8 @@ mod tests {
                 let (total_bytes, floor_bytes) = (1 << 30, 30 << 20);
                 list.disk(&DiskStats { free_bytes, total_bytes, floor_bytes, refused: 0 });
             }
-            list.deliveries((0..10).map(|i| format!("lost {i}")));
+            let lost = (0..10).map(|i| format!("lost {i}"));
+            list.some(Severity::Error, lost, "notifications were not delivered", "look");
         });
         let want = [
             "error lost 0",

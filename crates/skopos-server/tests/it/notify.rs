@@ -10,6 +10,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use skopos_server::config::{Secret, Settings};
+use skopos_testkit::VirtualClock;
+use skopos_testkit::fault_fs::FaultFs;
 use tempfile::TempDir;
 
 use crate::harness::{TestServer, eventually, settings, start};
@@ -81,6 +83,12 @@ async fn answer(
         "/slack/hook" => (StatusCode::OK, [text], "ok"),
         "/teams" => (StatusCode::OK, [text], "1"),
         "/broken" => (StatusCode::INTERNAL_SERVER_ERROR, [text], "hunter2"),
+        // It repeats what it was sent.
+        "/echo/v2/enqueue" => (
+            StatusCode::BAD_REQUEST,
+            [json],
+            r#"{"message":"no key HUNTER2","errors":["aHVudGVyMg== is none"]}"#,
+        ),
         "/moved" => (StatusCode::PERMANENT_REDIRECT, [("location", "/elsewhere")], ""),
         _ => (StatusCode::ACCEPTED, [json], "{}"),
     }
@@ -247,6 +255,8 @@ receivers:
   - {{url: '{0}/moved'}}
   - {{url: 'http://127.0.0.1:9/hunter2'}}
   - {{url_file: missing}}
+  - {{url: 'http://no-such-host.invalid/hunter2'}}
+  pagerduty_configs: [{{routing_key: hunter2, url: '{0}/echo/v2/enqueue'}}]
   telegram_configs: [{{bot_token: hunter2, chat_id: 1}}]
 - name: empty
 ",
@@ -283,7 +293,10 @@ receivers:
                 "webhook[4] retry: cannot read the secret file {}: No such file or directory (os error 2)",
                 missing.display()
             ),
-            "telegram[5] failed: Skopos does not deliver to telegram".to_owned(),
+            "webhook[5] retry: unreachable: cannot resolve host no-such-host.invalid".to_owned(),
+            "pagerduty[6] failed: receiver answered 400: no key <secret>: <secret> is none"
+                .to_owned(),
+            "telegram[7] failed: Skopos does not deliver to telegram".to_owned(),
         ]
     );
     assert!(!answer.to_string().contains("hunter2"));
@@ -334,7 +347,10 @@ receivers:
     server.stop().await;
 
     for (text, want) in [
-        (config("wrong", "tls_config: {ca_file: ca.pem}"), "failed mail server"),
+        (
+            config("wr0ng-pass", "tls_config: {ca_file: ca.pem}"),
+            "failed mail server: permanent error (535): AUTH PLAIN <secret> is wrong: <secret>",
+        ),
         (config("hunter2", ""), "TLS: the certificate"),
     ] {
         std::fs::write(files.path().join("am.yml"), text).unwrap();
@@ -343,7 +359,7 @@ receivers:
         let got = trials(&answer).remove(0);
         let got = format!("{} {}", got.2, got.3);
         assert!(got.contains(want), "{got}");
-        assert!(!answer.to_string().contains("hunter2"));
+        assert!(!answer.to_string().contains("hunter2") && !got.contains("wr0ng"), "{got}");
         server.stop().await;
     }
     assert_eq!(mail.messages().len(), 1);
@@ -490,5 +506,184 @@ async fn the_heartbeat_beats_only_while_rules_are_on_time() {
     assert_eq!(receivers.at("/beat")[0].method, Method::GET);
     let metrics = server.get_text("/metrics").await;
     assert!(metrics.contains("skopos_heartbeat_total{outcome=\"sent\"}"), "{metrics}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_severity_is_tested_by_the_word_that_the_routes_know() {
+    let receivers = Receivers::start().await;
+    let files = Files::new(&format!(
+        "
+route:
+  receiver: rest
+  routes:
+  - {{matchers: ['severity=\"critical\"'], receiver: pager}}
+  - {{matchers: ['team=\"shop\"'], receiver: rest, routes: [{{matchers: [severity=~\"low|minor\"], receiver: rest}}]}}
+receivers:
+- name: rest
+- name: pager
+  webhook_configs: [{{url: '{0}/ok'}}]
+",
+        receivers.url("")
+    ));
+    let server = TestServer::with(files.settings()).await;
+    let (_, answer) = test(&server, json!({"severity": "P1"})).await;
+    assert_eq!(answer["receivers"], json!(["pager"]), "{answer}");
+    assert_eq!(answer["severity"]["label"], "critical");
+    assert_eq!(receivers.at("/ok")[0].body["commonLabels"]["severity"], "critical");
+    let (_, answer) = test(&server, json!({"severity": "P3"})).await;
+    assert_eq!(answer["receivers"], json!(["rest"]), "{answer}");
+    let severity = &answer["severity"];
+    assert_eq!(severity["routed"], false, "{answer}");
+    assert_eq!(severity["tried"], json!(["P3", "info", "ticket", "warning"]), "{answer}");
+    assert_eq!(severity["routes_name"], json!(["=critical", "=~low|minor"]), "{answer}");
+    server.stop().await;
+}
+
+/// What `/api/v1/status` says is wrong, one per line, with the remedy.
+async fn problems(server: &TestServer) -> String {
+    let answer = server.get_json("/api/v1/status").await;
+    let problems = answer["data"]["problems"].as_array().unwrap().iter();
+    let line = |p: &Value| {
+        let text = |name: &str| p[name].as_str().unwrap().to_owned();
+        format!("{} {} -> {}", text("severity"), text("what"), text("remedy"))
+    };
+    problems.map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_that_hang_and_dead_letters_are_problems_until_somebody_acts() {
+    let receivers = Receivers::start().await;
+    let files = Files::new(&format!(
+        "
+route: {{receiver: team, group_wait: 0s, group_interval: 1d}}
+receivers:
+- name: team
+  slack_configs: [{{api_url: '{0}/slack/denied'}}]
+  webhook_configs: [{{url: '{0}/broken'}}]
+",
+        receivers.url("")
+    ));
+    let clock = Arc::new(VirtualClock::default());
+    let disk = FaultFs::new();
+    let server = TestServer::on(&disk, &clock, files.settings()).await;
+    let at = skopos_model::Clock::now(&*clock).as_nanos().to_string();
+    let body = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [
+        {"name": "queue_depth", "gauge": {"dataPoints": [{"timeUnixNano": at, "asDouble": 9.0}]}}
+    ]}]}]});
+    let request = server.client.post(server.otlp("/v1/metrics")).json(&body);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    eventually("slack's refusal is a dead letter, the webhook's failure waits", || async {
+        clock.advance(std::time::Duration::from_millis(50));
+        let rules = &server.server.state().rules;
+        receivers.at("/broken").len() == 1 && rules.deliveries().len() == 1
+    })
+    .await;
+    let found = problems(&server).await;
+    let dead = "error 1 notification to team (slack[0]) could not be delivered, the first at ";
+    assert!(
+        found.contains(dead) && found.contains("receiver answered 200: invalid_auth"),
+        "{found}"
+    );
+    assert!(found.contains("-> mend the receiver, then `skopos notify dead retry`"), "{found}");
+    assert!(!found.contains("has not been taken"), "a minute's patience: {found}");
+
+    clock.advance(std::time::Duration::from_secs(61));
+    let hangs = "error 1 notification to team (webhook[1]) has not been taken since ";
+    eventually("a minute later the other one is a problem as well", || async {
+        let found = problems(&server).await;
+        found.contains(hangs) && found.contains("receiver answered 500")
+    })
+    .await;
+    let lists = server.get_json("/api/v1/skopos/deliveries").await;
+    assert_eq!(lists["waiting"][0]["integration_name"], "webhook[1]", "{lists}");
+    assert_eq!(lists["deliveries"][0]["integration_name"], "slack[0]", "{lists}");
+
+    // What is discarded is no problem any more, and the ledger says who did it.
+    let discard = |body: Value| {
+        let request = server.client.post(server.http("/api/v1/skopos/notify/dead/discard"));
+        let request = request.header("x-skopos-request", "test").json(&body);
+        async move {
+            let response = request.send().await.unwrap();
+            (response.status().as_u16(), response.json::<Value>().await.unwrap())
+        }
+    };
+    let letters = server.get_json("/api/v1/skopos/notify/dead").await;
+    let id = letters["dead"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(letters["dead"][0]["integration_name"], "slack[0]");
+    let unknown = "00000000000000000001/00000000000000aa";
+    for (body, want) in [
+        (json!({"by": "ada"}), 400),
+        (json!({"ids": [id], "all": true, "by": "ada"}), 400),
+        (json!({"ids": [id], "by": " "}), 400),
+        (json!({"ids": [id], "by": "a\nb"}), 400),
+        (json!({"ids": [id, unknown], "by": "ada"}), 404),
+        (json!({"ids": ["x"], "by": "ada"}), 404),
+    ] {
+        assert_eq!(discard(body.clone()).await.0, want, "{body}");
+    }
+    assert_eq!(server.get_json("/api/v1/skopos/notify/dead").await, letters, "all are still there");
+    let (status, answer) = discard(json!({"ids": [id, id], "by": "ada"})).await;
+    assert_eq!((status, &answer["discarded"]), (200, &json!(1)), "{answer}");
+    assert_eq!(discard(json!({"all": true, "by": "ada"})).await.1["discarded"], 0);
+    let found = problems(&server).await;
+    assert!(!found.contains("slack[0]") && found.contains(hangs), "{found}");
+    let lists = server.get_json("/api/v1/skopos/deliveries").await;
+    let entry = lists["deliveries"].as_array().unwrap().iter().find(|d| d["id"] == *id).unwrap();
+    assert_eq!(entry["verdict"], "dropped");
+    let reason = "discarded by ada; it had failed: receiver answered 200: invalid_auth";
+    assert_eq!(entry["reason"], reason);
+    server.stop().await;
+    // It is durable.
+    let server = TestServer::on(&disk, &clock, files.settings()).await;
+    assert_eq!(server.get_json("/api/v1/skopos/notify/dead").await["dead"], json!([]));
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_that_fails_says_which_check_helps() {
+    let files = Files::new("route: {receiver: r}\nreceivers:\n- name: r\n");
+    let server = TestServer::with(files.settings()).await;
+    let reload = || async {
+        let request = server.client.post(server.http("/-/reload")).header("x-skopos-request", "t");
+        request.send().await.unwrap().status().as_u16()
+    };
+    std::fs::write(files.path().join("am.yml"), "route: {receivr: r}\n").unwrap();
+    assert_ne!(reload().await, 200);
+    let found = problems(&server).await;
+    assert!(found.contains("am.yml:1:") && found.contains("`skopos notify check`"), "{found}");
+    std::fs::write(files.path().join("rules.yml"), "groups: [{}]\n").unwrap();
+    assert_ne!(reload().await, 200);
+    let found = problems(&server).await;
+    assert!(found.contains("rules.yml:1") && found.contains("`skopos rules check`"), "{found}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receivers_and_their_templates_are_read_again_when_they_change() {
+    let config = |name: &str| {
+        format!("templates: ['*.tmpl']\nroute: {{receiver: {name}}}\nreceivers:\n- name: {name}\n")
+    };
+    let files = Files::new(&config("one"));
+    let template = files.path().join("shop.tmpl");
+    std::fs::write(&template, "{{ define \"shop\" }}x{{ end }}").unwrap();
+    let server = TestServer::with(|settings| {
+        files.settings()(settings);
+        settings.reload_interval = Some(std::time::Duration::from_millis(30));
+    })
+    .await;
+    let receivers = || async { server.get_text("/api/v2/receivers").await };
+    assert!(receivers().await.contains("one"));
+    std::fs::write(files.path().join("am.yml"), config("two")).unwrap();
+    eventually("the new receiver is in force", || async { receivers().await.contains("two") })
+        .await;
+    std::fs::write(&template, "{{ end }}").unwrap();
+    eventually("the broken template is told", || async {
+        let found = problems(&server).await;
+        found.contains("shop.tmpl") && found.contains("`skopos notify check`")
+    })
+    .await;
+    std::fs::write(&template, "{{ define \"shop\" }}y{{ end }}").unwrap();
+    eventually("it is mended", || async { !problems(&server).await.contains("shop.tmpl") }).await;
     server.stop().await;
 }

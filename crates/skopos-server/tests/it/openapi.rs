@@ -125,6 +125,7 @@ async fn real_answers_fit_their_schemas() {
         ("/api/v1/cardinality", vec![("limit", "0")], "PrometheusError"),
         ("/api/v1/status/tsdb", vec![], "TsdbStatus"),
         ("/api/v1/status", vec![], "StatusAnswer"),
+        ("/api/v1/skopos/alerts/report", vec![("since", "3d")], "AlertReport"),
         (&trace, vec![], "JaegerTraces"),
         ("/api/traces/ff", vec![], "JaegerError"),
     ] {

@@ -339,7 +339,7 @@ async fn changed_files_are_noticed_and_mistakes_are_told() {
     eventually("the new file is in force", || async { groups().len() == 2 }).await;
 
     std::fs::write(folder.join("more.yml"), more.replace("for: 150ms", "for: soon")).unwrap();
-    let error = || server.server.state().rules.reload_status().error;
+    let error = || server.server.state().rules.reload_status().failure.map(|f| f.error);
     eventually("the mistake is seen", || async { error().is_some() }).await;
     assert!(error().unwrap().contains("more.yml:10:"), "{:?}", error());
     assert_eq!(groups().len(), 2, "the running rules go on");

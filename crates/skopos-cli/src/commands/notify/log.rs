@@ -33,6 +33,7 @@ pub(crate) fn run(args: LogArgs, global: &GlobalArgs) -> Result<Outcome> {
             cell(time),
             verdict.to_owned(),
             cell("receiver"),
+            cell("integration_name"),
             attempts,
             cell("group"),
             cell("reason"),

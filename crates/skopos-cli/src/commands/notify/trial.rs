@@ -46,6 +46,9 @@ pub(crate) fn run(args: TestArgs, global: &GlobalArgs) -> Result<Outcome> {
     let client = Client::new(&args.server)?;
     let answer = block_on(client.post("/api/v1/skopos/notify/test", &body))?;
     let trials = answer["trials"].as_array().map_or(&[][..], Vec::as_slice);
+    if let Format::Text = global.format {
+        explain(&answer["severity"]);
+    }
     match global.format {
         Format::Text if trials.is_empty() => {
             let receivers: Vec<&str> = answer["receivers"]
@@ -64,6 +67,27 @@ pub(crate) fn run(args: TestArgs, global: &GlobalArgs) -> Result<Outcome> {
         all if all.iter().all(|trial| trial["outcome"] == "delivered") => Outcome::Done,
         _ => Outcome::ConditionFailed,
     })
+}
+
+/// Says on standard error which value of the label was used, where that is not what was asked for.
+fn explain(severity: &Value) {
+    let words = |name: &str| -> String {
+        let all = severity[name].as_array().into_iter().flatten().filter_map(Value::as_str);
+        all.map(printable).collect::<Vec<_>>().join(", ")
+    };
+    let label = printable(severity["label"].as_str().unwrap_or_default());
+    if severity["routed"] == false {
+        let named = match words("routes_name") {
+            none if none.is_empty() => "no route asks for a severity".to_owned(),
+            named => format!("routes ask for: severity {named}"),
+        };
+        eprintln!(
+            "no route asks for severity {} ({named}); it goes where all others go",
+            words("tried")
+        );
+    } else if severity["tried"][0].as_str().is_some_and(|asked| asked != label) {
+        eprintln!("tested as severity={label}, which the routes ask for");
+    }
 }
 
 fn row(trial: &Value) -> Vec<String> {

@@ -153,6 +153,21 @@ pub(super) fn all() -> Value {
                 ),
             }),
         ),
+        "AlertReport": object(
+            &["status", "data"],
+            json!({
+                "status": {"const": "success"},
+                "data": object(
+                    &["from", "to", "alerts"],
+                    json!({
+                        "from": text,
+                        "to": text,
+                        "alerts": {"type": "array", "items": reference("AlertNoise")},
+                    }),
+                ),
+            }),
+        ),
+        "AlertNoise": alert_noise(),
         "StatusAnswer": object(
             &["status", "data"],
             json!({"status": {"const": "success"}, "data": reference("Status")}),
@@ -343,6 +358,33 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+/// How noisy an alert was.
+fn alert_noise() -> Value {
+    let number = |description: &str| json!({"type": "number", "description": description});
+    let count = |description: &str| json!({"type": "integer", "description": description});
+    let maybe = |description: &str| json!({"type": ["number", "null"], "description": description});
+    let properties = json!({
+        "name": {"type": "string"},
+        "severity": {"type": "string", "description": "Empty without the label."},
+        "firings": count("Times that it fired."),
+        "firings_per_week": number("The same per week."),
+        "firing_seconds": number("Of several firings at a time once."),
+        "firing_share": number("The share of the time that this is."),
+        "median_seconds": number("The median firing."),
+        "flaps": count("Firings within half an hour of the same alert's last end."),
+        "acknowledged": count("Firings that somebody acknowledged."),
+        "actionable_share": maybe("The share of firings that somebody acted on."),
+        "median_response_seconds": maybe("From the beginning of a firing to its acknowledgement."),
+        "verdict": {"enum": [
+            "silent", "few", "useful", "ignored", "constant", "flapping", "noisy", "seldom",
+        ]},
+        "advice": {"type": "string", "description": "What to do; empty for nothing."},
+    });
+    let names: Vec<&str> =
+        properties.as_object().into_iter().flatten().map(|(n, _)| n.as_str()).collect();
+    object(&names, properties.clone())
 }
 
 /// A number of series, or null where it was not counted.

@@ -96,7 +96,7 @@ pub(super) fn run_state(state: &SharedState) -> Value {
     let millis = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
     json!({
         "loaded_at_ms": run.loaded_at.as_millis(),
-        "error": state.rules.reload_status().error,
+        "error": state.rules.reload_status().failure.map(|failure| failure.error),
         "interval_seconds": run.interval.as_secs_f64(),
         "last_slot_ms": millis(run.last_slot),
         "backfill": {
