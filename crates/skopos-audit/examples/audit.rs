@@ -9,10 +9,14 @@ use clap::Parser;
 struct Cli {
     #[command(flatten)]
     args: skopos_audit::cli::Args,
+    #[arg(long, value_enum, default_value_t)]
+    format: skopos_audit::cli::Format,
 }
 
 fn main() -> ExitCode {
-    match skopos_audit::cli::run(&Cli::parse().args, env!("CARGO_PKG_VERSION")) {
+    let Cli { mut args, format } = Cli::parse();
+    args.format = format;
+    match skopos_audit::cli::run(&args, env!("CARGO_PKG_VERSION")) {
         Ok(done) => {
             // A reader that has gone away wants no more.
             let _ = std::io::stderr().write_all(done.notes.as_bytes());

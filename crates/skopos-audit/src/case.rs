@@ -2,7 +2,7 @@
 
 use crate::files::Document;
 use crate::repository::Role;
-use crate::{Config, Fact, FactKind, File, Place, Repository, Service, Span};
+use crate::{Config, Fact, FactKind, File, Live, Place, Repository, Service, Span};
 
 /// What is judged.
 #[derive(Clone, Copy)]
@@ -13,6 +13,8 @@ pub struct Case<'r> {
     pub service: Option<&'r Service>,
     /// What the house says.
     pub config: &'r Config,
+    /// What a running server has seen, where one was asked.
+    pub live: Option<&'r Live>,
 }
 
 impl<'r> Case<'r> {

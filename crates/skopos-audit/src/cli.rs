@@ -1,35 +1,39 @@
 //! `skopos audit`: its arguments, and what it does with them. The binary prints what comes out and ends with the code.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod list;
+mod run;
+
+use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::baseline::Baseline;
-use crate::output::{annotations, markdown, sarif, text};
-use crate::{Config, FILE_NAME, FolderTree, Report, Rule, Severity, Tree as _, audit, since};
+use crate::Live;
 
-/// Finds what leaves the services of a repository flying blind.
+pub use run::run;
+
+/// Find what leaves the services of a repository flying blind.
 ///
 /// Reads code and configuration, finds the services, and says per service what production monitoring lacks, what leaks, and
-/// what to mend next. Works offline, runs nothing, changes nothing.
-///
-/// Exit codes: 0 nothing found, 1 findings, 2 it could not be done.
-#[derive(Clone, Debug, Default, ClapArgs)]
+/// what to mend next. Works offline, runs nothing of the repository, and changes nothing unless told to fix.
+#[derive(Clone, Default, ClapArgs)]
 #[command(after_help = "Examples:
   skopos audit                                   this folder, as text
   skopos audit services/api --format sarif --output audit.sarif
   skopos audit --write-baseline audit.json       accept what there is
   skopos audit --baseline audit.json             fail on what is new
   skopos audit --since origin/main               only lines that changed
+  skopos audit --fix --diff                      what safe fixes would change
   skopos audit --production-check                six pillars, pass or fail
-  skopos audit --explain MET004")]
+  skopos audit --live http://127.0.0.1:4319      what has never been traced or counted
+  skopos audit --explain MET004
+
+Exit codes: 0 nothing found, 1 findings (or a grade, a pillar below what was asked for), 2 it could not be done.")]
 pub struct Args {
     /// The folder to look at.
     #[arg(default_value = ".")]
     pub path: PathBuf,
     /// How the report is written.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(skip)]
     pub format: Format,
     /// Write the report to a file instead.
     #[arg(long, value_name = "FILE")]
@@ -64,9 +68,39 @@ pub struct Args {
     /// End well whatever is found.
     #[arg(long)]
     pub exit_zero: bool,
-    /// Say for each service which of the six pillars pass; end with 1 when one fails.
+    /// Say for each service which of the six pillars pass; end with 1 when one fails, or no service can be judged.
     #[arg(long)]
     pub production_check: bool,
+    /// Mend what can be mended without a change of meaning, then report the rest.
+    #[arg(long)]
+    pub fix: bool,
+    /// With --fix: also what is likely to be right and should be read before it is kept.
+    #[arg(long, requires = "fix")]
+    pub unsafe_fixes: bool,
+    /// With --fix: show what would change, and change nothing; ends with 1 when something would.
+    #[arg(long, requires = "fix")]
+    pub diff: bool,
+    /// Compare with what a running `skopos serve` has seen.
+    #[arg(long, value_name = "URL")]
+    pub live: Option<String>,
+    /// Access token of that server, when it wants one.
+    #[arg(long, env = "SKOPOS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// What that server answered.
+    #[arg(skip)]
+    pub seen: Option<Live>,
+    /// Folder for what is remembered of files between runs; $SKOPOS_AUDIT_CACHE, or the user's folder for caches, otherwise.
+    #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
+    pub cache: Option<PathBuf>,
+    /// Read every file anew, and remember nothing.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Whether progress is shown on standard error.
+    #[arg(skip)]
+    pub progress: bool,
+    /// Whether text is coloured.
+    #[arg(skip)]
+    pub color: bool,
     /// Print a rule's page.
     #[arg(long, value_name = "RULE", conflicts_with = "list_rules")]
     pub explain: Option<String>,
@@ -91,6 +125,8 @@ pub enum Format {
     Concise,
     /// JSON, versioned.
     Json,
+    /// One finding a line, each a JSON document.
+    Ndjson,
     /// SARIF 2.1.0.
     Sarif,
     /// Workflow commands of GitHub.
@@ -152,174 +188,15 @@ pub enum Error {
     },
 }
 
-/// Does what the arguments ask. `version` is the binary's.
-///
-/// # Errors
-/// It could not be done; findings are no error.
-pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
-    if let Some(code) = &args.explain {
-        let rule = Rule::find(code).ok_or_else(|| Error::NoRule { code: code.clone() })?;
-        return Ok(Done { output: rule.page.to_owned(), notes: String::new(), code: 0 });
-    }
-    if args.list_rules {
-        return Ok(Done { output: rules(args.format), notes: String::new(), code: 0 });
-    }
-    let config = configuration(args)?;
-    let tree = FolderTree::open(&args.path, &config)?;
-    let mut report = audit(&tree, &config);
-    if let Some(path) = &args.write_baseline {
-        let baseline = Baseline::of(&report);
-        write(path, &baseline.render())?;
-        let notes =
-            format!("{} findings are known now: {}\n", report.failures().count(), path.display());
-        return Ok(Done { output: String::new(), notes, code: 0 });
-    }
-    if let Some(path) = &args.baseline {
-        let wrong = |message| Error::File { path: path.display().to_string(), message };
-        Baseline::parse(&read(path)?).map_err(wrong)?.apply(&mut report);
-    }
-    if let Some(name) = &args.service {
-        only_service(&mut report, name)?;
-    }
-    if let Some(revision) = &args.since {
-        let changed =
-            since::changed(tree.root(), revision).map_err(|message| Error::Since { message })?;
-        let is_new = |path: &str, line: usize| {
-            changed.get(path).is_some_and(|c| c.iter().any(|r| r.contains(&line)))
-        };
-        report.findings.retain(|f| is_new(&f.path, f.line));
-    }
-    let code = u8::from(!args.exit_zero && fails(args, &report));
-    let mut notes = String::new();
-    if args.stats {
-        let s = &report.stats;
-        notes = format!(
-            "{} files: {} of code parsed, {} skipped for want of any literal, {} documents; {} facts, {} rules, {} services\n",
-            tree.paths().len(),
-            s.parsed,
-            s.skipped,
-            s.documents,
-            s.facts,
-            s.rules,
-            report.services.len(),
-        );
-    }
-    let mut output =
-        if args.production_check && matches!(args.format, Format::Text | Format::Concise) {
-            text::production_check(&report)
-        } else {
-            render(&report, args, version)
-        };
-    if let Some(path) = &args.output {
-        write(path, &output)?;
-        notes.push_str(&format!("{}\n", text::summary(&report)));
-        output = String::new();
-    }
-    Ok(Done { output, notes, code })
-}
-
-fn configuration(args: &Args) -> Result<Config, Error> {
-    let mut config = match &args.config {
-        Some(path) => Config::parse(&read(path)?)?,
-        None => {
-            let path = args.path.join(FILE_NAME);
-            if path.is_file() { Config::parse(&read(&path)?)? } else { Config::default() }
-        }
-    };
-    for code in args.select.iter().chain(&args.ignore) {
-        let is_known = Rule::all()
-            .iter()
-            .any(|r| r.code.get(..code.len()).is_some_and(|c| c.eq_ignore_ascii_case(code)));
-        if !is_known || code.is_empty() {
-            return Err(Error::NoRule { code: code.clone() });
-        }
-    }
-    if !args.select.is_empty() {
-        config.select.clone_from(&args.select);
-    }
-    config.ignore.extend(args.ignore.iter().cloned());
-    Ok(config)
-}
-
-fn read(path: &Path) -> Result<String, Error> {
-    fs::read_to_string(path).map_err(|error| Error::File {
-        path: path.display().to_string(),
-        message: error.to_string(),
-    })
-}
-
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(|error| Error::File {
-        path: path.display().to_string(),
-        message: error.to_string(),
-    })
-}
-
-fn only_service(report: &mut Report, name: &str) -> Result<(), Error> {
-    if !report.services.iter().any(|service| service.name == name) {
-        let known: Vec<&str> =
-            report.services.iter().map(|service| service.name.as_str()).collect();
-        return Err(Error::NoService { name: name.to_owned(), known: known.join(", ") });
-    }
-    report.services.retain(|service| service.name == name);
-    report.findings.retain(|finding| finding.service.as_deref().is_none_or(|of| of == name));
-    report.suppressed.retain(|s| s.finding.service.as_deref().is_none_or(|of| of == name));
-    Ok(())
-}
-
-fn fails(args: &Args, report: &Report) -> bool {
-    let scores = || report.services.iter().filter_map(|service| service.score.as_ref());
-    if args.production_check {
-        return scores().any(|score| score.pillars.iter().any(|pillar| !pillar.passes));
-    }
-    if let Some(least) = &args.min_grade
-        && scores().any(|score| score.grade.trim_end_matches('?') > least.as_str())
-    {
-        return true;
-    }
-    if args.min_grade.is_some() && args.fail_on.is_none() {
-        return false;
-    }
-    let least = args.fail_on.as_deref().and_then(Severity::from_name).unwrap_or(Severity::Low);
-    report.failures().any(|finding| finding.severity >= least)
-}
-
-fn render(report: &Report, args: &Args, version: &str) -> String {
-    let json =
-        |value: &dyn Fn() -> Result<String, serde_json::Error>| value().unwrap_or_default() + "\n";
-    match args.format {
-        Format::Text => text::text(report, text::Show { concise: false, verbose: args.verbose }),
-        Format::Concise => text::text(report, text::Show { concise: true, verbose: args.verbose }),
-        Format::Json => json(&|| serde_json::to_string_pretty(report)),
-        Format::Sarif => json(&|| serde_json::to_string_pretty(&sarif::sarif(report, version))),
-        Format::Github => annotations::github(report),
-        Format::Gitlab => json(&|| serde_json::to_string_pretty(&annotations::gitlab(report))),
-        Format::Markdown => markdown::markdown(report),
+impl std::fmt::Debug for Args {
+    // Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Args").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-fn rules(format: Format) -> String {
-    if format == Format::Json {
-        let all: Vec<serde_json::Value> = Rule::all()
-            .iter()
-            .map(|rule| {
-                serde_json::json!({
-                    "rule": rule.code, "title": rule.title, "severity": rule.severity, "pillar": rule.pillar,
-                    "guide": rule.guide, "judges": rule.judges, "preview": rule.preview,
-                })
-            })
-            .collect();
-        return serde_json::to_string_pretty(&all).unwrap_or_default() + "\n";
+impl Error {
+    fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::File { path: path.display().to_string(), message: error.to_string() }
     }
-    let line = |rule: &Rule| {
-        let preview = if rule.preview { " (preview)" } else { "" };
-        format!(
-            "{}  {:<9}  {:<8}  {}{preview}\n",
-            rule.code,
-            rule.severity.as_str(),
-            rule.pillar.as_str(),
-            rule.title
-        )
-    };
-    Rule::all().iter().map(line).collect()
 }

@@ -71,6 +71,14 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text)
             .map_err(|error| ConfigError { message: error.to_string().trim_end().to_owned() })?;
+        let named = config.select.iter().chain(&config.ignore).chain(config.severity.keys());
+        for code in named {
+            if !crate::Rule::is_named(code) {
+                let message =
+                    format!("there is no rule `{code}`; `skopos audit --list-rules` lists them");
+                return Err(ConfigError { message });
+            }
+        }
         for (code, severity) in &config.severity {
             let named = crate::Severity::from_name(severity).is_some();
             if !named {
@@ -116,6 +124,7 @@ mod tests {
         assert!(config.is_selected("LOG001") && !config.is_selected("LOG005"));
         for wrong in [
             "ignored = []",
+            "ignore = ['LOG999']",
             "severity = { LOG001 = 'loud' }",
             "[[service]]\nname='a'\npath=''\nkind='x'",
         ] {

@@ -12,8 +12,8 @@ use crate::score::Outcome;
 use crate::suppress::{self, Ignore};
 use crate::verdict::{Judgement, Verdict};
 use crate::{
-    Case, Config, File, Language, Lines, Place, Report, Repository, Service, Severity, Span, Tree,
-    Verdicts, discover, files, prefilter, role,
+    Cache, Case, Config, File, Language, Lines, Live, Place, Report, Repository, Service, Severity,
+    Span, Tree, Verdicts, discover, files, prefilter, role,
 };
 
 /// Version of the rules: scores compare only within one.
@@ -25,17 +25,47 @@ const CODE_LIMIT: usize = 1 << 20;
 /// Trees of code are walked by recursion, to a depth that is limited.
 const STACK: usize = 32 << 20;
 
+/// What helps an audit along, and changes nothing of what comes out but [`Means::live`].
+#[derive(Clone, Copy, Default)]
+pub struct Means<'a> {
+    /// Facts of code that was seen before.
+    pub cache: Option<&'a Cache>,
+    /// Told now and then how many files of how many are read, by any thread.
+    pub progress: Option<&'a (dyn Fn(usize, usize) + Sync)>,
+    /// What a running server has seen of the services.
+    pub live: Option<&'a Live>,
+}
+
+/// How many files are read between two words of progress.
+const STEP: usize = 64;
+
 /// Audits a tree.
 pub fn audit(tree: &dyn Tree, config: &Config) -> Report {
-    let (repository, stats) = read(tree, config);
-    judge(tree, &repository, config, stats)
+    audit_with(tree, config, Means::default())
+}
+
+/// Audits a tree by given means.
+pub fn audit_with(tree: &dyn Tree, config: &Config, means: Means<'_>) -> Report {
+    let (repository, stats) = read(tree, config, means);
+    judge(tree, &repository, config, means.live, stats)
+}
+
+/// How the code of a file became facts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Made {
+    /// Nothing in it is of interest.
+    Skipped,
+    /// By parsing.
+    Parsed,
+    /// Before.
+    Cached,
 }
 
 /// Reads a tree: facts, documents, services.
-pub fn read(tree: &dyn Tree, config: &Config) -> (Repository, Stats) {
+pub fn read(tree: &dyn Tree, config: &Config, means: Means<'_>) -> (Repository, Stats) {
     let paths = tree.paths();
     let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(File, bool)>> = Mutex::new(Vec::with_capacity(paths.len()));
+    let done: Mutex<Vec<(File, Made)>> = Mutex::new(Vec::with_capacity(paths.len()));
     let left_out: Mutex<Vec<(String, String)>> = Mutex::new(tree.left_out().to_vec());
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(16);
     std::thread::scope(|scope| {
@@ -43,8 +73,13 @@ pub fn read(tree: &dyn Tree, config: &Config) -> (Repository, Stats) {
             let builder = std::thread::Builder::new().stack_size(STACK);
             let worker = || {
                 let mut own = Vec::new();
-                while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match read_file(tree, path) {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(path) = paths.get(at) else { break };
+                    if let Some(progress) = means.progress.filter(|_| at.is_multiple_of(STEP)) {
+                        progress(at, paths.len());
+                    }
+                    match read_file(tree, path, means.cache) {
                         Ok(Some(file)) => own.push(file),
                         Ok(None) => {}
                         Err(why) => lock(&left_out).push((path.clone(), why)),
@@ -61,10 +96,11 @@ pub fn read(tree: &dyn Tree, config: &Config) -> (Repository, Stats) {
     let mut done = done.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     done.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let mut stats = Stats { files: paths.len(), ..Stats::default() };
-    for (file, parsed) in &done {
+    for (file, made) in &done {
         if file.language.is_some() {
-            stats.parsed += usize::from(*parsed);
-            stats.skipped += usize::from(!*parsed);
+            stats.parsed += usize::from(*made == Made::Parsed);
+            stats.cached += usize::from(*made == Made::Cached);
+            stats.skipped += usize::from(*made == Made::Skipped);
         }
         stats.documents += file.documents.len();
         stats.facts += file.facts.len();
@@ -82,8 +118,12 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Reads one file; none when nothing wants it; the flag says whether it was parsed.
-fn read_file(tree: &dyn Tree, path: &str) -> Result<Option<(File, bool)>, String> {
+/// Reads one file; none when nothing wants it.
+fn read_file(
+    tree: &dyn Tree,
+    path: &str,
+    cache: Option<&Cache>,
+) -> Result<Option<(File, Made)>, String> {
     let language = Language::of_path(path);
     if language.is_none() && !files::is_wanted(path) {
         return Ok(None);
@@ -103,15 +143,28 @@ fn read_file(tree: &dyn Tree, path: &str) -> Result<Option<(File, bool)>, String
         comments: Vec::new(),
         problems: Vec::new(),
     };
-    let mut parsed = false;
+    let mut made = Made::Skipped;
     let is_ours = !matches!(file.role, Role::Generated | Role::Vendored);
     if let Some(language) = language
         && is_ours
         && text.len() <= CODE_LIMIT
         && prefilter::is_interesting(language, &text)
     {
-        let extracted = language.extract(path, &text);
-        parsed = true;
+        let known = cache.map(|cache| (cache, cache.key(path, &text)));
+        let extracted = match known.and_then(|(cache, key)| cache.get(key)) {
+            Some(extracted) => {
+                made = Made::Cached;
+                extracted
+            }
+            None => {
+                made = Made::Parsed;
+                let extracted = language.extract(path, &text);
+                if let Some((cache, key)) = known {
+                    cache.put(key, &extracted);
+                }
+                extracted
+            }
+        };
         file.facts = extracted.facts;
         file.comments = extracted.comments;
         if let Some(span) = extracted.broken {
@@ -125,7 +178,7 @@ fn read_file(tree: &dyn Tree, path: &str) -> Result<Option<(File, bool)>, String
         file.comments.extend(read.comments);
         file.problems.extend(read.problems);
     }
-    Ok(Some((file, parsed)))
+    Ok(Some((file, made)))
 }
 
 fn is_selected(config: &Config, rule: &Rule) -> bool {
@@ -141,8 +194,14 @@ struct Said {
     verdicts: Verdicts,
 }
 
-/// Lets the rules judge what was read.
-pub fn judge(tree: &dyn Tree, repository: &Repository, config: &Config, stats: Stats) -> Report {
+/// Lets the rules judge what was read, and what a running server has seen.
+pub fn judge(
+    tree: &dyn Tree,
+    repository: &Repository,
+    config: &Config,
+    live: Option<&Live>,
+    stats: Stats,
+) -> Report {
     let rules: Vec<&'static Rule> =
         Rule::all().iter().filter(|rule| is_selected(config, rule)).collect();
     let mut said = Vec::new();
@@ -162,7 +221,7 @@ pub fn judge(tree: &dyn Tree, repository: &Repository, config: &Config, stats: S
         for service in subjects {
             let subject = service.map(|at| &repository.services[at]);
             let mut verdicts = Verdicts::default();
-            (rule.judge)(&Case { repository, service: subject, config }, &mut verdicts);
+            (rule.judge)(&Case { repository, service: subject, config, live }, &mut verdicts);
             said.push(Said { rule, service, severity, verdicts });
         }
     }
@@ -326,6 +385,8 @@ impl Shower<'_> {
             settle,
             fingerprint: format!("{:016x}", xxh3_64(key.as_bytes())),
             snippet,
+            fix: None,
+            place: judgement.place.clone(),
         };
         (finding, place)
     }

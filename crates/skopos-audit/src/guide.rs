@@ -100,18 +100,19 @@ pub fn page() -> String {
         }
     }
     out.push_str(
-        "\n## Rules\n\n| rule | finds | severity | pillar | guide |\n|---|---|---|---|---|\n",
+        "\n## Rules\n\n| rule | finds | severity | pillar | guide | fix |\n|---|---|---|---|---|---|\n",
     );
     for rule in Rule::all() {
         let preview = if rule.preview { " (preview)" } else { "" };
         let _ = writeln!(
             out,
-            "| {} | {}{preview} | {} | {} | {} |",
+            "| [{0}](../../crates/skopos-audit/rules/{0}.md) | {1}{preview} | {2} | {3} | {4} | {5} |",
             rule.code,
             rule.title,
             rule.severity,
             rule.pillar.as_str(),
-            rule.guide
+            rule.guide,
+            if crate::fix::rules().any(|code| code == rule.code) { "yes" } else { "" },
         );
     }
     out

@@ -24,6 +24,7 @@
 //! ```
 
 mod baseline;
+mod cache;
 mod case;
 pub mod cli;
 mod config;
@@ -31,8 +32,10 @@ mod discover;
 mod engine;
 pub mod fact;
 pub mod files;
+pub mod fix;
 pub mod guide;
 pub mod lang;
+mod live;
 pub mod output;
 mod prefilter;
 mod report;
@@ -51,11 +54,14 @@ mod verdict;
 mod walk;
 
 pub use baseline::Baseline;
+pub use cache::Cache;
 pub use case::Case;
 pub use config::{Config, ConfigError, Elsewhere, FILE_NAME, ServiceOverride};
-pub use engine::{RULES_VERSION, audit, judge, read};
+pub use engine::{Means, RULES_VERSION, audit, audit_with, judge, read};
 pub use fact::{Fact, FactKind, Guard, Level, Scope};
+pub use fix::Safety;
 pub use lang::Language;
+pub use live::{Live, LiveService};
 pub use report::{FileProblem, Finding, REPORT_VERSION, Report, ServiceReport, Stats, Suppressed};
 pub use repository::{File, Repository, Role};
 pub use rule::{Judge, Pillar, Rule, Severity};

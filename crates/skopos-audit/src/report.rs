@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::score::Score;
 use crate::service::Kind;
-use crate::{Language, Severity};
+use crate::{Language, Place, Safety, Severity};
 
 /// Version of the report's JSON form.
 pub const REPORT_VERSION: u32 = 1;
@@ -44,6 +44,12 @@ pub struct Finding {
     /// The line of the file.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub snippet: String,
+    /// Whether `--fix` can mend it, and how far that can be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Safety>,
+    /// What the rule points at; none when something is absent.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// A finding that a comment or the baseline holds back.

@@ -165,6 +165,14 @@ impl Rule {
         RULES.iter().find(|rule| rule.code.eq_ignore_ascii_case(code))
     }
 
+    /// Whether a text names a rule or an area (`SEC001`, `log`).
+    pub fn is_named(text: &str) -> bool {
+        let begins = |rule: &Rule| {
+            rule.code.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
+        };
+        !text.is_empty() && RULES.iter().any(begins)
+    }
+
     /// Whether it judges the repository as a whole.
     pub fn judges_repository(&self) -> bool {
         self.judges == "repository"

@@ -6,6 +6,7 @@ mod collector;
 mod deployed;
 mod hlt;
 mod lifecycle;
+mod live;
 mod log;
 mod message;
 mod met;
@@ -97,6 +98,9 @@ pub(crate) const TABLE: &[(&str, Judge)] = &[
     (include_str!("../rules/LIF001.md"), lifecycle::flush),
     (include_str!("../rules/LIF002.md"), lifecycle::exit),
     (include_str!("../rules/LIF003.md"), lifecycle::sigterm),
+    (include_str!("../rules/LIV001.md"), live::spans),
+    (include_str!("../rules/LIV002.md"), live::requests),
+    (include_str!("../rules/LIV003.md"), live::strangers),
     (include_str!("../rules/MET008.md"), scrape::auth),
     (include_str!("../rules/MET009.md"), scrape::scraped),
 ];

@@ -593,7 +593,7 @@ mod tests {
     #[test]
     fn names_have_classes() {
         let (repository, config) = (Repository::default(), Config::default());
-        let case = Case { repository: &repository, service: None, config: &config };
+        let case = Case { repository: &repository, service: None, config: &config, live: None };
         let cases = [
             ("user.password", Some(Class::Credential)),
             ("req.headers.authorization", Some(Class::Header)),

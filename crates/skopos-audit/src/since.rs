@@ -18,6 +18,9 @@ pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
             .arg("-C")
             .arg(root)
             .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+            .args(["-c", "core.quotePath=false"])
+            // Nothing is fetched and nothing written.
+            .envs([("GIT_NO_LAZY_FETCH", "1"), ("GIT_OPTIONAL_LOCKS", "0")])
             .args(args)
             .output()
             .map_err(|error| format!("git cannot be run: {error}"))?;
@@ -27,6 +30,9 @@ pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     };
+    // What the other branch changed since this one left it is not this one's.
+    let base = run(&["merge-base", revision, "HEAD"]);
+    let base = base.map_or_else(|_| revision.to_owned(), |base| base.trim().to_owned());
     let diff = run(&[
         "diff",
         "--relative",
@@ -35,7 +41,7 @@ pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
         "--no-color",
         "--no-renames",
         "-U0",
-        revision,
+        &base,
         "--",
         ".",
     ])?;

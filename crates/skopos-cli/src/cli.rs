@@ -25,10 +25,12 @@ const AFTER_HELP: &str = concat!(
     "Examples:
   skopos serve --rules rules.yml --webhook http://127.0.0.1:9000/hook
   skopos query 'sum(rate(http_requests_total[5m]))'
+  skopos audit                    what leaves this repository's services flying blind?
 ",
     demo_example!(),
     "
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 a checked condition does not hold."
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 a checked condition does not hold. Of audit:
+1 findings, 2 it could not be done."
 );
 
 /// Production monitoring in one binary: logs, traces, metrics, alerts.
@@ -105,6 +107,8 @@ enum Command {
     Open(commands::open::OpenArgs),
     /// Ask a probe; the exit code says what it answered.
     Health(commands::health::HealthArgs),
+    /// Find what leaves the services of a repository flying blind.
+    Audit(Box<skopos_audit::cli::Args>),
     /// Check and test rule files.
     #[command(subcommand)]
     Rules(commands::rules::RulesCommand),
@@ -140,13 +144,17 @@ impl Command {
     fn can_write(&self, format: Format) -> bool {
         match format {
             Format::Text | Format::Json | Format::Ndjson => true,
+            Format::Concise | Format::Github | Format::Gitlab | Format::Markdown => {
+                matches!(self, Self::Audit(_))
+            }
             Format::Csv => matches!(self, Self::Cardinality(_) | Self::Query(_) | Self::Sql(_)),
             Format::Arrow => matches!(self, Self::Sql(_)),
             Format::Parquet => matches!(self, Self::Export(_)),
-            Format::Sarif => matches!(
-                self,
-                Self::Rules(commands::rules::RulesCommand::Check(args)) if args.can_write_sarif()
-            ),
+            Format::Sarif => match self {
+                Self::Audit(_) => true,
+                Self::Rules(commands::rules::RulesCommand::Check(args)) => args.can_write_sarif(),
+                _ => false,
+            },
         }
     }
 }
@@ -163,7 +171,12 @@ impl Cli {
                 }
                 Format::Csv => "--format csv: the answer of this command is no table; use json",
                 Format::Arrow => "--format arrow: only `skopos sql` answers so",
-                Format::Sarif => "--format sarif: only `skopos rules check` answers so",
+                Format::Sarif => {
+                    "--format sarif: only `skopos audit` and `skopos rules check` answer so"
+                }
+                Format::Concise | Format::Github | Format::Gitlab | Format::Markdown => {
+                    "--format concise, github, gitlab, markdown: only `skopos audit` answers so"
+                }
                 _ => "--format parquet: only `skopos export` writes so",
             };
             <Self as clap::CommandFactory>::command()
@@ -186,6 +199,7 @@ impl Cli {
             Command::Status(args) => commands::status::run(args, &global),
             Command::Open(args) => commands::open::run(args, &global),
             Command::Health(args) => commands::health::run(args, &global),
+            Command::Audit(args) => commands::audit::run(*args, &global),
             Command::Rules(command) => commands::rules::run(command, &global),
             Command::Runbook(command) => commands::runbook::run(command, &global),
             Command::Slo(command) => commands::slo::run(command, &global),

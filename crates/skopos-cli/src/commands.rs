@@ -1,6 +1,7 @@
 //! The commands, one per file.
 
 pub(crate) mod alerts;
+pub(crate) mod audit;
 pub(crate) mod cardinality;
 pub(crate) mod completions;
 pub(crate) mod config;

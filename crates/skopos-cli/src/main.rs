@@ -4,7 +4,7 @@
 //! (progress, hints, errors) to standard error, so that every command can be piped.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing found, 4 a checked condition does not
-//! hold, 130 interrupted. `skopos slo gate` has codes of its own.
+//! hold, 130 interrupted. `skopos slo gate` and `skopos audit` have codes of their own.
 
 mod cli;
 mod client;
@@ -27,7 +27,7 @@ pub(crate) enum Outcome {
     NothingFound,
     /// It worked, and what was checked does not hold.
     ConditionFailed,
-    /// It decided; the code says what (`skopos slo gate`).
+    /// It decided; the code says what (`skopos slo gate`, `skopos audit`).
     Verdict(u8),
 }
 

@@ -20,8 +20,16 @@ pub(crate) enum Format {
     Arrow,
     /// A Parquet file, of `skopos export`.
     Parquet,
-    /// Findings as SARIF 2.1.0, of `skopos rules check`.
+    /// Findings as SARIF 2.1.0, of `skopos audit` and `skopos rules check`.
     Sarif,
+    /// One line a finding, of `skopos audit`.
+    Concise,
+    /// Annotations of GitHub, of `skopos audit`.
+    Github,
+    /// Code quality of GitLab, of `skopos audit`.
+    Gitlab,
+    /// A summary for a pull request, of `skopos audit`.
+    Markdown,
 }
 
 /// Whether to colour.
@@ -48,6 +56,11 @@ pub(crate) fn set_color(choice: ColorChoice) {
         }
     };
     COLOR.store(on, Ordering::Relaxed);
+}
+
+/// Whether output is coloured.
+pub(crate) fn is_colored() -> bool {
+    COLOR.load(Ordering::Relaxed)
 }
 
 /// Text with a style that vanishes when output is not coloured.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{count, visible};
-use crate::{Finding, Report, Rule, ServiceReport};
+use crate::{Finding, Report, Rule, Safety, ServiceReport, Severity};
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,6 +12,22 @@ pub struct Show {
     pub concise: bool,
     /// What is mitigated and what cannot be told, too.
     pub verbose: bool,
+    /// Coloured, for a terminal.
+    pub color: bool,
+}
+
+/// A text in a colour of the terminal (`31` red), or as it is.
+fn paint(text: &str, code: &str, show: Show) -> String {
+    if show.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+fn severity_color(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "1;31",
+        Severity::Important => "31",
+        Severity::Normal => "33",
+        Severity::Low => "2",
+    }
 }
 
 /// The report as text.
@@ -20,13 +36,15 @@ pub fn text(report: &Report, show: Show) -> String {
     if !show.concise {
         services(report, &mut out);
     }
-    let shown = report.findings.iter().filter(|f| f.verdict == "finding" || show.verbose);
-    for finding in shown {
-        one(finding, show.concise, &mut out);
+    // Who asked a server wants to hear of everybody who sends to it.
+    let is_shown =
+        |f: &&Finding| f.verdict == "finding" || show.verbose || f.rule.starts_with("LIV");
+    for finding in report.findings.iter().filter(is_shown) {
+        one(finding, show, &mut out);
     }
     if !show.concise {
         for service in report.services.iter().filter(|s| s.score.is_some()) {
-            score(service, &mut out);
+            score(service, show, &mut out);
         }
         for problem in &report.problems {
             let _ = writeln!(
@@ -93,7 +111,7 @@ fn services(report: &Report, out: &mut String) {
     out.push('\n');
 }
 
-fn one(finding: &Finding, concise: bool, out: &mut String) {
+fn one(finding: &Finding, show: Show, out: &mut String) {
     let Finding { rule, severity, path, line, column, message, .. } = finding;
     let service =
         finding.service.as_deref().map(|s| format!(" ({})", visible(s))).unwrap_or_default();
@@ -103,11 +121,12 @@ fn one(finding: &Finding, concise: bool, out: &mut String) {
     };
     let _ = writeln!(
         out,
-        "{}:{line}:{column}: {severity}[{rule}]: {verdict}{}{service}",
+        "{}:{line}:{column}: {}: {verdict}{}{service}",
         visible(path),
+        paint(&format!("{severity}[{rule}]"), severity_color(*severity), show),
         visible(message)
     );
-    if concise {
+    if show.concise {
         return;
     }
     let number = line.to_string();
@@ -116,7 +135,11 @@ fn one(finding: &Finding, concise: bool, out: &mut String) {
         let before = finding.snippet.chars().take(column.saturating_sub(1));
         let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let _ = writeln!(out, "  {number} | {}", visible(&finding.snippet));
-        let _ = writeln!(out, "  {blank} | {indent}{}", "^".repeat(finding.width));
+        let _ = writeln!(
+            out,
+            "  {blank} | {indent}{}",
+            paint(&"^".repeat(finding.width), severity_color(*severity), show)
+        );
     }
     let fix =
         Rule::find(rule).and_then(|rule| rule.section("Fix")).and_then(|fix| fix.lines().next());
@@ -127,15 +150,25 @@ fn one(finding: &Finding, concise: bool, out: &mut String) {
         let _ = writeln!(out, "  {blank} = settled by: {}", visible(settle));
     }
     if let Some(hint) = finding.hint.as_deref().or(fix) {
-        let _ = writeln!(out, "  {blank} = fix: {}", visible(hint));
+        let by = match finding.fix {
+            Some(Safety::Safe) => " (--fix does it)",
+            Some(Safety::Unsafe) => " (--fix --unsafe-fixes does it)",
+            None => "",
+        };
+        let _ = writeln!(out, "  {blank} = fix: {}{by}", visible(hint));
     }
     out.push('\n');
 }
 
-fn score(service: &ServiceReport, out: &mut String) {
+fn score(service: &ServiceReport, show: Show, out: &mut String) {
     let Some(score) = &service.score else { return };
-    let _ =
-        writeln!(out, "{}: {} ({:.0} of 100)", visible(&service.name), score.grade, score.points);
+    let _ = writeln!(
+        out,
+        "{}: {} ({:.0} of 100)",
+        paint(&visible(&service.name), "1", show),
+        paint(&score.grade, "1", show),
+        score.points
+    );
     if let Some(cap) = &score.cap {
         let _ = writeln!(out, "  {cap}");
     }
@@ -166,25 +199,43 @@ fn score(service: &ServiceReport, out: &mut String) {
     out.push('\n');
 }
 
-/// The six pillars of every watched service, passed or failed: for a release.
+/// The six pillars of every watched service, passed or failed, and by which rules: for a release.
 pub fn production_check(report: &Report) -> String {
     let mut out = String::new();
+    if !report.services.iter().any(|s| s.kind.is_watched()) {
+        return "FAIL  no service was found: there is nothing that could be checked\n".to_owned();
+    }
     for service in report.services.iter().filter(|s| s.kind.is_watched()) {
         let Some(score) = &service.score else {
-            let _ = writeln!(out, "{}: not judged", visible(&service.name));
+            let why = service.not_judged.as_deref().unwrap_or("its language is not read");
+            let _ = writeln!(out, "{}: FAIL  not judged: {why}", visible(&service.name));
             continue;
         };
         let _ = writeln!(out, "{}: grade {}", visible(&service.name), score.grade);
         for pillar in &score.pillars {
             let verdict = if pillar.passes { "pass" } else { "FAIL" };
-            let _ = writeln!(
-                out,
-                "  {verdict}  {:<9} {:>4.1} of {}",
-                pillar.pillar.as_str(),
-                pillar.points,
-                pillar.of
-            );
+            let (name, of) = (pillar.pillar.as_str(), pillar.of);
+            let by = if pillar.passes { String::new() } else { blocking(report, service, pillar) };
+            let _ = writeln!(out, "  {verdict}  {name:<9} {:>4.1} of {of}{by}", pillar.points);
         }
     }
     out
+}
+
+/// The rules that keep a pillar from passing.
+fn blocking(report: &Report, service: &ServiceReport, pillar: &crate::PillarScore) -> String {
+    let held = report.suppressed.iter().map(|s| &s.finding);
+    let mut rules: Vec<&Rule> = report
+        .failures()
+        .chain(held)
+        .filter(|f| f.service.as_ref().is_none_or(|name| *name == service.name))
+        .filter(|f| f.severity >= Severity::Important)
+        .filter_map(|f| Rule::find(f.rule))
+        .filter(|rule| rule.pillar == pillar.pillar)
+        .collect();
+    rules.sort_by_key(|rule| rule.code);
+    rules.dedup_by_key(|rule| rule.code);
+    let named: Vec<String> =
+        rules.iter().map(|rule| format!("{} {}", rule.code, rule.title)).collect();
+    if named.is_empty() { String::new() } else { format!(": {}", named.join("; ")) }
 }

@@ -1,7 +1,11 @@
 //! Tests of the audit: every page's cases.
 
 mod corpus;
+mod fix;
 mod fuzzing;
 mod guide;
 mod languages;
+mod manners;
 mod pages;
+mod sarif;
+mod schema;

@@ -49,7 +49,7 @@ pub(crate) fn run(args: CardinalityArgs, global: &GlobalArgs) -> Result<Outcome>
     // What was refused as a whole has no series but is worth showing.
     let empty = data["total"]["series"] == 0 && items(&data["refusals"]).next().is_none();
     match global.format {
-        Format::Json | Format::Ndjson | Format::Arrow | Format::Parquet | Format::Sarif => {
+        _ => {
             print_json(&answer, global.format);
         }
         Format::Csv => write_stdout(&csv(data, &args)),

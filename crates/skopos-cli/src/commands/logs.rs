@@ -71,7 +71,7 @@ pub(crate) fn run(args: LogsArgs, global: &GlobalArgs) -> Result<Outcome> {
     logs.reverse();
     let outcome = if logs.is_empty() { Outcome::NothingFound } else { Outcome::Done };
     match global.format {
-        Format::Json | Format::Csv | Format::Arrow | Format::Parquet | Format::Sarif => {
+        _ => {
             print_json(&json!({"status": "success", "data": {"logs": logs}}), Format::Json);
         }
         Format::Ndjson => logs.iter().for_each(|log| print_json(log, Format::Ndjson)),

@@ -147,7 +147,7 @@ pub(crate) fn run(args: PromqlTestArgs, global: &GlobalArgs) -> Result<Outcome> 
     let all_ok = tested.iter().all(Tested::is_ok);
     match global.format {
         Format::Ndjson => tested.iter().for_each(|t| print_json(&t.to_json(), Format::Ndjson)),
-        Format::Json | Format::Csv | Format::Arrow | Format::Parquet | Format::Sarif => {
+        _ => {
             let files: Vec<Value> = tested.iter().map(Tested::to_json).collect();
             print_json(&json!({"ok": all_ok, "files": files}), Format::Json);
         }

@@ -128,9 +128,7 @@ pub(crate) fn run(args: QueryArgs, global: &GlobalArgs) -> Result<Outcome> {
     let result = &answer["data"]["result"];
     let empty = result.as_array().is_some_and(Vec::is_empty);
     match global.format {
-        Format::Json | Format::Arrow | Format::Parquet | Format::Sarif => {
-            print_json(&answer, Format::Json)
-        }
+        _ => print_json(&answer, Format::Json),
         Format::Csv => write_stdout(&csv(&answer["data"])),
         Format::Ndjson => {
             result.as_array().into_iter().flatten().for_each(|v| print_json(v, Format::Ndjson));

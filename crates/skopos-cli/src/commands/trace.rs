@@ -125,9 +125,7 @@ fn find(client: &Client, args: &TraceArgs, format: Format) -> Result<Outcome> {
     let answer = block_on(client.get("/api/v1/traces", &query))?;
     let traces = answer["data"]["traces"].as_array().map_or(&[][..], Vec::as_slice);
     match format {
-        Format::Json | Format::Csv | Format::Arrow | Format::Parquet | Format::Sarif => {
-            print_json(&answer, Format::Json)
-        }
+        _ => print_json(&answer, Format::Json),
         Format::Ndjson => traces.iter().for_each(|t| print_json(t, Format::Ndjson)),
         Format::Text if traces.is_empty() => eprintln!("no trace matches"),
         Format::Text => write_stdout(&columns(&traces.iter().map(summary).collect::<Vec<_>>())),

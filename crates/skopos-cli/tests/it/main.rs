@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "these tests wait for real processes")]
 
+mod audit;
 mod client;
 mod demo;
 mod errors;

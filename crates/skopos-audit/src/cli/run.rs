@@ -1,0 +1,259 @@
+//! What `skopos audit` does, in order: configuration, the tree, the audit, fixes, what is held back, the report, the code.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::{Args, Done, Error, Format, list};
+use crate::output::{annotations, count, markdown, sarif, text};
+use crate::{
+    Baseline, Cache, Config, FILE_NAME, FolderTree, Means, Report, Repository, Rule, Safety,
+    Severity, Tree as _, fix, judge, read as read_tree, since,
+};
+
+/// Fixes make room for others this often; more would be two that undo each other.
+const ROUNDS: usize = 5;
+
+/// Progress is shown for trees of this many files.
+const WORTH_A_WAIT: usize = 3_000;
+
+/// Does what the arguments ask. `version` is the binary's.
+///
+/// # Errors
+/// It could not be done; findings are no error.
+pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
+    if let Some(code) = &args.explain {
+        let rule = Rule::find(code).ok_or_else(|| Error::NoRule { code: code.clone() })?;
+        return Ok(Done { output: rule.page.to_owned(), notes: String::new(), code: 0 });
+    }
+    if args.list_rules {
+        return Ok(Done { output: list::rules(args.format), notes: String::new(), code: 0 });
+    }
+    let config = configuration(args)?;
+    let mut audited = Audited::of(args, &config)?;
+    if let Some(path) = &args.write_baseline {
+        let baseline = Baseline::of(&audited.report);
+        write(path, &baseline.render())?;
+        let known = count(audited.report.failures().count(), "finding");
+        let notes = format!("{known} known from now on: {}\n", path.display());
+        return Ok(Done { output: String::new(), notes, code: 0 });
+    }
+    hold_back(args, &audited.tree, &mut audited.report)?;
+    let mut notes = String::new();
+    if args.fix {
+        let trusted = if args.unsafe_fixes { Safety::Unsafe } else { Safety::Safe };
+        let (mut files, mut findings) = (std::collections::BTreeSet::new(), 0);
+        for _ in 0..ROUNDS {
+            let planned = audited.plan(Some(trusted));
+            if args.diff {
+                let code = u8::from(!planned.is_empty() && !args.exit_zero);
+                let show = |f: &fix::Fixed| fix::unified(&f.path, &f.before, &f.after);
+                let output = planned.iter().map(show).collect();
+                let mended: usize = planned.iter().map(|f| f.findings).sum();
+                let notes = format!(
+                    "{} would be mended in {}\n",
+                    count(mended, "finding"),
+                    count(planned.len(), "file")
+                );
+                return Ok(Done { output, notes, code });
+            }
+            if planned.is_empty() {
+                break;
+            }
+            for fixed in planned {
+                fix::write(audited.tree.root(), &fixed)
+                    .map_err(|error| Error::file(Path::new(&fixed.path), &error))?;
+                findings += fixed.findings;
+                files.insert(fixed.path);
+            }
+            audited = Audited::of(args, &config)?;
+            hold_back(args, &audited.tree, &mut audited.report)?;
+        }
+        let (findings, files) = (count(findings, "finding"), count(files.len(), "file"));
+        notes.push_str(&format!("{findings} mended in {files}\n"));
+    }
+    audited.plan(None);
+    let report = &audited.report;
+    let code = u8::from(!args.exit_zero && fails(args, report));
+    if args.stats {
+        notes.push_str(&stats(&audited));
+    }
+    let is_text = matches!(args.format, Format::Text | Format::Concise);
+    let mut output = if args.production_check && is_text {
+        text::production_check(report)
+    } else {
+        render(report, args, version)
+    };
+    if let Some(path) = &args.output {
+        write(path, &output)?;
+        notes.push_str(&format!("{}\n", text::summary(report)));
+        output = String::new();
+    }
+    Ok(Done { output, notes, code })
+}
+
+/// A folder that was read and judged.
+struct Audited {
+    tree: FolderTree,
+    repository: Repository,
+    report: Report,
+}
+
+impl Audited {
+    fn of(args: &Args, config: &Config) -> Result<Self, Error> {
+        let tree = FolderTree::open(&args.path, config)?;
+        let folder = match &args.cache {
+            Some(folder) => Some(folder.clone()),
+            None if args.no_cache => None,
+            None => Cache::default_folder(),
+        };
+        let cache = folder.map(|folder| Cache::open(&folder, tree.root()));
+        let shown = AtomicUsize::new(usize::MAX);
+        let progress = |done: usize, all: usize| {
+            let percent = done * 100 / all.max(1);
+            if shown.swap(percent, Ordering::Relaxed) != percent {
+                // A terminal that went away wants no progress.
+                let _ = write!(std::io::stderr(), "\r\x1b[Kreading {done} of {all} files");
+            }
+        };
+        let is_shown = args.progress && tree.paths().len() >= WORTH_A_WAIT;
+        let means = Means {
+            cache: cache.as_ref(),
+            progress: is_shown.then_some(&progress),
+            live: args.seen.as_ref(),
+        };
+        let (repository, stats) = read_tree(&tree, config, means);
+        let report = judge(&tree, &repository, config, means.live, stats);
+        if is_shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+        // Without a place to write to the next audit takes longer, and that is all.
+        let _ = cache.as_ref().map(Cache::save);
+        Ok(Self { tree, repository, report })
+    }
+
+    fn plan(&mut self, trusted: Option<Safety>) -> Vec<fix::Fixed> {
+        fix::plan(&self.tree, &self.repository, &mut self.report, trusted)
+    }
+}
+
+fn configuration(args: &Args) -> Result<Config, Error> {
+    let mut config = match &args.config {
+        Some(path) => Config::parse(&read(path)?)?,
+        None => {
+            let path = args.path.join(FILE_NAME);
+            if path.is_file() { Config::parse(&read(&path)?)? } else { Config::default() }
+        }
+    };
+    for code in args.select.iter().chain(&args.ignore) {
+        if !Rule::is_named(code) {
+            return Err(Error::NoRule { code: code.clone() });
+        }
+    }
+    if !args.select.is_empty() {
+        config.select.clone_from(&args.select);
+    }
+    config.ignore.extend(args.ignore.iter().cloned());
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|error| Error::file(path, &error))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(|error| Error::file(path, &error))
+}
+
+/// Leaves what was asked for: new since the baseline, of one service, on lines that changed.
+fn hold_back(args: &Args, tree: &FolderTree, report: &mut Report) -> Result<(), Error> {
+    if let Some(path) = &args.baseline {
+        let wrong = |message| Error::File { path: path.display().to_string(), message };
+        Baseline::parse(&read(path)?).map_err(wrong)?.apply(report);
+    }
+    if let Some(name) = &args.service {
+        only_service(report, name)?;
+    }
+    if let Some(revision) = &args.since {
+        let changed =
+            since::changed(tree.root(), revision).map_err(|message| Error::Since { message })?;
+        let is_new = |path: &str, line: usize| {
+            changed.get(path).is_some_and(|c| c.iter().any(|r| r.contains(&line)))
+        };
+        report.findings.retain(|f| is_new(&f.path, f.line));
+    }
+    Ok(())
+}
+
+fn only_service(report: &mut Report, name: &str) -> Result<(), Error> {
+    if !report.services.iter().any(|service| service.name == name) {
+        let known: Vec<&str> =
+            report.services.iter().map(|service| service.name.as_str()).collect();
+        return Err(Error::NoService { name: name.to_owned(), known: known.join(", ") });
+    }
+    report.services.retain(|service| service.name == name);
+    report.findings.retain(|finding| finding.service.as_deref().is_none_or(|of| of == name));
+    report.suppressed.retain(|s| s.finding.service.as_deref().is_none_or(|of| of == name));
+    Ok(())
+}
+
+fn fails(args: &Args, report: &Report) -> bool {
+    let scores = || report.services.iter().filter_map(|service| service.score.as_ref());
+    if args.production_check {
+        let mut watched = report.services.iter().filter(|s| s.kind.is_watched()).peekable();
+        let passes = |service: &crate::ServiceReport| {
+            service.score.as_ref().is_some_and(|score| score.pillars.iter().all(|p| p.passes))
+        };
+        return watched.peek().is_none() || !watched.all(passes);
+    }
+    if let Some(least) = &args.min_grade
+        && scores().any(|score| score.grade.trim_end_matches('?') > least.as_str())
+    {
+        return true;
+    }
+    if args.min_grade.is_some() && args.fail_on.is_none() {
+        return false;
+    }
+    let least = args.fail_on.as_deref().and_then(Severity::from_name).unwrap_or(Severity::Low);
+    report.failures().any(|finding| finding.severity >= least)
+}
+
+fn stats(audited: &Audited) -> String {
+    let (s, report) = (&audited.report.stats, &audited.report);
+    let mut out = format!(
+        "{} of the tree: {} of code parsed, {} known from before, {} without any word of interest; {} of configuration\n",
+        count(audited.tree.paths().len(), "file"),
+        s.parsed,
+        s.cached,
+        s.skipped,
+        count(s.documents, "document"),
+    );
+    out.push_str(&format!(
+        "{}, {}, {}; {} and {} left out\n",
+        count(s.facts, "fact"),
+        count(s.rules, "rule"),
+        count(report.services.len(), "unit"),
+        count(report.problems.len(), "place") + " not understood",
+        count(report.left_out.len(), "file"),
+    ));
+    out
+}
+
+fn render(report: &Report, args: &Args, version: &str) -> String {
+    let json =
+        |value: &dyn Fn() -> Result<String, serde_json::Error>| value().unwrap_or_default() + "\n";
+    let show = |concise| text::Show { concise, verbose: args.verbose, color: args.color };
+    match args.format {
+        Format::Text => text::text(report, show(false)),
+        Format::Concise => text::text(report, show(true)),
+        Format::Json => json(&|| serde_json::to_string_pretty(report)),
+        Format::Ndjson => {
+            report.findings.iter().map(|f| json(&|| serde_json::to_string(f))).collect()
+        }
+        Format::Sarif => json(&|| serde_json::to_string_pretty(&sarif::sarif(report, version))),
+        Format::Github => annotations::github(report),
+        Format::Gitlab => json(&|| serde_json::to_string_pretty(&annotations::gitlab(report))),
+        Format::Markdown => markdown::markdown(report),
+    }
+}

@@ -1,0 +1,235 @@
+//! How `skopos audit` behaves: codes, baselines, changed lines, the cache, and trees that nobody would want to read.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use skopos_audit::cli::{Args, Done, Error, Format, run};
+
+const BLIND: &str = "from fastapi import FastAPI\napp = FastAPI()\n\ndef f():\n    print('a')\n";
+
+fn args(root: &Path) -> Args {
+    Args { path: root.to_owned(), no_cache: true, format: Format::Json, ..Args::default() }
+}
+
+fn audit(args: &Args) -> Done {
+    run(args, "test").unwrap()
+}
+
+fn json(args: &Args) -> Value {
+    serde_json::from_str(&audit(args).output).unwrap()
+}
+
+fn rules(report: &Value) -> Vec<&str> {
+    report["findings"].as_array().unwrap().iter().map(|f| f["rule"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn codes_say_what_came_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    assert_eq!(audit(&args(root)).code, 0, "an empty folder has no findings");
+    assert_eq!(audit(&Args { production_check: true, ..args(root) }).code, 1, "nor a service");
+    fs::write(root.join("app.py"), BLIND).unwrap();
+    assert_eq!(audit(&args(root)).code, 1);
+    assert_eq!(audit(&Args { exit_zero: true, ..args(root) }).code, 0);
+    let only = |rule: &str| Args { select: vec![rule.into()], ..args(root) };
+    assert_eq!(audit(&Args { fail_on: Some("important".into()), ..only("LOG002") }).code, 0);
+    assert_eq!(audit(&Args { fail_on: Some("normal".into()), ..only("LOG002") }).code, 1);
+    assert_eq!(audit(&Args { min_grade: Some("E".into()), ..args(root) }).code, 1);
+    assert_eq!(audit(&Args { min_grade: Some("A".into()), ..only("LOG003") }).code, 0);
+
+    let text = Args { production_check: true, format: Format::Text, ..args(root) };
+    let checked = audit(&text);
+    assert_eq!(checked.code, 1);
+    for pillar in ["logs", "metrics", "tracing", "health", "alerting"] {
+        assert!(checked.output.contains(&format!("FAIL  {pillar}")), "{}", checked.output);
+    }
+    assert!(checked.output.contains("pass  safety"), "{}", checked.output);
+    assert!(checked.output.contains("MET001 "), "the rule that blocks: {}", checked.output);
+
+    let wrong = |args: Args| run(&args, "test").unwrap_err();
+    assert!(matches!(wrong(only("LOG9")), Error::NoRule { .. }));
+    assert!(matches!(
+        wrong(Args { service: Some("x".into()), ..args(root) }),
+        Error::NoService { .. }
+    ));
+    assert!(matches!(
+        wrong(Args { explain: Some("X1".into()), ..args(root) }),
+        Error::NoRule { .. }
+    ));
+    assert!(matches!(wrong(args(&root.join("no"))), Error::Walk(_)));
+    assert!(matches!(
+        wrong(Args { baseline: Some(root.join("no")), ..args(root) }),
+        Error::File { .. }
+    ));
+    fs::write(root.join("skopos-audit.toml"), "ignroe = []\n").unwrap();
+    assert!(wrong(args(root)).to_string().contains("ignroe"));
+}
+
+#[test]
+fn a_rule_is_explained_and_all_are_listed() {
+    let explained = audit(&Args { explain: Some("met004".into()), ..Args::default() });
+    assert!(explained.output.starts_with("# MET004: ") && explained.output.contains("\n## Fix\n"));
+    let listed = audit(&Args { list_rules: true, ..Args::default() }).output;
+    assert!(listed.lines().count() >= 70);
+    assert!(
+        listed.contains("LIF004") && listed.contains("(has a fix)") && listed.contains("(preview")
+    );
+    let listed = json(&Args { list_rules: true, format: Format::Json, ..Args::default() });
+    let one = listed.as_array().unwrap().iter().find(|r| r["rule"] == "LOG009").unwrap();
+    assert_eq!((&one["fixable"], &one["pillar"]), (&true.into(), &"logs".into()));
+}
+
+#[test]
+fn stats_say_what_was_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("app.py"), BLIND).unwrap();
+    fs::write(folder.path().join("area.py"), "def area(a, b):\n    return a * b\n").unwrap();
+    fs::write(folder.path().join("requirements.txt"), "fastapi\n").unwrap();
+    let done = audit(&Args { stats: true, ..args(folder.path()) });
+    assert!(
+        done.notes.starts_with(
+            "3 files of the tree: 1 of code parsed, 0 known from before, 1 without any word of interest; 1 document of configuration\n"
+        ),
+        "{}",
+        done.notes
+    );
+}
+
+#[test]
+fn what_was_parsed_is_not_parsed_again_until_it_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let caches = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let cached = Args { no_cache: false, cache: Some(caches.path().join("a/b")), ..args(root) };
+    let text: String = BLIND.repeat(3);
+    for n in 0..5 {
+        fs::write(root.join(format!("m{n}.py")), &text).unwrap();
+    }
+    let plain = json(&args(root));
+    let counts = |report: &Value| {
+        (report["stats"]["parsed"].as_u64().unwrap(), report["stats"]["cached"].as_u64().unwrap())
+    };
+    assert_eq!(counts(&json(&cached)), (5, 0));
+    let warm = json(&cached);
+    assert_eq!(counts(&warm), (0, 5));
+    assert_eq!(warm["findings"], plain["findings"], "the same whether remembered or not");
+    assert_eq!(warm["services"], plain["services"]);
+    fs::write(root.join("m1.py"), text.replace("'a'", "'b'")).unwrap();
+    assert_eq!(counts(&json(&cached)), (1, 4), "content decides, not time");
+    assert_eq!(counts(&json(&args(root))), (5, 0), "--no-cache");
+
+    // A cache that cannot be read, or written, is none.
+    let file = fs::read_dir(caches.path().join("a/b")).unwrap().next().unwrap().unwrap().path();
+    fs::write(&file, b"skopos-audit-cache 1\nzz\n\xff").unwrap();
+    assert_eq!(counts(&json(&cached)), (5, 0));
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    assert_eq!(counts(&json(&cached)), (5, 0));
+    assert!(!root.join(".cache").exists());
+}
+
+fn git(root: &Path, args: &[&str]) {
+    let done = Command::new("git")
+        .arg("-C")
+        .arg(root)
+        .args([
+            "-c",
+            "user.name=t",
+            "-c",
+            "user.email=t@example.com",
+            "-c",
+            "init.defaultBranch=main",
+        ])
+        .args(args)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn only_lines_that_changed_since_the_branch_began() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let path = root.join("häuser/app.py");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, BLIND).unwrap();
+    git(root, &["init", "-q"]);
+    git(root, &["add", "."]);
+    git(root, &["commit", "-qm", "one"]);
+    git(root, &["checkout", "-qb", "work"]);
+    let since = |revision: &str| Args {
+        since: Some(revision.to_owned()),
+        select: vec!["LOG002".into()],
+        ..args(root)
+    };
+    assert_eq!(audit(&since("main")).code, 0, "what was there is not new");
+    fs::write(&path, BLIND.to_owned() + "\ndef g():\n    print('b')\n").unwrap();
+    fs::write(root.join("new.py"), BLIND).unwrap();
+    git(root, &["checkout", "-q", "main"]);
+    git(root, &["commit", "-q", "--allow-empty", "-m", "elsewhere"]);
+    git(root, &["checkout", "-q", "work"]);
+    let report = json(&since("main"));
+    let places: Vec<(&str, u64)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["path"].as_str().unwrap(), f["line"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(places, [("häuser/app.py", 8), ("new.py", 5)]);
+    assert!(matches!(run(&since("nowhere"), "t"), Err(Error::Since { .. })));
+    assert!(matches!(run(&since("--output=x"), "t"), Err(Error::Since { .. })));
+    assert!(!root.join("x").exists());
+}
+
+#[test]
+fn trees_that_nobody_would_want_to_read_are_survived_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let put = |path: &str, bytes: &[u8]| {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    put("app.py", BLIND.as_bytes());
+    put("deploy/bad.yaml", b"a: [1, 2\nb: }{\n\t- x");
+    put("deploy/bomb.yaml", b"a: &a [1,1]\nb: &b [*a,*a]\nc: &c [*b,*b]\nd: *c\n");
+    put("package.json", b"{\"name\": ");
+    put("pyproject.toml", b"[project\nname=");
+    put("binary.py", &[0, 159, 146, 150]);
+    put("zeros.js", &[0; 4096]);
+    put("deep.json", "[".repeat(100_000).as_bytes());
+    put("deep.py", "(".repeat(100_000).as_bytes());
+    put("deep.yaml", "- ".repeat(50_000).as_bytes());
+    put("line.ts", format!("const x = \"{}\";", "log ".repeat(300_000)).as_bytes());
+    // A gigabyte that takes no room.
+    let huge = fs::File::create(root.join("huge.py")).unwrap();
+    huge.set_len(1 << 30).unwrap();
+    for (to, at) in [("..", "deploy/up"), ("loop", "loop"), ("/etc/passwd", "passwd.py")] {
+        std::os::unix::fs::symlink(to, root.join(at)).unwrap();
+    }
+    put("closed/app.py", b"print(1)");
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    put("pipe/x.py", b"");
+    let made = Command::new("mkfifo").arg(root.join("pipe/fifo.py")).status();
+    assert!(made.is_ok_and(|status| status.success()));
+
+    let report = json(&args(root));
+    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(rules(&report).contains(&"LOG002"), "the rest is judged");
+    let told: Vec<&str> = report["left_out"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row[0].as_str().unwrap())
+        .chain(report["problems"].as_array().unwrap().iter().map(|p| p["path"].as_str().unwrap()))
+        .collect();
+    for path in
+        ["huge.py", "passwd.py", "binary.py", "deploy/bad.yaml", "package.json", "pyproject.toml"]
+    {
+        assert!(told.contains(&path), "{path} is not told: {told:?}");
+    }
+}
