@@ -32,6 +32,35 @@ pub struct Config {
     /// Corrections to the services that were found.
     #[serde(rename = "service")]
     pub services: Vec<ServiceOverride>,
+    /// Findings that the house has looked at and lives with.
+    #[serde(rename = "accept")]
+    pub accepted: Vec<Accepted>,
+}
+
+/// Findings that are accepted, where a comment cannot stand or would stand too often.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// Codes or areas.
+    pub rules: Vec<String>,
+    /// A file, or a folder and all below it, from the root; `.` for the whole repository.
+    pub path: String,
+    /// Why; never empty.
+    pub reason: String,
+}
+
+impl Accepted {
+    /// Whether it holds back what a rule says of a file.
+    pub fn covers(&self, code: &str, path: &str) -> bool {
+        let names = |name: &String| {
+            code.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+        };
+        let own = self.path.trim_start_matches("./").trim_end_matches('/');
+        let is_within = own == "."
+            || own.is_empty()
+            || path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        is_within && self.rules.iter().any(names)
+    }
 }
 
 /// Something that another repository holds.
@@ -71,7 +100,9 @@ impl Config {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text)
             .map_err(|error| ConfigError { message: error.to_string().trim_end().to_owned() })?;
+        let accepted = config.accepted.iter().flat_map(|accepted| &accepted.rules);
         let named = config.select.iter().chain(&config.ignore).chain(config.severity.keys());
+        let named = named.chain(accepted);
         for code in named {
             if !crate::Rule::is_named(code) {
                 let message =
@@ -87,6 +118,13 @@ impl Config {
                 );
                 return Err(ConfigError { message });
             }
+        }
+        if let Some(accepted) = config.accepted.iter().find(|a| a.reason.trim().is_empty()) {
+            let message = format!(
+                "accept of `{}` has no reason: nothing is held back without one",
+                accepted.path
+            );
+            return Err(ConfigError { message });
         }
         for service in &config.services {
             let kind = service.kind.as_deref().unwrap_or("service");
@@ -125,12 +163,18 @@ mod tests {
         for wrong in [
             "ignored = []",
             "ignore = ['LOG999']",
+            "[[accept]]\nrules=['LOG']\npath='a'\nreason=' '",
+            "[[accept]]\nrules=['LOG']\npath='a'",
             "severity = { LOG001 = 'loud' }",
             "[[service]]\nname='a'\npath=''\nkind='x'",
         ] {
             let error = Config::parse(wrong).unwrap_err().to_string();
             assert!(error.starts_with("skopos-audit.toml: "), "{error}");
         }
+        let accepted =
+            Accepted { rules: vec!["LOG".into()], path: "a/b".into(), reason: "x".into() };
+        assert!(accepted.covers("LOG002", "a/b") && accepted.covers("LOG001", "a/b/c.py"));
+        assert!(!accepted.covers("LOG002", "a/bc") && !accepted.covers("SEC001", "a/b"));
         let areas = Config { select: vec!["sec".into()], ..Config::default() };
         assert!(areas.is_selected("SEC001") && !areas.is_selected("LOG001"));
     }

@@ -245,15 +245,21 @@ pub fn judge(
         let service = service.map(|at| &repository.services[at]);
         for judgement in &verdicts.said {
             let (finding, place) = shower.finding(rule, *severity, service, judgement);
-            match held_back(repository, &ignores, rule.code, &place) {
-                Some(reason) if judgement.verdict == Verdict::Finding => {
-                    report.suppressed.push(Suppressed {
-                        finding,
-                        by: "comment",
-                        reason: Some(reason),
-                    });
+            let by_comment = || {
+                let reason = held_back(repository, &ignores, rule.code, &place)?;
+                Some(("comment", reason))
+            };
+            let by_house = || {
+                let mut accepted = config.accepted.iter();
+                let accepted = accepted.find(|a| a.covers(rule.code, &place.path))?;
+                Some(("configuration", accepted.reason.clone()))
+            };
+            let held = by_comment().or_else(by_house);
+            match held.filter(|_| judgement.verdict == Verdict::Finding) {
+                Some((by, reason)) => {
+                    report.suppressed.push(Suppressed { finding, by, reason: Some(reason) });
                 }
-                _ => report.findings.push(finding),
+                None => report.findings.push(finding),
             }
         }
     }

@@ -56,7 +56,7 @@ mod walk;
 pub use baseline::Baseline;
 pub use cache::Cache;
 pub use case::Case;
-pub use config::{Config, ConfigError, Elsewhere, FILE_NAME, ServiceOverride};
+pub use config::{Accepted, Config, ConfigError, Elsewhere, FILE_NAME, ServiceOverride};
 pub use engine::{Means, RULES_VERSION, audit, audit_with, judge, read};
 pub use fact::{Fact, FactKind, Guard, Level, Scope};
 pub use fix::Safety;

@@ -58,7 +58,7 @@ pub struct Suppressed {
     /// What would have been said.
     #[serde(flatten)]
     pub finding: Finding,
-    /// `comment` or `baseline`.
+    /// `comment`, `configuration` or `baseline`.
     pub by: &'static str,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -107,7 +107,7 @@ enum Command {
     Open(commands::open::OpenArgs),
     /// Ask a probe; the exit code says what it answered.
     Health(commands::health::HealthArgs),
-    /// Find what leaves the services of a repository flying blind.
+    // Its words stand at its arguments.
     Audit(Box<skopos_audit::cli::Args>),
     /// Check and test rule files.
     #[command(subcommand)]

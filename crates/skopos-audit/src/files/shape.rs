@@ -69,7 +69,7 @@ fn is_dockerfile(path: &str) -> bool {
     let lower = name.to_lowercase();
     lower == "dockerfile"
         || lower == "containerfile"
-        || lower.starts_with("dockerfile.")
+        || (lower.starts_with("dockerfile.") && crate::Language::of_path(path).is_none())
         || lower.ends_with(".dockerfile")
         || lower.ends_with(".containerfile")
 }

@@ -46,21 +46,26 @@ pub fn text(report: &Report, show: Show) -> String {
         for service in report.services.iter().filter(|s| s.score.is_some()) {
             score(service, show, &mut out);
         }
-        for problem in &report.problems {
-            let _ = writeln!(
-                out,
-                "not understood: {}:{}: {}",
-                visible(&problem.path),
-                problem.line,
-                visible(&problem.message)
-            );
-        }
+        not_understood(report, &mut out);
         for (path, why) in &report.left_out {
             let _ = writeln!(out, "left out: {}: {}", visible(path), visible(why));
         }
     }
     let _ = writeln!(out, "{}", summary(report));
     out
+}
+
+/// What could not be made out: the first place of each file, and how many more there are.
+fn not_understood(report: &Report, out: &mut String) {
+    for of_file in report.problems.chunk_by(|a, b| a.path == b.path) {
+        let Some(first) = of_file.first() else { continue };
+        let more = match of_file.len() - 1 {
+            0 => String::new(),
+            n => format!(" (and {n} more)"),
+        };
+        let (path, message) = (visible(&first.path), visible(&first.message));
+        let _ = writeln!(out, "not understood: {path}:{}: {message}{more}", first.line);
+    }
 }
 
 /// The summary in one line.

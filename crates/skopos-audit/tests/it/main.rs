@@ -6,6 +6,7 @@ mod fuzzing;
 mod guide;
 mod languages;
 mod manners;
+mod own;
 mod pages;
 mod sarif;
 mod schema;

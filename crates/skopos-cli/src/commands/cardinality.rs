@@ -49,15 +49,15 @@ pub(crate) fn run(args: CardinalityArgs, global: &GlobalArgs) -> Result<Outcome>
     // What was refused as a whole has no series but is worth showing.
     let empty = data["total"]["series"] == 0 && items(&data["refusals"]).next().is_none();
     match global.format {
-        _ => {
-            print_json(&answer, global.format);
-        }
         Format::Csv => write_stdout(&csv(data, &args)),
         Format::Text if empty => match &args.metric {
             Some(metric) => eprintln!("no series of {}", printable(metric)),
             None => eprintln!("no series"),
         },
         Format::Text => write_stdout(&text(data, &args)),
+        _ => {
+            print_json(&answer, global.format);
+        }
     }
     Ok(if empty { Outcome::NothingFound } else { Outcome::Done })
 }

@@ -71,12 +71,12 @@ pub(crate) fn run(args: LogsArgs, global: &GlobalArgs) -> Result<Outcome> {
     logs.reverse();
     let outcome = if logs.is_empty() { Outcome::NothingFound } else { Outcome::Done };
     match global.format {
-        _ => {
-            print_json(&json!({"status": "success", "data": {"logs": logs}}), Format::Json);
-        }
         Format::Ndjson => logs.iter().for_each(|log| print_json(log, Format::Ndjson)),
         Format::Text if logs.is_empty() => eprintln!("no log record matches"),
         Format::Text => write_stdout(&logs.iter().map(line).collect::<String>()),
+        _ => {
+            print_json(&json!({"status": "success", "data": {"logs": logs}}), Format::Json);
+        }
     }
     Ok(outcome)
 }

@@ -147,14 +147,14 @@ pub(crate) fn run(args: PromqlTestArgs, global: &GlobalArgs) -> Result<Outcome> 
     let all_ok = tested.iter().all(Tested::is_ok);
     match global.format {
         Format::Ndjson => tested.iter().for_each(|t| print_json(&t.to_json(), Format::Ndjson)),
-        _ => {
-            let files: Vec<Value> = tested.iter().map(Tested::to_json).collect();
-            print_json(&json!({"ok": all_ok, "files": files}), Format::Json);
-        }
         Format::Text => {
             let mut out = String::new();
             tested.iter().for_each(|t| t.render(&mut out));
             write_stdout(&out);
+        }
+        _ => {
+            let files: Vec<Value> = tested.iter().map(Tested::to_json).collect();
+            print_json(&json!({"ok": all_ok, "files": files}), Format::Json);
         }
     }
     let unreadable = tested.iter().filter(|t| t.is_unreadable()).count();

@@ -128,13 +128,13 @@ pub(crate) fn run(args: QueryArgs, global: &GlobalArgs) -> Result<Outcome> {
     let result = &answer["data"]["result"];
     let empty = result.as_array().is_some_and(Vec::is_empty);
     match global.format {
-        _ => print_json(&answer, Format::Json),
         Format::Csv => write_stdout(&csv(&answer["data"])),
         Format::Ndjson => {
             result.as_array().into_iter().flatten().for_each(|v| print_json(v, Format::Ndjson));
         }
         Format::Text if empty => eprintln!("nothing matches {}", when.describe()),
         Format::Text => write_stdout(&render(&answer["data"])),
+        _ => print_json(&answer, Format::Json),
     }
     Ok(if empty { Outcome::NothingFound } else { Outcome::Done })
 }

@@ -125,10 +125,10 @@ fn find(client: &Client, args: &TraceArgs, format: Format) -> Result<Outcome> {
     let answer = block_on(client.get("/api/v1/traces", &query))?;
     let traces = answer["data"]["traces"].as_array().map_or(&[][..], Vec::as_slice);
     match format {
-        _ => print_json(&answer, Format::Json),
         Format::Ndjson => traces.iter().for_each(|t| print_json(t, Format::Ndjson)),
         Format::Text if traces.is_empty() => eprintln!("no trace matches"),
         Format::Text => write_stdout(&columns(&traces.iter().map(summary).collect::<Vec<_>>())),
+        _ => print_json(&answer, Format::Json),
     }
     Ok(if traces.is_empty() { Outcome::NothingFound } else { Outcome::Done })
 }
