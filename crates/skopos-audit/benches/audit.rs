@@ -239,7 +239,7 @@ fn text(ending: &str, speaks: bool, random: &mut Random) -> String {
                 out,
                 "    static long part{n}x{a}(long[] values) {{\n        long total = 0;\n        for (long value : values) {{\n            if (value > {a}) {{\n                total += value * {b};\n            }}\n        }}\n        return total;\n    }}\n\n"
             ),
-            _ => write!(out, "- {{ name: part{n}, low: {a}, high: {b}, kinds: [one, two] }}\n"),
+            _ => writeln!(out, "- {{ name: part{n}, low: {a}, high: {b}, kinds: [one, two] }}"),
         };
     }
     if ending == "java" {

@@ -75,8 +75,11 @@ impl<'a> Site<'a> {
 /// What a fixer offers.
 type Offer = Option<(Safety, Vec<Edit>)>;
 
+/// Looks at a finding and offers a fix.
+type Fixer = fn(&Site<'_>) -> Offer;
+
 /// Which rules' findings can be mended, and by what.
-const FIXERS: &[(&str, fn(&Site<'_>) -> Offer)] = &[
+const FIXERS: &[(&str, Fixer)] = &[
     ("ALR002", config::hold),
     ("ALR010", config::perfect),
     ("COL001", config::limiter_first),
