@@ -172,7 +172,7 @@ pub(crate) fn sdk(words: &[&str]) -> Result<bool> {
     // With a word only our own process is asked.
     let others_are_here = word.is_none() && measure_others(&bench, &others)?;
     let harness = folder.join("release/skopos-sdk-bench");
-    let cmd = Cmd::new(&harness.to_string_lossy()).arg("docs/benchmarks/sdk.md").arg(circumstances);
+    let cmd = ahead_of_others(&harness).arg("docs/benchmarks/sdk.md").arg(circumstances);
     let cmd = if others_are_here { cmd.arg(others) } else { cmd.arg("-") };
     match word {
         Some(word) => cmd.arg(word).run(),
@@ -198,7 +198,10 @@ fn measure_others(bench: &std::path::Path, report: &std::path::Path) -> Result<b
             .arg("pino@10")
             .capture()?;
         let modules = modules.join("node_modules");
-        Cmd::new("node benches/sdk/others/pino.mjs").env("SKOPOS_BENCH_MODULES", modules).capture()
+        ahead_of_others("node".as_ref())
+            .arg("benches/sdk/others/pino.mjs")
+            .env("SKOPOS_BENCH_MODULES", modules)
+            .capture()
     };
     take("pino", pino());
     let venv = bench.join("structlog");
@@ -212,12 +215,22 @@ fn measure_others(bench: &std::path::Path, report: &std::path::Path) -> Result<b
             .args("-m pip install --quiet --disable-pip-version-check --no-input")
             .args("structlog>=25 orjson")
             .capture()?;
-        Cmd::new(&python).arg("benches/sdk/others/structlog_bench.py").capture()
+        ahead_of_others(python.as_ref()).arg("benches/sdk/others/structlog_bench.py").capture()
     };
     take("structlog", structlog());
     let text = serde_json::to_string(&figures).context("write the others' figures")?;
     std::fs::write(report, text).context("write the others' figures")?;
     Ok(!figures.is_empty())
+}
+
+/// Runs a program before other work on the machine, where that is allowed.
+fn ahead_of_others(program: &std::path::Path) -> Cmd {
+    let may_go_first = Cmd::new("nice -n -10 true").capture().is_ok();
+    if may_go_first {
+        Cmd::new("nice -n -10").arg(program)
+    } else {
+        Cmd::new(&program.to_string_lossy())
+    }
 }
 
 /// What `benches/compare` works with.
@@ -233,14 +246,8 @@ struct Built {
 impl Built {
     /// A harness with rows, to measure the server and write a report.
     fn harness(&self, name: &str, report: &str, arguments: &[&str]) -> Cmd {
-        let harness = self.harnesses.join(name);
-        // Before other work on the machine, where that is allowed; the servers inherit it.
-        let may_go_first = Cmd::new("nice -n -10 true").capture().is_ok();
-        let cmd = if may_go_first {
-            Cmd::new("nice -n -10").arg(harness)
-        } else {
-            Cmd::new(&harness.to_string_lossy())
-        };
+        // The servers inherit it.
+        let cmd = ahead_of_others(&self.harnesses.join(name));
         cmd.args(&arguments.join(" "))
             .arg("--skopos")
             .arg(&self.server)

@@ -1,4 +1,4 @@
-// The same line by pino, to a place that forgets it. Prints nanoseconds a line, the median of seven rounds.
+// The same line by pino, to a place that forgets it. Prints nanoseconds a line: the fastest of many short rounds, as ours.
 import { createRequire } from "node:module";
 import { Writable } from "node:stream";
 
@@ -7,13 +7,14 @@ const pino = require("pino");
 const { version } = require("pino/package.json");
 
 const forget = new Writable({ write: (_chunk, _encoding, done) => done() });
-const count = 100_000;
+const count = 2_000;
+const rounds_in_all = 400;
 
 function measure(options) {
   const context = { request_id: "req-abc123", tenant: "t-1", region: "eu", shard: 7 };
   const logger = pino({ base: { service: "order-service" }, ...options }, forget).child(context);
   const rounds = [];
-  for (let round = 0; round < 8; round++) {
+  for (let round = 0; round < rounds_in_all; round++) {
     const started = process.hrtime.bigint();
     for (let line = 0; line < count; line++) {
       logger.info(
@@ -23,8 +24,7 @@ function measure(options) {
     }
     rounds.push(Number(process.hrtime.bigint() - started) / count);
   }
-  rounds.shift();
-  return rounds.sort((a, b) => a - b)[3];
+  return Math.min(...rounds);
 }
 
 const redact = ["req.headers.authorization", "req.headers.cookie", "*.password", "*.token"];

@@ -1,4 +1,4 @@
-"""The same line by structlog, to a place that forgets it. Prints nanoseconds a line, the median of seven rounds."""
+"""The same line by structlog, to a place that forgets it. Prints nanoseconds a line: the fastest of many short rounds."""
 
 import importlib.metadata
 import json
@@ -8,7 +8,8 @@ import time
 import orjson
 import structlog
 
-COUNT = 50_000
+COUNT = 500
+ROUNDS = 400
 NEVER = {"password", "token", "authorization"}
 
 
@@ -32,7 +33,7 @@ def measure(processors):
         context = dict(request_id="req-abc123", tenant="t-1", region="eu", shard=7)
         logger = structlog.get_logger().bind(service="order-service", **context)
         rounds = []
-        for _ in range(8):
+        for _ in range(ROUNDS):
             started = time.perf_counter_ns()
             for _ in range(COUNT):
                 logger.info(
@@ -43,7 +44,7 @@ def measure(processors):
                     currency="USD",
                 )
             rounds.append((time.perf_counter_ns() - started) / COUNT)
-        return sorted(rounds[1:])[3]
+        return min(rounds)
 
 
 version = importlib.metadata.version("structlog")

@@ -52,8 +52,10 @@
 //! | live, ready, startup | [`health::Health`], [`Telemetry::ops_router`], [`Telemetry::serve_ops`] |
 //! | graceful end | [`shutdown_signal`], [`Telemetry::shutdown`] |
 //!
-//! Features, all additive: `axum` (router, route templates), `otlp` (export), `reqwest` (client), `tls` (OTLP over https), and
-//! by choice `sqlx`, `redis` (clients), `metrics-facade`, `otel-metrics` (metrics of libraries that know nothing of us).
+//! Features, all additive. By default `axum` (router, route templates, extractors), `derive` (labels, redacted types), `otlp`
+//! (export by http/protobuf) and `reqwest` (client); by choice `grpc` and `tls` (export), `sqlx` and `redis` (clients), `disk` (a
+//! health check), `serde` (for [`Secret`]), `testing` (captures), `metrics-facade` and `otel-metrics` (metrics of libraries that
+//! know nothing of us). Each builds alone: `cargo xtask prove features`. Needs Rust 1.95.
 
 mod client;
 mod clock;
