@@ -109,6 +109,11 @@ enum Command {
     Health(commands::health::HealthArgs),
     // Its words stand at its arguments.
     Audit(Box<skopos_audit::cli::Args>),
+    /// Check a running service, in any language, against the guide.
+    Doctor(Box<commands::doctor::DoctorArgs>),
+    /// Print what Kubernetes needs to know of a service.
+    #[command(subcommand)]
+    K8s(commands::k8s::K8sCommand),
     /// Check and test rule files.
     #[command(subcommand)]
     Rules(commands::rules::RulesCommand),
@@ -200,6 +205,8 @@ impl Cli {
             Command::Open(args) => commands::open::run(args, &global),
             Command::Health(args) => commands::health::run(args, &global),
             Command::Audit(args) => commands::audit::run(*args, &global),
+            Command::Doctor(args) => commands::doctor::run(*args, &global),
+            Command::K8s(command) => commands::k8s::run(command, &global),
             Command::Rules(command) => commands::rules::run(command, &global),
             Command::Runbook(command) => commands::runbook::run(command, &global),
             Command::Slo(command) => commands::slo::run(command, &global),

@@ -28,7 +28,7 @@ mod k8s;
 mod probes;
 
 pub use check::Check;
-pub use k8s::k8s_probes_yaml;
+pub use k8s::{k8s_probes_yaml, k8s_probes_yaml_under};
 #[cfg(feature = "disk")]
 pub use probes::disk;
 #[cfg(feature = "reqwest")]
@@ -242,7 +242,7 @@ impl Health {
     /// ```
     pub fn k8s_yaml(&self, port: u16) -> String {
         let slowest = self.inner.checks.iter().map(|check| check.timeout).max();
-        k8s::yaml(port, slowest.unwrap_or(DEFAULT_TIMEOUT))
+        k8s::yaml(port, "", slowest.unwrap_or(DEFAULT_TIMEOUT))
     }
 
     /// Runs the chosen checks at once; the outcomes come in the order of the checks.

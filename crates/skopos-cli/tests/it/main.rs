@@ -5,6 +5,7 @@
 mod audit;
 mod client;
 mod demo;
+mod doctor;
 mod errors;
 mod harness;
 mod kill;

@@ -30,30 +30,40 @@ use super::DEFAULT_TIMEOUT;
 /// );
 /// ```
 pub fn k8s_probes_yaml(port: u16) -> String {
-    yaml(port, DEFAULT_TIMEOUT)
+    yaml(port, "", DEFAULT_TIMEOUT)
+}
+
+/// The same for a service that is not served from the root of its paths: `prefix` stands before `/health`.
+///
+/// ```
+/// let yaml = skopos::health::k8s_probes_yaml_under(9090, "/internal");
+/// assert!(yaml.contains("{ path: /internal/health/live, port: 9090 }"));
+/// ```
+pub fn k8s_probes_yaml_under(port: u16, prefix: &str) -> String {
+    yaml(port, prefix, DEFAULT_TIMEOUT)
 }
 
 /// The probes of a service whose slowest check may take so long.
-pub(super) fn yaml(port: u16, slowest: Duration) -> String {
+pub(super) fn yaml(port: u16, prefix: &str, slowest: Duration) -> String {
     // The guide's 5 s leave room beside checks of 2 to 3 s; a slower one keeps that room.
     let timeout = (slowest.as_secs_f64().ceil() + 2.0).max(5.0);
     let period = timeout.max(10.0);
     format!(
         "\
 livenessProbe:
-  httpGet: {{ path: /health/live, port: {port} }}
+  httpGet: {{ path: {prefix}/health/live, port: {port} }}
   initialDelaySeconds: 5
   periodSeconds: 15
   timeoutSeconds: 3
   failureThreshold: 3
 readinessProbe:
-  httpGet: {{ path: /health/ready, port: {port} }}
+  httpGet: {{ path: {prefix}/health/ready, port: {port} }}
   initialDelaySeconds: 5
   periodSeconds: {period}
   timeoutSeconds: {timeout}
   failureThreshold: 3
 startupProbe:
-  httpGet: {{ path: /health/startup, port: {port} }}
+  httpGet: {{ path: {prefix}/health/startup, port: {port} }}
   periodSeconds: 5
   failureThreshold: 30
 "
@@ -88,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_slow_check_has_a_probe_that_waits_for_it() {
-        let text = yaml(80, Duration::from_millis(9_500));
+        let text = yaml(80, "", Duration::from_millis(9_500));
         assert!(text.contains("periodSeconds: 12\n  timeoutSeconds: 12\n"), "{text}");
     }
 }
