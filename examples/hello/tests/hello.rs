@@ -32,7 +32,7 @@ fn one_request_is_logged_traced_counted_and_probed() {
         (&started["service"], &started["version"]),
         (&"hello".into(), &env!("CARGO_PKG_VERSION").into())
     );
-    let address = started["address"].as_str().unwrap().to_owned();
+    let address = started["listening"].as_str().unwrap().to_owned();
 
     let answer = get(&address, "/");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("hello\n"), "{answer}");

@@ -115,6 +115,7 @@ pub(super) fn ready(seen: &Seen) -> Finding {
         }
         Ok(match (is_ready, sick.is_empty()) {
             (false, _) => format!("it is not ready now: {}", list(sick, 3)),
+            (true, true) if checks.len() == 1 => "1 check, healthy".to_owned(),
             (true, true) => format!("{} checks, all healthy", checks.len()),
             (true, false) => format!("ready, though not all is well: {}", list(sick, 3)),
         })

@@ -27,6 +27,8 @@ fn missing<'a>(page: &Page, name: &str, labels: &[&'a str]) -> Vec<&'a str> {
 /// What there is in the place of a metric.
 fn instead(page: &Page, name: &str, words: &[&str]) -> String {
     let mut like = page.like(words);
+    // Each of the guide's own metrics has its own demand.
+    like.retain(|name| ![RATE, DURATION, IN_PROGRESS].iter().any(|own| name.starts_with(own)));
     // A histogram is three names of one thing; its count stands for it.
     let is_part =
         |name: &str| ["_bucket", "_sum", "_created"].iter().any(|end| name.ends_with(end));

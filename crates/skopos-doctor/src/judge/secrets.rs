@@ -44,6 +44,9 @@ pub(super) fn telemetry(case: &Case<'_>) -> Finding {
     Finding::ok(format!("{} lines and {} spans looked through", lines.len(), spans.len()))
 }
 
+/// Bytes of one answer that are looked through for secrets.
+const LOOKED_THROUGH: usize = 2 << 20;
+
 /// Marks of a stack trace or of source files.
 const TRACES: &[&str] = &[
     "Traceback (most recent call last)",
@@ -82,7 +85,8 @@ pub(super) fn answers(seen: &Seen) -> Finding {
         if is_page {
             continue;
         }
-        if let Some(kind) = redactor.redact_text(&answer.body).hits.first() {
+        let end = answer.body.floor_char_boundary(LOOKED_THROUGH);
+        if let Some(kind) = redactor.redact_text(&answer.body[..end]).hits.first() {
             return Finding::failed(format!("{name} shows a secret ({kind})"));
         }
     }

@@ -131,7 +131,7 @@ async fn lines_are_read_from_a_file_while_it_grows() {
     let options = Options {
         logs: Some(Logs::File(path)),
         otlp: Otlp::Nowhere,
-        patience: std::time::Duration::from_secs(1),
+        patience: std::time::Duration::from_secs(20),
         ..options(address)
     };
     let report = visit(&options, &Port::default()).await.unwrap();

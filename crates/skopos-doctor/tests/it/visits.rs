@@ -42,7 +42,7 @@ async fn respond(
         "/health/live" => answer(200, "application/json", r#"{"status":"UP","database":"up"}"#),
         "/health/ready" => answer(401, "text/plain", "who are you?"),
         "/health/startup" => {
-            tokio::time::sleep(Duration::from_millis(400)).await;
+            tokio::time::sleep(Duration::from_millis(1500)).await;
             answer(200, "application/json", r#"{"status":"started"}"#)
         }
         _ => answer(
@@ -84,7 +84,8 @@ async fn everything_wrong_is_found_and_said_with_what_to_do() {
     .await;
     let options = Options {
         logs: Some(Logs::File(path)),
-        probe_limit: Duration::from_millis(200),
+        probe_limit: Duration::from_secs(1),
+        patience: Duration::from_secs(1),
         ..options(address)
     };
     let report = visit(&options, &port).await.unwrap();
