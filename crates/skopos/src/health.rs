@@ -24,7 +24,7 @@ use crate::log::json::push_escaped;
 
 mod check;
 mod k8s;
-#[cfg(any(feature = "axum", feature = "disk", feature = "reqwest"))]
+#[cfg(any(feature = "axum", feature = "disk", feature = "reqwest", feature = "sqlx"))]
 mod probes;
 
 pub use check::Check;
@@ -33,6 +33,8 @@ pub use k8s::{k8s_probes_yaml, k8s_probes_yaml_under};
 pub use probes::disk;
 #[cfg(feature = "reqwest")]
 pub use probes::http;
+#[cfg(feature = "sqlx")]
+pub use probes::sqlx;
 #[cfg(feature = "axum")]
 pub use probes::{redis, tcp};
 

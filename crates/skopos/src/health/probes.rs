@@ -88,6 +88,31 @@ fn push_command(request: &mut Vec<u8>, words: &[&str]) {
     }
 }
 
+/// A check that a database answers `SELECT 1` through this pool: the guide's check of a database. A pool that is exhausted fails
+/// it too, after the check's timeout: who cannot have a connection is not ready.
+///
+/// ```no_run
+/// # fn check(pool: sqlx::Pool<sqlx::Sqlite>) {
+/// use skopos::health::Health;
+///
+/// let health = Health::builder().critical("database", skopos::health::sqlx(pool)).build();
+/// # }
+/// ```
+#[cfg(feature = "sqlx")]
+pub fn sqlx<D>(pool: ::sqlx::Pool<D>) -> impl Fn() -> Outcome + Send + Sync + 'static
+where
+    D: ::sqlx::Database,
+    for<'c> &'c mut D::Connection: ::sqlx::Executor<'c, Database = D>,
+{
+    move || {
+        let pool = pool.clone();
+        Box::pin(async move {
+            let answered = ::sqlx::Executor::execute(&pool, "SELECT 1").await;
+            answered.map(drop).map_err(|error| error.to_string())
+        })
+    }
+}
+
 /// A check that a URL answers with a status below 400. It follows no redirects, keeps its connections, and sends no ids.
 #[cfg(feature = "reqwest")]
 pub fn http(url: impl Into<String>) -> impl Fn() -> Outcome + Send + Sync + 'static {

@@ -19,7 +19,10 @@ mod level;
 mod lines;
 mod objectives;
 mod pages;
+#[cfg(feature = "_integrations")]
+mod pool_health;
 mod push;
+mod python;
 mod redaction;
 mod shutdown;
 mod spans;
