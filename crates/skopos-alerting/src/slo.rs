@@ -79,7 +79,10 @@ pub use export::{to_native, to_openslo};
 pub use forecast::{Forecast, Outcome};
 pub use gate::{GateDecision, GateReason, Verdict};
 pub use indicator::{Count, Indicator, Role, WINDOW_VARIABLE};
-pub use init::{DURATION_HISTOGRAMS, Observed, REQUEST_COUNTERS, init_text};
+pub use init::{
+    DURATION_HISTOGRAMS, Observed, REQUEST_COUNTERS, SERVER_SPANS, SPAN_CALLS, SPAN_LATENCY,
+    init_text,
+};
 #[doc(hidden)]
 pub use ledger::restore_ledger;
 pub use ledger::{Ledger, RETENTION_DAYS, Slice, Sum};

@@ -21,7 +21,16 @@ pub struct Observed {
     pub durations: Option<(String, Vec<f64>)>,
     /// A native histogram of durations in seconds.
     pub native_durations: Option<String>,
+    /// What else a metric counts only requests with: the label and value of server spans.
+    pub only: Option<(String, String)>,
 }
+
+/// The counter that the server derives from spans, for services that send nothing else.
+pub const SPAN_CALLS: &str = "traces_spanmetrics_calls_total";
+/// The histogram that it derives from them.
+pub const SPAN_LATENCY: &str = "traces_spanmetrics_latency";
+/// Of spans those that are requests to the service.
+pub const SERVER_SPANS: (&str, &str) = ("span_kind", "SPAN_KIND_SERVER");
 
 /// Names of counters of requests, the guide's first, each with the label of its status.
 pub const REQUEST_COUNTERS: [(&str, &str); 5] = [
@@ -53,7 +62,9 @@ pub fn init_text(observed: &Observed) -> String {
     let selector = |more: Option<String>| {
         let own =
             observed.selector.as_ref().map(|(label, value)| format!("{label}={}", quoted(value)));
-        let matchers: Vec<String> = [own, more].into_iter().flatten().collect();
+        let only =
+            observed.only.as_ref().map(|(label, value)| format!("{label}={}", quoted(value)));
+        let matchers: Vec<String> = [own, only, more].into_iter().flatten().collect();
         if matchers.is_empty() { String::new() } else { format!("{{{}}}", matchers.join(",")) }
     };
     let mut out = format!(
@@ -76,6 +87,7 @@ pub fn init_text(observed: &Observed) -> String {
         Some((metric, label)) => {
             head(&mut out, "availability", "Requests that the service does not fail.");
             let is_bad = match label.as_str() {
+                _ if metric == SPAN_CALLS => "STATUS_CODE_ERROR",
                 "grpc_code" => "Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss",
                 _ => "5..",
             };

@@ -259,6 +259,7 @@ fn one_starts_with_the_guides_two_objectives() {
             vec![0.1, 0.25, 0.5, f64::INFINITY],
         )),
         native_durations: None,
+        only: None,
     };
     let text = slo::init_text(&all);
     let set = slo::load(&[("init.yml", &text)]).unwrap_or_else(|e| panic!("{}\n{text}", e[0]));
@@ -280,6 +281,20 @@ fn one_starts_with_the_guides_two_objectives() {
     let set = slo::load(&[("init.yml", &text)]).unwrap_or_else(|e| panic!("{}\n{text}", e[0]));
     assert_eq!(set.slos.len(), 1);
     assert!(text.contains("there is no availability objective"));
+    let spans = Observed {
+        service: "order-service".into(),
+        selector: Some(("service_name".into(), "order-service".into())),
+        requests: Some((slo::SPAN_CALLS.into(), "status_code".into())),
+        durations: Some((slo::SPAN_LATENCY.into(), vec![0.1, 0.2, 0.5])),
+        only: Some((slo::SERVER_SPANS.0.into(), slo::SERVER_SPANS.1.into())),
+        ..Observed::default()
+    };
+    let text = slo::init_text(&spans);
+    assert_eq!(slo::load(&[("init.yml", &text)]).unwrap().slos.len(), 2);
+    assert!(
+        text.contains("span_kind=\\\"SPAN_KIND_SERVER\\\",status_code=~\\\"STATUS_CODE_ERROR\\\""),
+        "{text}"
+    );
     let nothing = slo::init_text(&Observed { service: "x".into(), ..Observed::default() });
     assert!(slo::load(&[("init.yml", &nothing)]).unwrap().slos.is_empty());
 }

@@ -377,7 +377,7 @@ fn a_deploy_is_told_what_it_cost() {
     assert_eq!(costs[1].spent, 0.0);
     assert_eq!(
         costs[0].sentence,
-        "Deploy \"v2\" burned 164 % of the budget of shop in 1 h (0 % in the 1 h before)."
+        "Deploy \"v2\" burned 164 % of the budget of shop in 1 h (0 % in as much time before)."
     );
 }
 

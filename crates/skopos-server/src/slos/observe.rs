@@ -1,6 +1,8 @@
 //! What a service sends that objectives can be made of.
 
-use skopos_alerting::slo::{DURATION_HISTOGRAMS, Observed, REQUEST_COUNTERS};
+use skopos_alerting::slo::{
+    DURATION_HISTOGRAMS, Observed, REQUEST_COUNTERS, SERVER_SPANS, SPAN_CALLS, SPAN_LATENCY,
+};
 use skopos_model::{Labels, Timestamp};
 use skopos_promql::value::Value;
 
@@ -56,6 +58,9 @@ pub(crate) async fn observe(
             }
         }
     }
+    if observed.selector.is_none() {
+        look.spans(&mut observed).await?;
+    }
     Ok(observed)
 }
 
@@ -71,6 +76,22 @@ impl Look<'_> {
             observed.selector.as_ref().is_none_or(|(used, _)| used.as_str() == *label)
         };
         SERVICE_LABELS.into_iter().filter(is_used).collect()
+    }
+
+    /// A service that sends spans alone: what is derived from those of requests to it.
+    async fn spans(&self, observed: &mut Observed) -> Result<(), QueryError> {
+        let (label, (kind, server)) = ("service_name", SERVER_SPANS);
+        let which = format!("{kind}={}", quoted(server));
+        let found = self.service(SPAN_CALLS, label, &observed.service, &which).await?;
+        let Some(value) = found else { return Ok(()) };
+        let own = format!("{label}={},{which}", quoted(&value));
+        let bounds = self.values(&format!("{SPAN_LATENCY}_bucket"), &own, "le").await?;
+        let bounds: Vec<f64> = bounds.iter().filter_map(|le| le.parse().ok()).collect();
+        observed.requests = Some((SPAN_CALLS.to_owned(), "status_code".to_owned()));
+        observed.durations = (!bounds.is_empty()).then(|| (SPAN_LATENCY.to_owned(), bounds));
+        observed.only = Some((kind.to_owned(), server.to_owned()));
+        observed.selector = Some((label.to_owned(), value));
+        Ok(())
     }
 
     /// The value of a label under which a metric of a service is found: its name, or its name behind

@@ -199,12 +199,16 @@ pub(in crate::slo) fn rounded(value: f64) -> String {
 
 /// A share in percent: `99.93 %`.
 pub(in crate::slo) fn percent(share: f64) -> String {
+    if share > 0.0 && share < 0.000_05 {
+        return "less than 0.01 %".into();
+    }
     format!("{} %", rounded(share * 100.0))
 }
 
 /// Hours as people say them: `35 min`, `5.2 h`, `12 d`.
 pub(in crate::slo) fn hours(hours: f64) -> String {
     match hours {
+        h if h * 60.0 < 1.0 => "less than a minute".into(),
         h if h < 1.0 => format!("{} min", (h * 60.0).round()),
         h if h < 72.0 => format!("{} h", rounded(h)),
         h => format!("{} d", rounded(h / 24.0)),
@@ -540,11 +544,16 @@ fn cost(
         if allowed > 0.0 { book.sum(start, end).bad / allowed } else { 0.0 }
     };
     let length = (until - note.start_ms).max(0);
-    let spent = share(note.start_ms, until);
-    let spent_before = share(note.start_ms - length, note.start_ms);
+    // Whole slices: the one with the deploy in it is put down to the deploy, and not to the time before.
+    let slice = book.ledger.slice_ms();
+    let begin = note.start_ms.div_euclid(slice) * slice;
+    let span = (until - begin).max(1).div_euclid(slice) * slice;
+    let span = span.max(slice);
+    let spent = share(begin, until.max(begin));
+    let spent_before = share(begin - span, begin);
     let lasted = hours(length as f64 / HOUR_MS as f64);
     let sentence = format!(
-        "{} {:?} burned {} of the budget of {} in {lasted} ({} in the {lasted} before).",
+        "{} {:?} burned {} of the budget of {} in {lasted} ({} in as much time before).",
         match note.kind {
             AnnotationKind::Deploy => "Deploy",
             AnnotationKind::Incident => "Incident",

@@ -14,7 +14,7 @@ use crate::output::{Format, print_json};
 /// Write the two objectives to start with, from what a service sends.
 ///
 /// Availability from a counter of requests, latency from a histogram of durations, as found among the metrics
-/// of the last hours. Check targets and runbooks before they are served.
+/// of the last hours; for services that send only spans, from what is derived of these. Check targets and runbooks before they are served.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -60,7 +60,7 @@ pub(super) fn run(args: InitArgs, global: &GlobalArgs) -> Result<Outcome> {
     if !is_found {
         eprintln!(
             "service {:?} sent neither a counter of requests (http_requests_total) nor a histogram of durations \
-             (http_request_duration_seconds) in the last 6 hours; `skopos status` shows who sends",
+             (http_request_duration_seconds) nor server spans in the last 6 hours; `skopos status` shows who sends",
             crate::output::printable(&args.service)
         );
         return Ok(Outcome::NothingFound);

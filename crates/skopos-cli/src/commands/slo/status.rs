@@ -25,7 +25,8 @@ Examples:
   skopos slo status checkout-availability
   skopos slo status --service checkout --format json
 
-`burn` is how many times as fast as it can bear the budget was spent over the last hour and the last six.
+BURN is how many times as fast as it can bear the budget was spent over the last hour and the last six;
+DATA the share of the window for which there is data.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there are no objectives.")]
 pub(crate) struct StatusArgs {
@@ -141,7 +142,7 @@ fn gone_in(status: &Value) -> String {
 }
 
 fn list(data: &Value, spenders: &dyn Fn(&Value) -> Value) -> String {
-    let head = ["", "SLO", "TARGET", "GOOD", "BUDGET LEFT", "BURN 1h", "6h", "OUT IN"];
+    let head = ["", "SLO", "TARGET", "GOOD", "BUDGET LEFT", "BURN 1h", "6h", "OUT IN", "DATA"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     let mut healths = vec![format!("{:8}", "HEALTH")];
     let mut sentences = String::new();
@@ -156,6 +157,7 @@ fn list(data: &Value, spenders: &dyn Fn(&Value) -> Value) -> String {
             burn(status, "1h"),
             burn(status, "6h"),
             gone_in(status),
+            percent(&status["coverage"]),
         ]);
         if status["health"] != "ok" {
             sentences += &format!("\n{}\n", word(&status["sentence"]));
@@ -307,7 +309,7 @@ mod tests {
     fn status(health: &str) -> Value {
         json!({
             "slo": "shop", "group": {}, "health": health, "target": 0.999, "window": "30d",
-            "good_ratio": 0.9971, "budget_remaining": -1.9, "budget_minutes": 43.2,
+            "good_ratio": 0.9971, "coverage": 0.5, "budget_remaining": -1.9, "budget_minutes": 43.2,
             "budget_minutes_left": -82.08, "hours_to_exhaustion": 0.0, "sentence": "It burns.",
             "burn": [{"window": "1h", "rate": 28.93}, {"window": "6h", "rate": null}],
         })
