@@ -109,9 +109,9 @@ struct SloState {
     excluded: Vec<(i64, i64)>,
     error: Option<String>,
     groups_dropped: usize,
-    /// Its history is being filled in, oldest first; slots leave it alone until that is done, so that the
-    /// end of its last slice always says up to where it is known.
-    is_filling: bool,
+    /// Chunks of its history that are still to be filled in, oldest first; slots leave it alone until that is
+    /// done, so that the end of its last slice always says up to where it is known.
+    chunks_to_fill: usize,
     /// History was filled in up to here; the next slot begins there.
     filled_until: Option<i64>,
 }
@@ -155,7 +155,7 @@ impl SloState {
             excluded,
             error: None,
             groups_dropped: 0,
-            is_filling: false,
+            chunks_to_fill: 0,
             filled_until: None,
         }
     }
@@ -281,7 +281,7 @@ impl SloEngine {
                 }
             };
             state.error = None;
-            if !state.is_filling {
+            if state.chunks_to_fill == 0 {
                 state.filled_until = None;
             }
             let counted = count::count(&state.slo, &state.asks, read.start_ms, part, total);
@@ -293,31 +293,33 @@ impl SloEngine {
     /// days), for others the time since their last slice. Chunks of a day, to be
     /// [taken](Self::take_backfill) in their order.
     pub fn backfill(&self, now: Timestamp, history: Duration) -> Vec<Plan> {
-        plan::backfill(&self.states, now.as_millis(), history)
+        plan::backfill(&self.states, now.as_millis(), history, 0)
     }
 
-    /// Like [`backfill`](Self::backfill), and keeps slots away from the objectives concerned until
-    /// [`end_backfill`](Self::end_backfill): a crash on the way then loses nothing, because what is known of an
-    /// objective has no gap.
+    /// Like [`backfill`](Self::backfill), for objectives of which more than an hour is missing (slots catch up
+    /// less by themselves), and keeps slots away from each until the last of its chunks is taken: a crash
+    /// on the way then loses nothing, because what is known of an objective has no gap.
     pub fn begin_backfill(&mut self, now: Timestamp, history: Duration) -> Vec<Plan> {
-        let plans = self.backfill(now, history);
+        let now_ms = now.as_millis();
+        let plans = plan::backfill(&self.states, now_ms, history, plan::LEFT_TO_SLOTS_MS);
+        self.end_backfill();
         for read in plans.iter().flat_map(|plan| &plan.reads) {
             if let Some(at) = self.index.get(&read.slo).copied() {
-                self.states[at].is_filling = true;
-                self.states[at].filled_until = Some(now.as_millis());
+                self.states[at].chunks_to_fill += 1;
+                self.states[at].filled_until = Some(now_ms);
             }
         }
         plans
     }
 
-    /// Lets slots go on, from where history ends.
+    /// Lets slots go on for all objectives, from where their history ends.
     pub fn end_backfill(&mut self) {
-        self.states.iter_mut().for_each(|state| state.is_filling = false);
+        self.states.iter_mut().for_each(|state| state.chunks_to_fill = 0);
     }
 
     /// Whether the history of an objective is being filled in.
     pub fn is_filling(&self, slo: &str) -> bool {
-        self.states.iter().any(|state| state.slo.name == slo && state.is_filling)
+        self.states.iter().any(|state| state.slo.name == slo && state.chunks_to_fill > 0)
     }
 
     /// Takes the answers of a chunk of history.
@@ -334,6 +336,8 @@ impl SloEngine {
         for read in &plan.reads {
             if let Some(at) = self.index.get(&read.slo).copied() {
                 self.states[at].records(now_ms, &mut records);
+                let left = &mut self.states[at].chunks_to_fill;
+                *left = left.saturating_sub(1);
             }
         }
         if !records.is_empty() {

@@ -2,6 +2,7 @@
 //! each budgeting method; and what is said of objectives without data.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use skopos_alerting::slo::{
     Annotation, AnnotationKind, Correction, GateOverride, Health, NoteError, SloStatus,
@@ -9,7 +10,7 @@ use skopos_alerting::slo::{
 use skopos_model::{Labels, SampleValue};
 
 use crate::fuzzing::Random;
-use crate::slo_world::{DAY, HOUR, MINUTE, START, World, at};
+use crate::slo_world::{DAY, HOUR, MINUTE, START, World, answers, at, set_of};
 
 const SLOTS: i64 = 15_000;
 
@@ -499,4 +500,40 @@ fn classic_buckets_and_shares_count_too() {
     assert_eq!((found[0].bad, found[0].total), (80.0, 400.0));
     // Half of the targets was away in the first minutes, of which one ended when samples began.
     assert_eq!((found[1].bad, found[1].total), (2.5, 11.0));
+}
+
+/// Who adds an objective must not stop those that are there.
+#[test]
+fn objectives_keep_their_slots_while_another_is_filled_in() {
+    let mut world = World::new(&slo(""), SLOTS, START + DAY);
+    let points: Vec<(i64, f64)> =
+        (0..=1500).map(|minute| (START + minute * MINUTE, minute as f64 * 60.0)).collect();
+    world.counter(&[("__name__", "req_total"), ("code", "200"), ("job", "j")], &points);
+    world.backfill(START + DAY, 400 * DAY);
+    world.step(START + DAY);
+    let now = START + DAY + 20 * MINUTE;
+    let second = slo("").replace("slo: shop", "slo: second");
+    let both = set_of(&format!("{}\n---\n{second}", slo("")));
+    let commit = world.engine.reload(&both, at(now));
+    world.commit(commit);
+    let plans = world.engine.begin_backfill(at(now), Duration::from_millis(3 * DAY as u64));
+    assert!(plans.len() >= 3, "{}", plans.len());
+    assert!(world.engine.is_filling("second") && !world.engine.is_filling("shop"));
+    world.step(now);
+    let events = |world: &World, name: &str| world.engine.status(name, at(now))[0].total;
+    assert_eq!(events(&world, "second"), 0.0);
+    assert_eq!(events(&world, "shop"), (DAY / MINUTE + 20) as f64 * 60.0, "slots caught up");
+    for plan in plans {
+        let found = answers(&world.store, &plan);
+        let step = world.engine.take_backfill(&plan, &found, at(now));
+        world.commit(step.commit);
+    }
+    assert!(!world.engine.is_filling("second"));
+    let next = now + SLOTS;
+    world.step(next);
+    assert_eq!(
+        events(&world, "second"),
+        events(&world, "shop"),
+        "the slot began where history ended"
+    );
 }

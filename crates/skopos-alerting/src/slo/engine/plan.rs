@@ -17,6 +17,12 @@ const DAY_MS: i64 = 86_400_000;
 /// Most that one slot catches up; longer gaps are for [`backfill`].
 const CATCH_UP_MS: i64 = 6 * 3_600_000;
 
+/// Most steps of one query that catches up.
+const MOST_STEPS: i64 = 8_000;
+
+/// What is missing of an objective for no longer than this is not history: slots catch it up.
+pub(super) const LEFT_TO_SLOTS_MS: i64 = 3_600_000;
+
 /// Between two steps of a query over history.
 const HISTORY_STEP_MS: i64 = 60_000;
 
@@ -115,7 +121,7 @@ pub(super) fn at_slot(
     let interval = settings.interval_ms();
     let mut builder = Builder::new(slot_ms);
     let late_slots = (millis(settings.late_every) / interval).max(1);
-    for state in states.iter().filter(|state| !state.is_filling) {
+    for state in states.iter().filter(|state| state.chunks_to_fill == 0) {
         let slice = millis(state.slo.slice());
         let floor = |at: i64| at.div_euclid(slice) * slice;
         let present = floor(slot_ms - 1);
@@ -127,7 +133,8 @@ pub(super) fn at_slot(
         }
         if let Some(last) = state.filled_until.or(last_slot) {
             let missed = floor(last) - i64::from(settings.reread_slices) * slice;
-            start = start.min(missed.max(floor(slot_ms - CATCH_UP_MS)));
+            let most = CATCH_UP_MS.min(interval * MOST_STEPS);
+            start = start.min(missed.max(floor(slot_ms - most)));
         }
         builder.read(state, start, slot_ms, interval);
     }
@@ -135,7 +142,13 @@ pub(super) fn at_slot(
 }
 
 /// Days of history, oldest first.
-pub(super) fn backfill(states: &[SloState], now_ms: i64, history: Duration) -> Vec<Plan> {
+/// Objectives of which no more than `slack_ms` is missing are left out.
+pub(super) fn backfill(
+    states: &[SloState],
+    now_ms: i64,
+    history: Duration,
+    slack_ms: i64,
+) -> Vec<Plan> {
     let oldest = now_ms - millis(history).min(RETENTION_DAYS * DAY_MS);
     let mut days: HashMap<i64, Builder> = HashMap::new();
     for state in states {
@@ -143,6 +156,9 @@ pub(super) fn backfill(states: &[SloState], now_ms: i64, history: Duration) -> V
         let step = HISTORY_STEP_MS.min(slice);
         // The youngest of its groups says up to where it is known: younger ones begin there.
         let known = state.groups.values().filter_map(|group| group.ledger.covered_until()).max();
+        if slack_ms > 0 && known.is_some_and(|end| end > now_ms - slack_ms) {
+            continue;
+        }
         let from = known.map_or(oldest, |end| (end - 2 * slice).max(oldest));
         let end = now_ms.div_euclid(slice) * slice;
         let mut start = from.div_euclid(15 * 60_000) * 15 * 60_000;
