@@ -248,7 +248,10 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
     } else if let Some(cli) = cli {
         evidence.push(cli);
         Kind::Cli
-    } else if language == Language::Other && image.is_some() {
+    } else if language == Language::Other
+        && image.is_some()
+        && production().any(|file| file.language == Some(Language::Other))
+    {
         Kind::Service
     } else if let Some(entry) = entry.filter(|_| !is_library) {
         evidence.push(entry);
@@ -266,11 +269,14 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
     }
     let is_own = |manifest: &Manifest| {
         let scripts = [Language::JavaScript, Language::TypeScript];
-        manifest.language.is_none_or(|of| {
+        manifest.language.is_some_and(|of| {
             of == language || (scripts.contains(&of) && scripts.contains(&language))
         })
     };
-    let named = unit.manifests.iter().filter(|(_, m)| is_own(m)).find_map(|(_, m)| m.name.clone());
+    let name_in = |wanted: &dyn Fn(&Manifest) -> bool| {
+        unit.manifests.iter().filter(|(_, m)| wanted(m)).find_map(|(_, m)| m.name.clone())
+    };
+    let named = name_in(&is_own).or_else(|| name_in(&|manifest| manifest.language.is_none()));
     let short = named.as_deref().map(short_name);
     let unit_name = match (unit.root.is_empty(), short) {
         (true, Some(short)) => short,
@@ -383,5 +389,45 @@ fn make_unique(services: &mut [Service]) {
     }
     for service in services.iter_mut().filter(|s| counts[&s.name] > 1 && !s.root.is_empty()) {
         service.name.clone_from(&service.root);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Config, MemoryTree, audit};
+
+    fn units(files: &[(&str, &str)]) -> Vec<(String, &'static str)> {
+        let report = audit(&MemoryTree::of(files.iter().copied()), &Config::default());
+        report.services.iter().map(|s| (s.name.clone(), s.kind.as_str())).collect()
+    }
+
+    #[test]
+    fn folders_that_say_nothing_give_no_names() {
+        let flask = "from flask import Flask\napp = Flask(__name__)\n";
+        let found = units(&[
+            ("src/cart/src/requirements/prod.txt", "flask\n"),
+            ("src/cart/src/app.py", flask),
+            ("src/till/cmd/requirements.txt", "flask\n"),
+            ("src/till/cmd/app.py", flask),
+        ]);
+        assert_eq!(found, [("cart".to_owned(), "service"), ("till".to_owned(), "service")]);
+    }
+
+    #[test]
+    fn packaging_of_what_others_made_is_no_service() {
+        let found = units(&[
+            ("docker/kafka/Dockerfile", "FROM apache/kafka:4\nCOPY server.properties /etc/\n"),
+            (
+                "pom.xml",
+                "<project><artifactId>shop</artifactId><modules><module>a</module></modules></project>",
+            ),
+            ("docker/Dockerfile", "FROM eclipse-temurin:21\nCOPY app.jar .\n"),
+            (
+                "setup.py",
+                "from setuptools import setup\nsetup(name='board', install_requires=['flask'])\n",
+            ),
+            ("board/app.py", "from flask import Flask\nclass Board(Flask):\n    pass\n"),
+        ]);
+        assert_eq!(found, [("board".to_owned(), "service")]);
     }
 }

@@ -158,6 +158,32 @@ impl<'m> Classify<'m> {
         calls.take(200).map(|call| (call.callee.clone(), call.span)).collect()
     }
 
+    /// The literal path of a route: as it is written, in a constant of the same file, or in a call that puts a base
+    /// before it (`basePath(Healthz)`).
+    pub(crate) fn route_path(&self, expr: &'m Expr) -> Option<&'m str> {
+        if let Some(text) = expr.route_text() {
+            return Some(text);
+        }
+        let found = match expr {
+            Expr::Path(path, _) => {
+                let last = path.rsplit('.').next().unwrap_or(path);
+                let mut assigns = self.module.assigns.iter();
+                let constant = assigns
+                    .find(|a| a.at.function.is_none() && a.target.rsplit('.').next() == Some(last));
+                constant?.value.route_text()
+            }
+            Expr::Call(at, _) => {
+                let call = self.module.calls.get(*at)?;
+                let name = call.name().to_lowercase();
+                let puts_before = name.contains("path") || name.contains("join");
+                self.route_path(&call.args.last().filter(|_| puts_before)?.value)
+            }
+            Expr::Join(parts, _) => self.route_path(parts.last()?),
+            _ => None,
+        };
+        found.filter(|path| path.starts_with('/'))
+    }
+
     /// The innermost function of this name.
     pub(crate) fn function_named(&self, path: &str) -> Option<usize> {
         let name = path.rsplit('.').next().unwrap_or(path);
@@ -288,6 +314,8 @@ const CORRELATION: &[&str] = &[
     "propagaterequestid",
     "otelzap",
     "opentelemetrytracingbridge",
+    "tracinglogger",
+    "requestidlayer",
     "otelslog",
     "otellogrus",
     "spancontextfromcontext",

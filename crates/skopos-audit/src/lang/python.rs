@@ -1,7 +1,10 @@
 //! Python.
 
 mod classify;
+mod lifecycle;
+mod logs;
 mod lower;
+mod telemetry;
 
 use crate::lang::{
     Extracted, classify::finish, classify::words, first_error, lower::comments, parse,

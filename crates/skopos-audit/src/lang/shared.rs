@@ -78,6 +78,13 @@ pub(super) fn level(name: &str) -> Option<Level> {
     Level::from_name(name).or_else(|| Level::from_name(short?))
 }
 
+/// Whether a handler's name says that it answers for health.
+pub(super) fn names_health(handler: Option<&Expr>) -> bool {
+    let Some(Expr::Path(path, _)) = handler else { return false };
+    let name = path.rsplit('.').next().unwrap_or(path).to_lowercase();
+    ["health", "liveness", "readiness", "livez", "readyz"].iter().any(|word| name.contains(word))
+}
+
 /// A route, and its handler as the last argument: a name, a function, or a call that makes one.
 pub(super) fn route(
     c: &mut Classify<'_>,

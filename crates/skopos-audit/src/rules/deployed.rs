@@ -221,12 +221,30 @@ fn names_another(case: &Case<'_>, names: &[Option<&str>]) -> bool {
 fn is_named(case: &Case<'_>, names: &[Option<&str>]) -> bool {
     let Some(service) = case.service else { return true };
     names.iter().flatten().any(|name| match is_name_of(service, name) {
+        // `shop-api` is `api` only where no other service is nearer to the name.
         Some(is_exact) => {
-            // `shop-api` is `api` only where no other service is called `shop-api`.
-            is_exact || !case.repository.services.iter().any(|s| is_name_of(s, name) == Some(true))
+            let mut others = case.repository.services.iter().filter(|s| s.name != service.name);
+            let ours = nearness(service, name);
+            is_exact || others.all(|other| nearness(other, name) < ours)
         }
         None => false,
     })
+}
+
+/// How near a service's name is to a name: the same; the end of it, the longer the nearer; or a longer name that ends so.
+fn nearness(service: &Service, name: &str) -> usize {
+    let wanted = plain(name);
+    match is_name_of(service, name) {
+        Some(true) => usize::MAX,
+        Some(false) => [service.name.as_str(), crate::files::name(&service.root)]
+            .into_iter()
+            .map(plain)
+            .filter(|own| !own.is_empty() && wanted.ends_with(&format!("-{own}")))
+            .map(|own| own.len() + 1)
+            .max()
+            .unwrap_or(1),
+        None => 0,
+    }
 }
 
 /// Whether a name is the service's: exactly, or as the end of a longer one.
@@ -238,7 +256,8 @@ fn is_name_of(service: &Service, name: &str) -> Option<bool> {
         if own == wanted {
             return Some(true);
         }
-        if wanted.ends_with(&format!("-{own}")) {
+        // `customers` of Compose is `shop-customers`, and `shop-api` of Kubernetes is `api`.
+        if wanted.ends_with(&format!("-{own}")) || own.ends_with(&format!("-{wanted}")) {
             return Some(false);
         }
     }

@@ -1,7 +1,7 @@
 //! LIF001–LIF003: does the last thing a service says before it ends arrive?
 
 use crate::fact::{Guard, TracingRole};
-use crate::{Case, Fact, FactKind, File, Verdicts};
+use crate::{Case, Fact, FactKind, File, Language, Verdicts};
 
 /// Whether a provider of telemetry is set up in code: agents flush themselves.
 fn provider<'r>(case: &Case<'r>) -> Option<(&'r crate::File, &'r crate::Fact)> {
@@ -35,6 +35,14 @@ pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
     for (file, fact) in case.facts() {
         let FactKind::Exit(by) = &fact.kind else { continue };
         let is_before = file.path == setup.path && is_before(file, fact, provider);
+        // In another file of a compiled program only `main` is known to run after the set-up.
+        let scripts = [Language::JavaScript, Language::TypeScript];
+        let is_far = file.path != setup.path
+            && !file.language.is_some_and(|language| scripts.contains(&language))
+            && fact.scope.function.as_deref() != Some("main");
+        if is_far {
+            continue;
+        }
         let flushes_first = case.facts().any(|(other, near)| {
             matches!(near.kind, FactKind::Flush(_))
                 && other.path == file.path

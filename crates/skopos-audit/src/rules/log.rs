@@ -157,13 +157,29 @@ pub(super) fn log003(case: &Case<'_>, out: &mut Verdicts) {
     }
     for (file, fact, setup) in setups() {
         let counts = matches!(fact.scope.guard, Guard::Always | Guard::Production);
-        if setup.by == "logging.basicConfig" && setup.format == LogFormat::Text && counts {
+        if setup.by == "logging.basicConfig"
+            && setup.format == LogFormat::Text
+            && counts
+            && !runs_once(file)
+        {
             out.finding(
                 file.place(fact.span),
                 "logging.basicConfig() without a JSON formatter: every line is text",
             );
         }
     }
+}
+
+/// Whether a file is a program of its own that does something once: it begins, and serves nothing.
+fn runs_once(file: &crate::File) -> bool {
+    let has = |test: &dyn Fn(&FactKind) -> bool| file.facts.iter().any(|fact| test(&fact.kind));
+    let stem = file_name(&file.path).split('.').next().unwrap_or_default();
+    has(&|kind| matches!(kind, FactKind::EntryPoint(_)))
+        && !has(&|kind| matches!(kind, FactKind::Server(_) | FactKind::Worker(_)))
+        && !matches!(
+            stem,
+            "main" | "app" | "server" | "worker" | "run" | "__main__" | "wsgi" | "asgi"
+        )
 }
 
 pub(super) fn log004(case: &Case<'_>, out: &mut Verdicts) {

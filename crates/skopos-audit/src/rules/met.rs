@@ -77,7 +77,38 @@ pub(super) fn met001(case: &Case<'_>, out: &mut Verdicts) {
     out.absent("no metric is defined, no library for metrics is used, nothing is exposed");
 }
 
+/// Spring Boot collects metrics and shows none of them until it is told to. Whether the case is one of it.
+fn actuator(case: &Case<'_>, out: &mut Verdicts) -> bool {
+    let registry = case.dependency(&["io.micrometer:micrometer-registry-prometheus"]);
+    let actuator = case.dependency(&["org.springframework.boot:spring-boot-starter-actuator"]);
+    let (Some(registry), true) = (registry, actuator.is_some()) else { return false };
+    let settings = runs::environment(case);
+    let exposes = settings.iter().any(|(_, key, value)| {
+        let key = key.to_lowercase().replace(['_', '-'], ".");
+        key.starts_with("management.endpoints.web.exposure.include")
+            && (value.contains('*') || value.contains("prometheus"))
+    });
+    let elsewhere = case.dependency(&["org.springframework.cloud:spring-cloud-starter-config"]);
+    let imports = settings.iter().any(|(_, key, value)| {
+        key.starts_with("spring.config.import") && value.contains("configserver")
+    });
+    match (exposes, elsewhere.is_some() || imports) {
+        (true, _) => {}
+        (false, true) => out.unknown(
+            "whether /actuator/prometheus is exposed is said by a configuration server",
+            "`management.endpoints.web.exposure.include` in the repository of the configuration",
+        ),
+        (false, false) => {
+            out.finding(registry, "metrics are collected and not shown: Spring Boot exposes only health until `management.endpoints.web.exposure.include` names `prometheus`");
+        }
+    }
+    true
+}
+
 pub(super) fn met002(case: &Case<'_>, out: &mut Verdicts) {
+    if actuator(case, out) {
+        return;
+    }
     let Some((place, metric)) = metrics(case).next() else { return out.not_applicable() };
     let exposes = |kind: &FactKind| match kind {
         FactKind::MetricsExposed(exposed) => !matches!(exposed, Exposed::Multiprocess(_)),

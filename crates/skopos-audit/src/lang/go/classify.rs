@@ -3,7 +3,9 @@
 use crate::fact::{Framework, Message, Outbound, TypeDef};
 use crate::lang::classify::Classify;
 use crate::lang::ir::{Call, Expr, Module};
-use crate::lang::shared::{error_answer, is_telemetry, mentions, route, server_status};
+use crate::lang::shared::{
+    error_answer, is_telemetry, mentions, names_health, route, server_status,
+};
 use crate::{Fact, FactKind};
 
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "Any"];
@@ -77,9 +79,14 @@ fn routes(c: &mut Classify<'_>) {
         {
             continue;
         }
-        let texts: Vec<&str> = call.args.iter().filter_map(|arg| arg.value.route_text()).collect();
-        let handler =
-            call.args.last().map(|arg| &arg.value).filter(|value| value.route_text().is_none());
+        let Some((last, others)) = call.args.split_last() else { continue };
+        let handler = Some(&last.value).filter(|value| value.route_text().is_none());
+        let mut texts: Vec<&str> =
+            others.iter().filter_map(|arg| c.route_path(&arg.value)).collect();
+        // A path from the configuration, and a handler that says what it answers.
+        if texts.is_empty() && others.len() == 1 && names_health(handler) {
+            texts.push("");
+        }
         let (Some(first), Some(handler)) = (texts.first(), handler) else { continue };
         // `"GET /path"` of net/http, and `Method("GET", "/path", h)` of chi.
         let (method, path) = match first.split_once(' ') {

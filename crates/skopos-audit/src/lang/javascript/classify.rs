@@ -163,7 +163,8 @@ fn routes(c: &mut Classify<'_>, path: &str) {
         }
         // `router.route('/x').get(handler)`
         let chained = call.receiver.map(|at| &module.calls[at]).filter(|r| r.name() == "route");
-        let own = call.positional(0).and_then(Expr::route_text).filter(|p| p.starts_with('/'));
+        let own = call.positional(0).filter(|_| call.args.len() > 1);
+        let own = own.and_then(|value| c.route_path(value)).filter(|p| p.starts_with('/'));
         let path = chained.and_then(|r| r.positional(0)).and_then(Expr::route_text).or(own);
         let Some(path) = path else { continue };
         let args = call.args.iter().map(|arg| &arg.value).filter(|a| a.route_text().is_none());

@@ -1,10 +1,12 @@
 //! Rust's calls → facts of serving, life cycle and calls to others.
 
-use crate::fact::{Framework, Message, Outbound, TypeDef};
+use crate::fact::{Field, Framework, Message, Outbound, Source, TypeDef};
 use crate::lang::classify::Classify;
-use crate::lang::ir::{Call, Expr, Module};
-use crate::lang::shared::{chain, error_answer, is_telemetry, mentions, root, route, within};
-use crate::{Fact, FactKind};
+use crate::lang::ir::{Call, Context, Expr, Module};
+use crate::lang::shared::{
+    chain, error_answer, is_telemetry, mentions, names_health, root, route, within,
+};
+use crate::{Fact, FactKind, Span};
 
 const METHODS: [&str; 7] = ["get", "post", "put", "delete", "patch", "head", "options"];
 
@@ -60,6 +62,10 @@ fn attributed(c: &mut Classify<'_>) {
             let call = &module.calls[*at];
             let name = call.callee.trim_start_matches('#').rsplit('.').next().unwrap_or_default();
             let text = call.positional(0).and_then(Expr::text).unwrap_or_default();
+            if name == "instrument" {
+                instrumented(c, index, text, *span);
+                continue;
+            }
             let path = text.split('"').nth(1).filter(|path| path.starts_with('/'));
             let (true, Some(path)) = (METHODS.contains(&name) || name == "route", path) else {
                 continue;
@@ -72,6 +78,41 @@ fn attributed(c: &mut Classify<'_>) {
     }
 }
 
+/// `#[tracing::instrument(skip(pool), fields(email = %form.email))]`: what stands in `fields`, and every argument that
+/// is not skipped, is on the span and on each log line in it.
+fn instrumented(c: &mut Classify<'_>, index: usize, text: &str, span: Span) {
+    let inside = |key: &str| -> Option<&str> {
+        let start = text.find(&format!("{key}("))? + key.len() + 1;
+        Some(text[start..].split(')').next().unwrap_or_default())
+    };
+    let at = Context { function: Some(index), ..Context::default() };
+    for pair in inside("fields").unwrap_or_default().split(',') {
+        let Some((name, value)) = pair.split_once('=') else { continue };
+        let value = value.trim().trim_start_matches(['%', '?', '&', '*']);
+        let is_path = !value.is_empty()
+            && value.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '_'));
+        if is_path {
+            let sources = vec![Source { path: value.to_owned(), ..Source::default() }];
+            let name = Some(name.trim().to_owned());
+            let field = Field { name, span, literal: None, sources };
+            c.push(span, at, FactKind::SpanAttribute(field));
+        }
+    }
+    if text.contains("skip_all") {
+        return;
+    }
+    let skipped: Vec<&str> = inside("skip").unwrap_or_default().split(',').map(str::trim).collect();
+    let params = c.module.functions[index].params.clone();
+    for (name, declared) in params {
+        if name == "self" || skipped.contains(&name.as_str()) {
+            continue;
+        }
+        let source = Source { path: name.clone(), declared, ..Source::default() };
+        let field = Field { name: Some(name), span, literal: None, sources: vec![source] };
+        c.push(span, at, FactKind::SpanAttribute(field));
+    }
+}
+
 /// `.route("/path", get(handler))`, `web::resource("/path").route(web::get().to(handler))`, nested scopes.
 fn routes(c: &mut Classify<'_>) {
     let module = c.module;
@@ -80,11 +121,17 @@ fn routes(c: &mut Classify<'_>) {
         if !matches!(name, "route" | "route_service" | "nest" | "resource" | "service") {
             continue;
         }
-        let Some(path) =
-            call.positional(0).and_then(Expr::route_text).filter(|path| path.starts_with('/'))
-        else {
-            continue;
-        };
+        let given = call.positional(0).and_then(|value| c.route_path(value));
+        let inner = call.positional(1).and_then(|value| match value {
+            Expr::Call(at, _) => Some(&module.calls[*at]),
+            _ => None,
+        });
+        let handler = inner.and_then(|inner| {
+            to_handler(c, inner).or_else(|| inner.args.last().map(|arg| arg.value.clone()))
+        });
+        // A path from the configuration, and a handler that says what it answers.
+        let by_name = (name == "route" && names_health(handler.as_ref())).then_some("");
+        let Some(path) = given.filter(|path| path.starts_with('/')).or(by_name) else { continue };
         if name == "nest" {
             continue;
         }

@@ -39,7 +39,9 @@ pub(super) fn metrics(c: &mut Classify<'_>, call: &Call, full: &str) {
                 | "describe_histogram"
                 | "describe_gauge"
         );
-        if let (true, Some(kind)) = (is_register || is_facade, kind_of(macro_name)) {
+        // Other crates have macros of these names.
+        let is_other = is_facade && call.callee.contains('.') && !full.starts_with("metrics.");
+        if let (true, Some(kind)) = ((is_register || is_facade) && !is_other, kind_of(macro_name)) {
             let library = if is_register { "prometheus" } else { "metrics" };
             let labels = texts(call);
             c.push(

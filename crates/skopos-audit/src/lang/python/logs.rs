@@ -1,0 +1,193 @@
+//! Python's logging: logging, structlog, loguru, logfire, print.
+
+use crate::fact::{Exposed, LogFormat, LogSetup, LogStyle, Tracing, TracingRole};
+use crate::lang::classify::Classify;
+use crate::lang::ir::{Call, Expr};
+use crate::lang::shared::mentions;
+use crate::{FactKind, Level};
+
+const LEVELS: &[&str] = &[
+    "debug",
+    "info",
+    "warning",
+    "warn",
+    "error",
+    "exception",
+    "critical",
+    "fatal",
+    "log",
+    "trace",
+    "success",
+    "msg",
+];
+
+pub(super) fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let name = call.name();
+    if full == "print" || full == "pprint.pprint" || full == "sys.stdout.write" {
+        let elsewhere =
+            call.named("file").and_then(Expr::path).is_some_and(|path| !path.starts_with("sys."));
+        if !elsewhere {
+            let log = c.log_call(call, "print", LogStyle::Print, None);
+            c.push(call.span, call.at, FactKind::Log(log));
+        }
+        return;
+    }
+    if !LEVELS.contains(&name) || call.object().is_empty() {
+        return;
+    }
+    let made = c.made_on(call).unwrap_or_default();
+    let object = call.object().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let (system, style) = if full.starts_with("logging.") || made.starts_with("logging.") {
+        ("logging", LogStyle::Text)
+    } else if made.starts_with("structlog") || full.starts_with("structlog") {
+        ("structlog", LogStyle::Structured)
+    } else if full.starts_with("loguru.") || made.starts_with("loguru") {
+        ("loguru", LogStyle::Text)
+    } else if full.starts_with("logfire.") {
+        ("logfire", LogStyle::Structured)
+    } else if call.object().ends_with("app.logger") || made == "celery.utils.log.get_task_logger" {
+        ("logging", LogStyle::Text)
+    } else if matches!(object.as_str(), "logger" | "log" | "_logger" | "_log" | "logging")
+        || object.ends_with("logger")
+        || object.ends_with("_log")
+    {
+        ("logger", LogStyle::Unknown)
+    } else {
+        return;
+    };
+    let level = match name {
+        "msg" => Some(Level::Info),
+        "log" => call
+            .positional(0)
+            .and_then(Expr::path)
+            .and_then(|p| Level::from_name(p.rsplit('.').next()?)),
+        _ => Level::from_name(name),
+    };
+    let mut log = c.log_call(call, system, style, level);
+    let is_true = |key: &str| {
+        call.named(key).is_some_and(|value| !matches!(value, Expr::Bool(false, _) | Expr::Null(_)))
+    };
+    log.has_error = name == "exception" || is_true("exc_info") || call.callee.contains("opt()");
+    log.fields.retain(|field| {
+        !matches!(field.name.as_deref(), Some("exc_info" | "stack_info" | "stacklevel"))
+    });
+    for field in &mut log.fields {
+        if let Some(name) = field.name.as_deref().and_then(|n| n.strip_prefix("extra.")) {
+            field.name = Some(name.to_owned());
+        }
+    }
+    c.push(call.span, call.at, FactKind::Log(log));
+}
+
+fn level_of(expr: Option<&Expr>) -> Option<Level> {
+    match expr? {
+        Expr::Path(path, _) | Expr::Str(path, _) => Level::from_name(path.rsplit('.').next()?),
+        Expr::Number(number, _) => match number.parse::<u32>().ok()? {
+            0..=9 => Some(Level::Trace),
+            10..=19 => Some(Level::Debug),
+            20..=29 => Some(Level::Info),
+            _ => Some(Level::Warning),
+        },
+        _ => None,
+    }
+}
+
+/// Words of formats that a machine reads.
+pub(super) const JSON: &[&str] =
+    &["json", "Json", "JSON", "logfmt", "Logfmt", "ecs_logging", "stdlib.ProcessorFormatter"];
+
+pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let name = call.name();
+    let made = c.made_on(call).unwrap_or_default();
+    let (system, format, level) = if full == "logging.basicConfig" {
+        let told = call.named("handlers").is_some() || call.named("filename").is_some();
+        let format = if mentions(c, call, JSON) {
+            LogFormat::Structured
+        } else if told {
+            LogFormat::Unsaid
+        } else {
+            LogFormat::Text
+        };
+        ("logging", format, level_of(call.named("level")))
+    } else if name == "JsonFormatter"
+        || name == "JSONFormatter"
+        || name == "StdlibFormatter"
+        || full.starts_with("json_log_formatter.")
+    {
+        ("logging", LogFormat::Structured, None)
+    } else if full == "logging.Formatter" {
+        (
+            "logging",
+            if mentions(c, call, &["{\""]) { LogFormat::Structured } else { LogFormat::Text },
+            None,
+        )
+    } else if full == "structlog.configure" {
+        let format = if mentions(
+            c,
+            call,
+            &[
+                "JSONRenderer",
+                "LogfmtRenderer",
+                "wrap_for_formatter",
+                "renderer",
+                "KeyValueRenderer",
+            ],
+        ) {
+            LogFormat::Structured
+        } else if mentions(c, call, &["ConsoleRenderer"]) {
+            LogFormat::Text
+        } else {
+            LogFormat::Unsaid
+        };
+        ("structlog", format, None)
+    } else if name == "JSONRenderer" && full.starts_with("structlog") {
+        ("structlog", LogFormat::Structured, None)
+    } else if name == "dictConfig" {
+        let format =
+            if mentions(c, call, JSON) { LogFormat::Structured } else { LogFormat::Unsaid };
+        ("logging", format, None)
+    } else if full == "loguru.logger.add" || full == "loguru.logger.configure" {
+        let format =
+            if mentions_named(call, "serialize") { LogFormat::Structured } else { LogFormat::Text };
+        ("loguru", format, level_of(call.named("level")))
+    } else if name == "setLevel" && (made.starts_with("logging.") || full.contains("logging.")) {
+        let of = call
+            .receiver
+            .map(|at| &c.module.calls[at])
+            .and_then(|r| r.positional(0))
+            .and_then(Expr::text);
+        let level = level_of(call.positional(0));
+        if of.is_some_and(|of| of.starts_with("sqlalchemy"))
+            && level.is_some_and(|l| l <= Level::Info)
+        {
+            c.push(call.span, call.at, FactKind::SqlLogged("sqlalchemy.engine".into()));
+            return;
+        }
+        ("logging", LogFormat::Unsaid, level)
+    } else if full == "logfire.configure" {
+        let token = call.named("service_name").and_then(Expr::text).map(str::to_owned);
+        if call.named("service_name").is_some() {
+            c.push(call.span, call.at, FactKind::ServiceName(token));
+        }
+        for role in [TracingRole::Provider, TracingRole::Exporter] {
+            c.push(call.span, call.at, FactKind::Tracing(Tracing { role, what: "logfire".into() }));
+        }
+        c.push(call.span, call.at, FactKind::MetricsExposed(Exposed::Pushed("logfire".into())));
+        c.push(call.span, call.at, FactKind::Correlation("logfire".into()));
+        ("logfire", LogFormat::Structured, None)
+    } else if name == "LoggingHandler" && full.contains("opentelemetry")
+        || name == "OTLPLogExporter"
+    {
+        c.push(call.span, call.at, FactKind::Correlation("OpenTelemetry logs".into()));
+        ("logging", LogFormat::Structured, None)
+    } else {
+        return;
+    };
+    let setup = LogSetup { system: system.into(), format, level, by: full.to_owned() };
+    c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+/// Whether an argument of this name is given, and not switched off.
+pub(super) fn mentions_named(call: &Call, name: &str) -> bool {
+    call.named(name).is_some_and(|value| !matches!(value, Expr::Bool(false, _) | Expr::Null(_)))
+}
