@@ -576,38 +576,6 @@ pub(crate) fn secret_field<'r>(declared: &str, case: &Case<'r>) -> Option<(&'r T
     })
 }
 
-/// A type whose printed form holds personal data: its name and the field. A printed form of its own counts where it
-/// takes the field.
-pub(crate) fn personal_field<'r>(declared: &str, case: &Case<'r>) -> Option<(&'r str, &'r str)> {
-    let bare = declared.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
-    let bare = bare.rsplit(['.', ':', '[', '<', '&', '*']).next().unwrap_or(bare);
-    let printer = format!("{bare}.toString");
-    let printed: Vec<String> = case
-        .facts()
-        .filter_map(|(_, fact)| match &fact.kind {
-            FactKind::Function(function) if function.name == printer => Some(function),
-            _ => None,
-        })
-        .flat_map(|function| &function.calls)
-        .map(|(call, _)| call.trim_start_matches("this.").to_lowercase())
-        .collect();
-    case.facts().find_map(|(_, fact)| {
-        let FactKind::Type(def) = &fact.kind else { return None };
-        if def.name != bare {
-            return None;
-        }
-        let is_printed =
-            |name: &str| !def.own_print || printed.contains(&format!("get{}", name.to_lowercase()));
-        let field = def.fields.iter().find(|(name, of)| {
-            // SQLAlchemy's rows print their key only.
-            !of.contains("Mapped")
-                && class_of(name, case) == Some(Class::Personal)
-                && is_printed(name)
-        })?;
-        Some((def.name.as_str(), field.0.as_str()))
-    })
-}
-
 /// Whether a declared type is one of the repository's: then its name says little of what is in it.
 fn is_own_type(declared: &str, case: &Case<'_>) -> bool {
     let is_letter = |c: char| c.is_alphanumeric() || c == '_';

@@ -3,7 +3,7 @@
 use super::{logs, message};
 use crate::fact::{Field, LogCall, Source};
 use crate::files::name as file_name;
-use crate::sensitive::{Class, Leak, class_of, leak, personal_field, secret_field, words};
+use crate::sensitive::{Class, Leak, class_of, leak, secret_field, words};
 use crate::{Case, Fact, FactKind, File, Guard, Level, Verdicts};
 
 /// The leaks of a class, each with its call.
@@ -184,20 +184,6 @@ pub(super) fn sec006(case: &Case<'_>, out: &mut Verdicts) {
 pub(super) fn sec007(case: &Case<'_>, out: &mut Verdicts) {
     for (file, _, _, field, leak) in leaks(case, Class::Personal) {
         out.finding(file.place(field.span), format!("personal data is logged: `{}`", leak.what));
-    }
-    for (file, _, log) in logs(case) {
-        for field in &log.fields {
-            let found = field.sources.iter().find_map(|source| {
-                let declared = source.declared.as_deref().filter(|_| message::is_dump(source))?;
-                personal_field(declared, case)
-            });
-            if let Some((name, personal)) = found {
-                out.finding(
-                    file.place(field.span),
-                    format!("a whole {name} is logged: its field `{personal}` is personal data"),
-                );
-            }
-        }
     }
 }
 
