@@ -212,7 +212,7 @@ fn trees_that_nobody_would_want_to_read_are_survived_and_told() {
     }
     put("closed/app.py", b"print(1)");
     use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(root.join("closed"), fs::Permissions::from_mode(0o000)).unwrap();
     put("pipe/x.py", b"");
     let made = Command::new("mkfifo").arg(root.join("pipe/fifo.py")).status();
     assert!(made.is_ok_and(|status| status.success()));
