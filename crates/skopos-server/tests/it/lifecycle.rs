@@ -69,8 +69,8 @@ async fn what_prevents_a_start_is_said_plainly() {
     wrong.prometheus_config = Some(file);
     let mut password = settings(other.path());
     password.scrape_targets = vec!["http://user:s3cret@a:1".into()];
-    let mut later = settings(other.path());
-    later.slo_files = vec!["slo.yml".into()];
+    let mut no_objectives = settings(other.path());
+    no_objectives.slo_files = vec!["slo.yml".into()];
     let mut twins = settings(other.path());
     twins.scrape_targets =
         vec!["http://a:1/one".into(), "http://a:1/two".into(), "own=http://a:1/three".into()];
@@ -90,7 +90,7 @@ async fn what_prevents_a_start_is_said_plainly() {
         ("file missing", missing, vec!["none.yml".into()]),
         ("file wrong", wrong, vec!["prometheus.yml:3:5".into(), "unknown key `targets`".into()]),
         ("password in a URL", password, vec!["scrape.targets".into()]),
-        ("not built", later, vec!["--slo".into()]),
+        ("objectives missing", no_objectives, vec!["slo.yml".into(), "No such file".into()]),
         (
             "twins",
             twins,
