@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use axum::Router;
@@ -27,7 +27,7 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    fn start(environment: &PathBuf, endpoint: &str, onward: &str) -> Peer {
+    fn start(environment: &Path, endpoint: &str, onward: &str) -> Peer {
         let mut child = Command::new(environment.join("bin/python"))
             .args(["-c", SCRIPT, endpoint, onward])
             .env_remove("OTEL_PROPAGATORS")
