@@ -9,6 +9,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use crate::hint::Hints;
 use crate::id::SeriesId;
 
 /// The label that holds the metric's name.
@@ -23,12 +24,13 @@ struct Inner {
     text: Box<str>,
     /// End offset of each piece in `text`.
     ends: Box<[u32]>,
+    hints: Hints,
 }
 
 impl Labels {
     /// The empty label set.
     pub fn empty() -> Self {
-        Self(Arc::new(Inner { text: "".into(), ends: Box::default() }))
+        Self::new(String::new(), Vec::new())
     }
 
     /// Builds from pairs in any order. Of equal names the last wins; empty values are left out.
@@ -55,7 +57,7 @@ impl Labels {
             text.push_str(piece);
             ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
         }
-        let labels = Self(Arc::new(Inner { text: text.into(), ends: ends.into() }));
+        let labels = Self::new(text, ends);
         debug_assert!(labels.iter().is_sorted_by(|a, b| a.0 < b.0));
         debug_assert!(labels.iter().all(|(_, value)| !value.is_empty()));
         labels
@@ -70,7 +72,11 @@ impl Labels {
                 ends.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
             }
         }
-        Self(Arc::new(Inner { text: text.into(), ends: ends.into() }))
+        Self::new(text, ends)
+    }
+
+    fn new(text: String, ends: Vec<u32>) -> Self {
+        Self(Arc::new(Inner { text: text.into(), ends: ends.into(), hints: Hints::default() }))
     }
 
     /// Number of labels, the metric name included.
@@ -85,7 +91,17 @@ impl Labels {
 
     /// Bytes held by the text and offsets: what this label set costs in memory.
     pub fn size_bytes(&self) -> usize {
-        self.0.text.len() + self.0.ends.len() * 4 + 48
+        self.0.text.len() + self.0.ends.len() * 4 + size_of::<Inner>() + 16
+    }
+
+    /// Whether both are clones of one label set: they share its memory, and hints.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What stores have noted on this label set and its clones.
+    pub fn hints(&self) -> &Hints {
+        &self.0.hints
     }
 
     /// Iterates over (name, value) in name order.
@@ -159,8 +175,7 @@ impl Default for Labels {
 
 impl PartialEq for Labels {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-            || (self.0.ends == other.0.ends && self.0.text == other.0.text)
+        self.is_same(other) || (self.0.ends == other.0.ends && self.0.text == other.0.text)
     }
 }
 

@@ -26,6 +26,7 @@ pub mod attributes;
 pub mod batch;
 pub mod clock;
 pub mod event;
+pub mod hint;
 pub mod histogram;
 pub mod id;
 pub mod labels;
@@ -44,6 +45,7 @@ pub use batch::{
     TraceBatch,
 };
 pub use clock::{Clock, SystemClock};
+pub use hint::{Hint, HintOwner, Hints};
 pub use histogram::{BucketSpan, CounterResetHint, Histogram};
 pub use id::{EventId, SeriesId, SpanId, TraceId};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME};

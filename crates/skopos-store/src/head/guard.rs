@@ -255,8 +255,10 @@ impl Noted {
 impl Admission<'_> {
     /// Adds the samples of a known series that stands for others to its sum: a sender has a value
     /// `other` of its own. `false` for all other series.
-    pub(super) fn folds_known(&mut self, id: SeriesId, series: &mut SeriesSamples) -> bool {
-        if !self.folding || !self.guard.lock().folds.is_target(id, &series.labels) {
+    pub(super) fn folds_known(&mut self, series: &mut SeriesSamples) -> bool {
+        let is_target =
+            |labels: &Labels| self.guard.lock().folds.is_target(labels.series_id(), labels);
+        if !self.folding || !is_target(&series.labels) {
             return false;
         }
         let target = series.labels.clone();
@@ -273,10 +275,10 @@ impl Admission<'_> {
     /// Decides about a series that the index does not hold.
     pub(super) fn decide(
         &mut self,
-        id: SeriesId,
         series: &mut SeriesSamples,
         is_counter: impl FnOnce(&str) -> bool,
     ) -> Decision {
+        let id = series.labels.series_id();
         let Some(over) = self.over(id, &series.labels) else { return Decision::Admit };
         let samples = series.samples.len() as u64;
         let may_fold = self.guard.limits.on_limit == OnLimit::Fold
@@ -444,7 +446,7 @@ impl Admission<'_> {
     fn fold(&mut self, label: &str, series: &mut SeriesSamples) -> bool {
         let Some(target) = fold::target(&series.labels, label) else { return false };
         let id = target.series_id();
-        let is_new = self.index.find(id, &target).is_none() && !self.pending.contains(&id);
+        let is_new = self.index.find(&target).is_none() && !self.pending.contains(&id);
         let mut state = self.guard.lock();
         let pair = Pair { series, target: &target, target_is_new: is_new, label };
         let folded = state.folds.add(pair, &self.guard.limits, self.now(), &mut self.folded);

@@ -3,8 +3,11 @@
 //! Constraints: the index lock is held for looking series up and for creating them, never while
 //! samples are decoded; each series has a lock of its own. Series are found by the 128-bit hash of
 //! their labels; a hash that belongs to other labels already (a collision) is noticed and the
-//! second series is found by its labels instead.
+//! second series is found by its labels instead. Where a series was found is noted on the label set
+//! (its [`Hints`](skopos_model::Hints)), so that whoever comes with a clone of it finds it without:
+//! series are never renumbered, and no two indexes share a number's owner.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,7 +18,7 @@ use skopos_model::storage::{
     SeriesSet, StorageError,
 };
 use skopos_model::{
-    Exemplar, Labels, METRIC_NAME, Metadata, MetricBatch, MetricType, Sample, SeriesId,
+    Exemplar, HintOwner, Labels, METRIC_NAME, Metadata, MetricBatch, MetricType, Sample, SeriesId,
     SeriesSamples, Temporality,
 };
 
@@ -71,13 +74,26 @@ impl CarriedFrom {
     }
 }
 
-#[derive(Default)]
 struct Index {
+    /// Whose the hints are that lead here.
+    owner: HintOwner,
     by_id: HashMap<SeriesId, SeriesRef, BuildHasherDefault<IdHasher>>,
     /// Series whose id belongs to another one.
     collided: HashMap<Labels, SeriesRef>,
     series: Vec<Arc<Series>>,
     postings: Postings,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self {
+            owner: HintOwner::unique(),
+            by_id: HashMap::default(),
+            collided: HashMap::new(),
+            series: Vec::new(),
+            postings: Postings::default(),
+        }
+    }
 }
 
 struct Totals {
@@ -142,40 +158,48 @@ impl MetricHead {
     /// Stores a prepared batch and returns how many series it brought into being.
     fn store(&self, batch: MetricBatch) -> u64 {
         self.add_metadata(batch.metadata);
-        let ids: Vec<SeriesId> = batch.series.iter().map(|s| s.labels.series_id()).collect();
-        let unknown: Vec<usize> = {
-            let index = self.read();
-            (0..ids.len())
-                .filter(|&i| index.find(ids[i], &batch.series[i].labels).is_none())
-                .collect()
-        };
-        let mut change = Change::default();
+        let (mut change, mut first_ms) = (Change::default(), i64::MAX);
+        let mut unknown = Vec::new();
+        let index = self.read();
+        index.touch(&batch.series);
+        for samples in batch.series {
+            match index.find(&samples.labels) {
+                Some(series) => change += self.add(series, samples, &mut first_ms),
+                None => unknown.push(samples),
+            }
+        }
+        drop(index);
         let mut created = 0;
         if !unknown.is_empty() {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             let before = index.series.len();
-            for i in unknown {
-                change += index.create(ids[i], &batch.series[i].labels);
+            for samples in &unknown {
+                change += index.create(samples.labels.series_id(), &samples.labels);
             }
             created = index.series.len() - before;
-        }
-        let index = self.read();
-        let mut first_ms = i64::MAX;
-        for (id, samples) in ids.into_iter().zip(batch.series) {
-            first_ms = samples.samples.iter().map(|s| s.timestamp_ms).fold(first_ms, i64::min);
-            let Some(series) = index.find(id, &samples.labels) else { continue };
-            change += series.append(&samples.samples, self.chunk_samples);
-            if samples.temporality == Temporality::Delta {
-                series.set_delta();
-            }
-            if !samples.exemplars.is_empty() {
-                change += series.add_exemplars(samples.exemplars, self.exemplars_per_series);
+            drop(index);
+            let index = self.read();
+            for samples in unknown {
+                if let Some(series) = index.find(&samples.labels) {
+                    change += self.add(series, samples, &mut first_ms);
+                }
             }
         }
-        drop(index);
         self.totals.add(change);
         self.totals.first_ms.fetch_min(first_ms, Ordering::Relaxed);
         created as u64
+    }
+
+    fn add(&self, series: &Series, samples: SeriesSamples, first_ms: &mut i64) -> Change {
+        *first_ms = samples.samples.iter().map(|s| s.timestamp_ms).fold(*first_ms, i64::min);
+        let mut change = series.append(&samples.samples, self.chunk_samples);
+        if samples.temporality == Temporality::Delta {
+            series.set_delta();
+        }
+        if !samples.exemplars.is_empty() {
+            change += series.add_exemplars(samples.exemplars, self.exemplars_per_series);
+        }
+        change
     }
 
     /// What the next head must know: see [`Head::carry_over`](super::Head::carry_over).
@@ -210,7 +234,7 @@ impl MetricHead {
         let index = self.read();
         let mut change = Change::default();
         for SeriesSamples { labels, samples, .. } in carried.series {
-            if let Some(series) = index.find(labels.series_id(), &labels) {
+            if let Some(series) = index.find(&labels) {
                 change += series.set_carried(samples);
             }
         }
@@ -432,8 +456,13 @@ pub(crate) struct Lookup<'a>(RwLockReadGuard<'a, Index>);
 
 impl Lookup<'_> {
     /// The series of these labels.
-    pub(crate) fn find(&self, id: SeriesId, labels: &Labels) -> Option<&Series> {
-        self.0.find(id, labels).map(|series| &**series)
+    pub(crate) fn find(&self, labels: &Labels) -> Option<&Series> {
+        self.0.find(labels).map(|series| &**series)
+    }
+
+    /// Reads the series of a batch, so that the waits for memory overlap.
+    pub(crate) fn touch(&self, batch: &[SeriesSamples]) {
+        self.0.touch(batch);
     }
 
     /// Series known.
@@ -468,36 +497,58 @@ impl Lookup<'_> {
 
     /// The newest sample of a series that is not a stale marker.
     pub(crate) fn last_value(&self, labels: &Labels) -> Option<Sample> {
-        self.0.find(labels.series_id(), labels)?.last_value()
+        self.0.find(labels)?.last_value()
     }
 }
 
 impl Index {
-    fn find(&self, id: SeriesId, labels: &Labels) -> Option<&Arc<Series>> {
-        let series = self.series.get(*self.by_id.get(&id)? as usize)?;
-        if series.labels == *labels {
-            return Some(series);
+    /// Reads the series that hints lead to. One after another each would wait for the memory: the
+    /// locks between them keep the processor from reading ahead.
+    fn touch(&self, batch: &[SeriesSamples]) {
+        let hints = batch.iter().filter_map(|one| one.labels.hints().place.get(self.owner));
+        let series = hints.filter_map(|number| self.series.get(number as usize));
+        let newest = series.fold(i64::MIN, |newest, series| newest.max(series.newest_ms()));
+        std::hint::black_box(newest);
+    }
+
+    fn find(&self, labels: &Labels) -> Option<&Arc<Series>> {
+        let hint = labels.hints().place.get(self.owner);
+        match hint.and_then(|number| self.series.get(number as usize)) {
+            Some(series) => {
+                debug_assert!(series.labels == *labels);
+                Some(series)
+            }
+            None => self.find_by(labels.series_id(), labels),
         }
-        self.series.get(*self.collided.get(labels)? as usize)
+    }
+
+    fn find_by(&self, id: SeriesId, labels: &Labels) -> Option<&Arc<Series>> {
+        let mut number = *self.by_id.get(&id)?;
+        let mut series = self.series.get(number as usize)?;
+        if series.labels != *labels {
+            number = *self.collided.get(labels)?;
+            series = self.series.get(number as usize)?;
+        }
+        labels.hints().place.set(self.owner, number);
+        Some(series)
     }
 
     fn create(&mut self, id: SeriesId, labels: &Labels) -> Change {
         // A batch may name a new series twice.
-        let (Ok(number), None) = (SeriesRef::try_from(self.series.len()), self.find(id, labels))
+        let (Ok(number), None) = (SeriesRef::try_from(self.series.len()), self.find_by(id, labels))
         else {
             return Change::default();
         };
         let before = self.postings.size_bytes();
         let series = Arc::new(Series::new(labels.clone()));
         match self.by_id.entry(id) {
-            std::collections::hash_map::Entry::Vacant(entry) => drop(entry.insert(number)),
-            std::collections::hash_map::Entry::Occupied(_) => {
-                self.collided.insert(labels.clone(), number);
-            }
+            Entry::Vacant(entry) => drop(entry.insert(number)),
+            Entry::Occupied(_) => drop(self.collided.insert(labels.clone(), number)),
         }
         let bytes = series.base_bytes() + 64;
         self.postings.add(number, labels);
         self.series.push(series);
+        labels.hints().place.set(self.owner, number);
         let grown = self.postings.size_bytes() - before;
         Change { bytes: (bytes + grown) as i64, ..Change::default() }
     }
@@ -538,8 +589,15 @@ mod tests {
         }
         assert_eq!(index.series.len(), 3);
         for labels in &labels {
-            assert_eq!(index.find(SeriesId(7), labels).unwrap().labels, *labels);
+            // By the hint, by the hint of another index, and without.
+            let unhinted = labels.to_builder().build();
+            assert_eq!(index.find(labels).unwrap().labels, *labels);
+            labels.hints().place.set(Index::default().owner, 0);
+            for labels in [labels, &unhinted] {
+                assert_eq!(index.find_by(SeriesId(7), labels).unwrap().labels, *labels);
+                assert_eq!(index.find(labels).unwrap().labels, *labels);
+            }
         }
-        assert!(index.find(SeriesId(7), &Labels::from_pairs([("l", "d")])).is_none());
+        assert!(index.find_by(SeriesId(7), &Labels::from_pairs([("l", "d")])).is_none());
     }
 }

@@ -30,6 +30,7 @@ fn prepare_metrics(
     let latest_ms = latest.as_millis();
     // The newest stored sample of each series, asked for before any of this batch counts.
     let index = head.metrics.lookup();
+    index.touch(&batch.series);
     let mut admission = head.guard.admission(&index, limited);
     batch.series.retain_mut(|series| {
         if series.labels.is_empty() {
@@ -39,8 +40,13 @@ fn prepare_metrics(
             return false;
         }
         let SeriesSamples { labels, samples, .. } = &mut *series;
-        let id = labels.series_id();
-        let known = index.find(id, labels);
+        let known = index.find(labels);
+        if let Some(known) = known
+            && !known.labels.is_same(labels)
+        {
+            // The head's own, which bears the hints: nobody after this looks it up again.
+            *labels = known.labels.clone();
+        }
         let newest = known.map_or(i64::MIN, |series| series.newest_ms());
         let oldest_ms = newest.saturating_sub(window);
         samples.retain(|sample| {
@@ -63,9 +69,9 @@ fn prepare_metrics(
             return false;
         }
         match known {
-            Some(_) if admission.folds_known(id, series) => return false,
+            Some(_) if admission.folds_known(series) => return false,
             Some(_) => {}
-            None => match admission.decide(id, series, |metric| head.metrics.is_counter(metric)) {
+            None => match admission.decide(series, |metric| head.metrics.is_counter(metric)) {
                 Decision::Admit => {}
                 Decision::Folded => return false,
                 Decision::Refused => return false,
