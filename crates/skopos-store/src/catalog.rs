@@ -33,7 +33,7 @@ const VERSION: u8 = 32;
 
 /// Versions of the catalog.
 const CATALOG: LogFormat =
-    LogFormat { magic: b"SKOPCTL\n", extension: ".catalog", kinds: &[VERSION] };
+    LogFormat { magic: b"SKOPCTL\n", extension: ".catalog", version: 1, kinds: &[(VERSION, 1)] };
 
 /// What to do about a block that is not whole.
 const ASIDE: &str = "restore a snapshot, or set the block aside with `skopos verify --set-aside`";

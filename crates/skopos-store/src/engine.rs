@@ -27,6 +27,7 @@ mod flush;
 mod ingest;
 mod open;
 mod read;
+mod segment;
 mod stats;
 mod view;
 

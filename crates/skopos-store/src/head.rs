@@ -334,6 +334,12 @@ impl Head {
         }
     }
 
+    /// The label set of a known series in place of an equal one.
+    pub(crate) fn own_labels(&self, labels: Labels) -> Labels {
+        let own = self.metrics.lookup().find(&labels).map(|series| series.labels.clone());
+        own.unwrap_or(labels)
+    }
+
     /// Bytes held, about; follows every change at once and costs nothing to ask.
     pub fn size_bytes(&self) -> u64 {
         self.metrics.size_bytes() + self.logs.size_bytes() + self.spans.size_bytes()

@@ -34,12 +34,20 @@ pub(crate) const END: u8 = 20;
 const MAGIC: &[u8; 8] = b"SKOPSTA\n";
 
 /// Commits in order.
-pub(crate) const LOG: LogFormat =
-    LogFormat { magic: MAGIC, extension: ".log", kinds: &[frame::CLOSED, COMMIT] };
+pub(crate) const LOG: LogFormat = LogFormat {
+    magic: MAGIC,
+    extension: ".log",
+    version: 1,
+    kinds: &[(frame::CLOSED, 1), (COMMIT, 1)],
+};
 
 /// Everything that logs with smaller numbers said.
-pub(crate) const SNAPSHOT: LogFormat =
-    LogFormat { magic: MAGIC, extension: ".snapshot", kinds: &[SLOTS, RECORDS, SAMPLES, END] };
+pub(crate) const SNAPSHOT: LogFormat = LogFormat {
+    magic: MAGIC,
+    extension: ".snapshot",
+    version: 1,
+    kinds: &[(SLOTS, 1), (RECORDS, 1), (SAMPLES, 1), (END, 1)],
+};
 
 /// Where a commit's samples go.
 pub(crate) trait SampleSink: Send {

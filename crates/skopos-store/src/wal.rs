@@ -24,18 +24,41 @@ pub(crate) struct LogFormat {
     pub(crate) magic: &'static [u8; 8],
     /// Ending of the file names, with its dot.
     pub(crate) extension: &'static str,
-    /// Frame kinds that may occur.
-    pub(crate) kinds: &'static [u8],
+    /// The version of files that are written; older ones are read.
+    pub(crate) version: u32,
+    /// Frame kinds that may occur, and since which version.
+    pub(crate) kinds: &'static [(u8, u32)],
 }
 
 /// Telemetry batches.
 pub(crate) const WAL: LogFormat = LogFormat {
     magic: b"SKOPWAL\n",
     extension: ".wal",
-    kinds: &[frame::CLOSED, frame::METRICS, frame::LOGS, frame::TRACES],
+    version: 2,
+    kinds: &[
+        (frame::CLOSED, 1),
+        (frame::METRICS, 1),
+        (frame::LOGS, 1),
+        (frame::TRACES, 1),
+        (frame::NUMBERED, 2),
+    ],
 };
 
 impl LogFormat {
+    /// The highest kind that may occur in a file of this version.
+    pub(crate) fn highest_kind(&self, version: u32) -> u8 {
+        self.kinds_of(version).max().unwrap_or_default()
+    }
+
+    /// Whether frames of this kind may occur in a file of this version.
+    pub(crate) fn has_kind(&self, kind: u8, version: u32) -> bool {
+        self.kinds_of(version).any(|known| known == kind)
+    }
+
+    fn kinds_of(&self, version: u32) -> impl Iterator<Item = u8> {
+        self.kinds.iter().filter(move |(_, since)| *since <= version).map(|(kind, _)| *kind)
+    }
+
     /// The name of the file with this number.
     pub(crate) fn file_name(&self, number: u64) -> String {
         format!("{number:010}{}", self.extension)

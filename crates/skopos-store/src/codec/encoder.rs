@@ -45,6 +45,11 @@ impl Encoder {
         out
     }
 
+    /// Bytes so far.
+    pub(crate) fn len(&self) -> usize {
+        self.strings.len() + self.body.len()
+    }
+
     pub(crate) fn byte(&mut self, byte: u8) {
         self.body.push(byte);
     }
@@ -69,7 +74,7 @@ impl Encoder {
         let bits = value.to_bits();
         let len = 8 - (bits.trailing_zeros() / 8).min(8) as usize;
         self.byte(len as u8);
-        self.body.extend(bits.to_be_bytes().iter().take(len));
+        self.body.extend_from_slice(bits.to_be_bytes().get(..len).unwrap_or_default());
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {

@@ -14,8 +14,12 @@ type Result<T> = std::result::Result<T, DecodeError>;
 
 pub(super) fn encode(out: &mut Encoder, batch: &MetricBatch) {
     encode_series(out, &batch.series);
-    out.count(batch.metadata.len());
-    for metadata in &batch.metadata {
+    encode_metadata(out, &batch.metadata);
+}
+
+pub(super) fn encode_metadata(out: &mut Encoder, all: &[Metadata]) {
+    out.count(all.len());
+    for metadata in all {
         out.text_ref(&metadata.metric);
         out.byte(metric_type_number(metadata.metric_type));
         out.text_ref(&metadata.unit);
@@ -24,16 +28,18 @@ pub(super) fn encode(out: &mut Encoder, batch: &MetricBatch) {
 }
 
 pub(super) fn decode(from: &mut Decoder<'_>) -> Result<MetricBatch> {
-    let series = decode_series(from)?;
-    let metadata = list(from, |from| {
+    Ok(MetricBatch { series: decode_series(from)?, metadata: decode_metadata(from)? })
+}
+
+pub(super) fn decode_metadata(from: &mut Decoder<'_>) -> Result<Vec<Metadata>> {
+    list(from, |from| {
         Ok(Metadata {
             metric: from.text_ref()?.into(),
             metric_type: decode_metric_type(from)?,
             unit: from.text_ref()?.into(),
             help: from.string()?.into(),
         })
-    })?;
-    Ok(MetricBatch { series, metadata })
+    })
 }
 
 pub(super) fn encode_series(out: &mut Encoder, series: &[SeriesSamples]) {
@@ -66,12 +72,18 @@ pub(super) fn encode_series(out: &mut Encoder, series: &[SeriesSamples]) {
             }
         }
         out.count(one.exemplars.len());
-        for exemplar in &one.exemplars {
-            encode_labels(out, &exemplar.labels);
-            out.time(exemplar.timestamp_ms);
-            out.float(exemplar.value);
-        }
+        one.exemplars.iter().for_each(|exemplar| encode_exemplar(out, exemplar));
     }
+}
+
+pub(super) fn encode_exemplar(out: &mut Encoder, exemplar: &Exemplar) {
+    encode_labels(out, &exemplar.labels);
+    out.time(exemplar.timestamp_ms);
+    out.float(exemplar.value);
+}
+
+pub(super) fn decode_exemplar(from: &mut Decoder<'_>) -> Result<Exemplar> {
+    Ok(Exemplar { labels: decode_labels(from)?, timestamp_ms: from.time()?, value: from.float()? })
 }
 
 pub(super) fn decode_series(from: &mut Decoder<'_>) -> Result<Vec<SeriesSamples>> {
@@ -85,13 +97,7 @@ pub(super) fn decode_series(from: &mut Decoder<'_>) -> Result<Vec<SeriesSamples>
             },
             start_timestamp_ms: if from.flag()? { Some(from.zigzag()?) } else { None },
             samples: list(from, decode_sample)?,
-            exemplars: list(from, |from| {
-                Ok(Exemplar {
-                    labels: decode_labels(from)?,
-                    timestamp_ms: from.time()?,
-                    value: from.float()?,
-                })
-            })?,
+            exemplars: list(from, decode_exemplar)?,
         })
     })
 }
@@ -106,7 +112,7 @@ fn decode_sample(from: &mut Decoder<'_>) -> Result<Sample> {
     Ok(Sample { timestamp_ms, value })
 }
 
-fn encode_labels(out: &mut Encoder, labels: &Labels) {
+pub(super) fn encode_labels(out: &mut Encoder, labels: &Labels) {
     out.count(labels.len());
     for (name, value) in labels.iter() {
         out.text_ref(name);
@@ -114,7 +120,7 @@ fn encode_labels(out: &mut Encoder, labels: &Labels) {
     }
 }
 
-fn decode_labels(from: &mut Decoder<'_>) -> Result<Labels> {
+pub(super) fn decode_labels(from: &mut Decoder<'_>) -> Result<Labels> {
     let pairs = list(from, |from| Ok((from.text_ref()?, from.text_ref()?)))?;
     // Refused rather than repaired: an encoder writes labels sorted, and repairing an
     // unsorted list of hostile length would take quadratic time.
@@ -122,10 +128,10 @@ fn decode_labels(from: &mut Decoder<'_>) -> Result<Labels> {
     if !sorted || pairs.iter().any(|(_, value)| value.is_empty()) {
         return Err(from.error("labels are not sorted, unique and without empty values"));
     }
-    Ok(Labels::from_pairs(pairs))
+    Ok(Labels::from_sorted_pairs(pairs.iter().copied()))
 }
 
-fn encode_histogram(out: &mut Encoder, h: &Histogram) {
+pub(super) fn encode_histogram(out: &mut Encoder, h: &Histogram) {
     out.byte(match h.counter_reset_hint {
         CounterResetHint::Unknown => 0,
         CounterResetHint::CounterReset => 1,
@@ -143,7 +149,7 @@ fn encode_histogram(out: &mut Encoder, h: &Histogram) {
     encode_floats(out, &h.custom_values);
 }
 
-fn decode_histogram(from: &mut Decoder<'_>) -> Result<Histogram> {
+pub(super) fn decode_histogram(from: &mut Decoder<'_>) -> Result<Histogram> {
     Ok(Histogram {
         counter_reset_hint: match from.byte()? {
             0 => CounterResetHint::Unknown,

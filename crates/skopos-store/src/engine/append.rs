@@ -10,6 +10,8 @@
 //!   sums are forgotten before the next batch is prepared.
 //! - The queue to the applier is bounded ([`QUEUE_LEN`] batches); when it is full the WAL waits,
 //!   which makes senders wait. Nothing is dropped.
+//! - A frame is written to the segment that was the current one when it was encoded: the series in it
+//!   have numbers that hold for that segment. So the appender, not the writer, says where one ends.
 //! - Before the head is exchanged or the WAL goes on after a failure, everything on its way is let
 //!   through or refused.
 
@@ -24,10 +26,8 @@ use tokio::sync::{mpsc as async_mpsc, oneshot, watch};
 
 use super::flush::Command;
 use super::ingest::{Ingest, Taken};
-use crate::codec;
+use super::segment::{Frame, Segment};
 use crate::error::StoreError;
-use crate::head::PreparedBatch;
-use crate::wal::frame::{self, MAX_BODY_BYTES};
 use crate::wal::poison::{Poison, PoisonOnPanic};
 use crate::wal::writer::{Job, LogCounters, Rotate, Write};
 
@@ -50,8 +50,6 @@ enum Apply {
     Pass(SyncSender<()>),
 }
 
-/// Series per frame of what is carried over to a new segment.
-const CARRIED_SERIES: usize = 8192;
 /// Most batches that wait for the applier.
 const QUEUE_LEN: usize = 256;
 /// After a failed try to go on, how long until the next.
@@ -63,6 +61,8 @@ pub(super) struct AppendSetup {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) poison: Poison,
     pub(super) wal: SyncSender<Job>,
+    /// The segment that the writer has begun.
+    pub(super) segment: Segment,
     pub(super) counters: Arc<LogCounters>,
     pub(super) flusher: SyncSender<Command>,
 }
@@ -73,7 +73,7 @@ pub(super) fn spawn(
     mut queue: async_mpsc::Receiver<Request>,
     alive: &watch::Receiver<()>,
 ) -> std::io::Result<[JoinHandle<()>; 2]> {
-    let AppendSetup { ingest, clock, poison, wal, counters, flusher } = setup;
+    let AppendSetup { ingest, clock, poison, wal, segment, counters, flusher } = setup;
     let (applier, to_apply) = mpsc::sync_channel(QUEUE_LEN);
     let apply_thread = {
         let (ingest, poison, alive) = (Arc::clone(&ingest), poison.clone(), alive.clone());
@@ -89,7 +89,7 @@ pub(super) fn spawn(
             let _guard = PoisonOnPanic(poison.clone());
             let resume_at = Duration::ZERO;
             let mut appender =
-                Appender { ingest, clock, poison, wal, counters, applier, resume_at };
+                Appender { ingest, clock, poison, wal, segment, counters, applier, resume_at };
             while let Some(request) = queue.blocking_recv() {
                 match request {
                     Request::Append(batch, reply) => appender.append(batch, reply),
@@ -121,6 +121,7 @@ struct Appender {
     clock: Arc<dyn Clock>,
     poison: Poison,
     wal: SyncSender<Job>,
+    segment: Segment,
     counters: Arc<LogCounters>,
     applier: SyncSender<Apply>,
     /// The next try to go on after a failure, on the monotonic clock.
@@ -155,11 +156,15 @@ impl Appender {
         self.ingest.disk().check()?;
         self.go_on()?;
         let taken = self.ingest.prepare(batch)?;
-        let frame = match taken.batch.is_empty() {
-            true => None,
-            false => Some(encode(&taken.batch)?),
-        };
-        Ok((taken, frame))
+        if taken.batch.is_empty() {
+            return Ok((taken, None));
+        }
+        if self.segment.is_full() {
+            self.wal.send(Job::Begin).map_err(|_| self.ended())?;
+            self.segment.begin();
+        }
+        let frame = self.segment.frame(&taken.batch)?;
+        Ok((taken, Some(frame)))
     }
 
     /// Fails when the WAL has stopped, unless it was for want of space and there is some now.
@@ -179,6 +184,7 @@ impl Appender {
         let done = Box::new(move |result| drop(done.send(result)));
         self.wal.send(Job::Resume(done)).map_err(|_| self.ended())?;
         resumed.recv().map_err(|_| self.ended())??;
+        self.segment.begin();
         self.resume_at = Duration::ZERO;
         Ok(())
     }
@@ -188,12 +194,14 @@ impl Appender {
     fn freeze(&mut self) -> Result<(), StoreError> {
         self.go_on()?;
         self.let_through()?;
-        self.ingest.freeze(|carried| self.begin_segment(carried))
+        let ingest = Arc::clone(&self.ingest);
+        ingest.freeze(|carried| self.begin_segment(carried))
     }
 
     /// Begins a segment with what is carried over; its number, once it is durable.
-    fn begin_segment(&self, carried: &MetricBatch) -> Result<u64, StoreError> {
-        let frames = carried_frames(carried);
+    fn begin_segment(&mut self, carried: &MetricBatch) -> Result<u64, StoreError> {
+        self.segment.begin();
+        let frames = self.segment.carried_frames(carried);
         let (done, begun) = mpsc::sync_channel(1);
         let done = Box::new(move |result| drop(done.send(result)));
         self.wal.send(Job::Rotate(Rotate { frames, done })).map_err(|_| self.ended())?;
@@ -223,38 +231,4 @@ fn hand_over(applier: &SyncSender<Apply>, poison: &Poison, apply: Apply) {
     if let Err(SendError(Apply::Batch(_, reply))) = applier.send(apply) {
         drop(reply.send(Err(poison.error("the thread that applies has ended"))));
     }
-}
-
-/// The first frames of a segment: what a head's successor is told of it.
-pub(super) fn carried_frames(carried: &MetricBatch) -> Vec<(u8, Vec<u8>)> {
-    let metadata = MetricBatch { series: Vec::new(), metadata: carried.metadata.clone() };
-    let series = carried.series.chunks(CARRIED_SERIES);
-    let series = series.map(|some| MetricBatch { series: some.to_vec(), metadata: Vec::new() });
-    std::iter::once(metadata)
-        .filter(|batch| !batch.metadata.is_empty())
-        .chain(series)
-        .map(|batch| (frame::METRICS, codec::encode_metrics(&batch)))
-        .collect()
-}
-
-/// A prepared batch as a frame of the WAL.
-/// Kind and body of a WAL frame.
-type Frame = (u8, Vec<u8>);
-
-fn encode(batch: &PreparedBatch) -> Result<Frame, StoreError> {
-    let (kind, body) = match batch {
-        PreparedBatch::Metrics(batch) => (frame::METRICS, Ok(codec::encode_metrics(batch))),
-        PreparedBatch::Logs { first_sequence, batch } => {
-            (frame::LOGS, codec::encode_logs(*first_sequence, batch))
-        }
-        PreparedBatch::Traces { first_sequence, batch } => {
-            (frame::TRACES, codec::encode_traces(*first_sequence, batch))
-        }
-    };
-    let invalid = |reason: String| StoreError::InvalidInput { reason };
-    let body = body.map_err(|error| invalid(error.to_string()))?;
-    if body.len() > MAX_BODY_BYTES {
-        return Err(invalid("batch is larger than 256 MiB: send smaller ones".into()));
-    }
-    Ok((kind, body))
 }

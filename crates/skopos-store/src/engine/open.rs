@@ -11,11 +11,12 @@ use super::append::AppendSetup;
 use super::disk::Disk;
 use super::flush::{self, FlushCounters, FlushSetup};
 use super::ingest::{CommitSamples, HeadBounds, Ingest};
+use super::segment::{Segment, SegmentBounds};
 use super::view::Views;
 use super::{LogHandle, Running, Store, append};
 use crate::block::{BlockFiles, BlockMeta};
 use crate::catalog::{Catalog, Edit};
-use crate::codec::{self, DecodeError};
+use crate::codec::{self, DecodeError, NumberedSeries};
 use crate::config::StoreConfig;
 use crate::error::StoreError;
 use crate::fs::{self, Fs, StdFs};
@@ -30,8 +31,9 @@ use crate::wal::{WAL, frame, replay, writer};
 
 /// Segments are not made shorter than this for the sake of a small head.
 const LEAST_SEGMENT_BYTES: u64 = 1 << 20;
-/// Longest segment: offsets in frames have 32 bits, and a segment may be exceeded by one group.
-const MAX_SEGMENT_BYTES: u64 = 2 << 30;
+/// Longest segment, label sets aside: offsets in frames have 32 bits, the label sets may be four
+/// times as much, and it may be exceeded by one batch.
+const MAX_SEGMENT_BYTES: u64 = 512 << 20;
 
 impl Store {
     /// Opens a data folder on the machine's file system: see [`open_on`](Self::open_on).
@@ -83,19 +85,21 @@ impl Store {
         let state_log = LogHandle::new("state log");
         let (ended, alive) = watch::channel(());
         wal.counters.bytes.store(wal_replayed.bytes, Ordering::Relaxed);
-        let segment_bytes = config.segment_bytes.min(MAX_SEGMENT_BYTES);
+        let mut segment = Segment::new(SegmentBounds {
+            bytes: config.segment_bytes.min(MAX_SEGMENT_BYTES),
+            // Replay flushes between segments only.
+            head_bytes: (bounds.flush_bytes / 4).max(LEAST_SEGMENT_BYTES),
+        });
         let setup = WriterSetup {
             fs: Arc::clone(&fs),
             clock: Arc::clone(&clock),
             dir: wal_dir.clone(),
             sync: config.sync,
-            // Replay flushes between segments only.
-            segment_bytes: segment_bytes.min((bounds.flush_bytes / 4).max(LEAST_SEGMENT_BYTES)),
             poison: wal.poison.clone(),
             counters: Arc::clone(&wal.counters),
         };
         // What a restart must know of the flushed is durable before it looks at less.
-        let first = flushed.as_ref().map(|_| append::carried_frames(&head.carry_over()));
+        let first = flushed.as_ref().map(|_| segment.carried_frames(&head.carry_over()));
         let (frames, wal_thread) = writer::spawn(
             setup,
             wal_replayed.next_number,
@@ -136,6 +140,7 @@ impl Store {
             clock: Arc::clone(&clock),
             poison: wal.poison.clone(),
             wal: frames,
+            segment,
             counters: Arc::clone(&wal.counters),
             flusher: flushes.clone(),
         };
@@ -261,21 +266,26 @@ fn replay_wal(
         let missing = dir.join(WAL.file_name(from));
         return Err(StoreError::corrupt(&missing, 0, "segment that follows the blocks is missing"));
     }
-    let mut reading = None;
+    let (mut reading, mut series) = (None, NumberedSeries::new());
     replay::replay(fs, dir, &WAL, &files, |file, frame| {
         if reading.replace(file.number) != Some(file.number) {
             to.begin(file.number)?;
+            series = NumberedSeries::new();
         }
         progress.add_done(frame.body.len() as u64);
-        let batch = decode(frame)
+        let batch = decode(frame, &mut series, &to.head)
             .map_err(|error| StoreError::corrupt(&file.path, frame.offset, error.to_string()))?;
         to.head.apply(batch);
         Ok(())
     })
 }
 
-/// A frame of the WAL as a prepared batch.
-fn decode(frame: Frame<'_>) -> Result<PreparedBatch, DecodeError> {
+/// A frame of the WAL as a prepared batch; `series` are those of its segment.
+fn decode(
+    frame: Frame<'_>,
+    series: &mut NumberedSeries,
+    head: &Head,
+) -> Result<PreparedBatch, DecodeError> {
     Ok(match frame.kind {
         frame::LOGS => {
             let (first_sequence, batch) = codec::decode_logs(frame.body)?;
@@ -285,6 +295,12 @@ fn decode(frame: Frame<'_>) -> Result<PreparedBatch, DecodeError> {
             let (first_sequence, batch) = codec::decode_traces(frame.body)?;
             PreparedBatch::Traces { first_sequence, batch }
         }
+        frame::NUMBERED => PreparedBatch::Metrics(codec::decode_numbered_with(
+            frame.body,
+            series,
+            // The head's own: one copy of each, and no look-up for every sample.
+            |labels| head.own_labels(labels),
+        )?),
         _ => PreparedBatch::Metrics(codec::decode_metrics(frame.body)?),
     })
 }

@@ -2,8 +2,8 @@
 
 use super::LogFormat;
 
-/// Format version of files and of frame payloads.
-pub(crate) const VERSION: u32 = 1;
+/// Version of frame payloads.
+pub(crate) const PAYLOAD_VERSION: u8 = 1;
 /// Bytes of a file header.
 pub(crate) const FILE_HEADER_BYTES: usize = 24;
 /// Bytes of a frame header.
@@ -24,12 +24,14 @@ pub(crate) const METRICS: u8 = 1;
 pub(crate) const LOGS: u8 = 2;
 /// A batch of spans.
 pub(crate) const TRACES: u8 = 3;
+/// A metrics batch whose series have numbers within the segment.
+pub(crate) const NUMBERED: u8 = 4;
 
 /// What a file header says.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum FileHeader {
-    /// All is well.
-    Good,
+    /// All is well; the version.
+    Good(u32),
     /// Written by a newer version.
     Newer(u32),
     /// Not a header of this file.
@@ -45,22 +47,22 @@ pub(crate) fn check_file_header(format: &LogFormat, number: u64, bytes: &[u8]) -
         return FileHeader::Bad("not a file of this log (magic bytes differ)");
     }
     // Before the checksum: a newer header may be longer.
-    if version > VERSION {
+    if version > format.version {
         return FileHeader::Newer(version);
     }
     let Some(bytes) = bytes.get(..FILE_HEADER_BYTES) else {
         return FileHeader::Bad("header is incomplete");
     };
-    if bytes != file_header(format, number) {
+    if version == 0 || bytes != file_header(format, version, number) {
         return FileHeader::Bad("header does not check");
     }
-    FileHeader::Good
+    FileHeader::Good(version)
 }
 
-fn file_header(format: &LogFormat, number: u64) -> Vec<u8> {
+fn file_header(format: &LogFormat, version: u32, number: u64) -> Vec<u8> {
     let mut header = Vec::with_capacity(FILE_HEADER_BYTES);
     header.extend_from_slice(format.magic);
-    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&version.to_le_bytes());
     header.extend_from_slice(&number.to_le_bytes());
     let checksum = crc32c::crc32c(&header);
     header.extend_from_slice(&checksum.to_le_bytes());
@@ -127,14 +129,14 @@ pub(crate) struct Framer {
 impl Framer {
     /// A new file; its header is in the buffer.
     pub(crate) fn new(format: &LogFormat, number: u64) -> Self {
-        let buffer = file_header(format, number);
+        let buffer = file_header(format, format.version, number);
         Self { number, offset: buffer.len() as u64, synced: 0, buffer }
     }
 
     /// Adds a frame. The body must not be longer than [`MAX_BODY_BYTES`].
     pub(crate) fn push(&mut self, kind: u8, body: &[u8]) {
         debug_assert!(body.len() <= MAX_BODY_BYTES);
-        let prefix = [VERSION as u8, kind];
+        let prefix = [PAYLOAD_VERSION, kind];
         let payload_len = prefix.len() + body.len();
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&prefix), body);
         let mut header = [0; FRAME_HEADER_BYTES];
@@ -189,7 +191,7 @@ mod tests {
         framer.mark_synced();
         framer.push(METRICS, b"body");
         let bytes = framer.pending();
-        assert_eq!(check_file_header(&WAL, 7, bytes), FileHeader::Good);
+        assert_eq!(check_file_header(&WAL, 7, bytes), FileHeader::Good(2));
         assert!(matches!(check_file_header(&WAL, 8, bytes), FileHeader::Bad(_)));
         let at = FILE_HEADER_BYTES;
         let header = FrameHeader::parse(7, at as u64, &bytes[at..]).unwrap();
@@ -203,7 +205,18 @@ mod tests {
     #[test]
     fn newer_versions_are_known_before_the_checksum() {
         let mut bytes = Framer::new(&WAL, 1).pending().to_vec();
-        bytes[8] = 2;
-        assert_eq!(check_file_header(&WAL, 1, &bytes), FileHeader::Newer(2));
+        bytes[8] = 3;
+        assert_eq!(check_file_header(&WAL, 1, &bytes), FileHeader::Newer(3));
+        for version in [0, 1] {
+            bytes[8] = version;
+            assert!(matches!(check_file_header(&WAL, 1, &bytes), FileHeader::Bad(_)));
+        }
+    }
+
+    #[test]
+    fn older_versions_are_read() {
+        let old = LogFormat { version: 1, ..WAL };
+        let bytes = Framer::new(&old, 1).pending().to_vec();
+        assert_eq!(check_file_header(&WAL, 1, &bytes), FileHeader::Good(1));
     }
 }

@@ -14,6 +14,7 @@ use crate::fs::Fs;
 pub(crate) struct SegmentReader {
     path: PathBuf,
     format: LogFormat,
+    version: u32,
     number: u64,
     file: BufReader<Box<dyn Read + Send>>,
     /// Where the next frame starts.
@@ -68,9 +69,10 @@ impl SegmentReader {
             .read_to_end(&mut header)
             .map_err(StoreError::io("read", path))?;
         match check_file_header(format, number, &header) {
-            FileHeader::Good => Ok(Opened::Reader(Self {
+            FileHeader::Good(version) => Ok(Opened::Reader(Self {
                 path: path.to_path_buf(),
                 format: *format,
+                version,
                 number,
                 file,
                 offset: FILE_HEADER_BYTES as u64,
@@ -81,7 +83,7 @@ impl SegmentReader {
                 path: path.to_path_buf(),
                 what: "format version",
                 found,
-                supported: frame::VERSION,
+                supported: format.version,
             }),
             // The header is durable before anything follows it.
             FileHeader::Bad(_) if len <= FILE_HEADER_BYTES as u64 => Ok(Opened::Unborn),
@@ -125,11 +127,11 @@ impl SegmentReader {
             let path = self.path.clone();
             StoreError::UnsupportedVersion { path, what, found: found.into(), supported }
         };
-        if u32::from(version) != frame::VERSION {
-            return Err(newer("frame version", version, frame::VERSION));
+        if version != frame::PAYLOAD_VERSION {
+            return Err(newer("frame version", version, frame::PAYLOAD_VERSION.into()));
         }
-        if !self.format.kinds.contains(&kind) {
-            let highest = self.format.kinds.iter().max().copied().unwrap_or_default();
+        if !self.format.has_kind(kind, self.version) {
+            let highest = self.format.highest_kind(self.version);
             return Err(newer("frame kind", kind, highest.into()));
         }
         let offset = self.offset;

@@ -63,7 +63,9 @@ pub(crate) struct Rotate {
 pub(crate) enum Job {
     /// Make a frame durable.
     Write(Write),
-    /// Begin a new segment.
+    /// Begin a new segment: the present one is full.
+    Begin,
+    /// Begin a new segment with frames of its own.
     Rotate(Rotate),
     /// Tell when everything before has been answered.
     Pass(Passed),
@@ -109,7 +111,6 @@ pub(crate) struct WriterSetup {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dir: PathBuf,
     pub(crate) sync: SyncPolicy,
-    pub(crate) segment_bytes: u64,
     pub(crate) poison: Poison,
     pub(crate) counters: Arc<LogCounters>,
 }
@@ -162,6 +163,7 @@ impl Writer {
                 self.commit(writes);
             }
             match then {
+                Some(Job::Begin) => self.begin(),
                 Some(Job::Rotate(Rotate { frames, done })) => done(self.begin_segment(frames)),
                 Some(Job::Pass(passed)) => passed(),
                 Some(Job::Resume(done)) => done(self.resume()),
@@ -223,11 +225,7 @@ impl Writer {
     }
 
     fn write(&mut self, group: &[Write]) -> Result<(), StoreError> {
-        let mut before = self.segment.len();
-        if before >= self.setup.segment_bytes {
-            self.rotate()?;
-            before = 0;
-        }
+        let before = self.segment.len();
         for write in group {
             self.segment.push(write.kind, &write.body);
         }
@@ -240,6 +238,17 @@ impl Writer {
                 let due = *self.sync_due.get_or_insert(now + interval);
                 if now < due { Ok(()) } else { self.sync() }
             }
+        }
+    }
+
+    /// Begins a segment; a failure is told to those who would write to it.
+    fn begin(&mut self) {
+        let begun = self.setup.poison.check().and_then(|()| self.rotate());
+        match begun {
+            Ok(()) => {
+                self.setup.counters.bytes.fetch_add(self.segment.len(), Ordering::Relaxed);
+            }
+            Err(error) => self.setup.poison.set_error(&error),
         }
     }
 

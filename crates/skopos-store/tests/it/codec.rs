@@ -7,7 +7,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use skopos_model::*;
-use skopos_store::codec::{self, DecodeError, MAX_DEPTH, TooDeep};
+use skopos_store::codec::{self, DecodeError, MAX_DEPTH, NumberedSeries, SeriesNumbers, TooDeep};
 
 use crate::support::{rich_logs, rich_metrics, rich_traces};
 
@@ -112,6 +112,8 @@ fn every_truncation_and_every_extra_byte_is_an_error() {
         assert_eq!(decode(&longer).unwrap_err().reason, "bytes left over");
     };
     check(&codec::encode_metrics(&rich_metrics()), &|b| codec::decode_metrics(b).map(drop));
+    let numbered = codec::encode_numbered(&rich_metrics(), &mut SeriesNumbers::new());
+    check(&numbered, &|b| codec::decode_numbered(b, &mut NumberedSeries::new()).map(drop));
     check(&codec::encode_logs(3, &rich_logs()).unwrap(), &|b| codec::decode_logs(b).map(drop));
     let traces = codec::encode_traces(3, &rich_traces()).unwrap();
     check(&traces, &|b| codec::decode_traces(b).map(drop));
@@ -124,6 +126,9 @@ fn claimed_lengths_take_no_memory() {
     for prefix in [&[][..], &[0], &[1]] {
         let bytes = [prefix, &huge].concat();
         assert!(codec::decode_metrics(&bytes).is_err());
+        assert!(codec::decode_numbered(&bytes, &mut NumberedSeries::new()).is_err());
+        let bytes = [prefix, &[0], &huge].concat();
+        assert!(codec::decode_numbered(&bytes, &mut NumberedSeries::new()).is_err());
         assert!(codec::decode_logs(&bytes).is_err());
     }
 }
@@ -317,6 +322,37 @@ proptest! {
         round_trip_metrics(&MetricBatch { series, metadata: vec![] });
     }
 
+    /// Batches of one file, of series that come again as clones, as equal label sets, or not.
+    #[test]
+    fn any_numbered_metrics_round_trip(
+        series in vec(any_series(), 1..6),
+        batches in vec(vec((any::<prop::sample::Index>(), any::<bool>()), 0..5), 0..6),
+        refused in any::<prop::sample::Index>(),
+    ) {
+        let mut numbers = SeriesNumbers::new();
+        let mut known = NumberedSeries::new();
+        let refused = refused.index(batches.len().max(1));
+        for (i, picks) in batches.iter().enumerate() {
+            let series = picks.iter().map(|(at, clone)| {
+                let mut one = series[at.index(series.len())].clone();
+                if !clone {
+                    one.labels = one.labels.to_builder().build();
+                }
+                one
+            });
+            let batch = MetricBatch { series: series.collect(), metadata: vec![] };
+            let bytes = codec::encode_numbered(&batch, &mut numbers);
+            if i == refused {
+                // As if it had been too large: nobody reads it, and its numbers are given anew.
+                numbers.take_back();
+                continue;
+            }
+            let decoded = codec::decode_numbered(&bytes, &mut known).unwrap();
+            let plain = codec::encode_metrics(&batch);
+            same(&batch, &plain, &decoded, &codec::encode_metrics(&decoded));
+        }
+    }
+
     #[test]
     fn any_logs_round_trip(
         first: u64, attributes in any_attributes(), records in vec(any_record(), 0..5)
@@ -382,6 +418,11 @@ fn fuzz_batches() {
 }
 
 #[test]
+fn fuzz_numbered_batches() {
+    fuzz("numbered", codec::fuzz_numbered);
+}
+
+#[test]
 fn fuzz_state_frames() {
     fuzz("state", skopos_store::fuzz_state);
 }
@@ -390,11 +431,22 @@ fn fuzz_state_frames() {
 #[test]
 #[ignore = "writes files into the source tree"]
 fn write_corpus() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/batch");
-    std::fs::create_dir_all(&folder).unwrap();
-    let write = |name: &str, bytes: Vec<u8>| std::fs::write(folder.join(name), bytes).unwrap();
-    write("metrics", codec::encode_metrics(&rich_metrics()));
-    write("logs", codec::encode_logs(7, &rich_logs()).unwrap());
-    write("traces", codec::encode_traces(7, &rich_traces()).unwrap());
-    write("empty", codec::encode_metrics(&MetricBatch::default()));
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    let write = |target: &str, name: &str, bytes: Vec<u8>| {
+        std::fs::create_dir_all(corpus.join(target)).unwrap();
+        std::fs::write(corpus.join(target).join(name), bytes).unwrap();
+    };
+    write("batch", "metrics", codec::encode_metrics(&rich_metrics()));
+    write("batch", "logs", codec::encode_logs(7, &rich_logs()).unwrap());
+    write("batch", "traces", codec::encode_traces(7, &rich_traces()).unwrap());
+    write("batch", "empty", codec::encode_metrics(&MetricBatch::default()));
+    let (batch, numbers) = (rich_metrics(), &mut SeriesNumbers::new());
+    write("numbered", "first", codec::encode_numbered(&batch, numbers));
+    write("numbered", "later", codec::encode_numbered(&batch, numbers));
+    // Behind two series that the target knows.
+    let two = ["a", "b"].map(|name| Labels::from_pairs([("__name__", name)]));
+    let series = two.map(|labels| SeriesSamples::single(labels, 5, 1.5)).to_vec();
+    let (batch, numbers) = (MetricBatch { series, metadata: vec![] }, &mut SeriesNumbers::new());
+    codec::encode_numbered(&batch, numbers);
+    write("numbered", "known", codec::encode_numbered(&batch, numbers));
 }

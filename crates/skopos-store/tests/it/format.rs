@@ -35,10 +35,17 @@ pub(crate) fn number(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes[12..20].try_into().unwrap())
 }
 
+/// The version in a segment's header.
+pub(crate) fn version(bytes: &[u8]) -> u32 {
+    u32_at(bytes, 8)
+}
+
 /// All frames of a good file.
 pub(crate) fn frames(bytes: &[u8], magic: &[u8; 8]) -> Vec<Frame> {
     assert_eq!(&bytes[..8], magic);
-    assert_eq!(u32_at(bytes, 8), 1, "version");
+    // Of the files here, the log of telemetry has a second version.
+    let versions = if magic == b"SKOPWAL\n" { 1..=2 } else { 1..=1 };
+    assert!(versions.contains(&version(bytes)), "version {}", version(bytes));
     assert_eq!(u32_at(bytes, 20), crc32c::crc32c(&bytes[..20]));
     let mut frames = Vec::new();
     let mut at = HEADER;
@@ -88,6 +95,67 @@ pub(crate) fn file(
         bytes.extend(payload);
     }
     bytes
+}
+
+/// What the frames of kind 4 say, read from the document alone: the label sets as texts in the order of
+/// their numbers, and for every frame the numbers of its series.
+pub(crate) fn numbered(frames: &[Frame]) -> (Vec<String>, Vec<Vec<usize>>) {
+    let (mut known, mut used) = (Vec::new(), Vec::new());
+    for frame in frames.iter().filter(|frame| frame.kind == 4) {
+        let mut from = Body { bytes: &frame.body, at: 0 };
+        let table: Vec<String> = (0..from.varint()).map(|_| from.string()).collect();
+        assert_eq!(from.varint() as usize, known.len(), "first number");
+        for _ in 0..from.varint() {
+            let mut pairs = Vec::new();
+            for _ in 0..from.varint() {
+                let (name, value) = (from.varint() as usize, from.varint() as usize);
+                pairs.push(format!("{}={}", table[name], table[value]));
+            }
+            known.push(pairs.join(","));
+        }
+        let mut numbers: Vec<usize> = Vec::new();
+        for _ in 0..from.varint() {
+            let next = numbers.last().map_or(0, |last| *last as i64 + 1);
+            numbers.push((next + from.zigzag()) as usize);
+            // One float sample and nothing else, as the tests here send them.
+            assert_eq!(from.byte(), 8 | 16, "shape");
+            from.zigzag();
+            let float = from.byte();
+            from.at += usize::from(float);
+        }
+        assert_eq!((from.varint(), from.at), (0, frame.body.len()), "no metadata, and the end");
+        used.push(numbers);
+    }
+    (known, used)
+}
+
+struct Body<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Body<'_> {
+    fn byte(&mut self) -> u8 {
+        self.at += 1;
+        self.bytes[self.at - 1]
+    }
+
+    fn varint(&mut self) -> u64 {
+        let byte = self.byte();
+        let low = u64::from(byte & 0x7f);
+        if byte < 0x80 { low } else { low | self.varint() << 7 }
+    }
+
+    fn zigzag(&mut self) -> i64 {
+        let n = self.varint();
+        (n >> 1) as i64 ^ -((n & 1) as i64)
+    }
+
+    fn string(&mut self) -> String {
+        let len = self.varint() as usize;
+        self.at += len;
+        String::from_utf8(self.bytes[self.at - len..self.at].to_vec()).unwrap()
+    }
 }
 
 /// Copies a folder of the machine onto the faulty disk.

@@ -165,14 +165,24 @@ fn segments_rotate_by_size_and_replay_in_order() {
 #[test]
 fn a_write_torn_at_any_byte_leaves_what_was_before() {
     let prepared = killed_after(vec![metric("up", 1)]);
-    let whole = killed_after(vec![metric("up", 1), log("torn")]).read(&wal_path(1)).unwrap();
+    for (what, batch) in [
+        ("a log record", log("torn")),
+        ("a sample of a series with a number", metric("up", 7)),
+        ("a sample of a new series", metric("down", 7)),
+    ] {
+        torn_anywhere(&prepared, what, &batch);
+    }
+}
+
+fn torn_anywhere(prepared: &FaultFs, what: &str, batch: &SignalBatch) {
+    let whole = killed_after(vec![metric("up", 1), batch.clone()]).read(&wal_path(1)).unwrap();
     let frame_len = whole.len() - format::frames(&whole, WAL)[1].offset;
     for torn_bytes in 0..=frame_len {
         let fs = prepared.fork();
         let store = open_with(&fs, StoreConfig { segment_bytes: 1 << 20, ..config() }).unwrap();
         // The write of the frame is the next operation.
         fs.set_faults(Faults { crash_at: Some(1), torn_bytes, ..Faults::default() });
-        let answer = block_on(store.append(log("torn")));
+        let answer = block_on(store.append(batch.clone()));
         assert_eq!(answer.unwrap_err().kind, ErrorKind::Poisoned);
         drop(store);
         fs.restart(Survival::Everything);
@@ -184,15 +194,31 @@ fn a_write_torn_at_any_byte_leaves_what_was_before() {
                 assert_eq!((torn.len(), torn[0].bytes), (1, torn_bytes as u64));
                 assert_eq!(torn[0].path, wal_path(2));
             } else {
-                assert_eq!(torn.len(), 0, "{torn_bytes} of {frame_len}");
+                assert_eq!(torn.len(), 0, "{what}: {torn_bytes} of {frame_len}");
             }
             block_on(async {
-                assert_eq!(samples(&store).await.len(), 1);
                 let complete = usize::from(torn_bytes == frame_len);
-                assert_eq!(logs(&store).await.len(), complete, "{torn_bytes} of {frame_len}");
+                let count =
+                    async |store: &Store| logs(store).await.len() + samples(store).await.len();
+                let found = count(&store).await;
+                assert_eq!(found, 1 + complete, "{what}: {torn_bytes} of {frame_len}");
                 store.append(log("after")).await.unwrap();
+                store.append(metric("down", 8)).await.unwrap();
+                store.append(metric("up", 8)).await.unwrap();
                 store.close().await.unwrap();
-                assert_eq!(logs(&open(&fs).unwrap()).await.len(), complete + 1);
+                let after = samples(&open(&fs).unwrap()).await;
+                let of = |name: &str| {
+                    after.iter().filter(|(labels, _, _)| labels.starts_with(name)).count()
+                };
+                let (up, down) = match batch {
+                    SignalBatch::Metrics(one) if one.series[0].labels.metric_name() == "up" => {
+                        (complete, 0)
+                    }
+                    SignalBatch::Metrics(_) => (0, complete),
+                    _ => (0, 0),
+                };
+                assert_eq!((of("up"), of("down")), (2 + up, 1 + down), "{what}, {torn_bytes}");
+                assert_eq!(count(&open(&fs).unwrap()).await, found + 3);
             });
         }
     }
@@ -345,9 +371,11 @@ fn a_missing_segment_is_corruption() {
 #[test]
 fn newer_versions_are_refused_by_name() {
     for (bytes, want) in [
-        (format::file(WAL, 2, 1, &[]), "format version 2"),
-        (format::file(WAL, 1, 1, &[(2, 1, b"")]), "frame version 2"),
-        (format::file(WAL, 1, 1, &[(1, 77, b"")]), "frame kind 77"),
+        (format::file(WAL, 3, 1, &[]), "format version 3"),
+        (format::file(WAL, 2, 1, &[(2, 1, b"")]), "frame version 2"),
+        (format::file(WAL, 2, 1, &[(1, 77, b"")]), "frame kind 77"),
+        // Kind 4 came with the second version.
+        (format::file(WAL, 1, 1, &[(1, 4, b"")]), "frame kind 4"),
     ] {
         let fs = FaultFs::new();
         fs.put(&wal_path(1), bytes);
@@ -370,11 +398,119 @@ fn a_foreign_file_is_not_touched() {
 
 #[test]
 fn intact_frames_with_wrong_bodies_are_corruption() {
-    for kind in [1, 2, 3] {
+    let body = b"\xff\xff";
+    for kind in [1, 2, 3, 4] {
         let fs = FaultFs::new();
-        fs.put(&wal_path(1), format::file(WAL, 1, 1, &[(1, kind, b"\xff\xff")]));
+        fs.put(&wal_path(1), format::file(WAL, 2, 1, &[(1, kind, body)]));
         let error = open_error(&fs);
         assert!(matches!(error, StoreError::Corrupt { offset, .. } if offset == HEADER as u64));
+    }
+}
+
+/// The numbers of the series in a segment, and its label sets.
+fn numbers(fs: &FaultFs, number: u64) -> (Vec<String>, Vec<Vec<usize>>) {
+    let bytes = fs.read(&wal_path(number)).unwrap();
+    assert_eq!(format::version(&bytes), 2);
+    format::numbered(&format::frames(&bytes, WAL))
+}
+
+#[test]
+fn a_label_set_stands_once_in_a_segment_and_numbers_hold_for_one() {
+    let fs = FaultFs::new();
+    let store = open_with(&fs, StoreConfig { segment_bytes: 1 << 20, ..config() }).unwrap();
+    let (up, down) = ("__name__=up,job=test".to_owned(), "__name__=down,job=test".to_owned());
+    block_on(async {
+        for i in 0..3 {
+            store.append(metric("up", i)).await.unwrap();
+        }
+        for name in ["down", "up", "down"] {
+            store.append(metric(name, 5)).await.unwrap();
+        }
+        let used = [0, 0, 0, 1, 0, 1].map(|number| vec![number]);
+        assert_eq!(numbers(&fs, 1), (vec![up.clone(), down.clone()], used.to_vec()));
+        // A flush ends the segment; the next one begins with what is carried over.
+        store.flush().await.unwrap();
+        store.append(metric("down", 6)).await.unwrap();
+        let (mut known, used) = numbers(&fs, 2);
+        assert_eq!(used.last(), Some(&vec![known.iter().position(|set| *set == down).unwrap()]));
+        known.sort();
+        assert_eq!(known, [down.clone(), up.clone()]);
+        // A store elsewhere in this process has numbers of its own for the same label sets.
+        let other = FaultFs::new();
+        let second = open_with(&other, StoreConfig { segment_bytes: 1 << 20, ..config() }).unwrap();
+        let (batch, first) = (metric("down", 7), metric("first", 7));
+        second.append(first).await.unwrap();
+        for _ in 0..3 {
+            second.append(batch.clone()).await.unwrap();
+            store.append(batch.clone()).await.unwrap();
+        }
+        drop((store, second));
+        for (fs, want) in [(fs, 5), (other, 1)] {
+            fs.restart(Survival::Nothing);
+            let all = samples(&open(&fs).unwrap()).await;
+            let down = all.iter().filter(|(labels, _, _)| labels.starts_with("down"));
+            let values: Vec<f64> = down.map(|(_, _, bits)| f64::from_bits(*bits)).collect();
+            assert_eq!(values.last(), Some(&7.0), "{values:?}");
+            assert!(values.len() <= want, "{values:?}");
+        }
+    });
+}
+
+#[test]
+fn a_segment_is_readable_alone() {
+    let fs = FaultFs::new();
+    let store = open(&fs).unwrap();
+    block_on(async {
+        for i in 0..60 {
+            let name = ["up", "down", "left"][i as usize % 3];
+            store.append(metric(name, i)).await.unwrap();
+        }
+        store.close().await.unwrap();
+    });
+    let all: Vec<u64> = (1..).take_while(|number| fs.read(&wal_path(*number)).is_some()).collect();
+    assert!(all.len() > 3, "{all:?}");
+    let mut values = Vec::new();
+    for number in &all {
+        let fs = fs.fork();
+        use skopos_store::fs::Fs;
+        for other in all.iter().filter(|other| *other != number) {
+            fs.remove(&wal_path(*other)).unwrap();
+        }
+        for (labels, _, bits) in block_on(samples(&open(&fs).unwrap())) {
+            let value = f64::from_bits(bits);
+            let name = ["up", "down", "left"][value as usize % 3];
+            assert!(labels.starts_with(name), "{labels}: {value}");
+            values.push(value as i64);
+        }
+    }
+    values.sort_unstable();
+    assert_eq!(values, (0..60).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_series_number_that_was_never_given_is_corruption() {
+    let numbers = &mut codec::SeriesNumbers::new();
+    let SignalBatch::Metrics(batch) = metric("up", 1) else { unreachable!("made so") };
+    let (first, second) =
+        (codec::encode_numbered(&batch, numbers), codec::encode_numbered(&batch, numbers));
+    for (frames, at) in [
+        // A label set was left out, or comes twice.
+        (vec![&second], 0),
+        (vec![&first, &first], 1),
+        (vec![&first, &second, &first], 2),
+    ] {
+        let fs = FaultFs::new();
+        let frames: Vec<(u8, u8, &[u8])> = frames.into_iter().map(|body| (1, 4, &**body)).collect();
+        let bytes = format::file(WAL, 2, 1, &frames);
+        let offset = format::frames(&bytes, WAL)[at].offset as u64;
+        fs.put(&wal_path(1), bytes);
+        match open_error(&fs) {
+            StoreError::Corrupt { path, offset: found, reason } => {
+                assert_eq!((path, found), (wal_path(1), offset));
+                assert!(reason.contains("series"), "{reason}");
+            }
+            error => panic!("{error}"),
+        }
     }
 }
 
@@ -455,15 +591,15 @@ fn values_nested_too_deep_are_refused_and_leave_no_trace() {
     });
 }
 
-fn fixture() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v1")
+fn fixture(version: u32) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/v{version}"))
 }
 
 /// Files written by the first version stay readable, to the last value.
 #[test]
 fn version_1_stays_readable() {
     let fs = FaultFs::new();
-    format::load_folder(&fs, &fixture(), Path::new(DATA));
+    format::load_folder(&fs, &fixture(1), Path::new(DATA));
     let frames = format::frames(&fs.read(&wal_path(1)).unwrap(), WAL);
     let kinds: Vec<u8> = frames.iter().map(|frame| frame.kind).collect();
     assert_eq!(kinds, [1, 2, 3, 0]);
@@ -490,25 +626,71 @@ fn version_1_stays_readable() {
     });
 }
 
-/// Writes the fixture of the current version anew, and the corpus of the state log's fuzz target:
-/// `cargo test -p skopos-store -- --ignored write_fixture`. Released fixtures are never rewritten.
+/// Files of the second version: series have numbers.
+#[test]
+fn version_2_stays_readable() {
+    let fs = FaultFs::new();
+    format::load_folder(&fs, &fixture(2), Path::new(DATA));
+    let bytes = fs.read(&wal_path(1)).unwrap();
+    assert_eq!(format::version(&bytes), 2);
+    let frames = format::frames(&bytes, WAL);
+    let kinds: Vec<u8> = frames.iter().map(|frame| frame.kind).collect();
+    assert_eq!(kinds, [4, 4, 1, 2, 3, 0]);
+    let mut known = codec::NumberedSeries::new();
+    for frame in &frames[..2] {
+        let metrics = codec::decode_numbered(&frame.body, &mut known).unwrap();
+        assert_eq!(format!("{metrics:?}"), format!("{:?}", rich_metrics()));
+        let again = codec::encode_metrics(&metrics);
+        assert_eq!(again, codec::encode_metrics(&rich_metrics()), "to the last bit");
+    }
+    assert_eq!(known.len(), rich_metrics().series.len());
+    let numbers = &mut codec::SeriesNumbers::new();
+    let batch = rich_metrics();
+    for frame in &frames[..2] {
+        assert_eq!(codec::encode_numbered(&batch, numbers), frame.body, "what is written today");
+    }
+
+    // The same as from the first version, where each sample stood with its labels.
+    let old = FaultFs::new();
+    format::load_folder(&old, &fixture(1), Path::new(DATA));
+    let (store, old) = (open(&fs).unwrap(), open(&old).unwrap());
+    assert_eq!((store.recovery().wal_batches, store.recovery().torn.len()), (5, 0));
+    assert_eq!(store.stats().head.logs, 2);
+    assert_eq!(store.stats().head.spans, 2);
+    block_on(async {
+        let mut want = samples(&old).await;
+        want.retain(|(labels, _, _)| !labels.starts_with("recorded"));
+        assert_eq!(samples(&store).await, want);
+    });
+}
+
+/// Writes the log's fixture of the current version anew: `cargo test -p skopos-store -- --ignored
+/// write_fixture`. Released fixtures are never rewritten.
 #[test]
 #[ignore = "writes files into the source tree"]
 fn write_fixture() {
-    let write = |path: &Path, bytes: &[u8]| {
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, bytes).unwrap();
-    };
+    let (batch, numbers) = (rich_metrics(), &mut codec::SeriesNumbers::new());
     let bodies = [
-        codec::encode_metrics(&rich_metrics()),
+        codec::encode_numbered(&batch, numbers),
+        codec::encode_numbered(&batch, numbers),
+        codec::encode_metrics(&batch),
         codec::encode_logs(7, &rich_logs()).unwrap(),
         codec::encode_traces(9, &rich_traces()).unwrap(),
     ];
-    let [metrics, logs, traces] = &bodies;
-    let frames = [(1, 1, &**metrics), (1, 2, logs), (1, 3, traces), (1, 0, &[])];
-    let wal = format::file(WAL, 1, 1, &frames);
-    write(&fixture().join("default/wal/0000000001.wal"), &wal);
+    let kinds = [4, 4, 1, 2, 3];
+    let mut frames: Vec<(u8, u8, &[u8])> =
+        kinds.into_iter().zip(&bodies).map(|(kind, body)| (1, kind, &**body)).collect();
+    frames.push((1, 0, &[]));
+    let path = fixture(2).join("default/wal/0000000001.wal");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, format::file(WAL, 2, 1, &frames)).unwrap();
+}
 
+/// Writes the corpus of the state log's fuzz target anew: `cargo test -p skopos-store -- --ignored
+/// write_state_corpus`.
+#[test]
+#[ignore = "writes files into the source tree"]
+fn write_state_corpus() {
     let fs = FaultFs::new();
     let store = open(&fs).unwrap();
     block_on(async {
@@ -519,12 +701,11 @@ fn write_fixture() {
         store.close().await.unwrap();
     });
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/state");
+    std::fs::create_dir_all(&corpus).unwrap();
     for path in fs.files().iter().filter(|path| path.starts_with("/data/default/state")) {
         let bytes = fs.read(path).unwrap();
-        let name = path.file_name().unwrap().to_str().unwrap();
-        write(&fixture().join("default/state").join(name), &bytes);
         for frame in format::frames(&bytes, b"SKOPSTA\n") {
-            write(&corpus.join(format!("kind-{}", frame.kind)), &frame.body);
+            std::fs::write(corpus.join(format!("kind-{}", frame.kind)), &frame.body).unwrap();
         }
     }
 }
