@@ -6,7 +6,7 @@
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
-use skopos_model::{SampleValue, SeriesSamples, Timestamp};
+use skopos_model::{MetricBatch, SampleValue, SeriesSamples, Timestamp};
 
 use crate::compression::{ContentEncoding, decompress};
 use crate::exposition::{ExpositionFormat, ExpositionOptions, parse};
@@ -14,13 +14,17 @@ use crate::limits::Limits;
 use crate::otlp::{
     DecodeError, OtlpEncoding, OtlpOptions, decode_logs, decode_metrics, decode_traces,
 };
-use crate::remote_write::{self, WriteError};
+use crate::remote_write::{self, LabelCache, WriteError};
 use crate::report::{Ingested, MAX_ENTRIES};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
 const ENCODINGS: [OtlpEncoding; 2] = [OtlpEncoding::Protobuf, OtlpEncoding::Json];
 
+/// Small enough to be full soon.
+const LABEL_BYTES: usize = 64 << 10;
+
 thread_local! {
+    static LABELS: LabelCache = LabelCache::new(&Limits::default(), LABEL_BYTES);
     /// Compiling the redactor per input would take nearly all the time.
     static OPTIONS: OtlpOptions = OtlpOptions::default();
 }
@@ -110,9 +114,8 @@ pub fn fuzz_exposition(data: &[u8]) {
         }
         let options = ExpositionOptions::new(ExpositionFormat::Text, 7, &limits);
         let again = parse(printed.as_bytes(), &options).expect("printed series are readable");
-        let labels = |batch: &skopos_model::MetricBatch| {
-            batch.series.iter().map(|s| s.labels.clone()).collect::<Vec<_>>()
-        };
+        let labels =
+            |batch: &MetricBatch| batch.series.iter().map(|s| s.labels.clone()).collect::<Vec<_>>();
         assert_eq!(labels(&again.batch), labels(&scrape.batch));
     }
 }
@@ -125,7 +128,9 @@ pub fn fuzz_remote_write(data: &[u8]) {
     let unpacked = remote_write::decompress(data, MAX_BYTES);
     assert!(unpacked.as_ref().is_ok_and(|body| body.len() <= MAX_BYTES) || unpacked.is_err());
     for body in [Some(data), unpacked.as_deref().ok()].into_iter().flatten() {
-        let report = match remote_write::decode(body, &limits) {
+        let decoded = remote_write::decode(body, &limits);
+        same_with_cache(&decoded, |cache| remote_write::decode_with(body, &limits, Some(cache)));
+        let report = match decoded {
             Ok(report) => report,
             Err(WriteError::Malformed { offset, .. }) => {
                 assert!(offset <= body.len());
@@ -148,7 +153,9 @@ pub fn fuzz_remote_write(data: &[u8]) {
 /// Remote write 2.0: like [`fuzz_remote_write`].
 pub fn fuzz_remote_write_v2(data: &[u8]) {
     let limits = Limits::default();
-    let report = match remote_write::decode_v2(data, &limits) {
+    let decoded = remote_write::decode_v2(data, &limits);
+    same_with_cache(&decoded, |cache| remote_write::decode_v2_with(data, &limits, Some(cache)));
+    let report = match decoded {
         Ok(report) => report,
         Err(WriteError::Malformed { offset, .. }) => {
             assert!(offset <= data.len());
@@ -165,6 +172,22 @@ pub fn fuzz_remote_write_v2(data: &[u8]) {
     assert_eq!(again.decoded.rejected, []);
     // Through text, because NaN does not equal itself.
     assert_eq!(format!("{:?}", again.decoded.value), format!("{kept:?}"));
+}
+
+/// A cache changes nothing: neither one that knows the labels of inputs before, nor one that knows
+/// those of this.
+fn same_with_cache(
+    plain: &Result<Ingested<MetricBatch>, WriteError>,
+    decode: impl Fn(&LabelCache) -> Result<Ingested<MetricBatch>, WriteError>,
+) {
+    let plain = format!("{plain:?}");
+    LABELS.with(|cache| {
+        for _ in 0..2 {
+            // Through text, because NaN does not equal itself.
+            assert_eq!(format!("{:?}", decode(cache)), plain);
+        }
+        assert!(cache.size_bytes() <= LABEL_BYTES);
+    });
 }
 
 /// Every encoding: never more than the limit comes out.

@@ -14,6 +14,7 @@
 
 mod encode;
 mod histogram;
+mod label_cache;
 mod series;
 mod v2;
 mod wire;
@@ -21,10 +22,12 @@ mod wire;
 use skopos_model::{Metadata, MetricBatch, MetricType};
 
 pub use encode::{encode, encode_v2};
-pub use v2::decode_v2;
+pub use label_cache::LabelCache;
+pub use v2::{decode_v2, decode_v2_with};
 
 use crate::limits::Limits;
 use crate::report::{Ingested, Tally};
+use label_cache::Session;
 use series::Scratch;
 use wire::{Message, Value};
 
@@ -118,19 +121,40 @@ fn corrupt(error: snap::Error) -> WriteError {
 /// # Ok::<(), remote_write::WriteError>(())
 /// ```
 pub fn decode(body: &[u8], limits: &Limits) -> Result<Ingested<MetricBatch>, WriteError> {
-    let mut decoder = Decoder::new(limits);
-    let mut scratch = Scratch::default();
+    decode_with(body, limits, None)
+}
+
+/// Like [`decode`], with the label sets of requests before: what comes out is the same.
+pub fn decode_with(
+    body: &[u8],
+    limits: &Limits,
+    cache: Option<&LabelCache>,
+) -> Result<Ingested<MetricBatch>, WriteError> {
+    let mut decoder = Decoder::new(limits, cache);
+    let (mut scratch, mut group) = (Scratch::default(), Vec::with_capacity(GROUP));
     let mut request = Message::new(body);
-    while let Some((number, value)) = request.next_field()? {
-        match (number, value) {
-            (1, Value::Bytes(series)) => decoder.series(series, &mut scratch)?,
-            (3, Value::Bytes(metadata)) => decoder.metadata(metadata)?,
-            (1 | 3, _) => return Err(request.malformed(WRONG_TYPE)),
-            _ => {}
+    loop {
+        let field = request.next_field();
+        if let Ok(Some((1, Value::Bytes(series)))) = field {
+            group.push(series);
+            if group.len() < GROUP {
+                continue;
+            }
+        }
+        decoder.group(&mut group, &mut scratch)?;
+        match field? {
+            None => break,
+            Some((3, Value::Bytes(metadata))) => decoder.metadata(metadata)?,
+            Some((1, Value::Bytes(_))) => {}
+            Some((1 | 3, _)) => return Err(request.malformed(WRONG_TYPE)),
+            Some(_) => {}
         }
     }
-    Ok(decoder.tally.finish(decoder.batch))
+    Ok(decoder.finish())
 }
+
+/// Series of a request that are looked up together.
+const GROUP: usize = 32;
 
 const WRONG_TYPE: &str = "a field is not of its type";
 
@@ -140,12 +164,22 @@ struct Decoder<'a> {
     left_bytes: usize,
     tally: Tally,
     batch: MetricBatch,
+    /// Label sets of requests before.
+    known: Option<Session<'a>>,
 }
 
 impl<'l> Decoder<'l> {
-    fn new(limits: &'l Limits) -> Self {
+    fn new(limits: &'l Limits, cache: Option<&'l LabelCache>) -> Self {
         let (left_bytes, tally) = (limits.decoded_bytes, Tally::default());
-        Self { limits, left_bytes, tally, batch: MetricBatch::default() }
+        let known = cache.and_then(|cache| cache.session(limits));
+        Self { limits, left_bytes, tally, batch: MetricBatch::default(), known }
+    }
+
+    fn finish(self) -> Ingested<MetricBatch> {
+        if let Some(known) = self.known {
+            known.finish();
+        }
+        self.tally.finish(self.batch)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skopos_ingest::derive::Tally;
 use skopos_ingest::otlp::{self, DecodeError, OtlpEncoding, OtlpOptions};
-use skopos_ingest::remote_write::{self, WriteError};
+use skopos_ingest::remote_write::{self, LabelCache, WriteError};
 use skopos_ingest::{
     Adjustment, ContentEncoding, DecompressError, Ingested, Limits, MetricScope, decompress,
 };
@@ -40,6 +40,8 @@ pub(crate) struct Ingest {
     receipts: Arc<Receipts>,
     deriver: Arc<Deriver>,
     options: Arc<OtlpOptions>,
+    /// Label sets that remote write has brought before.
+    label_sets: Arc<LabelCache>,
     decoders: Semaphore,
     pub(crate) admission: Admission,
 }
@@ -109,8 +111,10 @@ impl Ingest {
         receipts: Arc<Receipts>,
         deriver: Arc<Deriver>,
         settings: &Settings,
+        label_bytes: usize,
     ) -> Self {
         let options = OtlpOptions { limits: decoder_limits(settings), ..OtlpOptions::default() };
+        let label_sets = Arc::new(LabelCache::new(&options.limits, label_bytes));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             store,
@@ -119,6 +123,7 @@ impl Ingest {
             receipts,
             deriver,
             options: Arc::new(options),
+            label_sets,
             decoders: Semaphore::new(cores),
             admission: Admission::new(settings),
         }
@@ -157,12 +162,13 @@ impl Ingest {
         let len = remote_write::decompressed_len(&block, max_bytes).map_err(refuse)?;
         admitted.hold(len).map_err(|error| self.body_error(export, error))?;
         let permit = self.decoders.acquire().await;
-        let options = Arc::clone(&self.options);
+        let (options, label_sets) = (Arc::clone(&self.options), Arc::clone(&self.label_sets));
         let decode = move || {
             let plain = remote_write::decompress(&block, max_bytes)?;
+            let (limits, known) = (&options.limits, Some(&*label_sets));
             match version {
-                WriteVersion::V1 => remote_write::decode(&plain, &options.limits),
-                WriteVersion::V2 => remote_write::decode_v2(&plain, &options.limits),
+                WriteVersion::V1 => remote_write::decode_with(&plain, limits, known),
+                WriteVersion::V2 => remote_write::decode_v2_with(&plain, limits, known),
             }
         };
         let decoded = if len <= INLINE_DECODE_BYTES { decode() } else { work(decode).await? };

@@ -17,6 +17,8 @@ const HEAD_SHARE: u64 = 2;
 const QUERY_SHARE: u64 = 4;
 /// For what is kept of blocks that have been read.
 const CACHE_SHARE: u64 = 8;
+/// For label sets that remote write has brought before, most of which the head shares.
+const LABEL_SHARE: u64 = 32;
 /// A merged block is put together in memory, out of what is left.
 const MERGE_SHARE: u64 = 8;
 /// Memory of a machine that does not say how much it has.
@@ -35,6 +37,8 @@ pub struct MemoryPlan {
     pub query_bytes: u64,
     /// What is kept of blocks that have been read.
     pub cache_bytes: u64,
+    /// Label sets that remote write has brought before.
+    pub label_bytes: u64,
     /// The largest block that compaction puts together.
     pub merge_bytes: u64,
 }
@@ -50,7 +54,8 @@ impl MemoryPlan {
             query_pool_bytes: query_pool_bytes.max(settings.max_query_bytes.unwrap_or(0)),
             query_bytes: settings.max_query_bytes.unwrap_or(query_pool_bytes / 2),
             cache_bytes: total_bytes / CACHE_SHARE,
-            merge_bytes: total_bytes / MERGE_SHARE,
+            label_bytes: total_bytes / LABEL_SHARE,
+            merge_bytes: total_bytes / MERGE_SHARE - total_bytes / LABEL_SHARE,
         }
     }
 

@@ -178,6 +178,7 @@ impl Server {
             Arc::clone(&receipts),
             Arc::clone(&deriver),
             &settings,
+            usize::try_from(memory.label_bytes).unwrap_or(usize::MAX),
         );
         let stop_rules = tasks.stop_background.child_token();
         let context = SloContext {

@@ -5,12 +5,22 @@
 
 use skopos_model::{Exemplar, Labels, METRIC_NAME, Sample, SeriesSamples, Temporality, Timestamp};
 
+use super::label_cache::{Key, Session};
 use super::wire::{Message, Value};
-use super::{Decoder, WRONG_TYPE, WriteError, utf8};
+use super::{Decoder, GROUP, WRONG_TYPE, WriteError, utf8};
 use crate::report::Refusal;
 
 /// OpenMetrics' bound on the names and values of an exemplar's labels, in characters.
 const MAX_EXEMPLAR_CHARS: usize = 128;
+
+/// How a label of a series begins: field 1, with a length.
+const LABEL_KEY: u8 = 1 << 3 | 2;
+
+/// The labels in front of a series, and what follows them.
+struct Front<'a> {
+    key: Key,
+    rest: Message<'a>,
+}
 
 /// Buffers that one series after another uses.
 #[derive(Default)]
@@ -61,16 +71,80 @@ type ReadExemplar<'r, 'a> = &'r dyn Fn(
 ) -> Result<Result<(i64, f64), &'static str>, WriteError>;
 
 impl Decoder<'_> {
-    pub(super) fn series<'a>(
+    /// Reads some series in their order; leaves none.
+    pub(super) fn group<'a>(
+        &mut self,
+        group: &mut Vec<Message<'a>>,
+        scratch: &mut Scratch<'a>,
+    ) -> Result<(), WriteError> {
+        let front = |message: &Message<'a>, known: &Session<'_>| {
+            let mut rest = *message;
+            let key = known.section(rest.take_front(LABEL_KEY));
+            Front { key, rest }
+        };
+        let mut fronts = [const { None }; GROUP];
+        if let Some(known) = &self.known {
+            for (message, place) in group.iter().zip(&mut fronts) {
+                *place = Some(front(message, known));
+            }
+            known.touch(fronts.iter().flatten().map(|front| front.key));
+        }
+        for (message, front) in group.drain(..).zip(fronts) {
+            self.series(message, front, scratch)?;
+        }
+        Ok(())
+    }
+
+    fn series<'a>(
+        &mut self,
+        message: Message<'a>,
+        front: Option<Front<'a>>,
+        scratch: &mut Scratch<'a>,
+    ) -> Result<(), WriteError> {
+        let (Some(Front { key, rest }), Some(known)) = (front, &mut self.known) else {
+            return self.read_series(message, scratch, None, 0).map(drop);
+        };
+        let front = rest.position();
+        if let Some(labels) = known.find(key) {
+            let left_bytes = self.left_bytes;
+            if self.read_series(rest, scratch, Some(labels), front)? {
+                return Ok(());
+            }
+            // There are more labels behind something else: they are all read anew.
+            self.left_bytes = left_bytes;
+            return self.read_series(message, scratch, None, front).map(drop);
+        }
+        let before = self.batch.series.len();
+        let in_front = self.read_series(message, scratch, None, front)?;
+        if let (true, Some(kept), Some(known)) =
+            (in_front, self.batch.series.get(before), &mut self.known)
+        {
+            known.add(key, &kept.labels);
+        }
+        Ok(())
+    }
+
+    /// Reads a series, of which the labels before `front` may be known. Whether all its labels stand
+    /// there; when they are known and do not, nothing is kept.
+    fn read_series<'a>(
         &mut self,
         mut message: Message<'a>,
         scratch: &mut Scratch<'a>,
-    ) -> Result<(), WriteError> {
+        known: Option<Labels>,
+        front: usize,
+    ) -> Result<bool, WriteError> {
         scratch.clear();
         let mut floats = Floats::default();
-        while let Some((number, value)) = message.next_field()? {
+        let mut in_front = true;
+        loop {
+            let at = message.position();
+            let Some((number, value)) = message.next_field()? else { break };
             match (number, value) {
-                (1, Value::Bytes(pair)) => scratch.labels.push(label(pair)?),
+                (1, Value::Bytes(_)) if known.is_some() => return Ok(false),
+                (1, Value::Bytes(pair)) => {
+                    in_front &= at < front;
+                    scratch.labels.push(label(pair)?);
+                }
                 (2, Value::Bytes(pair)) => {
                     self.spend(size_of::<Sample>())?;
                     let (timestamp_ms, value) = sample(pair)?;
@@ -82,31 +156,34 @@ impl Decoder<'_> {
                 _ => {}
             }
         }
-        self.keep(scratch, floats, &|message, pairs| exemplar(message, pairs).map(Ok))?;
-        Ok(())
+        self.keep(scratch, known, floats, &|message, pairs| exemplar(message, pairs).map(Ok))?;
+        Ok(in_front)
     }
 
-    /// Keeps what was read of a series; whether any of it was kept.
+    /// Keeps what was read of a series, whose labels are frozen unless they are known; whether any
+    /// of it was kept.
     pub(super) fn keep<'a>(
         &mut self,
         scratch: &mut Scratch<'a>,
+        known: Option<Labels>,
         floats: Floats,
         read_exemplar: ReadExemplar<'_, 'a>,
     ) -> Result<bool, WriteError> {
         let Scratch { labels, exemplar_labels, exemplars, histograms } = scratch;
         let Floats { mut samples, mut starts, untimely } = floats;
         let items = samples.len() + histograms.len();
-        let frozen = match freeze(labels, self.limits) {
+        let frozen = match known.map_or_else(|| freeze(labels, self.limits), Ok) {
             Ok(frozen) => frozen,
             Err(refusal) => {
-                self.name_sender(labels);
+                let job = labels.iter().find(|(name, _)| *name == "job");
+                self.name_sender(job.map_or("", |(_, job)| job));
                 self.tally.reject(refusal, (items as u64 + untimely).max(1));
                 return Ok(false);
             }
         };
         self.spend(size_of::<SeriesSamples>() + frozen.size_bytes())?;
         if untimely > 0 {
-            self.name_sender(labels);
+            self.name_sender(frozen.value("job"));
             self.tally.reject(invalid_time(&frozen), untimely);
         }
         for proto in histograms.iter() {
@@ -119,13 +196,13 @@ impl Decoder<'_> {
                     }
                 }
                 Err(Refusal { reason, message }) => {
-                    self.name_sender(labels);
+                    self.name_sender(frozen.value("job"));
                     let refusal = Refusal::new(reason, format!("{frozen}: {message}"));
                     self.tally.reject(refusal, 1);
                 }
             }
         }
-        let mut exemplars = self.exemplars(exemplars, exemplar_labels, labels, read_exemplar)?;
+        let mut exemplars = self.exemplars(exemplars, exemplar_labels, &frozen, read_exemplar)?;
         if samples.is_empty() && exemplars.is_empty() {
             return Ok(false);
         }
@@ -159,14 +236,14 @@ impl Decoder<'_> {
         &mut self,
         messages: &[Message<'a>],
         pairs: &mut Vec<(&'a str, &'a str)>,
-        series: &[(&str, &str)],
+        series: &Labels,
         read: ReadExemplar<'_, 'a>,
     ) -> Result<Vec<Exemplar>, WriteError> {
         let max = self.limits.exemplars_per_point;
         // The last ones are the newest.
         let surplus = messages.len().saturating_sub(max);
         if surplus > 0 {
-            self.name_sender(series);
+            self.name_sender(series.value("job"));
             self.tally.adjust("exemplars_per_point", surplus as u64, || {
                 format!("exemplars dropped: limit `exemplars_per_point` is {max}")
             });
@@ -193,7 +270,7 @@ impl Decoder<'_> {
                     exemplars.push(Exemplar { labels, timestamp_ms, value });
                 }
                 Err(why) => {
-                    self.name_sender(series);
+                    self.name_sender(series.value("job"));
                     self.tally.adjust("invalid_exemplar", 1, || format!("exemplar dropped: {why}"));
                 }
             }
@@ -201,8 +278,7 @@ impl Decoder<'_> {
         Ok(exemplars)
     }
 
-    pub(super) fn name_sender(&mut self, labels: &[(&str, &str)]) {
-        let job = labels.iter().find(|(name, _)| *name == "job").map_or("", |(_, job)| job);
+    pub(super) fn name_sender(&mut self, job: &str) {
         // OTLP's `service.namespace/service.name` is accounted to the service.
         self.tally.set_sender(job.rsplit('/').next().unwrap_or(job));
     }

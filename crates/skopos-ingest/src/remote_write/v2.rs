@@ -9,9 +9,10 @@ use std::collections::HashSet;
 
 use skopos_model::{METRIC_NAME, MetricBatch, MetricType, Sample};
 
+use super::label_cache::Key;
 use super::series::{Floats, Scratch};
 use super::wire::{Message, Value};
-use super::{Decoder, WRONG_TYPE, WriteError, type_of, utf8};
+use super::{Decoder, LabelCache, WRONG_TYPE, WriteError, type_of, utf8};
 use crate::limits::Limits;
 use crate::report::{Ingested, Refusal};
 
@@ -32,13 +33,23 @@ use crate::report::{Ingested, Refusal};
 /// # Ok::<(), remote_write::WriteError>(())
 /// ```
 pub fn decode_v2(body: &[u8], limits: &Limits) -> Result<Ingested<MetricBatch>, WriteError> {
-    let mut decoder = Decoder::new(limits);
+    decode_v2_with(body, limits, None)
+}
+
+/// Like [`decode_v2`], with the label sets of requests before: what comes out is the same.
+pub fn decode_v2_with(
+    body: &[u8],
+    limits: &Limits,
+    cache: Option<&LabelCache>,
+) -> Result<Ingested<MetricBatch>, WriteError> {
+    let mut decoder = Decoder::new(limits, cache);
     let (mut symbols, mut all) = (Vec::new(), Vec::new());
     let mut request = Message::new(body);
     while let Some((number, value)) = request.next_field()? {
         match (number, value) {
             (4, Value::Bytes(text)) => {
-                decoder.spend(size_of::<&str>())?;
+                // With its hash.
+                decoder.spend(size_of::<&str>() + size_of::<SymbolHash>())?;
                 symbols.push(utf8(text)?);
             }
             (5, Value::Bytes(series)) => {
@@ -54,16 +65,28 @@ pub fn decode_v2(body: &[u8], limits: &Limits) -> Result<Ingested<MetricBatch>, 
     if symbols.first().is_some_and(|first| !first.is_empty()) {
         return Err(Message::new(body).malformed("the first symbol is not the empty text"));
     }
-    let mut reader = Reader { symbols, described: HashSet::new() };
+    let hashes = match &decoder.known {
+        Some(known) => symbols.iter().map(|text| known.symbol(text)).collect(),
+        None => Vec::new(),
+    };
+    let described = HashSet::new();
+    let mut reader = Reader { symbols, hashes, spelling: Vec::new(), described };
     let mut scratch = Scratch::default();
     for series in all {
         reader.series(&mut decoder, series, &mut scratch)?;
     }
-    Ok(decoder.tally.finish(decoder.batch))
+    Ok(decoder.finish())
 }
+
+/// What stands for a symbol in the key of a label set.
+type SymbolHash = [u8; 16];
 
 struct Reader<'a> {
     symbols: Vec<&'a str>,
+    /// Of the symbols; empty without a cache.
+    hashes: Vec<SymbolHash>,
+    /// Those of a series, one after another.
+    spelling: Vec<u8>,
     /// Metrics whose metadata is known.
     described: HashSet<&'a str>,
 }
@@ -102,13 +125,19 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        if let Err(refusal) = self.labels(&refs, &mut scratch.labels) {
-            decoder.name_sender(&scratch.labels);
+        let key = self.key(decoder, &refs);
+        let known = key.and_then(|key| decoder.known.as_mut()?.find(key));
+        if known.is_none()
+            && let Err(refusal) = self.labels(&refs, &mut scratch.labels)
+        {
+            let job = scratch.labels.iter().find(|(name, _)| *name == "job");
+            decoder.name_sender(job.map_or("", |(_, job)| job));
             decoder.tally.reject(refusal, items.max(1));
             return Ok(());
         }
+        let (is_new, before) = (known.is_none(), decoder.batch.series.len());
         let symbols = &self.symbols;
-        let kept = decoder.keep(scratch, floats, &|mut message, pairs| {
+        let kept = decoder.keep(scratch, known, floats, &|mut message, pairs| {
             let (mut timestamp_ms, mut number, mut refs) = (0, 0.0, Vec::new());
             while let Some(field) = message.next_field()? {
                 match field {
@@ -124,10 +153,25 @@ impl<'a> Reader<'a> {
                 Err(_) => Err("its labels refer to symbols that are not there"),
             })
         })?;
+        if let (true, Some(key), Some(kept), Some(known)) =
+            (is_new, key, decoder.batch.series.get(before), &mut decoder.known)
+        {
+            known.add(key, &kept.labels);
+        }
         match metadata {
-            Some(metadata) if kept => self.metadata(decoder, metadata, &scratch.labels),
+            Some(metadata) if kept => self.metadata(decoder, metadata, &refs),
             _ => Ok(()),
         }
+    }
+
+    /// The key of a label set; none without a cache, or when a symbol is not there.
+    fn key(&mut self, decoder: &Decoder<'_>, refs: &[u64]) -> Option<Key> {
+        let known = decoder.known.as_ref()?;
+        self.spelling.clear();
+        for at in refs {
+            self.spelling.extend_from_slice(self.hashes.get(usize::try_from(*at).ok()?)?);
+        }
+        (refs.len() % 2 == 0).then(|| known.symbols(&self.spelling))
     }
 
     fn labels(&self, refs: &[u64], pairs: &mut Vec<(&'a str, &'a str)>) -> Result<(), Refusal> {
@@ -144,7 +188,7 @@ impl<'a> Reader<'a> {
         &mut self,
         decoder: &mut Decoder<'_>,
         mut message: Message<'a>,
-        labels: &[(&'a str, &'a str)],
+        refs: &[u64],
     ) -> Result<(), WriteError> {
         let (mut metric_type, mut help, mut unit) = (0, 0, 0);
         while let Some((number, value)) = message.next_field()? {
@@ -158,7 +202,8 @@ impl<'a> Reader<'a> {
         }
         let symbol = |at: u64| symbol(&self.symbols, at).unwrap_or_default();
         let (help, unit) = (symbol(help), symbol(unit));
-        let metric = labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |l| l.1);
+        let mut pairs = refs.chunks_exact(2).map(|pair| (symbol(pair[0]), symbol(pair[1])));
+        let metric = pairs.find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, value)| value);
         let says_nothing =
             type_of(metric_type) == MetricType::Unknown && help.is_empty() && unit.is_empty();
         if says_nothing || self.described.contains(metric) {

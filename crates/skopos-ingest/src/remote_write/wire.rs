@@ -33,6 +33,11 @@ impl<'a> Message<'a> {
         self.body.get(self.at..).unwrap_or_default()
     }
 
+    /// Where in the body the next field begins.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
     pub(super) fn malformed(&self, what: &'static str) -> WriteError {
         WriteError::Malformed { what, offset: self.at }
     }
@@ -81,6 +86,30 @@ impl<'a> Message<'a> {
         let bytes = self.split(8)?;
         let bytes = bytes.bytes().first_chunk::<8>().copied().unwrap_or_default();
         Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// The fields with this key, which must stand for bytes, at the front of what is left: passes
+    /// over them without looking inside. Stops before what is not plain.
+    pub(super) fn take_front(&mut self, key: u8) -> &'a [u8] {
+        let bytes = self.bytes();
+        let mut end = 0;
+        while let Some([found, rest @ ..]) = bytes.get(end..)
+            && *found == key
+        {
+            let (header, len) = match rest {
+                [len @ 0..=0x7f, ..] => (2, usize::from(*len)),
+                [low, high @ 0..=0x7f, ..] => {
+                    (3, usize::from(*low & 0x7f) | usize::from(*high) << 7)
+                }
+                _ => break,
+            };
+            if header + len > bytes.len() - end {
+                break;
+            }
+            end += header + len;
+        }
+        self.at += end;
+        bytes.get(..end).unwrap_or_default()
     }
 
     /// The next `len` bytes as a message of their own.

@@ -6,6 +6,7 @@ mod conformance;
 mod derive;
 mod exposition;
 mod fuzz;
+mod label_cache;
 mod limits;
 mod logs;
 mod metrics;
