@@ -10,8 +10,9 @@ pub struct StoreConfig {
     pub data_dir: PathBuf,
     /// When an append is acknowledged.
     pub sync: SyncPolicy,
-    /// A WAL segment is closed once it has reached this many bytes, or a quarter of what the head is
-    /// flushed at. It may be exceeded by one batch. At most 2 GiB.
+    /// A WAL segment is closed once it has reached this many bytes, label sets aside unless they are
+    /// four times as much, or once what is in it would take a quarter of what the head is flushed
+    /// at. It may be exceeded by one batch. At most 512 MiB.
     pub segment_bytes: u64,
     /// Appends are refused while the head holds more than this many bytes: flushing does not keep
     /// up, or fails.

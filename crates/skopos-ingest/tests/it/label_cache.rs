@@ -96,7 +96,7 @@ fn v1(series: &[Series]) -> Vec<u8> {
             front.extend(field(3, &exemplar, false));
         }
         front.extend(behind);
-        body.extend(field(1, &front, front.len() >= 1 << 14));
+        body.extend(field(1, &front, false));
     }
     body
 }
@@ -120,7 +120,7 @@ fn v2(series: &[Series], shift: usize) -> Vec<u8> {
         }
         for &(name, value, missing, odd, _) in &one.labels {
             // Texts that are not UTF-8 would cost the request.
-            let text = |at: usize| if TEXTS[at] == b"\xff" { b"c" } else { TEXTS[at] };
+            let text = |at: usize| if TEXTS[at] == b"\xff" { &b"c"[..] } else { TEXTS[at] };
             refs.push(number(text(name)));
             if !odd {
                 refs.push(if missing { 120 } else { number(text(value)) });
@@ -140,7 +140,12 @@ fn same<T: Debug>(what: &str, plain: T, cached: T) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn known_label_sets_change_nothing(
