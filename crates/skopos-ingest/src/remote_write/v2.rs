@@ -171,7 +171,7 @@ impl<'a> Reader<'a> {
         for at in refs {
             self.spelling.extend_from_slice(self.hashes.get(usize::try_from(*at).ok()?)?);
         }
-        (refs.len() % 2 == 0).then(|| known.symbols(&self.spelling))
+        refs.len().is_multiple_of(2).then(|| known.symbols(&self.spelling))
     }
 
     fn labels(&self, refs: &[u64], pairs: &mut Vec<(&'a str, &'a str)>) -> Result<(), Refusal> {

@@ -97,7 +97,7 @@ fn a_log_larger_than_the_head_goes_to_blocks_while_it_is_read() {
 
 #[test]
 fn a_crash_while_replay_flushes_changes_nothing() {
-    let fs = killed_after(5);
+    let fs = killed_after(9);
     let want = block_on(everything(&open(&fs.fork()).unwrap()));
     let small = || {
         let blocks = BlockConfig { flush_bytes: 1, ..config().blocks };
