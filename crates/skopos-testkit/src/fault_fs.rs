@@ -14,6 +14,7 @@
 //!   that still fits; removing files makes space.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -87,6 +88,7 @@ struct Disk {
     faults: Faults,
     counts: OpCounts,
     crashed: bool,
+    torn: bool,
     /// Bytes of all files together.
     capacity: Option<u64>,
     /// Fsyncs of files wait.
@@ -149,11 +151,16 @@ impl FaultFs {
         self.disk().crashed
     }
 
+    /// Whether the crash point was a write, so that [`Faults::torn_bytes`] had a meaning.
+    pub fn has_torn(&self) -> bool {
+        self.disk().torn
+    }
+
     /// The machine comes up again, without faults. Call it when the old store is gone.
     pub fn restart(&self, survival: Survival) {
         let mut disk = self.disk();
         disk.epoch += 1;
-        disk.crashed = false;
+        (disk.crashed, disk.torn) = (false, false);
         disk.faults = Faults::default();
         disk.counts = OpCounts::default();
         disk.locks.clear();
@@ -182,6 +189,7 @@ impl FaultFs {
             faults: disk.faults,
             counts: disk.counts,
             crashed: disk.crashed,
+            torn: disk.torn,
             capacity: disk.capacity,
             paused: false,
             epoch: disk.epoch + 1,
@@ -220,6 +228,26 @@ impl FaultFs {
         let disk = self.disk();
         let is_file = |node: &Node| matches!(node, Node::File(_));
         disk.live.iter().filter(|(_, node)| is_file(node)).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// A hash of all that a program can find on the disk after a [`restart`](Self::restart): of two
+    /// disks that have the same, nothing that starts on them can tell one from the other.
+    pub fn fingerprint(&self) -> u64 {
+        let disk = self.disk();
+        let mut hasher = DefaultHasher::new();
+        // Links to one file are told by their order, because numbers of files differ between runs.
+        let mut numbers = BTreeMap::new();
+        for (path, node) in &disk.live {
+            path.hash(&mut hasher);
+            let Node::File(inode) = node else { continue };
+            let next = numbers.len();
+            let number = *numbers.entry(*inode).or_insert(next);
+            number.hash(&mut hasher);
+            if number == next {
+                disk.inodes.get(*inode).map(|inode| &inode.bytes).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -511,6 +539,7 @@ impl FsFile for FaultFile {
         let mut disk = self.disk()?;
         let was_crashed = disk.crashed;
         let step = disk.step();
+        disk.torn |= step.is_err() && !was_crashed;
         let failing = step.is_ok() && disk.faults.fail_write == Some(disk.counts.writes + 1);
         let len = match &step {
             Err(_) if was_crashed => 0,
@@ -594,6 +623,26 @@ mod tests {
     }
 
     #[test]
+    fn disks_with_the_same_files_have_the_same_fingerprint() {
+        let fill = |names: &[&str], bytes: &[u8]| {
+            let fs = FaultFs::new();
+            names.iter().for_each(|name| fs.put(Path::new(name), bytes.to_vec()));
+            fs
+        };
+        let one = fill(&["/a", "/b"], b"x");
+        assert_eq!(one.fingerprint(), fill(&["/b", "/a"], b"x").fingerprint());
+        assert_eq!(one.fingerprint(), one.fork().fingerprint());
+        let linked = fill(&["/a"], b"x");
+        linked.hard_link(Path::new("/a"), Path::new("/b")).unwrap();
+        let folder = fill(&["/a", "/b"], b"x");
+        folder.create_dir(Path::new("/c")).unwrap();
+        let others = [fill(&["/a", "/b"], b"y"), fill(&["/a", "/c"], b"x"), fill(&["/a"], b"x")];
+        for other in others.iter().chain([&linked, &folder]) {
+            assert_ne!(one.fingerprint(), other.fingerprint(), "{:?}", names(other));
+        }
+    }
+
+    #[test]
     fn a_failed_fsync_loses_bytes_for_good() {
         let fs = FaultFs::new();
         let path = Path::new("/f");
@@ -636,6 +685,7 @@ mod tests {
         assert!(file.write_all(b"abcd").is_err());
         assert!(file.write_all(b"e").is_err());
         assert!(fs.open(path).is_err());
+        assert!(fs.has_torn());
         fs.restart(Survival::Everything);
         assert_eq!(fs.read(path).unwrap(), b"ab");
         assert!(file.write_all(b"old handles are void").is_err());
