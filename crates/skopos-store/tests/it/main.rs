@@ -10,6 +10,7 @@ mod events;
 mod format;
 mod guard;
 mod head;
+mod numbers;
 mod replay;
 mod snapshot;
 mod state;
