@@ -103,6 +103,11 @@ impl EventId {
     pub fn time(self) -> crate::Timestamp {
         crate::Timestamp((((self.0 >> 64) as u64) ^ (1 << 63)) as i64)
     }
+
+    /// The number that tells it from others of its time.
+    pub fn sequence(self) -> u64 {
+        self.0 as u64
+    }
 }
 
 impl fmt::Display for EventId {
@@ -132,6 +137,6 @@ mod tests {
         let ids = [(-5, 9), (-5, 10), (0, 1), (7, 0)];
         let sorted: Vec<_> = ids.iter().map(|&(t, s)| EventId::new(Timestamp(t), s)).collect();
         assert!(sorted.is_sorted());
-        assert_eq!(sorted[0].time(), Timestamp(-5));
+        assert_eq!((sorted[0].time(), sorted[0].sequence()), (Timestamp(-5), 9));
     }
 }

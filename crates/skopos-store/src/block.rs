@@ -19,6 +19,7 @@ mod grams;
 pub(crate) mod metrics;
 mod parquet_file;
 pub(crate) mod series;
+mod stored;
 mod times;
 mod traces;
 

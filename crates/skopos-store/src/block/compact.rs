@@ -130,7 +130,8 @@ pub(crate) fn events(
     for (at, input) in inputs.iter().enumerate() {
         heads.extend(input.key().map(|key| Reverse((key, at))));
     }
-    let mut writer = events::EventWriter::new(signal, blocks.iter().map(|b| b.meta.rows).sum())?;
+    let rows = blocks.iter().map(|block| block.meta.rows).sum();
+    let mut writer = events::EventWriter::new(signal, rows, level)?;
     let mut places: Vec<(usize, usize)> = Vec::new();
     let mut last: Option<EventId> = None;
     while let Some(Reverse((key, at))) = heads.pop() {
@@ -153,7 +154,7 @@ pub(crate) fn events(
         heads.extend(input.key().map(|key| Reverse((key, at))));
     }
     write(&mut writer, &inputs, &mut places)?;
-    writer.finish(files, number, level)
+    writer.finish(files, number)
 }
 
 fn write(

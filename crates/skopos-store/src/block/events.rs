@@ -1,4 +1,5 @@
-//! Event blocks: one row per record in the documented schema, sorted by (service, time).
+//! Event blocks: one row per record in the documented schema, sorted by (service, time); what of it
+//! the file has is said by [`stored`](super::stored).
 //!
 //! A row group is what is looked at or left out as a whole: by its times and services (statistics)
 //! by trace id (of logs a Bloom filter, of spans an [index](super::traces) that knows the rows), and
@@ -20,7 +21,7 @@ use arrow_schema::{ArrowError, DataType, SchemaRef};
 use arrow_select::interleave::interleave_record_batch;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection, RowSelector};
 use parquet::basic::Encoding;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 use skopos_model::event::{EventScan, EventSignal, Field, Predicate};
@@ -30,7 +31,7 @@ use skopos_model::{EventId, TimeRange, Timestamp, TraceId};
 use super::grams::{GramsBuilder, GramsIndex};
 use super::parquet_file::{self, ParquetFile};
 use super::traces::{TraceIndex, TraceIndexBuilder};
-use super::{BlockFiles, BlockKind, BlockMeta, damaged};
+use super::{BlockFiles, BlockKind, BlockMeta, damaged, stored};
 use crate::event::filter::matching_rows;
 use crate::event::{event_schema, ids};
 
@@ -38,8 +39,18 @@ use crate::event::{event_schema, ids};
 const GROUP_ROWS: usize = 32 << 10;
 /// Bytes of a row group, about; text columns of it must fit into one buffer.
 const GROUP_BYTES: usize = 128 << 20;
-/// Rows of a page.
-const PAGE_ROWS: usize = 4096;
+/// Rows of a page: what is decompressed for one row of an answer. The spans of a trace stand in as
+/// many pages as there are services in it.
+const fn page_rows(signal: EventSignal) -> usize {
+    match signal {
+        EventSignal::Logs => 4096,
+        EventSignal::Spans => 2048,
+    }
+}
+/// Columns of long texts, which are most of a merged block.
+const TEXTS: [&str; 2] = ["attributes", "body"];
+/// How hard they are compressed when blocks are merged: what is merged is kept for days.
+const MERGED_LEVEL: i32 = 9;
 /// Rows put together at once while writing.
 pub(crate) const BATCH_ROWS: usize = 8192;
 
@@ -65,6 +76,7 @@ pub(crate) type RowKey = (Arc<str>, EventId);
 /// Writes a block whose rows come in the order of [`RowKey`].
 pub(crate) struct EventWriter {
     signal: EventSignal,
+    level: u32,
     writer: parquet_file::Writer,
     /// Of spans.
     traces: Option<TraceIndexBuilder>,
@@ -76,13 +88,15 @@ pub(crate) struct EventWriter {
 }
 
 impl EventWriter {
-    /// A block of about so many rows.
-    pub(crate) fn new(signal: EventSignal, rows: u64) -> Result<Self, StorageError> {
+    /// A block of about so many rows; `level` counts how often they have been merged.
+    pub(crate) fn new(signal: EventSignal, rows: u64, level: u32) -> Result<Self, StorageError> {
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        let writer = parquet_file::Writer::new(event_schema(signal), properties(signal, rows))?;
+        let properties = properties(signal, rows, level > 0);
+        let writer = parquet_file::Writer::new(stored::schema(signal), properties)?;
         let traces = (signal == EventSignal::Spans).then(TraceIndexBuilder::default);
         let grams = (signal == EventSignal::Logs).then(GramsBuilder::default);
-        Ok(Self { signal, writer, traces, grams, first_ns: i64::MAX, last_ns: i64::MIN, rows: 0 })
+        let (first_ns, last_ns) = (i64::MAX, i64::MIN);
+        Ok(Self { signal, level, writer, traces, grams, first_ns, last_ns, rows: 0 })
     }
 
     /// Counts a row that will be written.
@@ -101,7 +115,7 @@ impl EventWriter {
         if let Some(grams) = &mut self.grams {
             grams.add(batch);
         }
-        self.writer.write(batch)
+        self.writer.write(&stored::from_rows(self.signal, batch)?)
     }
 
     /// Writes the file; durable after [`BlockFiles::sync`]. `None` when there are no rows.
@@ -109,9 +123,8 @@ impl EventWriter {
         self,
         files: &BlockFiles,
         number: u64,
-        level: u32,
     ) -> Result<Option<BlockMeta>, StorageError> {
-        let Self { signal, writer, traces, grams, first_ns, last_ns, rows } = self;
+        let Self { signal, level, writer, traces, grams, first_ns, last_ns, rows } = self;
         if rows == 0 {
             return Ok(None);
         }
@@ -130,7 +143,6 @@ impl EventWriter {
 pub(crate) fn write(
     files: &BlockFiles,
     number: u64,
-    level: u32,
     signal: EventSignal,
     batches: &[RecordBatch],
 ) -> Result<Option<BlockMeta>, StorageError> {
@@ -143,14 +155,14 @@ pub(crate) fn write(
     }
     rows.sort_unstable();
     rows.dedup_by_key(|(_, id, _)| *id);
-    let mut writer = EventWriter::new(signal, rows.len() as u64)?;
+    let mut writer = EventWriter::new(signal, rows.len() as u64, 0)?;
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     for rows in rows.chunks(BATCH_ROWS) {
         rows.iter().for_each(|(_, id, _)| writer.note(*id));
         let places: Vec<(usize, usize)> = rows.iter().map(|(.., place)| *place).collect();
         writer.write(&interleave_record_batch(&batches, &places).map_err(internal)?)?;
     }
-    writer.finish(files, number, level)
+    writer.finish(files, number)
 }
 
 /// The keys of a batch's rows.
@@ -165,11 +177,21 @@ pub(crate) fn row_keys(batch: &RecordBatch) -> Result<Vec<RowKey>, StorageError>
     Ok(ids(batch)?.into_iter().enumerate().map(key).collect())
 }
 
-fn properties(signal: EventSignal, rows: usize) -> WriterProperties {
+fn properties(signal: EventSignal, rows: usize, merged: bool) -> WriterProperties {
     let mut properties = parquet_file::properties()
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_max_row_group_bytes(Some(GROUP_BYTES))
-        .set_data_page_row_count_limit(PAGE_ROWS);
+        .set_data_page_row_count_limit(page_rows(signal))
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    // Of the rows of a page nothing else is told by their bounds: they are in this order.
+    for name in ["service", "time"] {
+        let column = ColumnPath::from(name);
+        properties = properties.set_column_statistics_enabled(column, EnabledStatistics::Page);
+    }
+    for name in TEXTS.iter().filter(|_| merged) {
+        let (column, level) = (ColumnPath::from(*name), parquet_file::zstd(MERGED_LEVEL));
+        properties = properties.set_column_compression(column, level);
+    }
     let plain = |encoding, names: &[&'static str], mut properties: Properties| {
         for name in names {
             let column = ColumnPath::from(*name);
@@ -180,11 +202,10 @@ fn properties(signal: EventSignal, rows: usize) -> WriterProperties {
         properties
     };
     let times: &[&str] = match signal {
-        EventSignal::Logs => &["time", "observed_time"],
-        EventSignal::Spans => &["time", "end_time", "duration"],
+        EventSignal::Logs => &[stored::SEQUENCE, "time", stored::OBSERVED_AFTER],
+        EventSignal::Spans => &[stored::SEQUENCE, "time", "end_time", "duration"],
     };
     properties = plain(Encoding::DELTA_BINARY_PACKED, times, properties);
-    properties = plain(Encoding::BYTE_STREAM_SPLIT, &["id"], properties);
     if signal == EventSignal::Spans {
         return properties.build();
     }
@@ -332,10 +353,22 @@ impl EventFile {
         Ok(Rows { reader: self.file.reader(BATCH_ROWS)?, file: Arc::clone(self) })
     }
 
+    /// Reads columns of the schema (`None`: all) of a row group, of it the selected rows.
+    fn read(
+        &self,
+        columns: Option<&[&str]>,
+        row_group: usize,
+        rows: Option<RowSelection>,
+    ) -> Result<RecordBatch, StorageError> {
+        let has = |name: &str| self.file.leaf(name).is_some();
+        let columns = columns.map(|columns| stored::columns(columns, has));
+        self.file.read(columns.as_deref(), Some(vec![row_group]), rows)
+    }
+
     /// The batch under our own schema, which has no notes of the Parquet reader.
     fn typed(&self, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, StorageError> {
         let column = |field: &Arc<arrow_schema::Field>| {
-            let column = batch.column_by_name(field.name()).map(Arc::clone);
+            let column = stored::column(batch, field.name());
             column.unwrap_or_else(|| stand_in(field, batch.num_rows()))
         };
         let columns: Vec<ArrayRef> = schema.fields().iter().map(column).collect();
@@ -499,7 +532,7 @@ impl RowGroup {
 
     /// All rows with these columns; the other columns of the schema hold nothing.
     pub(crate) fn padded(&self, columns: &[&str]) -> Result<RecordBatch, StorageError> {
-        let batch = self.file.file.read(Some(columns), Some(vec![self.index]), None)?;
+        let batch = self.file.read(Some(columns), self.index, None)?;
         self.file.typed(&batch, &event_schema(self.file.signal))
     }
 
@@ -531,7 +564,7 @@ impl RowGroup {
             }
         };
         let selection = Some(RowSelection::from(selectors));
-        let batch = self.file.file.read(wanted.as_deref(), Some(vec![self.index]), selection)?;
+        let batch = self.file.read(wanted.as_deref(), self.index, selection)?;
         if batch.num_rows() != rows.len() {
             return Err(damaged(&self.file.file.name, "rows are missing"));
         }

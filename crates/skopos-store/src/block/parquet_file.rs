@@ -20,20 +20,25 @@ use super::file::{BlockFiles, OpenFile};
 use super::{FileMeta, damaged};
 
 /// Version of the layout of all files of a block.
-const FORMAT_VERSION: u32 = 3;
+const FORMAT_VERSION: u32 = 4;
 /// Where a file says its version.
 const VERSION_KEY: &str = "skopos.block.version";
 
 /// Properties that all files have in common.
 pub(super) fn properties() -> WriterPropertiesBuilder {
     WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).unwrap_or_default()))
+        .set_compression(zstd(3))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_created_by("skopos".into())
         .set_key_value_metadata(Some(vec![KeyValue::new(
             VERSION_KEY.to_owned(),
             FORMAT_VERSION.to_string(),
         )]))
+}
+
+/// Compression of this level.
+pub(super) fn zstd(level: i32) -> Compression {
+    Compression::ZSTD(ZstdLevel::try_new(level).unwrap_or_default())
 }
 
 /// Writes batches of one schema as a file in memory.

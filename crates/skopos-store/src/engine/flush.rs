@@ -368,7 +368,7 @@ fn write_each(
     added.extend(writer.finish(files, number, 0).map_err(failed())?);
     for signal in [EventSignal::Logs, EventSignal::Spans] {
         let number = catalog.take_block_number();
-        let written = block::events::write(files, number, 0, signal, &head.batches(signal));
+        let written = block::events::write(files, number, signal, &head.batches(signal));
         added.extend(written.map_err(failed())?);
     }
     Ok(())

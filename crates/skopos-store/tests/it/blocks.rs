@@ -333,7 +333,7 @@ pub(crate) async fn everything(store: &Store) -> String {
 
 #[test]
 fn every_version_of_blocks_and_catalog_stays_readable() {
-    for version in [1, 2, 3] {
+    for version in [1, 2, 3, 4] {
         let (fs, fixture) = (FaultFs::new(), fixture(version));
         format::load_folder(&fs, &fixture.join("default"), &Path::new(DATA).join("default"));
         let want = std::fs::read_to_string(fixture.join("everything.txt")).unwrap();
@@ -358,8 +358,8 @@ fn write_block_fixture() {
         fill(&store).await;
         let text = everything(&store).await;
         store.close().await.unwrap();
-        std::fs::create_dir_all(fixture(3)).unwrap();
-        std::fs::write(fixture(3).join("everything.txt"), text).unwrap();
+        std::fs::create_dir_all(fixture(4)).unwrap();
+        std::fs::write(fixture(4).join("everything.txt"), text).unwrap();
     });
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/catalog");
     std::fs::create_dir_all(&corpus).unwrap();
@@ -369,7 +369,7 @@ fn write_block_fixture() {
         std::fs::write(corpus.join(path.file_stem().unwrap()), &frames[0].body).unwrap();
     }
     for dir in ["catalog", "blocks", "wal", "state"] {
-        let (from, to) = (folder.path().join("default").join(dir), fixture(3).join("default"));
+        let (from, to) = (folder.path().join("default").join(dir), fixture(4).join("default"));
         std::fs::create_dir_all(to.join(dir)).unwrap();
         for entry in std::fs::read_dir(from).unwrap() {
             let entry = entry.unwrap();
@@ -392,8 +392,8 @@ fn a_newer_block_version_is_refused_by_name() {
     let mut bytes = fs.read(&path).unwrap();
     let key = b"skopos.block.version";
     let at = bytes.windows(key.len()).rposition(|window| window == key).unwrap() + key.len();
-    let digit = at + bytes[at..].iter().position(|&byte| byte == b'3').unwrap();
-    bytes[digit] = b'4';
+    let digit = at + bytes[at..].iter().position(|&byte| byte == b'4').unwrap();
+    bytes[digit] = b'5';
     crate::damage::checksum_footer(&mut bytes);
     fs.put(&path, bytes);
     let store = open(&fs).unwrap();
@@ -404,7 +404,7 @@ fn a_newer_block_version_is_refused_by_name() {
         );
         let error = store.scan(&scan, &QueryBudget::unlimited()).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::UnsupportedVersion, "{error}");
-        assert!(error.message.contains("format version 4"), "{error}");
+        assert!(error.message.contains("format version 5"), "{error}");
     });
 }
 
