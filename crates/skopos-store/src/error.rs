@@ -150,7 +150,12 @@ impl StoreError {
 
     /// Whether the system refused for want of space.
     pub(crate) fn is_no_space(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if is_no_space(source))
+        match self {
+            // Told on: who hears of it is no worse off than who met it.
+            Self::NoSpace { .. } => true,
+            Self::Io { source, .. } => is_no_space(source),
+            _ => false,
+        }
     }
 
     /// The class a caller of the storage traits sees.

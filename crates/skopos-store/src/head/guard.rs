@@ -275,10 +275,10 @@ impl Admission<'_> {
     /// Decides about a series that the index does not hold.
     pub(super) fn decide(
         &mut self,
+        id: SeriesId,
         series: &mut SeriesSamples,
         is_counter: impl FnOnce(&str) -> bool,
     ) -> Decision {
-        let id = series.labels.series_id();
         let Some(over) = self.over(id, &series.labels) else { return Decision::Admit };
         let samples = series.samples.len() as u64;
         let may_fold = self.guard.limits.on_limit == OnLimit::Fold

@@ -163,9 +163,9 @@ impl MetricHead {
         let index = self.read();
         index.touch(&batch.series);
         for samples in batch.series {
-            match index.find(&samples.labels) {
-                Some(series) => change += self.add(series, samples, &mut first_ms),
-                None => unknown.push(samples),
+            match index.look_up(&samples.labels) {
+                Ok(series) => change += self.add(series, samples, &mut first_ms),
+                Err(id) => unknown.push((id, samples)),
             }
         }
         drop(index);
@@ -173,13 +173,13 @@ impl MetricHead {
         if !unknown.is_empty() {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
             let before = index.series.len();
-            for samples in &unknown {
-                change += index.create(samples.labels.series_id(), &samples.labels);
+            for (id, samples) in &unknown {
+                change += index.create(*id, &samples.labels);
             }
             created = index.series.len() - before;
             drop(index);
             let index = self.read();
-            for samples in unknown {
+            for (_, samples) in unknown {
                 if let Some(series) = index.find(&samples.labels) {
                     change += self.add(series, samples, &mut first_ms);
                 }
@@ -457,7 +457,12 @@ pub(crate) struct Lookup<'a>(RwLockReadGuard<'a, Index>);
 impl Lookup<'_> {
     /// The series of these labels.
     pub(crate) fn find(&self, labels: &Labels) -> Option<&Series> {
-        self.0.find(labels).map(|series| &**series)
+        self.look_up(labels).ok()
+    }
+
+    /// The series of these labels, or the id that none has yet.
+    pub(crate) fn look_up(&self, labels: &Labels) -> Result<&Series, SeriesId> {
+        self.0.look_up(labels).map(|series| &**series)
     }
 
     /// Reads the series of a batch, so that the waits for memory overlap.
@@ -512,13 +517,20 @@ impl Index {
     }
 
     fn find(&self, labels: &Labels) -> Option<&Arc<Series>> {
+        self.look_up(labels).ok()
+    }
+
+    fn look_up(&self, labels: &Labels) -> Result<&Arc<Series>, SeriesId> {
         let hint = labels.hints().place.get(self.owner);
         match hint.and_then(|number| self.series.get(number as usize)) {
             Some(series) => {
                 debug_assert!(series.labels == *labels);
-                Some(series)
+                Ok(series)
             }
-            None => self.find_by(labels.series_id(), labels),
+            None => {
+                let id = labels.series_id();
+                self.find_by(id, labels).ok_or(id)
+            }
         }
     }
 

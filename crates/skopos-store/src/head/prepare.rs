@@ -40,8 +40,8 @@ fn prepare_metrics(
             return false;
         }
         let SeriesSamples { labels, samples, .. } = &mut *series;
-        let known = index.find(labels);
-        if let Some(known) = known
+        let known = index.look_up(labels);
+        if let Ok(known) = known
             && !known.labels.is_same(labels)
         {
             // The head's own, which bears the hints: nobody after this looks it up again.
@@ -69,9 +69,9 @@ fn prepare_metrics(
             return false;
         }
         match known {
-            Some(_) if admission.folds_known(series) => return false,
-            Some(_) => {}
-            None => match admission.decide(series, |metric| head.metrics.is_counter(metric)) {
+            Ok(_) if admission.folds_known(series) => return false,
+            Ok(_) => {}
+            Err(id) => match admission.decide(id, series, |name| head.metrics.is_counter(name)) {
                 Decision::Admit => {}
                 Decision::Folded => return false,
                 Decision::Refused => return false,

@@ -143,6 +143,9 @@ mod tests {
         poison.set_error(&failed(io::ErrorKind::StorageFull));
         assert!(poison.is_no_space());
         assert!(matches!(poison.check(), Err(StoreError::NoSpace { .. })));
+        // Whoever comes meanwhile is told, and telling on what one was told makes it no worse.
+        poison.set_error(&poison.check().unwrap_err());
+        assert!(poison.is_no_space());
         poison.lift();
         assert!(poison.check().is_ok());
 

@@ -243,8 +243,11 @@ impl Writer {
 
     /// Begins a segment; a failure is told to those who would write to it.
     fn begin(&mut self) {
-        let begun = self.setup.poison.check().and_then(|()| self.rotate());
-        match begun {
+        // After a failure those who would write to it are refused anyway.
+        if self.setup.poison.check().is_err() {
+            return;
+        }
+        match self.rotate() {
             Ok(()) => {
                 self.setup.counters.bytes.fetch_add(self.segment.len(), Ordering::Relaxed);
             }

@@ -337,3 +337,33 @@ fn flushes_that_find_no_space_leave_nothing_behind_and_retention_goes_on() {
         assert_eq!(store.maintain().await.unwrap().expired, 1);
     });
 }
+
+/// The group that meets the want of space is one; those that wait behind it are only told of it.
+#[test]
+fn groups_that_wait_behind_a_want_of_space_do_not_stop_the_log_for_good() {
+    let (fs, clock) = (FaultFs::new(), clock());
+    let store = Arc::new(open_at(&fs, config(), &clock));
+    block_on(async {
+        let paused = fs.pause_syncs();
+        let append = |i: i64| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.append(log(&i.to_string())).await })
+        };
+        let writes = fs.counts().writes;
+        let first = append(0);
+        eventually(|| fs.counts().writes > writes).await;
+        let mut tasks: Vec<_> = (1..20).map(append).collect();
+        eventually(|| store.stats().wal.waiting == 19).await;
+        fs.set_faults(Faults { fail_sync: Some(1), no_space: true, ..Faults::default() });
+        drop(paused);
+        tasks.push(first);
+        for task in tasks {
+            let error = task.await.unwrap().unwrap_err();
+            assert_eq!(error.kind, ErrorKind::StorageFull, "{error}");
+        }
+        assert_eq!(store.health().wal_failure, None);
+        clock.advance(Duration::from_secs(1));
+        store.append(log("after")).await.unwrap();
+        assert_eq!(found(&store).await, BTreeSet::from(["log after".to_owned()]));
+    });
+}
