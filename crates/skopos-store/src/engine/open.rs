@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
+use std::thread::JoinHandle;
 
 use skopos_model::{Clock, MetricBatch};
 use tokio::sync::{mpsc, watch};
@@ -56,6 +57,9 @@ impl Store {
         let state_dir = root.join("default").join("state");
         fs::create_dirs(&*fs, root).map_err(StoreError::io("create", root))?;
         let lock = snapshot::lock(&*fs, root)?;
+        // Before whatever tells threads to end, so that it goes after that: they are waited for when
+        // opening fails, because nobody may write to the folder once the lock is gone.
+        let mut threads = Threads::default();
         snapshot::check_finished(&*fs, root)?;
         let block_dir = root.join("default").join("blocks");
         let catalog_dir = root.join("default").join("catalog");
@@ -106,6 +110,7 @@ impl Store {
             &first.unwrap_or_default(),
             alive.clone(),
         )?;
+        threads.0.push(wal_thread);
         let version = match flushed {
             None => version,
             Some(Flushed { blocks, wal_from }) => {
@@ -144,8 +149,8 @@ impl Store {
             counters: Arc::clone(&wal.counters),
             flusher: flushes.clone(),
         };
-        let [append_thread, apply_thread] = append::spawn(setup, requests, &alive)
-            .map_err(StoreError::io("start the appender of", root))?;
+        let appender = append::spawn(setup, requests, &alive);
+        threads.0.extend(appender.map_err(StoreError::io("start the appender of", root))?);
 
         let counters = Arc::new(FlushCounters::default());
         let setup = FlushSetup {
@@ -160,8 +165,8 @@ impl Store {
             counters: Arc::clone(&counters),
             appends: appends.downgrade(),
         };
-        let flush_thread = flush::spawn(setup, flush_queue, alive.clone())
-            .map_err(StoreError::io("start the flusher of", root))?;
+        let flusher = flush::spawn(setup, flush_queue, alive.clone());
+        threads.0.push(flusher.map_err(StoreError::io("start the flusher of", root))?);
 
         let mut report = RecoveryReport {
             wal_batches: wal_replayed.frames,
@@ -182,10 +187,11 @@ impl Store {
             sink: Box::new(CommitSamples(Arc::clone(&ingest))),
         };
         let (commits, state_thread) = state::writer::spawn(setup, &recovered.plan, alive)?;
+        threads.0.push(state_thread);
 
         report.took = clock.monotonic().saturating_sub(started);
         progress.finish();
-        let threads = vec![append_thread, wal_thread, apply_thread, state_thread, flush_thread];
+        let threads = std::mem::take(&mut threads.0);
         Ok(Self {
             ingest,
             flush_counters: counters,
@@ -200,6 +206,19 @@ impl Store {
             ended,
             threads: Mutex::new(Some((threads, lock))),
         })
+    }
+}
+
+/// Threads that are waited for when this goes.
+#[derive(Default)]
+struct Threads(Vec<JoinHandle<()>>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        for thread in self.0.drain(..) {
+            // One that panicked has said so on stderr.
+            let _ = thread.join();
+        }
     }
 }
 

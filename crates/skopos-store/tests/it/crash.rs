@@ -209,8 +209,8 @@ async fn check(fs: &FaultFs, sent: &Sent, context: &str, tally: &mut Tally) {
     let store = open(fs).unwrap_or_else(|error| panic!("{context}: {error}"));
     let found = read(&store).await;
     let lost = sent.acknowledged.iter().filter(|name| !found.contains_key(*name));
-    let seen = || format!("{:?} of {:?}", store.recovery(), fs.files());
-    tally.lost.extend(lost.map(|name| format!("{context}: {name} ({})", seen())));
+    let said = store.recovery();
+    tally.lost.extend(lost.map(|name| format!("{context}: {name} ({said:?})")));
     let doubled = found.iter().filter(|(_, count)| **count != 1);
     tally.doubled.extend(doubled.map(|(name, count)| format!("{context}: {name} × {count}")));
     for name in found.keys() {
