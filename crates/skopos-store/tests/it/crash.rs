@@ -226,8 +226,8 @@ async fn check(fs: &FaultFs, sent: &Sent, context: &str, tally: &mut Tally) {
         let again = store.commit(commit("rule", last)).await.unwrap();
         assert_eq!(again, Committed::AlreadyApplied, "{context}");
     }
-    // Half of the time what was found goes through a flush.
-    if found.len() % 2 == 0 {
+    // A third of the time what was found goes through a flush, which costs more than all the rest.
+    if found.len() % 3 == 0 {
         store.flush().await.unwrap_or_else(|error| panic!("{context}: flush: {error}"));
         store.maintain().await.unwrap_or_else(|error| panic!("{context}: maintain: {error}"));
         assert_eq!(store.stats().head.logs + store.stats().head.spans, 0, "{context}");
