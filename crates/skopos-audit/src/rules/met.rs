@@ -69,7 +69,7 @@ pub(super) fn met001(case: &Case<'_>, out: &mut Verdicts) {
     }
     let vendor = first(
         case,
-        |k| matches!(k, FactKind::Tracing(t) if t.role == TracingRole::Vendor && t.what != "sentry"),
+        |k| matches!(k, FactKind::Tracing(t) if t.role == TracingRole::Vendor && !t.what.contains("sentry")),
     );
     if let Some(at) = vendor {
         return out.mitigated(None, at, "no metric in code; a vendor's agent makes the usual ones");
