@@ -1,22 +1,35 @@
 //! `cargo xtask prove NAME`: the acceptance proofs, each a few commands that a sceptic can run.
 //!
-//! A proof that selects tests by name fails when the selection is empty.
+//! A proof that selects tests by name fails when the selection is empty. Tests are built with the
+//! selection of `cargo xtask test`, or their dependencies would be compiled a second time, and
+//! started by themselves.
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::Usage;
 use crate::system::{Cmd, Stopwatch, human};
-use crate::test::{ALERTMANAGER, Counts, Need, PROMETHEUS, install};
+use crate::test::{ALERTMANAGER, Counts, Need, PROMETHEUS, WHOLE, install};
 
 /// One command of a proof.
 enum Step {
     /// Must exit with 0.
     Plain(&'static str),
-    /// Must exit with 0 and have passed at least one test, and its tests must say what they
-    /// enumerated, nothing of it lost or doubled.
-    Enumerated(&'static str),
-    /// Must exit with 0 and have passed at least one test; none may skip for want of a program.
-    Tests(&'static str),
+    /// Must pass at least one test, and the tests must say what they enumerated, nothing of it lost
+    /// or doubled.
+    Enumerated(Tests),
+    /// Must pass at least one test; none may skip for want of a program.
+    Tests(Tests),
+    /// As `Tests`, of a package that is not of the workspace: the command.
+    Foreign(&'static str),
+}
+
+/// Tests of one crate's `tests/it` whose path begins with one of `named`.
+struct Tests {
+    package: &'static str,
+    named: &'static str,
 }
 
 struct Proof {
@@ -39,11 +52,9 @@ const PROOFS: &[Proof] = &[
         what: "what was acknowledged survives crashes at every point and kill -9 under load, once",
         needs: &[],
         steps: &[
-            Step::Enumerated("cargo test -p skopos-store --test it crash -- --nocapture"),
-            Step::Enumerated("cargo test -p skopos-store --test it want_of_space -- --nocapture"),
-            Step::Enumerated(
-                "cargo test -p skopos-cli --features demo --test it kill -- --nocapture",
-            ),
+            Step::Enumerated(Tests { package: "skopos-store", named: "crash::" }),
+            Step::Enumerated(Tests { package: "skopos-store", named: "want_of_space" }),
+            Step::Enumerated(Tests { package: "skopos-cli", named: "kill::" }),
         ],
     },
     Proof {
@@ -51,20 +62,18 @@ const PROOFS: &[Proof] = &[
         what: "alerts, notifications and silences are exact after a crash at any point and after kill -9; Debian's Prometheus, Alertmanager and amtool agree with us",
         needs: &[PROMETHEUS, ALERTMANAGER],
         steps: &[
-            Step::Enumerated("cargo test -p skopos-alerting --test it crash -- --nocapture"),
-            Step::Enumerated(
-                "cargo test -p skopos-cli --features demo --test it kill::alert_state -- --nocapture",
-            ),
-            Step::Tests("cargo test -p skopos-server --test it alertmanager -- --nocapture"),
-            Step::Tests("cargo test -p skopos-alerting --test it rule_tests -- --nocapture"),
-            Step::Tests("cargo test -p skopos-alerting --test it builtin -- --nocapture"),
+            Step::Enumerated(Tests { package: "skopos-alerting", named: "crash" }),
+            Step::Enumerated(Tests { package: "skopos-cli", named: "kill::alert_state" }),
+            Step::Tests(Tests { package: "skopos-server", named: "alertmanager" }),
+            Step::Tests(Tests { package: "skopos-alerting", named: "rule_tests" }),
+            Step::Tests(Tests { package: "skopos-alerting", named: "builtin" }),
         ],
     },
     Proof {
         name: "interleavings",
         what: "the lock-free parts of the SDK hold in every order in which threads can meet",
         needs: &[],
-        steps: &[Step::Tests(
+        steps: &[Step::Foreign(
             "cargo test --locked --manifest-path proofs/interleavings/Cargo.toml -- --nocapture",
         )],
     },
@@ -127,27 +136,55 @@ pub(crate) fn run(name: &str) -> Result<bool> {
 fn run_step(step: &Step, tally: &mut Tally) -> Result<bool> {
     match step {
         Step::Plain(line) => Cmd::new(line).run(),
-        Step::Tests(line) => run_tests(line, tally),
-        Step::Enumerated(line) => {
-            let before = tally.points;
-            let ok = run_tests(line, tally)?;
-            if ok && tally.points == before {
-                println!("nothing was enumerated: no test of `{line}` says `{SAYS}…`");
-            }
-            Ok(ok && tally.points > before && tally.is_clean())
-        }
+        Step::Tests(tests) => run_tests(&tests.command()?, tally),
+        Step::Foreign(line) => run_tests(&Cmd::new(line), tally),
+        Step::Enumerated(tests) => run_enumerated(&tests.command()?, tally),
     }
 }
 
-fn run_tests(line: &str, tally: &mut Tally) -> Result<bool> {
+impl Tests {
+    /// Builds the crate's tests and returns the command that runs these.
+    fn command(&self) -> Result<Cmd> {
+        let build = Cmd::new("cargo test --no-run --test it").args(WHOLE);
+        if !build.run()? {
+            bail!("the tests do not build");
+        }
+        // Everything is fresh now: the second call only tells where.
+        let (program, folder) =
+            test_program(&build.args("--message-format=json").capture()?, self.package)
+                .with_context(|| format!("find the tests of {}", self.package))?;
+        Ok(Cmd::program(&program).args("--nocapture").arg(self.named).in_folder(&folder))
+    }
+}
+
+/// Returns the program of a crate's `tests/it` and the crate's folder, from cargo's messages.
+fn test_program(messages: &str, package: &str) -> Option<(PathBuf, PathBuf)> {
+    messages.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let folder = Path::new(message["manifest_path"].as_str()?).parent()?;
+        let is_it = message["target"]["name"] == "it" && folder.file_name()? == package;
+        is_it.then_some((message["executable"].as_str()?.into(), folder.to_owned()))
+    })
+}
+
+fn run_enumerated(command: &Cmd, tally: &mut Tally) -> Result<bool> {
+    let before = tally.points;
+    let ok = run_tests(command, tally)?;
+    if ok && tally.points == before {
+        println!("nothing was enumerated: no test of `{}` says `{SAYS}…`", command.line());
+    }
+    Ok(ok && tally.points > before && tally.is_clean())
+}
+
+fn run_tests(command: &Cmd, tally: &mut Tally) -> Result<bool> {
     let mut counts = Counts::default();
-    let command = Cmd::new(line).env("SKOPOS_TOOLS_REQUIRED", "1");
+    let command = command.clone().env("SKOPOS_TOOLS_REQUIRED", "1");
     let ok = command.run_watched(|line| {
         counts.read(line);
         tally.read(line);
     })?;
     if ok && counts.passed == 0 {
-        println!("no test passed: `{line}` selects none");
+        println!("no test passed: `{}` selects none", command.line());
     }
     Ok(ok && counts.passed > 0)
 }
@@ -203,11 +240,24 @@ mod tests {
 
     #[test]
     fn a_selection_without_tests_proves_nothing() {
-        let run = |step| run_step(&step, &mut Tally::default()).expect("it starts");
-        assert!(!run(Step::Enumerated("true")));
-        assert!(!run(Step::Tests("true")));
-        assert!(run(Step::Plain("true")));
-        assert!(!run(Step::Plain("false")));
+        let nothing = Cmd::new("true");
+        assert!(!run_enumerated(&nothing, &mut Tally::default()).expect("it starts"));
+        assert!(!run_tests(&nothing, &mut Tally::default()).expect("it starts"));
+        let plain = |line| run_step(&Step::Plain(line), &mut Tally::default()).expect("it starts");
+        assert!(plain("true"));
+        assert!(!plain("false"));
+    }
+
+    #[test]
+    fn the_tests_of_a_crate_are_found_among_cargos_messages() {
+        let messages = r#"
+{"reason":"compiler-artifact","manifest_path":"/w/crates/a/Cargo.toml","target":{"name":"a"},"executable":null}
+{"reason":"compiler-artifact","manifest_path":"/w/crates/b/Cargo.toml","target":{"name":"it"},"executable":"/t/it-1"}
+{"reason":"compiler-artifact","manifest_path":"/w/crates/a/Cargo.toml","target":{"name":"it"},"executable":"/t/it-2"}
+{"reason":"build-finished","success":true}"#;
+        let found = |package| test_program(messages, package);
+        assert_eq!(found("a"), Some(("/t/it-2".into(), "/w/crates/a".into())));
+        assert_eq!(found("c"), None);
     }
 
     #[test]

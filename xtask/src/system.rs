@@ -78,6 +78,8 @@ pub(crate) struct Cmd {
     program: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// Where it runs, if not in the workspace's root.
+    folder: Option<PathBuf>,
 }
 
 impl Cmd {
@@ -85,7 +87,18 @@ impl Cmd {
     pub(crate) fn new(line: &str) -> Self {
         let mut words = line.split_whitespace().map(str::to_owned);
         let program = words.next().unwrap_or_default();
-        Self { program, args: words.collect(), env: Vec::new() }
+        Self { program, args: words.collect(), env: Vec::new(), folder: None }
+    }
+
+    /// A program by its path, which may hold white space.
+    pub(crate) fn program(path: &Path) -> Self {
+        let program = path.to_string_lossy().into_owned();
+        Self { program, args: Vec::new(), env: Vec::new(), folder: None }
+    }
+
+    /// Runs in the folder of a package, and says so, as cargo does for the package's tests.
+    pub(crate) fn in_folder(self, folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), ..self }.env("CARGO_MANIFEST_DIR", folder)
     }
 
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
@@ -119,7 +132,8 @@ impl Cmd {
 
     fn command(&self) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        command.args(&self.args).current_dir(root()?).stdin(Stdio::null());
+        let folder = self.folder.clone().map_or_else(root, Ok)?;
+        command.args(&self.args).current_dir(folder).stdin(Stdio::null());
         // `cargo run` sets these for us; a nested cargo would take them for its own and rebuild.
         for name in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"] {
             command.env_remove(name);

@@ -32,7 +32,7 @@ const FAST_CRATES: &[&str] = &[
 ];
 
 /// One selection for clippy, tests and doctests, so that one build serves all of them and the demo.
-const WHOLE: &str = "--workspace --features skopos-cli/demo,skopos/full";
+pub(crate) const WHOLE: &str = "--workspace --features skopos-cli/demo,skopos/full";
 
 /// The SDK with its heavy integrations. Built apart: what they need must not change what everybody else builds.
 const SDK: &str = "-p skopos --features _integrations";

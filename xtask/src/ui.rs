@@ -60,7 +60,7 @@ pub(crate) fn browser(selection: &str) -> Result<Cmd> {
 /// `cargo xtask shots`: every screen in both themes, into `docs/screens/`.
 pub(crate) fn shots() -> Result<bool> {
     crate::test::install(PICTURES)?;
-    let binary = binary("-p skopos-cli --features demo")?;
+    let binary = binary(crate::test::WHOLE)?;
     let root = system::root()?;
     let taken = Cmd::new("node")
         .arg(format!("{WEB}/e2e/shots.mjs"))
