@@ -1,6 +1,7 @@
 //! `skopos alerts`: what fires, what is pending, what cannot fire, and why; and whose it is.
 
 mod ack;
+mod history;
 mod list;
 mod report;
 mod why;
@@ -26,6 +27,7 @@ Examples:
   skopos alerts why HighErrorRate
   skopos alerts why HighErrorRate --time now-3h
   skopos alerts ack e96d9573b3f6c8d6 --by ada
+  skopos alerts history HighErrorRate       when it was active, and how long
   skopos alerts report --since 30d          the monthly review of noise
   skopos alerts --format json | jq '.data.groups[].rules[] | select(.blind)'
 
@@ -46,6 +48,8 @@ enum AlertsCommand {
     Why(why::WhyArgs),
     /// Acknowledge a firing alert.
     Ack(ack::AckArgs),
+    /// Show when alerts were active, also those that are over.
+    History(history::HistoryArgs),
     /// Review how noisy alerts were and whether anybody acted on them.
     Report(report::ReportArgs),
 }
@@ -56,6 +60,7 @@ pub(crate) fn run(args: AlertsArgs, global: &GlobalArgs) -> Result<Outcome> {
         Some(AlertsCommand::List(args)) => list::run(args, global),
         Some(AlertsCommand::Why(args)) => why::run(args, global),
         Some(AlertsCommand::Ack(args)) => ack::run(args, global),
+        Some(AlertsCommand::History(args)) => history::run(args, global),
         Some(AlertsCommand::Report(args)) => report::run(args, global),
     }
 }

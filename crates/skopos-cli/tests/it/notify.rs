@@ -186,6 +186,10 @@ async fn dead_letters_are_listed_and_discarded_and_alerts_are_reviewed() {
     let fingerprint = alerts["alerts"][0]["fingerprint"].as_str().unwrap().to_owned();
     let (code, text) = ask(words(&format!("alerts ack {fingerprint} --by ada"))).await;
     assert_eq!(code, Some(0), "{text}");
+    let (code, text) = ask(words("alerts history Full")).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("Full ") && text.contains("still"), "{text}");
+    assert_eq!(ask(words("alerts history Nothing")).await.0, Some(3), "nothing was active");
     let (code, text) = ask(words("alerts report --format json --all")).await;
     assert_eq!(code, Some(0), "{text}");
     let report: Value = serde_json::from_str(&text).unwrap();

@@ -1,6 +1,7 @@
 //! What people do with alerts and notifications: who took an alert on and how fast, what was
 //! delivered, and what could not be.
 
+mod history;
 mod report;
 
 use axum::Json;
@@ -25,6 +26,7 @@ const MAX_NAME: usize = 200;
 pub(super) fn routes() -> Vec<Route> {
     const TAG: &str = "skopos";
     vec![
+        history::route().tag(TAG),
         report::route().tag(TAG),
         Route::get("/api/v1/skopos/alerts", Scope::Read, list)
             .summary("The firing alerts with severity, receivers, what keeps them quiet, until when somebody must respond, and who did.")

@@ -12,6 +12,7 @@ mod events;
 mod failures;
 mod grpc_raw;
 mod harness;
+mod history;
 mod jaeger;
 mod lifecycle;
 mod logs;

@@ -79,6 +79,7 @@ async fn real_answers_fit_their_schemas() {
     let api = Api::start().await;
     assert_eq!(api.ok("/api/openapi.json", &[]).await, document());
     api.push("up{job=\"a\"}", &[(15, 1.0), (0, f64::NAN)]).await;
+    api.push("ALERTS_FOR_STATE{alertname=\"A\"}", &[(60, 1_699_999_940.0)]).await;
     api.push_logs("s", vec![record(5, SeverityNumber::WARN, "text")]).await;
     let failed = Span {
         trace_id: TraceId([1; 16]),
@@ -125,6 +126,7 @@ async fn real_answers_fit_their_schemas() {
         ("/api/v1/cardinality", vec![("limit", "0")], "PrometheusError"),
         ("/api/v1/status/tsdb", vec![], "TsdbStatus"),
         ("/api/v1/status", vec![], "StatusAnswer"),
+        ("/api/v1/skopos/alerts/history", vec![("since", "3d")], "AlertHistory"),
         ("/api/v1/skopos/alerts/report", vec![("since", "3d")], "AlertReport"),
         (&trace, vec![], "JaegerTraces"),
         ("/api/traces/ff", vec![], "JaegerError"),

@@ -153,6 +153,22 @@ pub(super) fn all() -> Value {
                 ),
             }),
         ),
+        "AlertHistory": object(
+            &["status", "data"],
+            json!({
+                "status": {"const": "success"},
+                "data": object(
+                    &["from", "to", "incidents", "more"],
+                    json!({
+                        "from": text,
+                        "to": text,
+                        "incidents": {"type": "array", "items": reference("AlertIncident")},
+                        "more": {"type": "integer", "description": "How many older ones are left out."},
+                    }),
+                ),
+            }),
+        ),
+        "AlertIncident": alert_incident(),
         "AlertReport": object(
             &["status", "data"],
             json!({
@@ -358,6 +374,27 @@ fn object(required: &[&str], properties: Value) -> Value {
 
 fn reference(schema: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+/// One time that an alert was active.
+fn alert_incident() -> Value {
+    let time = |kind: Value, description: &str| json!({"type": kind, "format": "date-time", "description": description});
+    let maybe = |description: &str| time(json!(["string", "null"]), description);
+    let properties = json!({
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "fingerprint": {"type": "string", "description": "Of the labels, as Alertmanager makes it."},
+        "active_at": time(json!("string"), "The first evaluation that returned it."),
+        "fired_at": maybe("The evaluation that made it fire, or the first in the window; null when it never did."),
+        "ended_at": maybe("The evaluation that did not return it; null while it goes on."),
+        "acknowledged_at": maybe("When somebody took it on."),
+        "response_seconds": {
+            "type": ["number", "null"],
+            "description": "From its firing to the acknowledgement.",
+        },
+    });
+    let names: Vec<&str> =
+        properties.as_object().into_iter().flatten().map(|(n, _)| n.as_str()).collect();
+    object(&names, properties.clone())
 }
 
 /// How noisy an alert was.
