@@ -15,6 +15,9 @@ groups:
     expr: sum by (job) (rate(http_requests_total{status_code=~"5.."}[30s])) / sum by (job) (rate(http_requests_total[30s])) > 0.01
     labels: { severity: critical }
     annotations: { summary: "{{ $labels.job }} fails" }
+  - alert: PayIsUsed
+    expr: sum by (job) (rate(http_requests_total[30s])) > 0
+    labels: { severity: info }
 `;
 const routes = (url) => `
 route: { receiver: chat, group_by: [alertname], group_wait: 0s, group_interval: 5m, repeat_interval: 1h }
@@ -40,7 +43,7 @@ describe('a service that is only scraped', () => {
     await eventually('a rate of failures', async () => (await server.json('/api/v1/query', { query: 'sum(rate(http_requests_total{job="shop",status_code="503"}[1m])) > 0' })).result.length > 0, 60_000);
     await eventually('some seconds of samples', async () => (await server.json('/api/v1/query', { query: 'count_over_time(up{job="shop"}[1m]) > 15' })).result.length > 0, 60_000);
     await eventually('the alert fires', async () => (await server.json('/api/v1/alerts')).alerts.some((a) => a.state === 'firing'), 60_000);
-    await eventually('a dead letter', async () => (await server.raw('/api/v1/skopos/notify/dead')).dead.length > 0, 60_000);
+    await eventually('a dead letter', async () => (await server.raw('/api/v1/skopos/notify/dead')).dead.length > 1, 60_000);
   });
   after(async () => {
     await server?.stop();
@@ -184,7 +187,7 @@ describe('a service that is only scraped', () => {
     await panel.getByText('the gateway is down').waitFor();
     assert.equal(await page.locator('[data-ack]').count(), 0, 'it is taken');
     const { alerts } = await server.raw('/api/v1/skopos/alerts');
-    assert.equal(alerts[0].acknowledged.by, 'ada');
+    assert.equal(alerts.find((alert) => alert.labels.alertname === 'PayFails').acknowledged.by, 'ada');
     await goto('/');
     await page.locator('[data-firing]', { hasText: '✔ ada' }).waitFor();
     await close();
@@ -216,6 +219,27 @@ describe('a service that is only scraped', () => {
     await page.goBack();
     await panel.getByRole('button', { name: 'End it' }).click();
     await panel.getByText('being mended').waitFor({ state: 'detached' });
+    await close();
+  });
+
+  it('what reached nobody is discarded by somebody, who is named', async () => {
+    const { page, goto, close } = await open(chrome, server);
+    await goto('/alerts');
+    const row = page.locator('[data-dead]').getByRole('row', { name: /PayIsUsed chat firing 1 .*400/ });
+    await row.getByRole('button', { name: 'Discard' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Discard a notification' });
+    await dialog.getByLabel('What is discarded').getByText('PayIsUsed').waitFor();
+    await accessible(page, 'discard');
+    await dialog.getByRole('button', { name: 'Keep it' }).click();
+    await dialog.waitFor({ state: 'detached' });
+    await row.getByRole('button', { name: 'Discard' }).click();
+    await dialog.getByLabel('Who').fill('ada');
+    await page.keyboard.press('Enter');
+    await row.waitFor({ state: 'detached' });
+    const { dead } = await server.raw('/api/v1/skopos/notify/dead');
+    assert.deepEqual(dead.map((letter) => /alertname="(\w+)"/.exec(letter.group)[1]), ['PayFails']);
+    const { deliveries } = await server.raw('/api/v1/skopos/deliveries');
+    assert.ok(deliveries.some((d) => /PayIsUsed/.test(d.group) && /discarded by ada/.test(d.reason)), JSON.stringify(deliveries));
     await close();
   });
 
