@@ -21,6 +21,26 @@ try {
   // The deploy that brings the fault.
   await server.post('/api/v1/slo/annotations', { kind: 'deploy', service: 'order-service', text: 'v42', by: 'ci' });
   await server.fault('payment-errors', true);
+  if (only.length === 0 || only.includes('recovered')) {
+    // A first incident that is over when the others are looked at.
+    await server.firing('HighErrorRate');
+    const { page, goto, close } = await open(chrome, server, { theme: 'dark' });
+    await goto('/alerts');
+    await page.locator('[data-firing]', { hasText: 'HighErrorRate' }).first().click();
+    await page.locator('[data-recovery=wrong]').waitFor();
+    await server.post('/api/v1/slo/annotations', { kind: 'deploy', service: 'payment-service', text: 'v18', by: 'ci' });
+    await server.fault('payment-errors', false);
+    for (const theme of ['dark', 'light']) {
+      await page.emulateMedia({ colorScheme: theme });
+      await page.locator('[data-recovery=recovered]').waitFor({ timeout: 240_000 });
+      await settled(page);
+      await page.waitForTimeout(600);
+      await page.screenshot({ path: join(folder, `recovered-${theme}.png`), animations: 'disabled' });
+      console.log(`recovered-${theme}.png`);
+    }
+    await close();
+    await server.fault('payment-errors', true);
+  }
   const alert = await server.firing('HighErrorRate');
   // A while of firing, so that the chart has both sides of the threshold.
   await new Promise((done) => setTimeout(done, 15_000));
@@ -34,6 +54,7 @@ try {
   const shots = [
     ['overview', server, '/?t=5m', '[data-firing]'],
     ['alerts', server, '/alerts?t=5m', '[data-firing]'],
+    ['rule', server, '/alerts/HighErrorRate?t=5m', '[data-answer]'],
     ['logs', server, '/logs?t=5m', '[role=grid] [role=row]'],
     ['logs-record', server, `/logs?t=5m&q=level%3E%3Derror&sel=${log.id}`, 'main aside'],
     ['logs-wrong-filter', server, '/logs?t=5m&q=level%3E%3Derrror', '#filter-error'],

@@ -42,6 +42,12 @@ export function beginnings(service: string, signal?: AbortSignal): Promise<SloBe
   return get<SloBeginnings>('/api/v1/slo/init', { service }, signal);
 }
 
+/** Deploys, incidents and notes that touch a window, of one service or of all. */
+export async function annotations(service: string, window: Window, signal?: AbortSignal): Promise<SloAnnotation[]> {
+  const query = { service: service || undefined, start: seconds(window.from), end: seconds(window.to) };
+  return (await get<{ annotations: SloAnnotation[] }>('/api/v1/slo/annotations', query, signal)).annotations;
+}
+
 export async function annotate(note: { kind: NoteKind; service: string; text: string; start_ms: number; end_ms?: number; by: string; link?: string }): Promise<SloAnnotation> {
   return (await post<{ data: { annotation: SloAnnotation } }>('/api/v1/slo/annotations', note)).data.annotation;
 }

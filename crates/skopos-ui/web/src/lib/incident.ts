@@ -1,10 +1,11 @@
 // From an incident's reference to its window, scope and counts. One function, so that every screen means the same.
 
 import { get } from '../api/client';
-import { alertingRules, alerts, promqlString, range } from '../api/prometheus';
+import { history, type Incident } from '../api/alerting';
+import { alertingRules, alerts } from '../api/prometheus';
 import type { Alert, AlertingRule, Histogram, Labels, TracePage } from '../api/types';
 import { fingerprint } from './fingerprint';
-import { incidentOf, incidentWindow, logsFilter, serviceOf, tracesFilter } from './alerts';
+import { folded, incidentOf, incidentWindow, logsFilter, serviceOf, tracesFilter } from './alerts';
 import { seconds, type Window } from './time';
 import type { IncidentRef } from './view';
 
@@ -23,6 +24,11 @@ export interface IncidentScope {
   window: Window;
   phases: Phase[];
   alert: Alert | null;
+  /** The same alert where it is active again, in a later incident. */
+  again: Alert | null;
+  /** What else is active that has to do with it. */
+  others: Alert[];
+  acknowledgedAt: number | null;
   rule: AlertingRule | null;
   group: string;
   interval: number;
@@ -33,8 +39,9 @@ export interface IncidentScope {
   moreTraces: boolean;
 }
 
-/** How long an incident that is over is searched for in the recorded ALERTS series. */
+/** How long after its beginning the end of an incident is looked for at first, and at most. */
 const SEARCH_MS = 24 * 3_600_000;
+const LONGEST_MS = 30 * SEARCH_MS;
 /** Counted exactly up to here. */
 export const MOST_TRACES = 100;
 
@@ -44,13 +51,14 @@ export async function incidentScope(inc: IncidentRef, signal: AbortSignal): Prom
   const alert = active.find((a) => a.labels.alertname === inc.rule && fingerprint(a.labels) === inc.fingerprint) ?? null;
   // An alert that became active again since is another incident.
   const same = alert !== null && Math.abs(incidentOf(alert).start - inc.start) < 1000;
+  const again = !same && alert !== null && incidentOf(alert).start > inc.start ? alert : null;
   const group = groups.find((g) => g.rules.some((r) => r.name === inc.rule));
   const rule = group?.rules.find((r) => r.name === inc.rule) ?? null;
   const interval = (group?.interval ?? 15) * 1000;
-  const past = await phasesOf(inc, same ? now : Math.min(now, inc.start + SEARCH_MS), interval, signal);
-  const phases = past.phases;
-  const labels = (same ? alert.labels : null) ?? past.labels ?? { alertname: inc.rule };
-  const end = same ? null : phases.length > 0 ? phases[phases.length - 1]!.to : inc.start;
+  const found = await recorded(inc, now, signal);
+  const labels = (same ? alert.labels : null) ?? found?.labels ?? { alertname: inc.rule };
+  const end = same ? null : found?.ended_at ? Date.parse(found.ended_at) : inc.start;
+  const phases = found ? phasesOf({ ...found, ended_at: same ? null : found.ended_at }, now) : [];
   const window = incidentWindow(inc.start, end, now);
   const expr = rule?.query ?? '';
   const scope = { logs: logsFilter(labels, expr), traces: tracesFilter(labels, expr) };
@@ -59,7 +67,7 @@ export async function incidentScope(inc: IncidentRef, signal: AbortSignal): Prom
   ]);
   return {
     labels, service: serviceOf(labels), state: same ? alert.state : 'over', end, window, phases,
-    alert: same ? alert : null, rule, group: group?.name ?? '', interval,
+    alert: same ? alert : null, again, others: related(active, inc, labels), acknowledgedAt: found?.acknowledged_at ? Date.parse(found.acknowledged_at) : null, rule, group: group?.name ?? '', interval,
     logsFilter: scope.logs, tracesFilter: scope.traces, logs, traces: traces.count, moreTraces: traces.more,
   };
 }
@@ -92,35 +100,32 @@ export function countSignals(q: string, window: Window, signal: AbortSignal): Pr
   ]).then(([logs, errors, traces, failed]) => ({ logs, errors, traces: traces.count, moreTraces: traces.more, failed: failed.count, moreFailed: failed.more }));
 }
 
-/** When it was pending and firing, from the series that the rule records. */
-async function phasesOf(
-  inc: IncidentRef, to: number, interval: number, signal: AbortSignal,
-): Promise<{ phases: Phase[]; labels: Labels | null }> {
-  const window = { from: inc.start - interval, to: Math.max(to, inc.start + interval) };
-  const found = await range(`ALERTS{alertname=${promqlString(inc.rule)}}`, window, 600, signal);
-  const phases: Phase[] = [];
-  let labels: Labels | null = null;
-  const step = ((found.times[1] ?? 0) - (found.times[0] ?? 0)) * 1000;
-  for (const series of found.series) {
-    const { __name__: _name, alertstate, ...rest } = series.labels;
-    if (fingerprint(rest) !== inc.fingerprint) continue;
-    labels = rest;
-    let open: Phase | null = null;
-    series.values.forEach((value, i) => {
-      const at = found.times[i]! * 1000;
-      if (value === null) {
-        open = null;
-      } else if (open) {
-        open.to = at + step;
-      } else {
-        open = { state: alertstate === 'firing' ? 'firing' : 'pending', from: Math.max(at, inc.start), to: at + step };
-        phases.push(open);
-      }
-    });
-  }
-  phases.sort((a, b) => a.from - b.from);
-  // A second run of the same labels is another incident: cut at the first gap.
-  const cut = phases.findIndex((p, i) => i > 0 && p.from > Math.max(...phases.slice(0, i).map((q) => q.to)) + 2 * Math.max(step, interval));
-  const own = cut < 0 ? phases : phases.slice(0, cut);
-  return { phases: own.map((p) => ({ ...p, to: Math.min(p.to, to) })), labels };
+/** The incident as the rule recorded it, exact to the evaluation; null when nothing of it is stored. */
+async function recorded(inc: IncidentRef, now: number, signal: AbortSignal): Promise<Incident | null> {
+  const look = async (ms: number): Promise<Incident | null> => {
+    const window = { from: inc.start - 60_000, to: Math.min(now, inc.start + ms) };
+    const { incidents } = await history({ rule: inc.rule, fingerprint: inc.fingerprint, window }, signal);
+    return incidents.find((each) => Math.abs(Date.parse(each.active_at) - inc.start) < 1000) ?? null;
+  };
+  const found = await look(SEARCH_MS);
+  const end = inc.start + SEARCH_MS;
+  // It may have gone on beyond what was looked at.
+  return found?.ended_at && end < now && Date.parse(found.ended_at) >= end - 1000 ? look(LONGEST_MS) : found;
+}
+
+function phasesOf(found: Incident, now: number): Phase[] {
+  const [active, fired, end] = [found.active_at, found.fired_at, found.ended_at].map((at) => (at === null ? null : Date.parse(at)));
+  const to = end ?? now;
+  const phases: Phase[] = [{ state: 'pending', from: active!, to: fired ?? to }];
+  if (fired !== null && fired !== undefined) phases.push({ state: 'firing', from: fired, to });
+  return phases.filter((phase) => phase.to > phase.from);
+}
+
+/** What else is active and has to do with it: of the same rule, of the same service, or anything where it names none. Of a budget's burn alerts the worst. */
+export function related(active: Alert[], inc: IncidentRef, labels: Labels): Alert[] {
+  const service = serviceOf(labels);
+  const others = active.filter((a) => !(a.labels.alertname === inc.rule && fingerprint(a.labels) === inc.fingerprint));
+  const near = others.filter((a) => service === '' || a.labels.alertname === inc.rule || serviceOf(a.labels) === service);
+  const order = (a: Alert): number => (a.state === 'firing' ? 0 : 1);
+  return folded(near.sort((a, b) => order(a) - order(b))).map(({ alert }) => alert);
 }

@@ -26,6 +26,7 @@ export const BINDINGS: Binding[] = [
   { keys: 'r', does: 'refresh', where: 'everywhere' },
   { keys: 'y', does: 'copy a link with the time frozen', where: 'everywhere' },
   { keys: 'Y', does: 'copy this link as it is', where: 'everywhere' },
+  { keys: 'v', does: 'verify the recovery of the pinned incident', where: 'everywhere' },
   { keys: '?', does: 'this sheet', where: 'everywhere' },
   { keys: 'j k', does: 'next, previous row', where: 'lists' },
   { keys: 'enter', does: 'open the row', where: 'lists' },
