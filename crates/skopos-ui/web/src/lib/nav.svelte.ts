@@ -1,7 +1,7 @@
 // Where we are. The address bar is the only state; this is its reactive reading, and the one writer.
 
 import { EMPTY, follow, parse, serialize, type View } from './view';
-import { DEFAULT_RANGE, resolve, type Window, type Zone } from './time';
+import { resolve, usualRange, type TimeRange, type Window, type Zone } from './time';
 
 /** How long typing and panning may go on before the address follows. */
 const SETTLE_MS = 300;
@@ -12,6 +12,8 @@ class Nav {
   now = $state(Date.now());
   /** Counts refreshes: what reads it loads again. */
   tick = $state(0);
+  /** When a young store began; null for one that is older than the usual window. */
+  began = $state<number | null>(null);
   #pending: ReturnType<typeof setTimeout> | undefined;
 
   start(): void {
@@ -24,7 +26,12 @@ class Nav {
   }
 
   get window(): Window {
-    return resolve(this.view.t ?? DEFAULT_RANGE, this.now);
+    return resolve(this.range, this.now);
+  }
+
+  /** The chosen range, or the usual one. */
+  get range(): TimeRange {
+    return this.view.t ?? usualRange(this.began === null ? null : this.now - this.began);
   }
 
   get zone(): Zone {

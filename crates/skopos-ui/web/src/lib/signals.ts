@@ -26,6 +26,18 @@ function absent(error: unknown): boolean {
   throw error;
 }
 
+/** When a store of less than an hour began to take data; null for an older one, also one that was opened again lately. */
+export async function beganAt(signal?: AbortSignal): Promise<number | null> {
+  const status = await get<{ started_at?: string }>('/api/v1/status', {}, signal);
+  const started = Date.parse(status.started_at ?? '');
+  if (!(Date.now() - started < 3_600_000)) return null;
+  const [before, logs] = await Promise.all([
+    instant('count({__name__=~"up|traces_spanmetrics_calls_total|http_requests_total"})', started - 1000, signal),
+    get<LogPage>('/api/v1/logs', { limit: 1, start: String(started / 1000 - 3600), end: String(started / 1000 - 1) }, signal),
+  ]);
+  return before.length === 0 && logs.logs.length === 0 ? started : null;
+}
+
 export async function hasData(signal: AbortSignal): Promise<boolean> {
   const { logs, traces, metrics } = await arrived(signal);
   return logs || traces || metrics;

@@ -289,8 +289,8 @@ export function groupText(group: Labels): string {
   return Object.entries(group).map(([name, value]) => `${name}=${value}`).join(' · ');
 }
 
-/** What the server says of a budget, without the name that stands above it. */
-export function sentenceOf(status: SloStatus): string {
+/** What the server says of a budget or its forecast, without the name that stands above it. */
+export function sentenceOf(status: { slo: string; sentence: string }): string {
   const own = `${status.slo}: `;
   const text = status.sentence.startsWith(own) ? status.sentence.slice(own.length) : status.sentence;
   return text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,6 +1,9 @@
 // Windows of time: how they stand in the URL, how they become instants, how they are shown.
 // Milliseconds since the epoch everywhere, except where a name says nanoseconds.
 
+/** Shorter windows for a store that is younger than the usual one. */
+const YOUNG_MS = [5, 15, 30].map((minutes) => minutes * 60_000);
+
 /** `1h` back from now, or two fixed instants. */
 export type TimeRange = { kind: 'relative'; ms: number } | { kind: 'absolute'; from: number; to: number };
 
@@ -10,6 +13,11 @@ export interface Window {
 }
 
 export const DEFAULT_RANGE: TimeRange = { kind: 'relative', ms: 3_600_000 };
+
+/** What is shown when nothing is chosen: an hour, or the shortest window that holds all of a younger store. */
+export function usualRange(age: number | null): TimeRange {
+  return age === null ? DEFAULT_RANGE : { kind: 'relative', ms: YOUNG_MS.find((ms) => ms >= age) ?? 3_600_000 };
+}
 
 const UNITS: Record<string, number> = {
   ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000,
