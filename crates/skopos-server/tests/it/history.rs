@@ -17,8 +17,12 @@ async fn incident(api: &Api, labels: &str, since: i64, fires: i64, until: i64) {
         times.iter().filter(|ago| keep(**ago)).map(|ago| (*ago, value)).collect()
     };
     let state = |state: &str| format!("ALERTS{{{labels},alertstate=\"{state}\"}}");
-    api.push(&state("pending"), &of(&|ago| ago > fires, 1.0)).await;
-    api.push(&state("firing"), &of(&|ago| ago <= fires, 1.0)).await;
+    let (pending, firing) = (of(&|ago| ago > fires, 1.0), of(&|ago| ago <= fires, 1.0));
+    for (word, samples) in [("pending", pending), ("firing", firing)] {
+        if !samples.is_empty() {
+            api.push(&state(word), &samples).await;
+        }
+    }
     api.push(&format!("ALERTS_FOR_STATE{{{labels}}}"), &of(&|_| true, active_at)).await;
 }
 
@@ -69,7 +73,7 @@ async fn incidents_of_days_are_told_newest_first() {
     let same = api.ok(PATH, &[("since", "3d"), ("fingerprint", fingerprint)]).await;
     assert_eq!(told(&same), [down, before]);
     let none = api.ok(PATH, &[("rule", "a\"} or vector(1) #")]).await;
-    assert_eq!(told(&none), []);
+    assert!(told(&none).is_empty(), "{none}");
     api.stop().await;
 }
 

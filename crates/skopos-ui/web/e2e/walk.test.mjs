@@ -261,7 +261,12 @@ describe('on the demo’s data', () => {
     const { page, goto, close } = await open(chrome, server, { width: 390, height: 800 });
     const { logs } = await server.json('/api/v1/logs', { filter: 'level>=error', limit: '20' });
     const log = logs.find((l) => l.trace_id);
-    for (const path of ['/', '/alerts', '/services/order-service?t=5m', '/explore?t=5m&expr=up', '/logs', `/logs?sel=${log.id}`, '/traces', `/traces/${log.trace_id}`, '/live', '/welcome']) {
+    await server.firing('HighErrorRate');
+    await goto('/alerts');
+    await page.locator('[data-firing]', { hasText: 'HighErrorRate' }).first().click();
+    await page.locator('[data-sentence]').waitFor();
+    const incident = new URL(page.url()).pathname;
+    for (const path of ['/', '/alerts', '/alerts/HighErrorRate', incident, '/services/order-service?t=5m', '/explore?t=5m&expr=up', '/logs', `/logs?sel=${log.id}`, '/traces', `/traces/${log.trace_id}`, '/live', '/welcome']) {
       await goto(path);
       await settled(page);
       const { wide, main, room } = await page.evaluate(() => {
@@ -334,6 +339,9 @@ describe('hostile data', () => {
     await inert('firing');
     await goto('/alerts');
     await inert('alerts');
+    await goto('/alerts/Hostile');
+    await page.locator('[data-answer]').waitFor();
+    await inert('rule');
     await goto('/logs');
     await page.locator('[role=grid] [role=row]').first().click({ position: { x: 300, y: 10 } });
     await page.getByText('Around it').waitFor();

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { columns } from '../src/api/prometheus';
-import { incidentWindow, logsFilter, PAD_MS, safeLink, threshold } from '../src/lib/alerts';
+import { folded, incidentKey, incidentWindow, logsFilter, PAD_MS, safeLink, threshold, urgentFirst } from '../src/lib/alerts';
 import { byteOffset, charOffset, splice } from '../src/lib/bytes';
 import { differs, equals, quoted, scopeOf, terms, withoutTerm, withTerm } from '../src/lib/filter';
 import { fingerprint } from '../src/lib/fingerprint';
@@ -12,8 +12,8 @@ import { meanOf } from '../src/lib/lines';
 import { lines } from '../src/lib/ndjson';
 import { Ring } from '../src/lib/ring';
 import { bodyOf, headingTag, hrefOf, progress, type RunbookPage } from '../src/lib/runbook';
-import { durationText, parseDuration, parseInstant, parseRange, rangeText, shift, windowText, zoom } from '../src/lib/time';
-import type { LogRecord } from '../src/api/types';
+import { durationText, parseDuration, parseInstant, parseRange, rangeText, shift, usualRange, windowText, zoom } from '../src/lib/time';
+import type { Alert, LogRecord } from '../src/api/types';
 
 describe('filters', () => {
   it('are split at the top level only', () => {
@@ -90,6 +90,22 @@ describe('alerts', () => {
     expect(incidentWindow(PAD_MS, 2 * PAD_MS, 9 * PAD_MS)).toEqual({ from: 0, to: 3 * PAD_MS });
   });
 
+  it('come by what must be answered first, and of one budget as one', () => {
+    const alert = (alertname: string, severity: string, minute: number, more: Partial<Alert> = {}, slo = ''): Alert => ({
+      labels: { alertname, severity, ...(slo ? { slo } : {}) }, annotations: {}, state: 'firing', activeAt: new Date(minute * 60_000).toISOString(), value: '1', ...more,
+    });
+    const all = [
+      alert('Soon', 'P1', 1, { state: 'pending' }), alert('Low', 'info', 1), alert('Late', 'critical', 9), alert('Cause', 'page', 5),
+      alert('Trend', 'P3', 2, {}, 'orders'), alert('Fast', 'P1', 7, {}, 'orders'), alert('Slow', 'P2', 3, {}, 'orders'),
+    ];
+    const names = urgentFirst(all).map((a) => a.labels.alertname);
+    expect(names).toEqual(['Cause', 'Fast', 'Late', 'Slow', 'Low', 'Trend', 'Soon']);
+    const shown = folded(urgentFirst(all)).map(({ alert: first, others }) => [first.labels.alertname, ...others.map((a) => a.labels.alertname)]);
+    expect(shown).toEqual([['Cause'], ['Fast', 'Slow', 'Trend'], ['Late'], ['Low'], ['Soon']]);
+    const key = incidentKey({ labels: { alertname: 'A b' }, fingerprint: '0123456789abcdef', active_at: '1970-01-01T00:00:01.25Z' });
+    expect(key).toEqual({ rule: 'A b', fingerprint: '0123456789abcdef', start: 1250 });
+  });
+
   it('link only to the web', () => {
     expect(safeLink('https://wiki/x')).toBe('https://wiki/x');
     for (const bad of ['javascript:alert(1)', ' JAVASCRIPT:alert(1)', 'data:text/html,x', 'x', '']) expect(safeLink(bad), bad).toBeNull();
@@ -113,6 +129,11 @@ describe('time', () => {
     expect(shift({ from: 0, to: 100 }, -0.5)).toEqual({ from: -50, to: 50 });
     expect(zoom({ from: 0, to: 4000 }, 2)).toEqual({ from: -2000, to: 6000 });
     expect(zoom({ from: 0, to: 1000 }, 0.1)).toEqual({ from: 0, to: 1000 });
+  });
+
+  it('windows are as long as a young store is old', () => {
+    const minutes = (age: number | null): string => rangeText(usualRange(age === null ? null : age * 60_000));
+    expect([null, 0, 4, 6, 20, 31, 600].map(minutes)).toEqual(['1h', '5m', '5m', '15m', '30m', '1h', '1h']);
   });
 
   it('instants are read as they are typed', () => {
