@@ -2,7 +2,7 @@
 
 use crate::files::Document;
 use crate::repository::Role;
-use crate::{Config, Fact, FactKind, File, Live, Place, Repository, Service, Span};
+use crate::{Config, Fact, FactKind, File, Language, Live, Place, Repository, Service, Span};
 
 /// What is judged.
 #[derive(Clone, Copy)]
@@ -26,10 +26,18 @@ impl<'r> Case<'r> {
         own.into_iter().flatten().chain(all.into_iter().flatten())
     }
 
-    /// The facts of what runs in production, each with its file.
+    /// The facts of what runs in production, each with its file. Scripts among the files of a service in another
+    /// language are those of its pages: a browser runs them.
     pub fn facts(self) -> impl Iterator<Item = (&'r File, &'r Fact)> {
+        let has_pages = self.service.is_some_and(|service| {
+            use Language::{Go, Java, Python, Rust};
+            matches!(service.language, Go | Java | Python | Rust)
+        });
+        let is_page = move |file: &File| {
+            has_pages && matches!(file.language, Some(Language::JavaScript | Language::TypeScript))
+        };
         self.files()
-            .filter(|file| file.role == Role::Production)
+            .filter(move |file| file.role == Role::Production && !is_page(file))
             .flat_map(|file| file.facts.iter().map(move |fact| (file, fact)))
     }
 

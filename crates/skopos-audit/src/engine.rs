@@ -64,6 +64,7 @@ enum Made {
 /// Reads a tree: facts, documents, services.
 pub fn read(tree: &dyn Tree, config: &Config, means: Means<'_>) -> (Repository, Stats) {
     let paths = tree.paths();
+    let shipped = role::Shipped::of(paths);
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(File, Made)>> = Mutex::new(Vec::with_capacity(paths.len()));
     let left_out: Mutex<Vec<(String, String)>> = Mutex::new(tree.left_out().to_vec());
@@ -79,7 +80,7 @@ pub fn read(tree: &dyn Tree, config: &Config, means: Means<'_>) -> (Repository, 
                     if let Some(progress) = means.progress.filter(|_| at.is_multiple_of(STEP)) {
                         progress(at, paths.len());
                     }
-                    match read_file(tree, path, means.cache) {
+                    match read_file(tree, path, &shipped, means.cache) {
                         Ok(Some(file)) => own.push(file),
                         Ok(None) => {}
                         Err(why) => lock(&left_out).push((path.clone(), why)),
@@ -122,6 +123,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn read_file(
     tree: &dyn Tree,
     path: &str,
+    shipped: &role::Shipped,
     cache: Option<&Cache>,
 ) -> Result<Option<(File, Made)>, String> {
     let language = Language::of_path(path);
@@ -136,7 +138,7 @@ fn read_file(
     let mut file = File {
         path: path.into(),
         language,
-        role: role::of(path, &text),
+        role: role::of(&shipped.plain(path), &text),
         lines: Lines::of(&text),
         facts: Vec::new(),
         documents: Vec::new(),

@@ -27,6 +27,7 @@ pub mod log_xml;
 pub mod manifest;
 pub mod node;
 pub mod objective;
+pub mod platform;
 pub mod process;
 pub mod prometheus;
 pub mod proto;
@@ -76,7 +77,7 @@ pub enum Document {
     LogXml(log_xml::LogXml),
     /// `application.yml`, properties, `.env`.
     Settings(settings::Settings),
-    /// A Procfile or a systemd unit.
+    /// A Procfile, a systemd unit, or what a platform is told.
     Processes(process::Processes),
     /// Messages of Protocol Buffers.
     Proto(proto::Proto),

@@ -34,6 +34,11 @@ const COMMON: &[&str] = &[
     "signal",
     "sigterm",
     "statsd",
+    "newrelic",
+    "elasticapm",
+    "elastic-apm",
+    "datadog",
+    "hot-shots",
 ];
 
 const PYTHON: &[&str] = &[

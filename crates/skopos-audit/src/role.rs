@@ -76,7 +76,8 @@ const EXAMPLE: &[&str] = &[
     "contrib",
 ];
 /// Folders whose scripts a browser runs.
-const BROWSER: &[&str] = &["static", "public", "assets", "wwwroot", "webroot", "htdocs"];
+const BROWSER: &[&str] =
+    &["static", "public", "assets", "wwwroot", "webroot", "htdocs", "templates"];
 /// Folders of code: what stands in them is part of a program, whatever it is called.
 const CODE: &[&str] = &["src", "app", "lib", "internal", "pkg", "server", "api", "backend"];
 const SCRIPT: &[&str] = &[
@@ -95,6 +96,51 @@ const SCRIPT: &[&str] = &[
     "devtools",
     "cli",
 ];
+
+/// Packages that are shipped built: all their code stands in `dist`, and what was built is all there is to read.
+#[derive(Debug, Default)]
+pub(crate) struct Shipped {
+    /// Folders of their manifests.
+    roots: Vec<String>,
+}
+
+impl Shipped {
+    /// Finds them by the paths of a repository.
+    pub(crate) fn of(paths: &[String]) -> Self {
+        let roots = paths.iter().filter_map(|path| path.strip_suffix("package.json"));
+        let is_code = |path: &str| {
+            [".js", ".mjs", ".cjs", ".ts", ".mts", ".tsx"].iter().any(|end| path.ends_with(end))
+                && !path.ends_with(".d.ts")
+        };
+        let roots = roots.filter(|root| root.is_empty() || root.ends_with('/'));
+        let is_shipped = |root: &&str| {
+            let root: &str = root;
+            let own = paths.iter().filter_map(|path| path.strip_prefix(root));
+            let code: Vec<&str> = own.filter(|path| is_code(path)).collect();
+            let is_built = |path: &str| path.starts_with("dist/");
+            let is_aside = |path: &str| {
+                !path.contains('/')
+                    || ["bin/", "node_modules/", "scripts/", "test/", "tests/"]
+                        .iter()
+                        .any(|folder| path.starts_with(folder))
+            };
+            code.iter().any(|path| is_built(path))
+                && code.iter().all(|path| is_built(path) || is_aside(path))
+        };
+        Self { roots: roots.filter(is_shipped).map(str::to_owned).collect() }
+    }
+
+    /// A path without the `dist` of a shipped package.
+    pub(crate) fn plain(&self, path: &str) -> String {
+        let built = self.roots.iter().find_map(|root| {
+            Some((root, path.strip_prefix(root.as_str())?.strip_prefix("dist/")?))
+        });
+        match built {
+            Some((root, rest)) => format!("{root}{rest}"),
+            None => path.to_owned(),
+        }
+    }
+}
 
 /// What a file is for. Folders of the path count from the root that is audited: an audit of an example takes it for
 /// what it is, not for an example.
@@ -122,13 +168,29 @@ pub(crate) fn of(path: &str, text: &str) -> Role {
         return Role::Example;
     }
     let is_script = [".js", ".mjs", ".ts", ".jsx", ".tsx"].iter().any(|end| name.ends_with(end));
-    if is_script && is_in(BROWSER) {
+    if is_script && (is_in(BROWSER) || is_of_a_page(text)) {
         return Role::Browser;
     }
     if is_in_scripts(&parts, name) || is_script_name(name) {
         return Role::Script;
     }
     Role::Production
+}
+
+/// Whether a script is one of a page: it touches the page, and nothing of Node.
+fn is_of_a_page(text: &str) -> bool {
+    let page = [
+        "document.getElementById",
+        "document.querySelector",
+        "window.location",
+        "$(document)",
+        "document.createElement",
+        "addEventListener(\"DOMContentLoaded",
+        "addEventListener('DOMContentLoaded",
+    ];
+    let node =
+        ["require(", "module.exports", "process.", "from 'node:", "from \"node:", "__dirname"];
+    page.iter().any(|sign| text.contains(sign)) && !node.iter().any(|sign| text.contains(sign))
 }
 
 /// Whether a folder above holds scripts: `tools/seed.py`, but not `app/tools/search.py` of a program.

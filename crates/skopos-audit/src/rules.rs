@@ -18,6 +18,7 @@ mod scrape;
 mod sec;
 mod shell;
 mod trc;
+mod used;
 mod wiring;
 
 use crate::fact::{LogCall, LogStyle};

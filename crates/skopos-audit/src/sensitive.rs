@@ -95,7 +95,18 @@ const PASSES: &[&str] = &[
     "ok",
     "jsonify",
     "to_dict",
+    // Go's conversions and makers of fields.
+    "string",
+    "[]byte",
+    "ByteString",
+    "Stringer",
+    "Reflect",
+    "TrimSpace",
+    "Sprintln",
 ];
+
+/// Calls that leave a part of what they are given.
+const PARTS: &[&str] = &["slice", "substring", "substr", "[:]"];
 
 /// Words of a call that make a value harmless.
 const CLEANS: &[&str] = &[
@@ -258,7 +269,8 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
     let own = words(last);
     let first = own.first()?.as_str();
     if is_call {
-        return of_call(parts.as_slice(), &own);
+        let value = gotten(&parts, &own).and_then(|value| class_of(&value, case));
+        return of_call(&parts, &own).or(value);
     }
     if own.len() > 1
         && (ABOUT_FIRST.contains(&first) || own.iter().any(|w| ABOUT.contains(&w.as_str())))
@@ -364,10 +376,51 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
     None
 }
 
+/// What a getter gets: `user.getPassword()` is `user.password`. A record's accessor (`user.password()`) is one where the
+/// word leaves no doubt.
+fn gotten(parts: &[&str], own: &[String]) -> Option<String> {
+    let before = parts.len().checked_sub(2).map_or("", |at| parts[at]);
+    let verb = own.first().map(String::as_str).unwrap_or_default();
+    if own.len() > 1 && matches!(verb, "get" | "retrieve" | "reveal" | "decrypt") {
+        let rest = match own.last().map(String::as_str) {
+            Some("string" | "value") if own.len() > 2 => own[1..own.len() - 1].join("_"),
+            _ => own[1..].join("_"),
+        };
+        return Some(format!("{before}.{rest}"));
+    }
+    let accessors = [
+        "password",
+        "passwd",
+        "api_key",
+        "access_token",
+        "refresh_token",
+        "client_secret",
+        "secret_key",
+        "private_key",
+        "card_number",
+        "cvv",
+        "ssn",
+        "email",
+        "phone_number",
+    ];
+    let joined = own.join("_");
+    (!before.is_empty() && accessors.contains(&joined.as_str()))
+        .then(|| format!("{before}.{joined}"))
+}
+
 fn is_request(name: &str) -> bool {
     matches!(
         name.trim_end_matches("()"),
-        "request" | "req" | "r" | "ctx" | "_request" | "httpRequest" | "http_request" | "event"
+        "request"
+            | "req"
+            | "r"
+            | "ctx"
+            | "_request"
+            | "httpRequest"
+            | "http_request"
+            | "event"
+            // Go's contexts hold the request as a field.
+            | "Request"
     )
 }
 
@@ -380,7 +433,7 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
     if last == "headers"
         || last == "rawheaders"
         || last == "raw_headers"
-        || (last == "header" && before == "r")
+        || (last == "header" && matches!(before, "r" | "req" | "Request" | "request"))
     {
         let is_outgoing =
             path.contains("response") || path.contains("res.") || path.contains("resp");
@@ -402,8 +455,16 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
     if is_response(before) && matches!(last, "text" | "content" | "data") {
         return Some(Class::Body);
     }
-    matches!(last, "request_body" | "response_body" | "req_body" | "body_bytes" | "raw_request")
-        .then_some(Class::Body)
+    matches!(
+        last,
+        "request_body"
+            | "response_body"
+            | "response_body_as"
+            | "req_body"
+            | "body_bytes"
+            | "raw_request"
+    )
+    .then_some(Class::Body)
 }
 
 fn is_card(joined: &str, before: &str) -> bool {
@@ -454,11 +515,27 @@ fn passes(source: &Source, case: &Case<'_>) -> bool {
         return false;
     }
     source.wrapped.iter().all(|callee| {
-        let name = callee.rsplit(['.', ':']).next().unwrap_or(callee);
+        let name = last_of(callee);
         let lower = callee.to_ascii_lowercase();
         let is_own = case.config.sanitizers.iter().any(|s| s == name || s == callee);
-        !is_own && PASSES.contains(&name) && !CLEANS.iter().any(|word| lower.contains(word))
+        !is_own
+            && (PASSES.contains(&name) || PARTS.contains(&name))
+            && !CLEANS.iter().any(|word| lower.contains(word))
     })
+}
+
+/// The name of what a call calls, without what it is called on; `[:]` is a name.
+fn last_of(callee: &str) -> &str {
+    if callee == "[:]" {
+        return callee;
+    }
+    callee.rsplit(['.', ':']).next().unwrap_or(callee)
+}
+
+/// Whether only a part of a value is left: the last digits of a card tell little, the first thousand bytes of a body all.
+fn is_part(class: Class, source: &Source) -> bool {
+    let takes_part = |callee: &String| PARTS.contains(&last_of(callee));
+    class != Class::Body && class != Class::Header && source.wrapped.iter().any(takes_part)
 }
 
 /// Whether what a call gives back is harmless by the call's name: `mask()`, `len()`.
@@ -504,8 +581,8 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             continue;
         }
         // A call of which nothing is known hides what went in.
-        if let Some(class) =
-            class_of(&source.path, case).filter(|class| !is_doubtful(*class, source))
+        if let Some(class) = class_of(&source.path, case)
+            .filter(|class| !is_doubtful(*class, source) && !is_part(*class, source))
         {
             take(class, &source.path);
             continue;
@@ -517,6 +594,7 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             && let Some(class) = class_of(origin, case)
             && is_same_value(&source.path, origin)
             && !is_shown
+            && !is_part(class, source)
             && !(class == Class::Credential && origin.ends_with("[]"))
         {
             take(class, origin);
@@ -524,10 +602,12 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
     }
     // `password=pw`: the name says what the value is, unless the value is plainly something else.
     if let Some(name) = field.name.as_deref()
-        && field
-            .sources
-            .iter()
-            .any(|s| passes(s, case) && !hides(s.declared.as_deref()) && !is_cleaned(&s.path, case))
+        && field.sources.iter().any(|s| {
+            passes(s, case)
+                && !hides(s.declared.as_deref())
+                && !is_cleaned(&s.path, case)
+                && !is_part(Class::Credential, s)
+        })
         && let Some(class) = class_of(name, case)
     {
         take(class, name);
@@ -620,6 +700,19 @@ mod tests {
             ("secret_name", None),
             ("token.user_id", None),
             ("password_policy", None),
+            ("user.getPassword()", Some(Class::Credential)),
+            ("u.get_password()", Some(Class::Credential)),
+            ("req.GetPassword()", Some(Class::Credential)),
+            ("user.password()", Some(Class::Credential)),
+            ("user.getEmail()", Some(Class::Personal)),
+            ("card.getCardNumber()", Some(Class::Card)),
+            ("request.getHeaders()", Some(Class::Header)),
+            ("c.Request.Header", Some(Class::Header)),
+            ("c.Request.Body", Some(Class::Body)),
+            ("entry.getKey()", None),
+            ("user.getTokenCount()", None),
+            ("policy.getPasswordPolicy()", None),
+            ("page.getNextToken()", None),
             ("uncertainty", None),
             ("monkey", None),
             ("author", None),

@@ -123,7 +123,10 @@ fn package_json(value: &Value, text: &str) -> Manifest {
     manifest.members = members.map(str::to_owned).collect();
     let is_private = value["private"].as_bool() == Some(true);
     let has_exports = ["exports", "module", "types", "typings", "files"];
-    manifest.is_library = !is_private && has_exports.iter().any(|key| !value[*key].is_null());
+    // What has a command or is started is a program, published or not.
+    let is_program = !value["bin"].is_null() || !value["scripts"]["start"].is_null();
+    manifest.is_library =
+        !is_private && !is_program && has_exports.iter().any(|key| !value[*key].is_null());
     manifest
 }
 

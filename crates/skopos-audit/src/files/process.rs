@@ -15,6 +15,8 @@ pub struct Processes {
     pub env: Vec<(Text, Text)>,
     /// The signal that stops them, and how long they have.
     pub stop: Vec<(Text, Text)>,
+    /// Paths or commands that the platform asks for their health.
+    pub health: Vec<Text>,
     /// Where it stands.
     pub span: Span,
 }
@@ -27,6 +29,8 @@ pub enum Source {
     Procfile,
     /// A systemd unit.
     Systemd,
+    /// A file of a platform (`fly.toml`, `render.yaml`).
+    Platform,
 }
 
 /// A GitHub workflow, as far as it says something about what is run and watched.

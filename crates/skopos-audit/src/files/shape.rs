@@ -10,7 +10,8 @@ use std::sync::Arc;
 use super::node::{Node, NodeKind, Style};
 use super::{
     Document, Problem, Read, alerting, alertmanager, collector, compose, dockerfile, helm, json,
-    kubernetes, kustomize, log_xml, name, objective, process, prometheus, settings, yaml,
+    kubernetes, kustomize, log_xml, name, objective, platform, process, prometheus, settings, toml,
+    yaml,
 };
 use crate::Span;
 
@@ -35,6 +36,7 @@ pub(super) fn wants(path: &str) -> bool {
         || settings::is_env(path)
         || log_xml::is_log_xml(path)
         || alerting::wants(path)
+        || platform::is_named(path)
         || name == "Kustomization"
         || name.ends_with(".properties")
         || (name.ends_with(".json") && may_be_config(path) && !NOT_JSON.contains(&name))
@@ -101,6 +103,11 @@ pub(super) fn read(path: &str, text: &str) -> Read {
         for settings in settings::read_properties(path, text) {
             read.documents.push((settings.span, Document::Settings(settings)));
         }
+    } else if name.ends_with(".toml") {
+        // Only a platform's: manifests have readers of their own.
+        let (root, _) = toml::read(text);
+        read.documents
+            .extend(platform::read(path, &root).map(|p| (p.span, Document::Processes(p))));
     } else if alerting::wants(path) {
         for found in alerting::read_text(path, text) {
             read.documents.push((found.what.span, Document::AlertingElsewhere(found)));
@@ -190,6 +197,9 @@ fn documents(path: &str, text: &str, root: &Arc<Node>, is_template: bool, read: 
             read.documents.push((span, Document::Kubernetes(Box::new(resource))));
         }
         return;
+    }
+    if let Some(found) = platform::read(path, root) {
+        read.documents.push((span, Document::Processes(found)));
     }
     if compose::is_compose(root) {
         read.documents.push((span, Document::Compose(compose::read(root))));

@@ -68,7 +68,23 @@ impl<'m> Classify<'m> {
                 None => break,
             }
         }
-        self.resolve(&call.callee)
+        // `require("pino")()` is made by what is required.
+        match (call.callee.as_str(), call.positional(0).and_then(Expr::text)) {
+            ("require", Some(module)) => module.to_owned(),
+            _ => self.resolve(&call.callee),
+        }
+    }
+
+    /// The full name of what a call calls; `require("express")()` calls `express`.
+    pub(crate) fn full_name(&self, call: &Call) -> String {
+        let Some(rest) = call.callee.trim_start_matches("new ").strip_prefix("require()") else {
+            return self.resolve(&call.callee);
+        };
+        let module = self.resolve_root(self.module, call);
+        match rest.trim_start_matches(".()") {
+            "" => module,
+            rest => format!("{module}.{}", rest.trim_start_matches('.')),
+        }
     }
 
     /// A dotted path with its first part replaced by what it was imported as.
@@ -81,7 +97,11 @@ impl<'m> Classify<'m> {
             None => ("", root),
         };
         match (self.aliases.get(root), rest) {
-            (Some(full), Some(rest)) => format!("{new}{full}.{rest}"),
+            // Compiled modules name the default export.
+            (Some(full), Some("default")) => format!("{new}{full}"),
+            (Some(full), Some(rest)) => {
+                format!("{new}{full}.{}", rest.strip_prefix("default.").unwrap_or(rest))
+            }
             (Some(full), None) => format!("{new}{full}"),
             (None, _) => path.to_owned(),
         }
@@ -265,8 +285,31 @@ impl<'m> Classify<'m> {
 pub(crate) fn records(call: &Call) -> bool {
     let name = call.name();
     let object = call.object().to_ascii_lowercase();
-    let is_logger = object.contains("log") || object == "console" || object.ends_with("tracing");
-    (is_logger && Level::from_name(name).is_some())
+    let is_logger = object.contains("log")
+        || object == "console"
+        || object.ends_with("tracing")
+        || matches!(object.rsplit('.').next(), Some("l" | "lg" | "sugar" | "zap" | "slog"));
+    let is_level = super::shared::level(name).is_some()
+        // What Go's loggers call it, and the ends of their chains.
+        || matches!(
+            name,
+            "Print" | "Println" | "Printf" | "Msg" | "Msgf" | "Send" | "Log" | "LogAttrs" | "Output"
+        );
+    let lower = name.to_ascii_lowercase();
+    // A function of the house that says what it does: `logErr(…)`, `app.reportError(…)`; not `logIn(…)`.
+    let after = name.strip_prefix("log").or_else(|| name.strip_prefix("Log"));
+    let says_so = after.is_some_and(|rest| {
+        rest.starts_with(|c: char| c.is_uppercase() || c == '_') && rest != "In" && rest != "Out"
+    }) || lower.starts_with("report") && lower.contains("err");
+    let to_stream = matches!(call.callee.as_str(), "fmt.Println" | "fmt.Printf" | "println")
+        || lower == "fprintf"
+        || lower == "fprintln";
+    // gin's and echo's contexts keep errors for the middleware that logs them.
+    let is_kept = name == "Error" && matches!(object.as_str(), "c" | "ctx" | "context");
+    (is_logger && is_level)
+        || says_so
+        || is_kept
+        || to_stream
         || matches!(
             name,
             "capture_exception"
@@ -377,6 +420,7 @@ pub(crate) fn words(text: &str, facts: &mut Vec<Fact>) {
             }
             if redaction < 3
                 && let Some((from, len, word)) = find(REDACTION)
+                && redacts(&lower, from, &word)
             {
                 redaction += 1;
                 let span = Span::new(at + from, at + from + len);
@@ -385,6 +429,21 @@ pub(crate) fn words(text: &str, facts: &mut Vec<Fact>) {
         }
         at += line.len();
     }
+}
+
+/// Whether a word of redaction stands for doing it: not in a value that somebody already took out by hand
+/// (`password: "[REDACTED]"`), and not where it is switched off.
+fn redacts(line: &str, from: usize, word: &str) -> bool {
+    if word == "send_default_pii" {
+        return line[from..].contains("false");
+    }
+    let before = line[..from].trim_end_matches(['[', '<', '*', '(', '_']);
+    let Some(before) = before.strip_suffix(['"', '\'', '`']) else { return true };
+    let is_literal = line[from..].starts_with("redacted");
+    let is_logged = ["log", "print", "console."].iter().any(|word| before.contains(word));
+    let is_value = before.ends_with([':', '=']) || before.ends_with(": ");
+    let is_constant = before.trim_start().starts_with("const ") || before.ends_with(" = ");
+    !is_literal || !(is_logged || is_value) || is_constant && !is_logged
 }
 
 /// Brings facts into order of place.

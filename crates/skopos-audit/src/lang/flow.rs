@@ -29,6 +29,21 @@ const LOOKUPS: &[&str] = &[
     "pop",
 ];
 
+/// Calls that fill a variable from the body of a request.
+const BINDERS: &[&str] = &[
+    "BindJSON",
+    "ShouldBindJSON",
+    "MustBindWith",
+    "ShouldBind",
+    "ShouldBindWith",
+    "ShouldBindBodyWith",
+    "Bind",
+    "BindBody",
+    "BodyParser",
+    "DecodeJSON",
+    "ReadJSON",
+];
+
 impl Module {
     /// What is logged by an expression: mappings are taken apart into named fields.
     pub(crate) fn fields(
@@ -173,6 +188,9 @@ impl Module {
     /// What a variable was assigned from, nearest first.
     pub(crate) fn origins(&self, path: &str, before: Span, function: Option<usize>) -> Vec<String> {
         let mut origins = Vec::new();
+        if let Some(bound) = self.bound(path, before, function) {
+            return vec![bound];
+        }
         let mut path = path.to_owned();
         let mut before = before.start;
         for _ in 0..STEPS {
@@ -214,6 +232,37 @@ impl Module {
         origins
     }
 
+    /// The body of the request that a variable was filled from: `c.BindJSON(&order)`,
+    /// `json.NewDecoder(r.Body).Decode(&order)`, a parameter that is declared to be the body.
+    fn bound(&self, path: &str, before: Span, function: Option<usize>) -> Option<String> {
+        let (root, rest) = path.split_once('.').map_or((path, ""), |(root, rest)| (root, rest));
+        let fills = |call: &&Call| {
+            let is_given = call.args.iter().any(|arg| arg.value.path() == Some(root));
+            let is_before = call.span.end <= before.start && call.at.function == function;
+            let decodes = call.name() == "Decode" && {
+                let reader = call.receiver.and_then(|at| self.calls.get(at));
+                let given = reader.and_then(|r| r.positional(0)).and_then(Expr::path);
+                given.is_some_and(|path| path.ends_with(".Body"))
+            };
+            is_given && is_before && (BINDERS.contains(&call.name()) || decodes)
+        };
+        let params = || {
+            let function = function.and_then(|at| self.functions.get(at));
+            function.into_iter().flat_map(|function| &function.params)
+        };
+        let is_body = params().any(|(name, declared)| {
+            name == root && declared.as_deref().is_some_and(|t| t.starts_with("@RequestBody"))
+        });
+        if !is_body && !self.calls.iter().any(|call| fills(&call)) {
+            return None;
+        }
+        Some(if rest.is_empty() {
+            "request.body".to_owned()
+        } else {
+            format!("request.body.{rest}")
+        })
+    }
+
     fn is_around(&self, outer: Option<usize>, inner: Option<usize>) -> bool {
         let mut at = inner;
         while let Some(index) = at {
@@ -250,6 +299,9 @@ fn handed_on(call: &Call) -> Option<String> {
     const READS: [&str; 5] = ["ReadAll", "readAll", "to_bytes", "getReader", "unquote"];
     if READS.contains(&call.name()) {
         return call.args.first()?.value.path().map(str::to_owned);
+    }
+    if call.name().starts_with("Sprint") {
+        return call.args.iter().find_map(|arg| arg.value.path()).map(str::to_owned);
     }
     let object = call.object();
     let last = object.rsplit('.').next().unwrap_or_default().to_lowercase();

@@ -1,6 +1,6 @@
 //! HLT on code: whether there is a health endpoint, and whether it keeps quiet.
 
-use super::is_live;
+use super::{is_live, used};
 use crate::fact::{LogStyle, Route};
 use crate::{Case, Fact, FactKind, File, Level, Verdicts};
 
@@ -34,8 +34,12 @@ pub(super) fn is_health(route: &Route) -> bool {
         "ht",
         "probe",
     ];
+    // `/api/health-check`, `/-/healthy`: a segment that begins so.
+    let mut segments = path.split('/').map(|segment| segment.trim_matches(['_', '-', '^', '$']));
     if parts.last().is_some_and(|last| words.contains(last))
-        || parts.first().is_some_and(|first| first.starts_with("health"))
+        || segments.any(|segment| {
+            segment.starts_with("health") && !segment.contains('{') && !segment.contains(':')
+        })
     {
         return true;
     }
@@ -96,7 +100,7 @@ pub(super) fn hlt001(case: &Case<'_>, out: &mut Verdicts) {
         }),
         _ => false,
     };
-    if case.dependency(&libraries).is_some() || case.any(imports) {
+    if used::is_used(case, &libraries) || case.any(imports) {
         return;
     }
     let defines = case.any(|kind| matches!(kind, FactKind::Function(f) if {

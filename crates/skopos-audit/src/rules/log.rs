@@ -1,7 +1,7 @@
 //! LOG: structured logging.
 
-use super::{first, is_live, is_live_profile, log_files, prints, runs};
-use crate::fact::{LogFormat, LogStyle};
+use super::{first, is_live, is_live_profile, log_files, prints, runs, used};
+use crate::fact::{LogCall, LogFormat, LogStyle};
 use crate::files::environment::Environment;
 use crate::files::{Document, name as file_name};
 use crate::{Case, FactKind, Guard, Language, Level, Place, Verdicts};
@@ -50,7 +50,7 @@ pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
         .into_iter()
         .any(|(_, key, value)| is_structured_setting(&key, &value));
     let by_file = log_files(case).any(|(_, f)| f.appenders.iter().any(|a| a.is_structured));
-    if case.any(is_structured) || case.dependency(STRUCTURED).is_some() || by_settings || by_file {
+    if case.any(is_structured) || used::is_used(case, STRUCTURED) || by_settings || by_file {
         return;
     }
     if let Some(at) = exported_logs(case) {
@@ -85,6 +85,9 @@ pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
     }
     let text = first(case, |kind| matches!(kind, FactKind::LogSetup(_) | FactKind::Log(_)));
     let text = text.or_else(|| text_layout(case).map(|(place, _)| place));
+    if let Some(idle) = used::idle(case, STRUCTURED) {
+        return idle.say("log lines are text", out);
+    }
     let judgement = out.absent(match text {
         Some(_) => {
             "log lines are text: no structured logger is set up, and none is among the dependencies"
@@ -228,11 +231,20 @@ pub(super) fn log005(case: &Case<'_>, out: &mut Verdicts) {
 pub(super) fn log006(case: &Case<'_>, out: &mut Verdicts) {
     let bridges = |kind: &FactKind| match kind {
         FactKind::LogSetup(s) => {
-            s.format == LogFormat::Structured
-                && (s.by.contains("structlog") || s.system == "logging")
+            // A subscriber of `tracing` takes in what comes through `log`.
+            s.system == "tracing"
+                || s.format == LogFormat::Structured
+                    && (s.by.contains("structlog") || s.system == "logging")
         }
         FactKind::Type(def) => def.name.contains("InterceptHandler"),
         FactKind::Import(name) => name.contains("LogTracer") || name.contains("tracing_log"),
+        FactKind::Function(function) => function.calls.iter().any(|(call, _)| {
+            let name = call.rsplit('.').next().unwrap_or(call);
+            matches!(
+                name,
+                "SetDefault" | "RedirectStdLog" | "RedirectStdLogAt" | "NewStdLog" | "LogrToStdLog"
+            )
+        }),
         _ => false,
     };
     let structured = case.facts().find_map(|(_, fact)| match &fact.kind {
@@ -284,7 +296,9 @@ pub(super) fn log007(case: &Case<'_>, out: &mut Verdicts) {
         "io.micrometer:micrometer-tracing*",
         "org.springframework.cloud:spring-cloud-starter-sleuth",
     ];
-    if !binds && case.dependency(&agents).is_none() {
+    let by_agent =
+        runs::agent(case).is_some_and(|(_, by)| by.contains("auto-instrumentations-node"));
+    if !binds && !by_agent && !used::is_used(case, &agents) {
         out.absent("no request or trace id is bound to log lines: one request's lines cannot be found together");
     }
 }
@@ -308,15 +322,52 @@ pub(super) fn log009(case: &Case<'_>, out: &mut Verdicts) {
     for (file, fact) in case.facts() {
         let FactKind::Log(log) = &fact.kind else { continue };
         let is_error = log.level == Some(Level::Error) && log.style != LogStyle::Print;
-        // Errors of Go and Rust are values without a stack: their text in the message is all there is.
-        let has_stacks = !matches!(file.language, Some(Language::Go | Language::Rust));
-        if is_error && has_stacks && fact.scope.in_catch && !log.has_error && !log.rethrown {
-            out.finding(
-                file.place(fact.span),
-                "a caught error is logged without itself: no type, no stack",
-            );
+        if !is_error || !fact.scope.in_catch || log.has_error || log.rethrown {
+            continue;
         }
+        let message = match file.language {
+            // Errors of Rust are values that a macro prints in many ways.
+            Some(Language::Rust) => continue,
+            // Errors of Go have no stack: their text in the line is all there is, and it must be there.
+            Some(Language::Go) if names_error(log) => continue,
+            Some(Language::Go) => "an error is logged without itself: nobody can tell what failed",
+            _ => "a caught error is logged without itself: no type, no stack",
+        };
+        out.finding(file.place(fact.span), message);
     }
+}
+
+/// Whether anything that is logged is an error, or comes from one.
+fn names_error(log: &LogCall) -> bool {
+    let is_error = |path: &String| {
+        path.split('.').any(|part| {
+            let part = part.trim_end_matches("()").to_lowercase();
+            part.ends_with("err")
+                || part.ends_with("error")
+                || part.ends_with("errors")
+                || part == "e"
+        })
+    };
+    log.fields.iter().any(|field| {
+        field.name.as_ref().is_some_and(is_error)
+            || field.sources.iter().any(|s| is_error(&s.path) || s.origins.iter().any(is_error))
+    })
+}
+
+/// The level that a command line asks for: `--log-level debug`, `--loglevel=DEBUG`, Celery's `-l debug`.
+fn asked_level(line: &str) -> Option<&str> {
+    let words: Vec<&str> =
+        line.split_whitespace().map(|w| w.trim_matches(['"', '\'', ','])).collect();
+    let is_celery = words.iter().any(|word| word.rsplit('/').next() == Some("celery"));
+    words.iter().enumerate().find_map(|(at, word)| {
+        let (flag, value) = match word.split_once('=') {
+            Some((flag, value)) => (flag, Some(value)),
+            None => (*word, words.get(at + 1).copied()),
+        };
+        let plain = flag.trim_start_matches('-').replace(['-', '_', '.'], "").to_lowercase();
+        let is_flag = flag.starts_with('-') && plain == "loglevel" || is_celery && flag == "-l";
+        value.filter(|_| is_flag)
+    })
 }
 
 pub(super) fn log010(case: &Case<'_>, out: &mut Verdicts) {
@@ -360,6 +411,12 @@ pub(super) fn log010(case: &Case<'_>, out: &mut Verdicts) {
             out.finding(place, format!("{key}={value} in what is deployed"));
         }
     }
+    for (place, line) in runs::commands(case) {
+        let level = asked_level(&line).and_then(Level::from_name);
+        if level.is_some_and(|level| level <= Level::Debug) && is_deployed(&place.path) {
+            out.finding(place, "the command that starts the service asks for debug lines");
+        }
+    }
 }
 
 /// Whether a file may run in production: not one for development, tests, examples, nor a plain `.env` of a laptop.
@@ -370,6 +427,27 @@ fn is_deployed(path: &str) -> bool {
         && !name.contains("example")
         && !name.contains("sample")
         && !name.contains("local")
+}
+
+/// What of a command line is for development only.
+fn debug_command(line: &str) -> Option<&'static str> {
+    let words: Vec<&str> =
+        line.split_whitespace().map(|w| w.trim_matches(['"', '\'', ',', '[', ']'])).collect();
+    let has = |word: &str| words.iter().any(|w| w.rsplit('/').next() == Some(word));
+    let follows = |first: &str, second: &str| words.windows(2).any(|pair| pair == [first, second]);
+    match () {
+        () if has("--reload") && (has("uvicorn") || has("gunicorn") || has("hypercorn")) => {
+            Some("--reload")
+        }
+        () if has("flask") && has("--debug") => Some("flask --debug"),
+        () if follows("fastapi", "dev") => Some("fastapi dev"),
+        () if has("nodemon") => Some("nodemon"),
+        () if follows("next", "dev") => Some("next dev"),
+        () if follows("run", "dev") && (has("npm") || has("yarn") || has("pnpm")) => {
+            Some("npm run dev")
+        }
+        () => None,
+    }
 }
 
 pub(super) fn log011(case: &Case<'_>, out: &mut Verdicts) {
@@ -384,6 +462,17 @@ pub(super) fn log011(case: &Case<'_>, out: &mut Verdicts) {
         let is_deployed = is_deployed(&place.path);
         if on && is_deployed {
             out.finding(place, format!("{key}={value} in what is deployed"));
+        }
+    }
+    for (place, line) in runs::commands(case) {
+        // Compose files are for laptops more often than not.
+        let is_elsewhere = file_name(&place.path).contains("compose");
+        if let Some(by) = debug_command(&line).filter(|_| is_deployed(&place.path) && !is_elsewhere)
+        {
+            out.finding(
+                place,
+                format!("`{by}`: what starts the service is a server for development"),
+            );
         }
     }
     let served =

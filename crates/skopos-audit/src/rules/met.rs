@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{first, runs};
+use super::{first, runs, used};
 use crate::fact::{Exposed, Field, Metric, MetricKind, TracingRole};
+use crate::files::Document;
 use crate::{Case, FactKind, Place, Verdicts};
 
 /// Packages that bring metrics by being there.
@@ -49,6 +50,17 @@ const LIBRARIES: &[&str] = &[
     "swagger-stats",
 ];
 
+/// Agents that make the usual metrics once a wrapper starts them.
+const AGENTS: &[&str] = &[
+    "opentelemetry-distro",
+    "@opentelemetry/auto-instrumentations-node",
+    "ddtrace",
+    "dd-trace",
+    "newrelic",
+    "elastic-apm",
+    "elastic-apm-node",
+];
+
 fn metrics<'r>(case: &Case<'r>) -> impl Iterator<Item = (Place, &'r Metric)> {
     case.facts().filter_map(|(file, fact)| match &fact.kind {
         FactKind::Metric(metric) => Some((file.place(fact.span), metric)),
@@ -61,7 +73,7 @@ fn has_metrics(case: &Case<'_>) -> bool {
 }
 
 pub(super) fn met001(case: &Case<'_>, out: &mut Verdicts) {
-    if has_metrics(case) || case.dependency(LIBRARIES).is_some() {
+    if has_metrics(case) || used::is_used(case, LIBRARIES) {
         return;
     }
     if let Some((at, agent)) = runs::agent(case) {
@@ -74,25 +86,98 @@ pub(super) fn met001(case: &Case<'_>, out: &mut Verdicts) {
     if let Some(at) = vendor {
         return out.mitigated(None, at, "no metric in code; a vendor's agent makes the usual ones");
     }
+    if let Some(at) = measured_outside(case) {
+        return out.mitigated(None, at, "no metric in code; requests are measured outside of it");
+    }
+    let agent = used::idle(case, AGENTS).filter(used::Idle::may_be_started);
+    if let Some(idle) = agent.or_else(|| used::idle(case, LIBRARIES)) {
+        return idle.say("no metric is defined, nothing is exposed", out);
+    }
     out.absent("no metric is defined, no library for metrics is used, nothing is exposed");
+}
+
+/// Where others measure the service's requests: a Collector that makes metrics of its spans, the proxy of a mesh.
+fn measured_outside(case: &Case<'_>) -> Option<Place> {
+    let has_spans = case.any(
+        |kind| matches!(kind, FactKind::Tracing(t) if t.role != TracingRole::DevelopmentExporter),
+    );
+    let by_spans = super::collectors(case).filter(|_| has_spans).find_map(|(file, collector)| {
+        let found = collector.connectors.iter().find(|c| c.id.starts_with("spanmetrics"))?;
+        Some(file.place(found.id.span))
+    });
+    by_spans.or_else(|| {
+        super::deployed::pods(case).into_iter().find_map(|pod| {
+            let mesh = ["sidecar.istio.io/inject", "linkerd.io/inject"];
+            let all = || pod.workload.annotations.iter().chain(&pod.resource.annotations);
+            let (_, value) = all().find(|(key, value)| {
+                mesh.contains(&key.as_str()) && matches!(value.value.as_str(), "true" | "enabled")
+            })?;
+            Some(pod.file.place(value.span))
+        })
+    })
+}
+
+const ACTUATOR: &str = "org.springframework.boot:spring-boot-starter-actuator";
+const PROMETHEUS_REGISTRY: &str = "io.micrometer:micrometer-registry-prometheus*";
+
+/// A dependency of the service, or of a `pom.xml` above it: Maven hands them down.
+fn inherited(case: &Case<'_>, names: &[&str]) -> Option<Place> {
+    case.dependency(names).or_else(|| {
+        let root = &case.service?.root;
+        let above = Case { service: None, ..*case };
+        let found = above.documents().find_map(|(file, _, document)| {
+            let Document::Manifest(manifest) = document else { return None };
+            let is_above = root.starts_with(crate::files::folder(&file.path));
+            let is_pom = file.path.ends_with("pom.xml") && is_above;
+            let found = manifest.dependencies.iter().filter(|_| is_pom).find(|d| {
+                !d.is_dev
+                    && names.iter().any(|name| match name.strip_suffix('*') {
+                        Some(start) => d.name.starts_with(start),
+                        None => d.name == *name,
+                    })
+            })?;
+            Some(file.place(found.span))
+        });
+        found
+    })
+}
+
+/// Whether Spring Boot's settings show the metrics of Prometheus.
+fn is_shown(case: &Case<'_>) -> bool {
+    runs::environment(case).iter().any(|(_, key, value)| {
+        let key = key.to_lowercase().replace(['_', '-'], ".");
+        key.starts_with("management.endpoints.web.exposure.include")
+            && (value.contains('*') || value.contains("prometheus"))
+    })
+}
+
+/// Where Spring Boot offers metrics to Prometheus: the dependency that does it.
+pub(super) fn actuator_offers(case: &Case<'_>) -> Option<Place> {
+    inherited(case, &[ACTUATOR])?;
+    inherited(case, &[PROMETHEUS_REGISTRY]).filter(|_| is_shown(case))
 }
 
 /// Spring Boot collects metrics and shows none of them until it is told to. Whether the case is one of it.
 fn actuator(case: &Case<'_>, out: &mut Verdicts) -> bool {
-    let registry = case.dependency(&["io.micrometer:micrometer-registry-prometheus"]);
-    let actuator = case.dependency(&["org.springframework.boot:spring-boot-starter-actuator"]);
-    let (Some(registry), true) = (registry, actuator.is_some()) else { return false };
+    let Some(actuator) = inherited(case, &[ACTUATOR]) else { return false };
+    let Some(registry) = inherited(case, &[PROMETHEUS_REGISTRY]) else {
+        // Other registries push; so do OpenTelemetry's starter and agent.
+        let pushes = [
+            "io.micrometer:micrometer-registry-*",
+            "io.opentelemetry.instrumentation:*",
+            "org.springframework.boot:spring-boot-starter-opentelemetry",
+        ];
+        if inherited(case, &pushes).is_none() && runs::agent(case).is_none() {
+            out.finding(actuator, "Actuator collects metrics and no registry hands them out: Prometheus needs `micrometer-registry-prometheus`, anything else a `micrometer-registry-…` of its own");
+        }
+        return true;
+    };
     let settings = runs::environment(case);
-    let exposes = settings.iter().any(|(_, key, value)| {
-        let key = key.to_lowercase().replace(['_', '-'], ".");
-        key.starts_with("management.endpoints.web.exposure.include")
-            && (value.contains('*') || value.contains("prometheus"))
-    });
     let elsewhere = case.dependency(&["org.springframework.cloud:spring-cloud-starter-config"]);
     let imports = settings.iter().any(|(_, key, value)| {
         key.starts_with("spring.config.import") && value.contains("configserver")
     });
-    match (exposes, elsewhere.is_some() || imports) {
+    match (is_shown(case), elsewhere.is_some() || imports) {
         (true, _) => {}
         (false, true) => out.unknown(
             "whether /actuator/prometheus is exposed is said by a configuration server",
@@ -122,13 +207,8 @@ pub(super) fn met002(case: &Case<'_>, out: &mut Verdicts) {
         "OTEL_METRICS_EXPORTER",
         "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
     ];
-    let managed = [
-        "org.springframework.boot:spring-boot-starter-actuator",
-        "logfire",
-        "skopos",
-        "@willsoto/nestjs-prometheus",
-    ];
-    if case.any(exposes) || case.dependency(&managed).is_some() || runs::agent(case).is_some() {
+    let managed = ["logfire", "skopos", "@willsoto/nestjs-prometheus"];
+    if case.any(exposes) || used::is_used(case, &managed) || runs::agent(case).is_some() {
         return;
     }
     if metric.library == "opentelemetry" && runs::variable(case, &pushes).is_some() {
@@ -180,7 +260,7 @@ pub(super) fn met003(case: &Case<'_>, out: &mut Verdicts) {
     if metrics(case).any(|(_, metric)| is_duration(metric))
         || runs::agent(case).is_some()
         || case.any(by_library)
-        || case.dependency(&libraries).is_some()
+        || used::is_used(case, &libraries)
     {
         return;
     }
@@ -417,7 +497,11 @@ pub(super) fn met006(case: &Case<'_>, out: &mut Verdicts) {
 pub(super) fn met007(case: &Case<'_>, out: &mut Verdicts) {
     for (file, fact) in case.facts() {
         let FactKind::Metric(metric) = &fact.kind else { continue };
-        if fact.scope.in_handler || (fact.scope.in_loop && fact.scope.function.is_some()) {
+        // Facades and registries that look a metric up by its name make it once.
+        if matches!(metric.library.as_str(), "metrics" | "micrometer" | "statsd" | "dropwizard") {
+            continue;
+        }
+        if fact.scope.in_handler {
             let name = metric.name.as_deref().unwrap_or("a metric");
             out.finding(file.place(fact.span), format!("{name} is made anew for every request"));
         }

@@ -2,8 +2,8 @@
 
 use super::deployed::{self, Pod};
 use crate::files::dockerfile::{Command, Health, Image};
-use crate::files::helm;
 use crate::files::kubernetes::{Probe, ProbeAction};
+use crate::files::{Document, helm};
 use crate::{Case, Place, Span, Verdicts};
 
 /// HLT002: a container of a workload is asked neither whether it is ready nor whether it lives.
@@ -56,7 +56,10 @@ pub(super) fn healthcheck(case: &Case<'_>, verdicts: &mut Verdicts) {
     let composed = deployed::composed(case);
     let is_asked =
         composed.iter().any(|(_, service)| matches!(service.health, Some((Health::Command(_), _))));
-    if is_asked {
+    let by_platform = case
+        .documents()
+        .any(|(_, _, document)| matches!(document, Document::Processes(p) if !p.health.is_empty()));
+    if is_asked || by_platform {
         return;
     }
     for (file, _, image) in &images {

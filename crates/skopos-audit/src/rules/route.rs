@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::deployed;
 use crate::fact::{Function, Route};
 use crate::files::dockerfile::Health;
-use crate::files::helm;
 use crate::files::kubernetes::{Probe, ProbeAction};
+use crate::files::{Document, helm};
 use crate::{Case, FactKind, File, Place, Span, Verdicts};
 
 /// HLT004: the liveness probe's handler touches what may be down without a restart helping.
@@ -262,6 +262,14 @@ pub(super) fn route(case: &Case<'_>, verdicts: &mut Verdicts) {
         {
             asked.push((file.place(*span), format!("{path}\0HEALTHCHECK")));
         }
+    }
+    for (file, _, document) in case.documents() {
+        let Document::Processes(processes) = document else { continue };
+        let paths = processes.health.iter().filter(|text| text.value.starts_with('/'));
+        asked.extend(paths.map(|text| {
+            let path = text.value.split('?').next().unwrap_or_default();
+            (file.place(text.span), format!("{path}\0health check of the platform"))
+        }));
     }
     if asked.is_empty() && ports.is_empty() {
         verdicts.not_applicable();

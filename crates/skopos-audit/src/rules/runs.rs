@@ -36,7 +36,12 @@ pub(super) fn commands(case: &Case<'_>) -> Vec<(Place, String)> {
                 let starts = manifest
                     .scripts
                     .iter()
-                    .filter(|s| s.name.starts_with("start") || s.name == "serve");
+                    .filter(|s| s.name.starts_with("start") || s.name == "serve")
+                    .filter(|s| {
+                        !["dev", "debug", "test", "local", "watch", "mock"]
+                            .iter()
+                            .any(|word| s.name.contains(word))
+                    });
                 found.extend(starts.map(|s| (file.place(s.span), s.command.clone())));
             }
             Document::Processes(processes) => {

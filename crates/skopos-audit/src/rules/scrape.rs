@@ -5,19 +5,21 @@ use crate::fact::Exposed;
 use crate::files::kubernetes::{Body, Monitor, ServicePorts};
 use crate::files::prometheus::Prometheus;
 use crate::files::{Document, helm};
-use crate::{Case, FactKind, File, Place, Span, Verdicts};
+use crate::{Case, FactKind, File, Place, Verdicts};
 
-/// Where the service offers its metrics.
-fn offered<'r>(case: &Case<'r>) -> Option<(&'r File, Span, String)> {
-    case.facts().find_map(|(file, fact)| match &fact.kind {
+/// Where the service offers its metrics, and by what.
+fn offered(case: &Case<'_>) -> Option<(Place, String)> {
+    let by_code = case.facts().find_map(|(file, fact)| match &fact.kind {
         FactKind::MetricsExposed(Exposed::Pulled(by) | Exposed::Middleware(by)) => {
-            Some((file, fact.span, by.clone()))
+            Some((file.place(fact.span), by.clone()))
         }
         FactKind::Route(route) if is_metrics(&route.path) => {
-            Some((file, fact.span, route.path.clone()))
+            Some((file.place(fact.span), route.path.clone()))
         }
         _ => None,
-    })
+    });
+    by_code
+        .or_else(|| Some((super::met::actuator_offers(case)?, "/actuator/prometheus".to_owned())))
 }
 
 fn is_metrics(path: &str) -> bool {
@@ -36,7 +38,10 @@ pub(super) fn auth(case: &Case<'_>, verdicts: &mut Verdicts) {
         _ => None,
     });
     let Some((file, fact, by, except)) = everywhere else { return };
-    if except.iter().any(|path| is_metrics(path) || path.contains("metrics")) {
+    let is_free = |path: &String| {
+        is_metrics(path) || path.contains("metrics") || path.starts_with("/actuator")
+    };
+    if except.iter().any(is_free) {
         return;
     }
     // A port of its own has none of the application's middleware.
@@ -81,7 +86,7 @@ struct Scraping {
 
 /// MET009: metrics are offered, and what scrapes passes by.
 pub(super) fn scraped(case: &Case<'_>, verdicts: &mut Verdicts) {
-    let Some((file, span, by)) = offered(case) else {
+    let Some((place, by)) = offered(case) else {
         verdicts.not_applicable();
         return;
     };
@@ -104,7 +109,7 @@ pub(super) fn scraped(case: &Case<'_>, verdicts: &mut Verdicts) {
         (None, Some(_)) => {}
         (Some(_), _) => {
             verdicts.finding(
-                file.place(span),
+                place,
                 format!("metrics are offered (`{by}`), and none of the repository's scrape jobs asks this service"),
             );
         }

@@ -1,10 +1,10 @@
 //! SEC: what must not be logged. Arguments are matched, never the words of a message.
 
-use super::{logs, message};
+use super::{logs, message, used};
 use crate::fact::{Field, LogCall, Source};
 use crate::files::name as file_name;
 use crate::sensitive::{Class, Leak, class_of, leak, secret_field, words};
-use crate::{Case, Fact, FactKind, File, Guard, Level, Verdicts};
+use crate::{Case, Fact, FactKind, File, Guard, Language, Level, Verdicts};
 
 /// The leaks of a class, each with its call.
 fn leaks<'r>(
@@ -26,10 +26,21 @@ fn leaks<'r>(
 pub(super) fn sec001(case: &Case<'_>, out: &mut Verdicts) {
     for (file, fact, log, field, leak) in leaks(case, Class::Credential) {
         let says_little = |s: &Source| s.origins.iter().all(|origin| origin.contains("uuid"));
-        let is_bare =
-            leak.what == "token" && field.name.is_none() && field.sources.iter().all(says_little);
-        if leak.what == "token" && is_parser(&file.path)
-            || is_bare && !is_about_access(file, fact, log)
+        // "read the key from {}": where it lies.
+        let message = log.message.as_deref().unwrap_or_default().to_lowercase();
+        let is_where = leak.what.to_lowercase().ends_with("key")
+            && ["from {}", "file {}", "path {}", "from %s", "file %s"]
+                .iter()
+                .any(|w| message.contains(w));
+        if is_where {
+            continue;
+        }
+        let own = words(leak.what.trim_end_matches("()").rsplit('.').next().unwrap_or_default());
+        // `parser.getToken()` says no more than `token`.
+        let is_token = leak.what == "token" || own == ["get", "token"];
+        let is_bare = is_token && field.name.is_none() && field.sources.iter().all(says_little);
+        if is_token && is_parser(&file.path)
+            || is_bare && !is_about_access(file, fact, log, &leak.what)
         {
             continue;
         }
@@ -39,10 +50,10 @@ pub(super) fn sec001(case: &Case<'_>, out: &mut Verdicts) {
 
 /// Whether the code around a value that is only called `token` is about who may do what: limiters and parsers have
 /// tokens too.
-fn is_about_access(file: &File, fact: &Fact, log: &LogCall) -> bool {
+fn is_about_access(file: &File, fact: &Fact, log: &LogCall, what: &str) -> bool {
     let function = fact.scope.function.as_deref().unwrap_or_default();
     let message = log.message.as_deref().unwrap_or_default();
-    let around = format!("{} {function} {message}", file.path).to_lowercase();
+    let around = format!("{} {function} {message} {what}", file.path).to_lowercase();
     const ABOUT: [&str; 24] = [
         "auth",
         "login",
@@ -108,6 +119,27 @@ pub(super) fn sec003(case: &Case<'_>, out: &mut Verdicts) {
             file.place(field.span),
             format!("`{}` is logged: it holds credentials", leak.what),
         );
+    }
+    // A request of Node is a thing with headers: a logger writes it whole, unless something takes them out.
+    if case.any(|kind| matches!(kind, FactKind::Redaction(_))) {
+        return;
+    }
+    for (file, _, log) in logs(case).filter(|(_, fact, _)| fact.scope.in_handler) {
+        let is_node = matches!(file.language, Some(Language::JavaScript | Language::TypeScript));
+        let whole = log.fields.iter().filter(|_| is_node).find_map(|field| {
+            let is_whole = |source: &&Source| {
+                matches!(source.path.as_str(), "req" | "request")
+                    && source.origins.is_empty()
+                    && source.wrapped.is_empty()
+            };
+            let source = field.sources.iter().find(is_whole)?;
+            (field.sources.len() == 1).then_some((field, &source.path))
+        });
+        if let Some((field, path)) = whole {
+            let message =
+                format!("all of `{path}` is logged, its headers too: they hold credentials");
+            out.finding(file.place(field.span), message);
+        }
     }
 }
 
@@ -211,6 +243,31 @@ pub(super) fn sec009(case: &Case<'_>, out: &mut Verdicts) {
             format!("`{}` is logged with the credentials in it", leak.what),
         );
     }
+    for (file, fact, log) in logs(case) {
+        let literals =
+            log.fields.iter().filter_map(|field| Some((field.literal.as_deref()?, field.span)));
+        let message = log.message.as_deref().map(|text| (text, fact.span));
+        if let Some((_, span)) = literals.chain(message).find(|(text, _)| has_credentials(text)) {
+            let message = "an address with a user and a password is logged";
+            out.finding(file.place(span), message);
+        }
+    }
+}
+
+/// Whether a literal holds an address with a user and a password that are no placeholders.
+fn has_credentials(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
+    let Some((user, _)) = authority.rsplit_once('@') else { return has_credentials(rest) };
+    let Some((name, password)) = user.split_once(':') else { return has_credentials(rest) };
+    let is_placeholder = password.is_empty()
+        || password.contains(['{', '<', '$', '%', '*', '[', '.'])
+        || password.to_lowercase().trim_matches('x').is_empty()
+        || matches!(
+            password.to_lowercase().as_str(),
+            "pass" | "password" | "passwd" | "pwd" | "pw" | "secret" | "redacted"
+        );
+    !name.contains(['{', '<', '$', '%']) && !is_placeholder || has_credentials(rest)
 }
 
 pub(super) fn sec010(case: &Case<'_>, out: &mut Verdicts) {
@@ -220,7 +277,7 @@ pub(super) fn sec010(case: &Case<'_>, out: &mut Verdicts) {
     let libraries =
         ["skopos", "logfire", "secrecy", "pino-noir", "@hapi/hoek", "scrubadub", "fast-redact"];
     if case.any(|kind| matches!(kind, FactKind::Redaction(_)))
-        || case.dependency(&libraries).is_some()
+        || used::is_used(case, &libraries)
         || super::log_files(case).any(|(_, found)| found.masks.is_some())
     {
         return;

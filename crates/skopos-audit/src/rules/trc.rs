@@ -1,6 +1,6 @@
 //! TRC: tracing and propagation.
 
-use super::runs;
+use super::{runs, used};
 use crate::fact::{Tracing, TracingRole};
 use crate::files::Document;
 use crate::{Case, Fact, FactKind, File, Guard, Place, Verdicts};
@@ -66,13 +66,16 @@ fn provider(case: &Case<'_>) -> Option<Place> {
 fn is_managed(case: &Case<'_>) -> bool {
     tracing(case).any(|(_, _, t)| t.role == TracingRole::Vendor || t.what == "logfire")
         || runs::agent(case).is_some()
-        || case.dependency(&["skopos", "logfire"]).is_some()
+        || used::is_used(case, &["skopos", "logfire"])
 }
 
 pub(super) fn trc001(case: &Case<'_>, out: &mut Verdicts) {
     let sets_up = tracing(case).any(|(_, _, t)| t.role != TracingRole::DevelopmentExporter);
-    if sets_up || runs::agent(case).is_some() || case.dependency(LIBRARIES).is_some() {
+    if sets_up || runs::agent(case).is_some() || used::is_used(case, LIBRARIES) {
         return;
+    }
+    if let Some(idle) = used::idle(case, LIBRARIES) {
+        return idle.say("no span is made", out);
     }
     out.absent("no distributed tracing: no OpenTelemetry or vendor package, no span, no agent");
 }
@@ -97,7 +100,7 @@ pub(super) fn trc003(case: &Case<'_>, out: &mut Verdicts) {
     if !named
         && runs::variable(case, &variables).is_none()
         && runs::agent(case).is_none()
-        && case.dependency(&["skopos"]).is_none()
+        && !used::is_used(case, &["skopos"])
     {
         out.finding(place, "service.name is not set: every span is of `unknown_service`");
     }
@@ -145,7 +148,7 @@ pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
     if is_managed(case) {
         return;
     }
-    let by_library = instruments || case.dependency(&libraries).is_some();
+    let by_library = instruments || used::is_used(case, &libraries);
     let health = ["/health", "/live", "/ready", "/ping", "localhost"];
     for (file, fact) in case.facts() {
         let FactKind::Outbound(outbound) = &fact.kind else { continue };
@@ -183,7 +186,7 @@ pub(super) fn trc005(case: &Case<'_>, out: &mut Verdicts) {
         "@opentelemetry/instrumentation-amqplib",
         "opentelemetry-instrumentation-aiokafka",
     ];
-    if case.dependency(&libraries).is_some() || is_managed(case) {
+    if used::is_used(case, &libraries) || is_managed(case) {
         return;
     }
     for (file, fact) in case.facts() {

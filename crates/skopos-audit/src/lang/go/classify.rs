@@ -104,6 +104,7 @@ fn routes(c: &mut Classify<'_>) {
 }
 
 fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let accepts = c.module.calls.iter().any(|c| matches!(c.name(), "Accept" | "AcceptTCP"));
     let mut push = |name: &str| {
         c.push(call.span, call.at, FactKind::Server(Framework(name.to_owned())));
     };
@@ -124,9 +125,21 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
         _ if full.starts_with("github.com/gorilla/mux") && full.ends_with(".NewRouter") => {
             push("gorilla")
         }
-        _ if full.ends_with("connect.NewServer") || full.ends_with("fasthttp.ListenAndServe") => {
+        _ if full.ends_with("connect.NewServer")
+            || full.ends_with("fasthttp.ListenAndServe")
+            || full.ends_with("fasthttp.Server") =>
+        {
             push("http")
         }
+        "github.com/miekg/dns.Server" | "github.com/miekg/dns.ListenAndServe" => push("dns"),
+        _ if full.contains("beego") && full.ends_with(".Run") => push("beego"),
+        _ if full.starts_with("github.com/kataras/iris") && full.ends_with(".New") => push("iris"),
+        _ if full.starts_with("github.com/cloudwego/hertz") && full.ends_with(".Default") => {
+            push("hertz")
+        }
+        _ if full.ends_with(".MustNewServer") => push("go-zero"),
+        // A socket is a server where connections are taken from it.
+        "net.Listen" | "net.ListenTCP" | "crypto/tls.Listen" if accepts => push("tcp"),
         _ => {}
     }
     let worker = match full {
@@ -274,7 +287,6 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
             | "WriteHeader"
             | "IndentedJSON"
             | "SendStatus"
-            | "AbortWithError"
     ) && let Some(status) = call.positional(0).and_then(server_status)
     {
         error_answer(c, call, status);

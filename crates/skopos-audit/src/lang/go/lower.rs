@@ -270,6 +270,8 @@ impl Builder<'_> {
             let value = if values.len() == 1 { values.first() } else { values.get(index) };
             if let Some(value) = value {
                 self.assign(name, value.clone(), declared.clone(), at);
+            } else if declared.is_some() && self.at.function.is_some() {
+                self.assign(name, Expr::Null(at), declared.clone(), at);
             }
         }
     }

@@ -111,6 +111,11 @@ fn classes(c: &mut Classify<'_>, file: &File) {
             .and_then(|a| path_of(c, a))
             .filter(|path| is_resource || path.starts_with('/'))
             .unwrap_or_default();
+        let extends = module.types.iter().find(|t| t.span == class.span).into_iter();
+        let is_servlet = extends.flat_map(|t| &t.bases).any(|base| base == "HttpServlet");
+        if is_servlet || has(c, "WebServlet") {
+            c.push_at_top(class.span, FactKind::Server(Framework("servlet".into())));
+        }
         if is_resource && module.imports.iter().any(|i| i.module.contains("ws.rs")) {
             c.push_at_top(class.span, FactKind::Server(Framework("quarkus".into())));
         }
@@ -180,6 +185,16 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
         _ if full.ends_with("ServerBuilder.forPort") => Some("grpc"),
         _ if call.name() == "createHttpServer" => Some("vertx"),
         "com.sun.net.httpserver.HttpServer.create" => Some("jdk"),
+        "org.eclipse.jetty.server.Server" => Some("jetty"),
+        "io.netty.bootstrap.ServerBootstrap" => Some("netty"),
+        _ if full.ends_with("Undertow.builder") => Some("undertow"),
+        _ if full.ends_with("WebServer.builder") && full.contains("helidon") => Some("helidon"),
+        // A socket is a server where connections are taken from it.
+        "java.net.ServerSocket" | "java.nio.channels.ServerSocketChannel.open"
+            if c.module.calls.iter().any(|c| c.name() == "accept") =>
+        {
+            Some("tcp")
+        }
         _ if full.ends_with("Micronaut.run") => Some("micronaut"),
         _ => None,
     };

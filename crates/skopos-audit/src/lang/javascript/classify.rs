@@ -25,7 +25,7 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
     routes(&mut c, path);
     c.push_functions();
     for call in &module.calls {
-        let full = c.resolve(&call.callee);
+        let full = c.full_name(call);
         let full = full.strip_prefix("new ").unwrap_or(&full);
         if let ("require", Some(name)) = (full, call.positional(0).and_then(Expr::text)) {
             c.push(call.span, call.at, FactKind::Import(name.to_owned()));
@@ -372,8 +372,17 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
             .iter()
             .any(|i| i.module == module || i.module.starts_with(&format!("{module}/")))
     };
+    let full = full.strip_prefix("node:").unwrap_or(full);
     let server = match full {
         "express" | "express.express" => "express",
+        "connect" => "connect",
+        "restana" => "restana",
+        "h3.createApp" | "h3.H3" => "h3",
+        "elysia.Elysia" | "elysia" => "elysia",
+        "ws.WebSocketServer" | "ws.Server" => "ws",
+        "socket.io.Server" | "socket.io" => "socket.io",
+        "net.createServer" | "tls.createServer" | "net.Server" => "tcp",
+        "sails.lift" => "sails",
         "fastify" | "fastify.fastify" | "fastify.Fastify" => "fastify",
         "koa" => "koa",
         "hono.Hono" => "hono",
@@ -383,10 +392,9 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
         "@hapi/hapi.server" | "@hapi/hapi.Server" => "hapi",
         "http.createServer"
         | "https.createServer"
-        | "node:http.createServer"
         | "http2.createServer"
-        | "http.Server"
-        | "node:https.createServer" => "http",
+        | "http2.createSecureServer"
+        | "http.Server" => "http",
         "Bun.serve" | "Deno.serve" => "bun",
         _ if full.ends_with(".ApolloServer") => "apollo",
         _ if name == "Server" && (imports("@grpc/grpc-js") || imports("grpc")) => "grpc",

@@ -193,6 +193,10 @@ impl Lowering<'_> {
                     None => nothing,
                 };
             }
+            // `(0, express.default)()`: the last is what it comes to.
+            "sequence_expression" => {
+                return self.js_all(node).pop().unwrap_or(nothing);
+            }
             "interface_declaration" | "type_alias_declaration" => self.js_interface(node),
             "type_annotation" | "type_arguments" | "type_parameters" => {}
             _ => return Expr::Other(self.js_all(node), whole),
@@ -338,6 +342,15 @@ impl Lowering<'_> {
         // `const x = require("x")`, `const { a } = require("x")`
         if let Expr::Call(call, _) = &value {
             let call = &self.module.calls[*call];
+            // What compilers of TypeScript and Babel put around it.
+            let inner = call.positional(0).filter(|_| {
+                let wraps = ["__importDefault", "__importStar", "_interopRequire", "__toESM"];
+                wraps.iter().any(|wrap| call.callee.contains(wrap))
+            });
+            let call = match inner {
+                Some(Expr::Call(inner, _)) => &self.module.calls[*inner],
+                _ => call,
+            };
             if call.callee == "require"
                 && let Some(module) = call.positional(0).and_then(Expr::text)
             {

@@ -170,6 +170,17 @@ fn server_of(full: &str) -> &'static str {
         "bottle.Bottle" => "bottle",
         "grpc.server" | "grpc.aio.server" => "grpc",
         "connexion.App" | "connexion.FlaskApp" | "connexion.AsyncApp" => "connexion",
+        "falcon.API" | "falcon.asgi.API" => "falcon",
+        "bottle.run" => "bottle",
+        "cherrypy.quickstart" | "cherrypy.tree.mount" => "cherrypy",
+        "blacksheep.Application" => "blacksheep",
+        "robyn.Robyn" => "robyn",
+        "web.application" => "web.py",
+        "aiohttp.web.run_app" | "aiohttp.web.AppRunner" => "aiohttp",
+        "asyncio.start_server"
+        | "asyncio.start_unix_server"
+        | "socketserver.ThreadingTCPServer" => "tcp",
+        "websockets.serve" | "websockets.asyncio.server.serve" => "websockets",
         "http.server.HTTPServer"
         | "http.server.ThreadingHTTPServer"
         | "socketserver.TCPServer"
@@ -190,7 +201,19 @@ fn server_of(full: &str) -> &'static str {
 
 fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     let name = call.name();
-    let server = server_of(full);
+    let server = match server_of(full) {
+        // A socket is a server where connections are taken from it.
+        "" if name == "listen"
+            && c.made_on(call).is_some_and(|made| made == "socket.socket")
+            && c.module.calls.iter().any(|other| other.name() == "accept") =>
+        {
+            "tcp"
+        }
+        "" if name == "listenTCP" || name == "create_server" && call.object().contains("loop") => {
+            "tcp"
+        }
+        server => server,
+    };
     if !server.is_empty() {
         c.push(call.span, call.at, FactKind::Server(Framework(server.into())));
     }

@@ -55,6 +55,14 @@ impl Lowering<'_> {
                 }
             }
             "assignment" | "augmented_assignment" => self.assignment(node),
+            // `with connect() as client`: the name is what the call made.
+            "as_pattern" => {
+                let value = node.named_child(0).map(|child| self.expr(child));
+                let alias = node.child_by_field_name("alias").map(|child| self.of(child));
+                if let (Some(value), Some(alias)) = (value, alias) {
+                    self.assign(alias.trim().to_owned(), value, None, span(node));
+                }
+            }
             "if_statement" => self.if_statement(node),
             "try_statement" => self.try_statement(node),
             "for_statement" | "while_statement" => {
@@ -328,7 +336,16 @@ impl Lowering<'_> {
             }
             "subscript" => {
                 let object = node.child_by_field_name("value").map(|n| self.expr(n));
-                let key = node.child_by_field_name("subscript").map(|n| self.expr(n));
+                let subscript = node.child_by_field_name("subscript");
+                if let (Some("slice"), Some(value)) = (subscript.map(|n| n.kind()), &object) {
+                    // A part of a value: what is shown of it is for rules to say.
+                    let args = vec![Arg { name: None, value: value.clone() }];
+                    let (callee, at) = ("[:]".to_owned(), self.at);
+                    let call =
+                        Call { callee, receiver: None, args, span: whole, name_span: whole, at };
+                    return Expr::Call(self.push_call(call), whole);
+                }
+                let key = subscript.map(|n| self.expr(n));
                 let key = match &key {
                     Some(Expr::Str(key, _)) => key.clone(),
                     _ => "[]".to_owned(),
@@ -541,7 +558,6 @@ fn is_statement(kind: &str) -> bool {
             | "while_statement"
             | "return_statement"
             | "ERROR"
-            | "as_pattern"
             | "delete_statement"
             | "assert_statement"
     )

@@ -6,7 +6,7 @@ use crate::lang::ir::{Call, Context, Expr, Module};
 use crate::lang::shared::{
     chain, error_answer, is_telemetry, mentions, names_health, root, route, within,
 };
-use crate::{Fact, FactKind, Span};
+use crate::{Fact, FactKind, Guard, Span};
 
 const METHODS: [&str; 7] = ["get", "post", "put", "delete", "patch", "head", "options"];
 
@@ -200,6 +200,22 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
         | "hyper_util.server.conn.auto.Builder.new" => Some("hyper"),
         "poem.Server.new" => Some("poem"),
         "salvo.Server.new" => Some("salvo"),
+        "tide.new" | "tide.with_state" => Some("tide"),
+        "gotham.start" => Some("gotham"),
+        "rouille.start_server" => Some("rouille"),
+        "tiny_http.Server.http" => Some("tiny_http"),
+        "jsonrpsee.server.ServerBuilder.new" | "jsonrpsee.server.Server.builder" => {
+            Some("jsonrpsee")
+        }
+        _ if full.starts_with("axum_server.bind") => Some("axum"),
+        "pingora.server.Server.new" | "pingora_core.server.Server.new" => Some("pingora"),
+        // A socket is a server where connections are taken from it.
+        _ if full.ends_with("TcpListener.bind")
+            && call.at.guard != Guard::Development
+            && c.module.calls.iter().any(|c| matches!(c.name(), "accept" | "incoming")) =>
+        {
+            Some("tcp")
+        }
         _ => None,
     };
     if let Some(name) = server {
