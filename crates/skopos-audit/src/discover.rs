@@ -189,10 +189,16 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
             })
         })
     };
-    let server = first(&|kind| match kind {
-        FactKind::Server(framework) => Some(format!("serves with {}", framework.0)),
-        _ => None,
-    });
+    // A raw socket may stand beside the server that counts.
+    let serves = |is_raw: bool| {
+        first(&|kind| match kind {
+            FactKind::Server(framework) if (framework.0 == "tcp") == is_raw => {
+                Some(format!("serves with {}", framework.0))
+            }
+            _ => None,
+        })
+    };
+    let server = serves(false).or_else(|| serves(true));
     let worker = first(&|kind| match kind {
         FactKind::Worker(framework) => Some(format!("consumes with {}", framework.0)),
         _ => None,

@@ -74,6 +74,7 @@ const EXAMPLE: &[&str] = &[
     "tutorials",
     "website",
     "contrib",
+    "documentation",
 ];
 /// Folders whose scripts a browser runs.
 const BROWSER: &[&str] =
@@ -95,6 +96,7 @@ const SCRIPT: &[&str] = &[
     ".github",
     "devtools",
     "cli",
+    "extra",
 ];
 
 /// Packages that are shipped built: all their code stands in `dist`, and what was built is all there is to read.
@@ -202,7 +204,7 @@ fn is_in_scripts(parts: &[&str], name: &str) -> bool {
             // Cargo's binaries, and what Express starts from.
             "bin" if name.ends_with(".rs") => false,
             "bin" => !matches!(name, "www.js" | "server.js" | "start.js" | "index.js"),
-            "tools" | "ci" | "script" | "seed" | "seeds" => !in_code,
+            "tools" | "ci" | "script" | "seed" | "seeds" | "extra" => !in_code,
             // Django's commands.
             "management" => lower.get(at + 1).is_some_and(|next| next == "commands"),
             part => SCRIPT.contains(&part),
@@ -217,6 +219,7 @@ fn is_test_name(name: &str) -> bool {
             stem.starts_with("test_")
                 || stem.ends_with("_test")
                 || stem.ends_with("_tests")
+                || stem.contains("pytest")
                 || matches!(stem, "conftest" | "tests" | "locustfile" | "noxfile" | "tasks_test")
         }
         "go" => stem.ends_with("_test"),

@@ -124,10 +124,110 @@ fn logs<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r Lo
     })
 }
 
+/// Whether a file is part of a command line, by what it uses or what it is called: what it prints is its output.
+fn is_command(file: &File) -> bool {
+    const NAMES: [&str; 21] = [
+        "cli",
+        "command",
+        "commands",
+        "repl",
+        "shell",
+        "installer",
+        "install",
+        "uninstall",
+        "migrate",
+        "migration",
+        "migrations",
+        "usage",
+        "help",
+        "argparse",
+        "args",
+        "argv",
+        "prompt",
+        "onboarding",
+        "wizard",
+        "banner",
+        "scripts",
+    ];
+    let libraries =
+        ["clap", "structopt", "lexopt", "argh", "docopt", "optparse", "commander", "yargs", "nopt"];
+    let serves = file.facts.iter().any(|fact| matches!(fact.kind, FactKind::Server(_)));
+    let by_library = file.facts.iter().any(|fact| match &fact.kind {
+        FactKind::CommandLine(_) => true,
+        FactKind::Import(name) if !serves => {
+            let root = name.split(['.', ':', '/']).next().unwrap_or(name);
+            libraries.contains(&root)
+        }
+        _ => false,
+    });
+    let name = crate::files::name(&file.path);
+    let stem = name.split('.').next().unwrap_or(name);
+    let is_named = |part: &str| {
+        crate::sensitive::words(part).iter().any(|word| NAMES.contains(&word.as_str()))
+    };
+    let in_folder = crate::files::folder(&file.path)
+        .split('/')
+        .any(|part| part.ends_with("migrations") || matches!(part, "cli" | "commands" | "console"));
+    by_library || in_folder || is_named(stem) || log::runs_once(file)
+}
+
+/// Whether what is printed is help, a version, a question or a banner, not a line of a log.
+fn speaks_to_people(file: &File, fact: &Fact, log: &LogCall) -> bool {
+    const DOES: [&str; 14] = [
+        "usage",
+        "help",
+        "version",
+        "versions",
+        "banner",
+        "prompt",
+        "install",
+        "uninstall",
+        "completion",
+        "dump",
+        "ask",
+        "confirm",
+        "interactive",
+        "startup",
+    ];
+    let function = fact.scope.function.as_deref().unwrap_or_default();
+    let own = crate::sensitive::words(function.rsplit('.').next().unwrap_or(function));
+    let by_name = own.iter().any(|word| DOES.contains(&word.as_str()))
+        || own.first().is_some_and(|verb| matches!(verb.as_str(), "print" | "show" | "display"));
+    let is_usage = |log: &LogCall| {
+        let text = log.message.as_deref().unwrap_or_default().to_lowercase();
+        text.trim_start().starts_with("usage") || text.contains("--help") || text.contains(" -h,")
+    };
+    // A block of lines of which one says how to call the program.
+    let in_block = || {
+        file.facts.iter().any(|other| {
+            matches!(&other.kind, FactKind::Log(other) if is_usage(other))
+                && other.scope.function == fact.scope.function
+                && other.span.start.abs_diff(fact.span.start) < 1500
+        })
+    };
+    let asks = || {
+        file.facts.iter().any(|other| match &other.kind {
+            FactKind::Function(called) => {
+                Some(&called.name) == fact.scope.function.as_ref()
+                    && called.calls.iter().any(|(call, _)| {
+                        matches!(
+                            call.rsplit('.').next(),
+                            Some(
+                                "input" | "getpass" | "Scanln" | "Scan" | "question" | "read_line"
+                            )
+                        )
+                    })
+            }
+            _ => false,
+        })
+    };
+    by_name || is_usage(log) || in_block() || asks()
+}
+
 /// Prints that serve as logging: those of command lines and of pages in a browser are something else.
 fn prints<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
     logs(case).filter(|(file, fact, log)| {
-        let is_cli = file.facts.iter().any(|f| matches!(f.kind, FactKind::CommandLine(_)));
+        let is_cli = is_command(file) || speaks_to_people(file, fact, log);
         let is_page = [".tsx", ".jsx"].iter().any(|ending| file.path.ends_with(ending))
             || file.facts.iter().any(
                 |f| matches!(&f.kind, FactKind::Import(name) if name == "react" || name == "vue"),

@@ -217,6 +217,8 @@ const ABOUT: &[&str] = &[
     "hidden",
     "or",
     "orm",
+    "without",
+    "excluding",
     "dummy",
     "placeholder",
     "encrypted",
@@ -230,6 +232,9 @@ const ABOUT: &[&str] = &[
 
 /// Words of a variable's name that say that its value was made fit to be shown.
 const SHOWN: &[&str] = &["log", "masked", "redacted", "safe", "printable", "hidden", "short"];
+
+/// Words of a variable's name that say which small part of a body it is (`api_version = response.json()`).
+const SMALL: &[&str] = &["version", "status", "id", "code", "count", "name", "url"];
 
 /// The words of a name, in lower case: `apiKey` and `API_KEY` are two.
 pub(crate) fn words(name: &str) -> Vec<String> {
@@ -317,6 +322,38 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
             | "tax_id"
             | "iban"
     );
+    // Whose address it is leaves no doubt that it is one.
+    const WHOSE: [&str; 14] = [
+        "user",
+        "customer",
+        "recipient",
+        "receiver",
+        "member",
+        "contact",
+        "to",
+        "login",
+        "owner",
+        "personal",
+        "normalized",
+        "account",
+        "subscriber",
+        "invitee",
+    ];
+    let of_whom = own.len() == 2
+        && matches!(own[1].as_str(), "email" | "emails")
+        && WHOSE.contains(&own[0].as_str())
+        || joined == "email_recipients";
+    if of_whom {
+        return Some(Class::Personal);
+    }
+    // What a token is made of.
+    let is_whole = matches!(joined.as_str(), "key" | "value")
+        && words(before)
+            .last()
+            .is_some_and(|word| matches!(word.as_str(), "token" | "secret" | "apikey"));
+    if is_whole {
+        return Some(Class::Credential);
+    }
     // Repositories and tables have full names too.
     let of_person = || {
         let whose = words(before);
@@ -393,7 +430,6 @@ fn gotten(parts: &[&str], own: &[String]) -> Option<String> {
         "passwd",
         "api_key",
         "access_token",
-        "refresh_token",
         "client_secret",
         "secret_key",
         "private_key",
@@ -594,6 +630,7 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             && let Some(class) = class_of(origin, case)
             && is_same_value(&source.path, origin)
             && !is_shown
+            && !(class == Class::Body && is_small(&source.path))
             && !is_part(class, source)
             && !(class == Class::Credential && origin.ends_with("[]"))
         {
@@ -629,6 +666,11 @@ fn is_doubtful(class: Class, source: &Source) -> bool {
 fn is_error(path: &str) -> bool {
     let last = path.trim_end_matches("()").rsplit('.').next().unwrap_or_default();
     matches!(last, "err" | "error" | "e" | "ex" | "exc" | "exception") || last.ends_with("Err")
+}
+
+/// Whether a variable's name says that little of a body is in it.
+fn is_small(path: &str) -> bool {
+    words(path.rsplit('.').next().unwrap_or(path)).iter().any(|word| SMALL.contains(&word.as_str()))
 }
 
 /// A field taken out of a body (`order = request.json`, then `order.id`) is not the body.
@@ -713,6 +755,9 @@ mod tests {
             ("user.getTokenCount()", None),
             ("policy.getPasswordPolicy()", None),
             ("page.getNextToken()", None),
+            ("token.key", Some(Class::Credential)),
+            ("recipient_email", Some(Class::Personal)),
+            ("send_email", None),
             ("uncertainty", None),
             ("monkey", None),
             ("author", None),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::ir::{Call, Context, Expr, Module};
-use crate::fact::{Field, Function, LogCall, LogStyle};
+use crate::fact::{Field, Function, LogCall, LogStyle, Route};
 use crate::{Fact, FactKind, Level, Scope, Span};
 
 /// A module in the making of facts.
@@ -204,6 +204,38 @@ impl<'m> Classify<'m> {
         found.filter(|path| path.starts_with('/'))
     }
 
+    /// The address that an expression is, with `{}` for what is put into it: as it is written, or where a variable of
+    /// this file was given it.
+    pub(crate) fn address(&self, expr: &Expr) -> Option<String> {
+        let literal = |expr: &Expr| match expr {
+            Expr::Str(text, _) | Expr::Interpolated(text, _, _) => Some(text.clone()),
+            Expr::Join(parts, _) => {
+                Some(parts.iter().map(|part| part.text().unwrap_or("{}")).collect())
+            }
+            _ => None,
+        };
+        let found = literal(expr).or_else(|| match expr {
+            Expr::Path(path, span) => {
+                let before = |a: &&super::ir::Assign| {
+                    a.target == *path && (a.at.function.is_none() || a.span.end <= span.start)
+                };
+                let nearest =
+                    self.module.assigns.iter().filter(before).max_by_key(|a| a.span.start)?;
+                literal(&nearest.value).or_else(|| self.wrapped_address(&nearest.value))
+            }
+            other => self.wrapped_address(other),
+        });
+        found.filter(|text| text.contains("://"))
+    }
+
+    /// `new URL("https://…")`.
+    fn wrapped_address(&self, expr: &Expr) -> Option<String> {
+        let Expr::Call(at, _) = expr else { return None };
+        let call = self.module.calls.get(*at)?;
+        let text = call.positional(0).and_then(Expr::text);
+        text.filter(|_| matches!(call.name(), "new URL" | "URL" | "Request")).map(str::to_owned)
+    }
+
     /// The innermost function of this name.
     pub(crate) fn function_named(&self, path: &str) -> Option<usize> {
         let name = path.rsplit('.').next().unwrap_or(path);
@@ -306,7 +338,16 @@ pub(crate) fn records(call: &Call) -> bool {
         || lower == "fprintln";
     // gin's and echo's contexts keep errors for the middleware that logs them.
     let is_kept = name == "Error" && matches!(object.as_str(), "c" | "ctx" | "context");
+    // `s.Warnf(…)`: only loggers are called so; `Errorf` makes errors too.
+    let is_formatted =
+        matches!(name, "Tracef" | "Debugf" | "Infof" | "Noticef" | "Warnf" | "Warningf" | "Fatalf")
+            || name == "Errorf"
+                && !matches!(
+                    object.as_str(),
+                    "fmt" | "errors" | "xerrors" | "status" | "t" | "eris" | "pkgerrors"
+                );
     (is_logger && is_level)
+        || is_formatted
         || says_so
         || is_kept
         || to_stream
@@ -404,6 +445,18 @@ pub(crate) fn words(text: &str, facts: &mut Vec<Fact>) {
                 facts.push(Fact { span, scope: Scope::default(), kind });
             }
             let lower = line.to_ascii_lowercase();
+            // Signals are taken in too many ways to know each call; sending one is another thing.
+            if line.contains("SIGTERM") && !lower.contains("kill(") {
+                let from = at + line.find("SIGTERM").unwrap_or_default();
+                let span = Span::new(from, from + "SIGTERM".len());
+                let kind = FactKind::Graceful("SIGTERM".to_owned());
+                facts.push(Fact { span, scope: Scope::default(), kind });
+            }
+            if let Some((from, path)) = by_hand(line, &lower) {
+                let span = Span::new(at + from, at + from + path.len());
+                let route = Route { method: None, path, handler: None, calls: Vec::new() };
+                facts.push(Fact { span, scope: Scope::default(), kind: FactKind::Route(route) });
+            }
             let find = |words: &[&str]| {
                 words.iter().find_map(|w| Some((lower.find(w)?, w.len(), (*w).to_owned())))
             };
@@ -429,6 +482,62 @@ pub(crate) fn words(text: &str, facts: &mut Vec<Fact>) {
         }
         at += line.len();
     }
+}
+
+/// A path for health or metrics that a server compares by hand (`if path == "/health"`, `"/metrics" => …`), or keeps in a
+/// constant; those that a client asks do not count.
+fn by_hand(line: &str, lower: &str) -> Option<(usize, String)> {
+    const PATHS: [&str; 6] = ["/health", "/healthz", "/livez", "/readyz", "/metrics", "/_health"];
+    let compares = [
+        "==",
+        "case ",
+        "=>",
+        "startswith",
+        "starts_with",
+        "hasprefix",
+        "const ",
+        "path =",
+        ".equals(",
+    ];
+    // A list of paths is something else, and so is what asks.
+    let asks = [
+        "[",
+        "fetch",
+        "requests.",
+        "axios",
+        "://",
+        "http.get",
+        "curl",
+        "client",
+        "assert",
+        "import",
+        "probe",
+        "expect(",
+    ];
+    if !PATHS.iter().any(|path| lower.contains(path))
+        || !compares.iter().any(|word| lower.contains(word))
+        || asks.iter().any(|word| lower.contains(word))
+    {
+        return None;
+    }
+    let is_quote = |c: char| matches!(c, '"' | '\'' | '`');
+    let mut start = 0;
+    while let Some(open) = line[start..].find(is_quote).map(|at| start + at) {
+        let rest = &line[open + 1..];
+        let close = rest.find(is_quote)?;
+        let text = &rest[..close];
+        let is_path = text.len() < 60
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '.'));
+        let ends = PATHS.iter().any(|path| text.to_ascii_lowercase().ends_with(path));
+        if is_path && ends {
+            let path = if text.starts_with('/') { text.to_owned() } else { format!("/{text}") };
+            return Some((open + 1, path));
+        }
+        start = open + 1 + close + 1;
+    }
+    None
 }
 
 /// Whether a word of redaction stands for doing it: not in a value that somebody already took out by hand

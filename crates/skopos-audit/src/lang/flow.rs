@@ -208,6 +208,7 @@ impl Module {
                 Expr::Call(at, _) => match self.calls.get(*at) {
                     Some(call) => looked_up(call)
                         .or_else(|| handed_on(call))
+                        .or_else(|| self.kept(call))
                         .unwrap_or_else(|| format!("{}()", call.callee)),
                     None => break,
                 },
@@ -230,6 +231,41 @@ impl Module {
             path = next;
         }
         origins
+    }
+
+    /// What a chain of calls leaves as it was: `request.body.strip().decode()` → `request.body`.
+    fn kept(&self, call: &Call) -> Option<String> {
+        const KEEPS: [&str; 14] = [
+            "strip",
+            "decode",
+            "encode",
+            "trim",
+            "toString",
+            "to_string",
+            "clone",
+            "unwrap",
+            "to_owned",
+            "as_str",
+            "lower",
+            "toLowerCase",
+            "String",
+            "unwrap_or_default",
+        ];
+        let mut call = call;
+        for _ in 0..6 {
+            if !KEEPS.contains(&call.name()) {
+                return None;
+            }
+            match call.receiver.and_then(|at| self.calls.get(at)) {
+                Some(receiver) if KEEPS.contains(&receiver.name()) => call = receiver,
+                Some(receiver) => return looked_up(receiver),
+                None => {
+                    let object = call.object();
+                    return (!object.is_empty() && object != "?").then(|| object.to_owned());
+                }
+            }
+        }
+        None
     }
 
     /// The body of the request that a variable was filled from: `c.BindJSON(&order)`,

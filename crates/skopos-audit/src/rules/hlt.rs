@@ -107,8 +107,15 @@ pub(super) fn hlt001(case: &Case<'_>, out: &mut Verdicts) {
         let name = f.name.to_ascii_lowercase();
         name.ends_with("healthservicer.check") || name.ends_with("health.check") || name == "check" && f.calls.iter().any(|(c, _)| c.contains("HealthCheckResponse"))
     }));
-    if !defines {
-        out.absent("no health endpoint: an orchestrator cannot tell whether the service lives or may get traffic");
+    if defines {
+        return;
+    }
+    let lack = "no health endpoint: an orchestrator cannot tell whether the service lives or may get traffic";
+    match used::idle(case, &libraries).filter(|idle| !idle.may_be_started()) {
+        Some(idle) => idle.say(lack, out),
+        None => {
+            out.absent(lack);
+        }
     }
 }
 

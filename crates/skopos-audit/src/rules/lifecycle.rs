@@ -1,7 +1,7 @@
 //! LIF001–LIF003: does the last thing a service says before it ends arrive?
 
 use crate::fact::{Guard, TracingRole};
-use crate::{Case, Fact, FactKind, File, Language, Verdicts};
+use crate::{Case, Fact, FactKind, File, Language, Role, Verdicts};
 
 /// Whether a provider of telemetry is set up in code: agents flush themselves.
 fn provider<'r>(case: &Case<'r>) -> Option<(&'r crate::File, &'r crate::Fact)> {
@@ -112,17 +112,24 @@ const STOP_BY_THEMSELVES: [&str; 25] = [
 
 /// LIF003: a server that SIGTERM cuts off in the middle of requests.
 pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
-    let server = case.facts().find_map(|(file, fact)| match &fact.kind {
-        FactKind::Server(framework) => Some((file, fact, framework)),
-        _ => None,
-    });
+    let servers = || {
+        case.facts().filter_map(|(file, fact)| match &fact.kind {
+            FactKind::Server(framework) => Some((file, fact, framework)),
+            _ => None,
+        })
+    };
+    let server = servers().find(|(_, _, f)| f.0 != "tcp").or_else(|| servers().next());
     let Some((file, fact, framework)) = server else {
         verdicts.not_applicable();
         return;
     };
     let name = framework.0.to_lowercase();
     if STOP_BY_THEMSELVES.contains(&name.as_str())
-        || case.any(|kind| matches!(kind, FactKind::Graceful(_)))
+        || case.files().any(|file| {
+            // What starts the server may stand in a script beside it.
+            matches!(file.role, Role::Production | Role::Script)
+                && file.facts.iter().any(|fact| matches!(fact.kind, FactKind::Graceful(_)))
+        })
     {
         return;
     }

@@ -4,7 +4,8 @@ use super::{first, is_live, is_live_profile, log_files, prints, runs, used};
 use crate::fact::{LogCall, LogFormat, LogStyle};
 use crate::files::environment::Environment;
 use crate::files::{Document, name as file_name};
-use crate::{Case, FactKind, Guard, Language, Level, Place, Verdicts};
+use crate::sensitive::words;
+use crate::{Case, Fact, FactKind, File, Guard, Language, Level, Place, Verdicts};
 
 /// Packages that make log lines structured by themselves.
 const STRUCTURED: &[&str] = &[
@@ -174,15 +175,16 @@ pub(super) fn log003(case: &Case<'_>, out: &mut Verdicts) {
 }
 
 /// Whether a file is a program of its own that does something once: it begins, and serves nothing.
-fn runs_once(file: &crate::File) -> bool {
+pub(super) fn runs_once(file: &File) -> bool {
     let has = |test: &dyn Fn(&FactKind) -> bool| file.facts.iter().any(|fact| test(&fact.kind));
     let stem = file_name(&file.path).split('.').next().unwrap_or_default();
-    has(&|kind| matches!(kind, FactKind::EntryPoint(_)))
+    has(&|kind| matches!(kind, FactKind::EntryPoint(_) | FactKind::CommandLine(_)))
         && !has(&|kind| matches!(kind, FactKind::Server(_) | FactKind::Worker(_)))
         && !matches!(
             stem,
-            "main" | "app" | "server" | "worker" | "run" | "__main__" | "wsgi" | "asgi"
+            "main" | "app" | "server" | "worker" | "run" | "index" | "__main__" | "wsgi" | "asgi"
         )
+        && !stem.ends_with("Application")
 }
 
 pub(super) fn log004(case: &Case<'_>, out: &mut Verdicts) {
@@ -329,7 +331,8 @@ pub(super) fn log009(case: &Case<'_>, out: &mut Verdicts) {
             // Errors of Rust are values that a macro prints in many ways.
             Some(Language::Rust) => continue,
             // Errors of Go have no stack: their text in the line is all there is, and it must be there.
-            Some(Language::Go) if names_error(log) => continue,
+            Some(Language::Go) if names_error(log) || is_named_beside(file, fact) => continue,
+            _ if is_beside(file, fact) => continue,
             Some(Language::Go) => "an error is logged without itself: nobody can tell what failed",
             _ => "a caught error is logged without itself: no type, no stack",
         };
@@ -340,17 +343,42 @@ pub(super) fn log009(case: &Case<'_>, out: &mut Verdicts) {
 /// Whether anything that is logged is an error, or comes from one.
 fn names_error(log: &LogCall) -> bool {
     let is_error = |path: &String| {
-        path.split('.').any(|part| {
-            let part = part.trim_end_matches("()").to_lowercase();
-            part.ends_with("err")
-                || part.ends_with("error")
-                || part.ends_with("errors")
-                || part == "e"
+        words(path).iter().any(|word| {
+            word.starts_with("err") || word == "e" || matches!(word.as_str(), "cause" | "stack")
         })
     };
     log.fields.iter().any(|field| {
         field.name.as_ref().is_some_and(is_error)
             || field.sources.iter().any(|s| is_error(&s.path) || s.origins.iter().any(is_error))
+    })
+}
+
+/// Whether a line nearby in the same branch names the error: one of two that are written together is enough.
+fn is_named_beside(file: &File, fact: &Fact) -> bool {
+    const NEAR: u32 = 500;
+    file.facts.iter().any(|other| match &other.kind {
+        FactKind::Log(log) => {
+            other.scope.in_catch
+                && other.scope.function == fact.scope.function
+                && other.span.start.abs_diff(fact.span.start) < NEAR
+                && names_error(log)
+        }
+        _ => false,
+    })
+}
+
+/// Whether a line nearby in the same branch holds the error itself.
+fn is_beside(file: &File, fact: &Fact) -> bool {
+    const NEAR: u32 = 200;
+    file.facts.iter().any(|other| match &other.kind {
+        FactKind::Log(log) => {
+            log.has_error
+                && other.scope.in_catch
+                && other.span != fact.span
+                && other.scope.function == fact.scope.function
+                && other.span.start.abs_diff(fact.span.start) < NEAR
+        }
+        _ => false,
     })
 }
 

@@ -46,9 +46,22 @@ const LIBRARIES: &[&str] = &[
     "org.springframework.boot:spring-boot-starter-actuator",
     "github.com/DataDog/datadog-go*",
     "github.com/armon/go-metrics",
+    "github.com/docker/go-metrics",
+    "github.com/rcrowley/go-metrics",
+    "github.com/go-kit/kit/metrics",
+    "github.com/uber-go/tally*",
+    "go.opencensus.io/stats",
     "prometheus-async",
     "swagger-stats",
 ];
+
+/// Whether a route is one that Prometheus asks, not a resource of the service that is called metrics.
+fn is_for_scraping(path: &str) -> bool {
+    let path = path.trim_matches('/');
+    let has_parameters = path.contains(['{', ':', '<', '*', '(']);
+    let is_first = path.split('/').count() <= 2;
+    is_first && !has_parameters && (path == "metrics" || path.ends_with("/metrics"))
+}
 
 /// Agents that make the usual metrics once a wrapper starts them.
 const AGENTS: &[&str] = &[
@@ -73,7 +86,14 @@ fn has_metrics(case: &Case<'_>) -> bool {
 }
 
 pub(super) fn met001(case: &Case<'_>, out: &mut Verdicts) {
-    if has_metrics(case) || used::is_used(case, LIBRARIES) {
+    let has_route =
+        case.any(|kind| matches!(kind, FactKind::Route(route) if is_for_scraping(&route.path)));
+    if has_metrics(case)
+        || has_route
+        || used::is_used(case, LIBRARIES)
+        || used::is_imported(case, LIBRARIES)
+        || used::is_named_and_used(case, &["metrics", "prometheus", "statsd"])
+    {
         return;
     }
     if let Some((at, agent)) = runs::agent(case) {
@@ -125,7 +145,7 @@ fn inherited(case: &Case<'_>, names: &[&str]) -> Option<Place> {
     case.dependency(names).or_else(|| {
         let root = &case.service?.root;
         let above = Case { service: None, ..*case };
-        let found = above.documents().find_map(|(file, _, document)| {
+        above.documents().find_map(|(file, _, document)| {
             let Document::Manifest(manifest) = document else { return None };
             let is_above = root.starts_with(crate::files::folder(&file.path));
             let is_pom = file.path.ends_with("pom.xml") && is_above;
@@ -137,8 +157,7 @@ fn inherited(case: &Case<'_>, names: &[&str]) -> Option<Place> {
                     })
             })?;
             Some(file.place(found.span))
-        });
-        found
+        })
     })
 }
 

@@ -68,12 +68,34 @@ pub(super) fn healthcheck(case: &Case<'_>, verdicts: &mut Verdicts) {
             Some((Health::Disabled, span)) => {
                 verdicts.finding(file.place(*span), "the image's health check is switched off");
             }
+            None if is_for_building(image) => {}
             None => {
                 let message = "nothing asks this image for its health: no HEALTHCHECK, no healthcheck in Compose, no probe";
                 verdicts.finding(file.place(image.span), message);
             }
         }
     }
+}
+
+/// Whether an image starts nothing and stands on what programs are built with.
+fn is_for_building(image: &Image) -> bool {
+    let base = image.base.rsplit('/').next().unwrap_or_default();
+    let name = base.split([':', '@']).next().unwrap_or_default();
+    image.entrypoint.is_none()
+        && image.command.is_none()
+        && matches!(
+            name,
+            "golang"
+                | "rust"
+                | "maven"
+                | "gradle"
+                | "gcc"
+                | "debian"
+                | "ubuntu"
+                | "alpine"
+                | "fedora"
+                | "centos"
+        )
 }
 
 /// HLT005: liveness asks what readiness asks, with the same patience.

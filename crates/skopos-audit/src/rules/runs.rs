@@ -38,7 +38,7 @@ pub(super) fn commands(case: &Case<'_>) -> Vec<(Place, String)> {
                     .iter()
                     .filter(|s| s.name.starts_with("start") || s.name == "serve")
                     .filter(|s| {
-                        !["dev", "debug", "test", "local", "watch", "mock"]
+                        !["dev", "debug", "test", "local", "watch", "mock", "monitor"]
                             .iter()
                             .any(|word| s.name.contains(word))
                     });

@@ -256,10 +256,16 @@ pub(super) fn sec009(case: &Case<'_>, out: &mut Verdicts) {
 
 /// Whether a literal holds an address with a user and a password that are no placeholders.
 fn has_credentials(text: &str) -> bool {
+    let lower = text.to_lowercase();
+    let is_example = ["form", "example", "e.g", "expect", "usage", "syntax", "invalid", "must be"];
+    !is_example.iter().any(|word| lower.contains(word)) && names_password(text)
+}
+
+fn names_password(text: &str) -> bool {
     let Some((_, rest)) = text.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#', ' ', '"', '\'']).next().unwrap_or_default();
-    let Some((user, _)) = authority.rsplit_once('@') else { return has_credentials(rest) };
-    let Some((name, password)) = user.split_once(':') else { return has_credentials(rest) };
+    let Some((user, _)) = authority.rsplit_once('@') else { return names_password(rest) };
+    let Some((name, password)) = user.split_once(':') else { return names_password(rest) };
     let is_placeholder = password.is_empty()
         || password.contains(['{', '<', '$', '%', '*', '[', '.'])
         || password.to_lowercase().trim_matches('x').is_empty()
@@ -267,7 +273,7 @@ fn has_credentials(text: &str) -> bool {
             password.to_lowercase().as_str(),
             "pass" | "password" | "passwd" | "pwd" | "pw" | "secret" | "redacted"
         );
-    !name.contains(['{', '<', '$', '%']) && !is_placeholder || has_credentials(rest)
+    !name.contains(['{', '<', '$', '%']) && !is_placeholder || names_password(rest)
 }
 
 pub(super) fn sec010(case: &Case<'_>, out: &mut Verdicts) {

@@ -48,6 +48,11 @@ const LIBRARIES: &[&str] = &[
     "cloud.google.com/go/profiler/trace",
     "aws-xray-sdk",
     "aws-xray-sdk-core",
+    "github.com/opentracing/opentracing-go",
+    "go.opencensus.io/trace",
+    "github.com/openzipkin/zipkin-go*",
+    "go.elastic.co/apm*",
+    "github.com/newrelic/go-agent*",
 ];
 
 fn tracing<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r Tracing)> {
@@ -71,7 +76,11 @@ fn is_managed(case: &Case<'_>) -> bool {
 
 pub(super) fn trc001(case: &Case<'_>, out: &mut Verdicts) {
     let sets_up = tracing(case).any(|(_, _, t)| t.role != TracingRole::DevelopmentExporter);
-    if sets_up || runs::agent(case).is_some() || used::is_used(case, LIBRARIES) {
+    if sets_up
+        || runs::agent(case).is_some()
+        || used::is_used(case, LIBRARIES)
+        || used::is_imported(case, LIBRARIES)
+    {
         return;
     }
     if let Some(idle) = used::idle(case, LIBRARIES) {
@@ -108,8 +117,12 @@ pub(super) fn trc003(case: &Case<'_>, out: &mut Verdicts) {
 
 /// Whether a host is somebody else's.
 fn is_foreign(url: &str) -> bool {
-    let Some((_, rest)) = url.split_once("://") else { return false };
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
     let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
+    // Inside of a cluster nobody writes https before a name that comes from somewhere.
+    if scheme.ends_with("https") && (host.starts_with("{}") || host.starts_with('%')) {
+        return true;
+    }
     let is_inner = !host.contains('.')
         || host.starts_with("{}")
         || host.contains(".svc")
@@ -119,6 +132,36 @@ fn is_foreign(url: &str) -> bool {
         || host.starts_with("10.")
         || host.starts_with("192.168.");
     !is_inner
+}
+
+/// Whether a file is about services of others: notifications, log-ins, the maker's own statistics.
+fn asks_others(path: &str) -> bool {
+    let words = crate::sensitive::words(path);
+    const OTHERS: [&str; 22] = [
+        "notification",
+        "notifications",
+        "notifier",
+        "notifiers",
+        "webhook",
+        "webhooks",
+        "oauth",
+        "oauth2",
+        "sso",
+        "oidc",
+        "saml",
+        "slack",
+        "discord",
+        "telegram",
+        "github",
+        "google",
+        "telemetry",
+        "analytics",
+        "geolocation",
+        "captcha",
+        "stripe",
+        "external",
+    ];
+    words.iter().any(|word| OTHERS.contains(&word.as_str()))
 }
 
 pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
@@ -158,6 +201,7 @@ pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
             by_library && !(outbound.client == "net/http" && fact.scope.in_handler);
         let counts = fact.scope.function.is_some() && fact.scope.guard != Guard::Development;
         if outbound.has_context
+            || url.is_empty() && asks_others(&file.path)
             || is_instrumented
             || is_foreign(url)
             || !counts

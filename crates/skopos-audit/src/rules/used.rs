@@ -73,6 +73,42 @@ pub(super) fn is_used(case: &Case<'_>, names: &[&str]) -> bool {
     installed(case, names).any(|(_, dependency)| works(case, dependency))
 }
 
+/// Whether code imports one of these, whatever the manifests say: not every repository has one.
+pub(super) fn is_imported(case: &Case<'_>, names: &[&str]) -> bool {
+    // What a package of the house may be called as well.
+    let is_plain = |name: &str| name.chars().all(char::is_alphabetic) && name != "statsd";
+    let modules: Vec<String> = names
+        .iter()
+        .map(|name| name.trim_end_matches('*'))
+        // A framework's own group is imported for much else.
+        .filter(|name| {
+            !is_plain(name) && !BY_BEING_THERE.iter().any(|start| name.starts_with(start))
+        })
+        .map(module_of)
+        .collect();
+    case.any(|kind| match kind {
+        FactKind::Import(path) if !path.starts_with('.') => {
+            let path = words(path);
+            modules.iter().any(|module| {
+                path.strip_prefix(module.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        }
+        _ => false,
+    })
+}
+
+/// Whether a dependency whose name has one of these words is there and used.
+pub(super) fn is_named_and_used(case: &Case<'_>, wanted: &[&str]) -> bool {
+    case.documents().any(|(_, _, document)| match document {
+        Document::Manifest(manifest) => manifest.dependencies.iter().any(|d| {
+            let is_meant = words(&d.name).split('.').any(|word| wanted.contains(&word));
+            !d.is_dev && is_meant && works(case, d)
+        }),
+        _ => false,
+    })
+}
+
 /// The first of these dependencies that is installed and not used.
 pub(super) fn idle(case: &Case<'_>, names: &[&str]) -> Option<Idle> {
     let has_command = !runs::commands(case).is_empty();
@@ -160,6 +196,7 @@ fn words(name: &str) -> String {
             out.push('.');
         }
     }
+    out.truncate(out.trim_end_matches('.').len());
     out
 }
 

@@ -23,6 +23,7 @@ pub(super) fn facts(module: &Module, is_main: bool) -> Vec<Fact> {
     }
     handlers(&mut c);
     routes(&mut c);
+    tabled(&mut c);
     c.push_functions();
     for call in &module.calls {
         let full = c.resolve(&call.callee);
@@ -100,6 +101,27 @@ fn routes(c: &mut Classify<'_>) {
         let upper = name.to_uppercase();
         let method = method.or_else(|| (by_method && name != "Any").then_some(upper.as_str()));
         route(c, call.span, method, path, Some(handler));
+    }
+}
+
+/// Routes in a table: `Route{"ping", "GET", "/ping", h.ping}`, `{Method: "GET", Path: "/ping", Handler: h.ping}`.
+fn tabled(c: &mut Classify<'_>) {
+    let module = c.module;
+    for call in module.calls.iter().filter(|call| call.name().ends_with("Route")) {
+        let Some(arg) = call.args.first().filter(|_| call.args.len() == 1) else { continue };
+        let values: Vec<&Expr> = match &arg.value {
+            Expr::List(items, _) => items.iter().collect(),
+            Expr::Dict(pairs, _) => pairs.iter().map(|(_, value)| value).collect(),
+            _ => continue,
+        };
+        let texts = || values.iter().filter_map(|value| value.text());
+        let path = texts().find(|text| text.starts_with('/'));
+        let method = texts().find(|text| METHODS.contains(text));
+        let handler =
+            values.iter().rev().find(|v| matches!(v, Expr::Path(..) | Expr::Function(..)));
+        if let Some(path) = path {
+            route(c, call.span, method, path, handler.copied());
+        }
     }
 }
 

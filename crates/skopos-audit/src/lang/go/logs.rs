@@ -67,6 +67,11 @@ pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
         return;
     }
     let name = call.name();
+    // `zap.Error(err)` makes a field, `err.Error()` a text: neither is a log call.
+    let makes_field = full.strip_prefix(ZAP).is_some_and(|rest| !rest.contains("()"));
+    if makes_field || name == "Error" && call.args.is_empty() {
+        return;
+    }
     let Some((system, style)) = system(c, call, full) else { return };
     if system == "zerolog" && matches!(name, "Msg" | "Msgf" | "Send" | "MsgFunc") {
         return zerolog(c, call);

@@ -165,7 +165,16 @@ fn routes(c: &mut Classify<'_>, path: &str) {
         let chained = call.receiver.map(|at| &module.calls[at]).filter(|r| r.name() == "route");
         let own = call.positional(0).filter(|_| call.args.len() > 1);
         let own = own.and_then(|value| c.route_path(value)).filter(|p| p.starts_with('/'));
-        let path = chained.and_then(|r| r.positional(0)).and_then(Expr::route_text).or(own);
+        // A path from the configuration that is called what it is for.
+        let named = call.positional(0).and_then(Expr::path).filter(|_| call.args.len() > 1);
+        let named = named
+            .filter(|path| {
+                let last = path.rsplit('.').take(2).collect::<Vec<_>>().join(".");
+                last.to_ascii_lowercase().contains("health")
+            })
+            .map(|_| "/health");
+        let path =
+            chained.and_then(|r| r.positional(0)).and_then(Expr::route_text).or(own).or(named);
         let Some(path) = path else { continue };
         let args = call.args.iter().map(|arg| &arg.value).filter(|a| a.route_text().is_none());
         let handlers: Vec<&Expr> = args
@@ -180,19 +189,45 @@ fn routes(c: &mut Classify<'_>, path: &str) {
                         .split('.')
                         .any(|part| part.trim_end_matches("()") == *word)
                 });
-        if handlers.is_empty()
-            || is_client
-            || (name == "use" && !path.contains("metric") && !path.contains("health"))
-        {
+        // `api.use(…)` and what is given a function are no calls of a client.
+        let is_client = is_client
+            && name != "use"
+            && !handlers.iter().any(|handler| matches!(handler, Expr::Function(..)));
+        let is_mounted = ["metric", "health", "/ping", "/status", "/live", "/ready"]
+            .iter()
+            .any(|word| path.contains(word));
+        if handlers.is_empty() || is_client || (name == "use" && !is_mounted) {
             continue;
         }
         let method = (name != "all" && name != "use").then(|| name.to_uppercase());
         let (handler, calls) = handled_by(c, handlers.into_iter());
         routes.push((call.span, Route { method, path: path.to_owned(), handler, calls }));
     }
+    let lists = module.assigns.iter().map(|assign| &assign.value);
+    let given = module.calls.iter().flat_map(|call| call.args.iter().map(|arg| &arg.value));
+    let returned = module.returns.iter().map(|(value, _)| value);
+    lists.chain(given).chain(returned).for_each(|value| tabled(value, 0, &mut routes));
     next_routes(c, path, &mut routes);
     for (span, route) in routes {
         c.push_at_top(span, FactKind::Route(route));
+    }
+}
+
+/// Routes in a table: `[{ verb: "get", path: "/health", controller: "server" }]`.
+fn tabled(value: &Expr, depth: usize, routes: &mut Vec<(Span, Route)>) {
+    let (Expr::List(items, _), true) = (value, depth < 4) else { return };
+    for item in items {
+        let Expr::Dict(_, span) = item else {
+            tabled(item, depth + 1, routes);
+            continue;
+        };
+        let path = item.key("path").or_else(|| item.key("url")).and_then(Expr::text);
+        let method = item.key("verb").or_else(|| item.key("method"));
+        if let (Some(path), Some(method)) = (path.filter(|path| path.starts_with('/')), method) {
+            let method = method.text().map(str::to_uppercase);
+            let path = path.to_owned();
+            routes.push((*span, Route { method, path, handler: None, calls: Vec::new() }));
+        }
     }
 }
 
@@ -312,7 +347,7 @@ fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
         ("log4js", LogStyle::Text)
     } else if from("@nestjs/common") {
         ("nest", LogStyle::Text)
-    } else if matches!(object.as_str(), "logger" | "log" | "_logger" | "_log")
+    } else if matches!(object.as_str(), "logger" | "log" | "_logger" | "_log" | "logging")
         || object.ends_with("logger")
     {
         ("logger", LogStyle::Unknown)

@@ -328,10 +328,11 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
     let makes =
         matches!(name, "create" | "isAxiosError" | "extend" | "all" | "CancelToken" | "use");
     if !client.is_empty() && !makes {
-        let url = call.args.iter().find_map(|arg| match &arg.value {
+        let literal = call.args.iter().find_map(|arg| match &arg.value {
             Expr::Str(text, _) | Expr::Interpolated(text, _, _) => Some(text.clone()),
             _ => None,
         });
+        let url = call.args.iter().find_map(|arg| c.address(&arg.value)).or(literal);
         let headers = call.args.iter().find_map(|arg| arg.value.key("headers"));
         let has_context = matches!(headers, Some(Expr::Dict(pairs, _)) if pairs.iter().any(|(key, _)| {
             key.as_deref().is_some_and(|k| {

@@ -150,8 +150,26 @@ fn find_handlers(c: &mut Classify<'_>) {
         };
         routes.push((call.span, Route { method: None, path, handler, calls }));
     }
+    if module.imports.iter().any(|import| import.module.contains("tornado")) {
+        let lists = module.assigns.iter().map(|assign| &assign.value);
+        let given = module.calls.iter().flat_map(|call| call.args.iter().map(|arg| &arg.value));
+        lists.chain(given).for_each(|value| pairs(value, 0, &mut routes));
+    }
     for (span, route) in routes {
         c.push_at_top(span, FactKind::Route(route));
+    }
+}
+
+/// Tornado's routes: `(r"/health$", HealthHandler)` in a list.
+fn pairs(value: &Expr, depth: usize, routes: &mut Vec<(Span, Route)>) {
+    let (Expr::List(items, span), true) = (value, depth < 4) else { return };
+    match items.as_slice() {
+        [Expr::Str(path, _), Expr::Path(handler, _), ..] if path.starts_with('/') => {
+            let path = path.trim_end_matches(['$', '?']).to_owned();
+            let handler = handler.rsplit('.').next().map(str::to_owned);
+            routes.push((*span, Route { method: None, path, handler, calls: Vec::new() }));
+        }
+        items => items.iter().for_each(|item| pairs(item, depth + 1, routes)),
     }
 }
 

@@ -50,16 +50,13 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
     let client =
         ["requests", "httpx", "aiohttp", "urllib.request", "urllib3"].into_iter().find(|client| {
             let dotted = format!("{client}.");
+            let makes =
+                ["Session", "session", "Client", "AsyncClient", "ClientSession", "PoolManager"];
             full.starts_with(&dotted)
-                || (made.starts_with(&dotted) && !made.starts_with("aiohttp.web"))
+                || made.strip_prefix(&dotted).is_some_and(|rest| makes.contains(&rest))
         });
     if let Some(client) = client.filter(|_| is_method) {
-        let url = call.args.iter().find_map(|arg| match &arg.value {
-            Expr::Str(text, _) | Expr::Interpolated(text, _, _) if text.contains("://") => {
-                Some(text.clone())
-            }
-            _ => None,
-        });
+        let url = call.args.iter().find_map(|arg| c.address(&arg.value));
         let has_context = call.named("headers").is_some_and(|headers| match headers {
             Expr::Dict(pairs, _) => pairs.iter().any(|(key, _)| {
                 key.as_deref().is_some_and(|k| {
