@@ -359,6 +359,8 @@ pub struct Outbound {
     pub client: String,
     /// The address where it is a literal.
     pub url: Option<String>,
+    /// The names that the address is made of, where it is no literal (`self.stock_url`, `process.env.STOCK_HOST`).
+    pub target: String,
     /// Whether context is handed on in the call itself (headers with `traceparent` or a request id, `ctx`).
     pub has_context: bool,
 }

@@ -53,6 +53,7 @@ const TEST: &[&str] = &[
     "load-test",
     "load-tests",
     "load_tests",
+    "stress",
     "benches",
     "benchmark",
     "benchmarks",

@@ -126,7 +126,7 @@ fn logs<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r Lo
 
 /// Whether a file is part of a command line, by what it uses or what it is called: what it prints is its output.
 fn is_command(file: &File) -> bool {
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 25] = [
         "cli",
         "command",
         "commands",
@@ -148,6 +148,10 @@ fn is_command(file: &File) -> bool {
         "wizard",
         "banner",
         "scripts",
+        "upgrade",
+        "upgrades",
+        "setuptools",
+        "scaffold",
     ];
     let libraries =
         ["clap", "structopt", "lexopt", "argh", "docopt", "optparse", "commander", "yargs", "nopt"];
@@ -165,10 +169,14 @@ fn is_command(file: &File) -> bool {
     let is_named = |part: &str| {
         crate::sensitive::words(part).iter().any(|word| NAMES.contains(&word.as_str()))
     };
-    let in_folder = crate::files::folder(&file.path)
-        .split('/')
-        .any(|part| part.ends_with("migrations") || matches!(part, "cli" | "commands" | "console"));
-    by_library || in_folder || is_named(stem) || log::runs_once(file)
+    // Go keeps its command lines beside the servers' mains.
+    let is_go_command = file.language == Some(Language::Go) && stem.starts_with("command");
+    let in_folder = crate::files::folder(&file.path).split('/').any(|part| {
+        part.ends_with("migrations")
+            || part.ends_with("setuptools")
+            || matches!(part, "cli" | "commands" | "console" | "upgrade" | "upgrades")
+    });
+    by_library || in_folder || is_go_command || is_named(stem) || log::runs_once(file)
 }
 
 /// Whether what is printed is help, a version, a question or a banner, not a line of a log.
@@ -195,7 +203,10 @@ fn speaks_to_people(file: &File, fact: &Fact, log: &LogCall) -> bool {
         || own.first().is_some_and(|verb| matches!(verb.as_str(), "print" | "show" | "display"));
     let is_usage = |log: &LogCall| {
         let text = log.message.as_deref().unwrap_or_default().to_lowercase();
-        text.trim_start().starts_with("usage") || text.contains("--help") || text.contains(" -h,")
+        text.trim_start().starts_with("usage")
+            || text.contains("--help")
+            || text.contains(" -h,")
+            || text.contains("version: ")
     };
     // A block of lines of which one says how to call the program.
     let in_block = || {
@@ -229,9 +240,11 @@ fn prints<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r 
     logs(case).filter(|(file, fact, log)| {
         let is_cli = is_command(file) || speaks_to_people(file, fact, log);
         let is_page = [".tsx", ".jsx"].iter().any(|ending| file.path.ends_with(ending))
-            || file.facts.iter().any(
-                |f| matches!(&f.kind, FactKind::Import(name) if name == "react" || name == "vue"),
-            );
+            || file.facts.iter().any(|f| {
+                matches!(&f.kind, FactKind::Import(name)
+                    if name == "react" || name == "vue" || name == "socket.io-client"
+                        || ["react-", "vue-", "react.", "vue.", "@vue/"].iter().any(|start| name.starts_with(start)))
+            });
         let is_front =
             is_page && matches!(file.language, Some(Language::JavaScript | Language::TypeScript));
         log.style == LogStyle::Print && fact.scope.guard != Guard::Main && !is_cli && !is_front

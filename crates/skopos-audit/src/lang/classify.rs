@@ -228,6 +228,18 @@ impl<'m> Classify<'m> {
         found.filter(|text| text.contains("://"))
     }
 
+    /// The names that a call's address may be made of: of its first two arguments, and where they come from.
+    pub(crate) fn target(&self, call: &Call) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for arg in call.args.iter().take(2) {
+            for source in self.module.sources(&arg.value, call.at.function).into_iter().take(3) {
+                names.push(source.path);
+                names.extend(source.origins);
+            }
+        }
+        names.join(" ")
+    }
+
     /// `new URL("https://…")`.
     fn wrapped_address(&self, expr: &Expr) -> Option<String> {
         let Expr::Call(at, _) = expr else { return None };

@@ -298,6 +298,13 @@ pub(super) fn route(case: &Case<'_>, verdicts: &mut Verdicts) {
             continue;
         }
         let by_library = ["/actuator", "/q/health", "/health", "/healthz", "/ready", "/live"];
+        // Files are served without a route for each.
+        if [".png", ".ico", ".html", ".txt", ".css", ".js", ".svg"]
+            .iter()
+            .any(|end| path.ends_with(end))
+        {
+            continue;
+        }
         if has_library.is_some() && by_library.iter().any(|known| path.contains(known)) {
             continue;
         }

@@ -1,7 +1,7 @@
 //! TRC: tracing and propagation.
 
 use super::{runs, used};
-use crate::fact::{Tracing, TracingRole};
+use crate::fact::{Outbound, Tracing, TracingRole};
 use crate::files::Document;
 use crate::{Case, Fact, FactKind, File, Guard, Place, Verdicts};
 
@@ -134,16 +134,16 @@ fn is_foreign(url: &str) -> bool {
     !is_inner
 }
 
-/// Whether a file is about services of others: notifications, log-ins, the maker's own statistics.
-fn asks_others(path: &str) -> bool {
-    let words = crate::sensitive::words(path);
-    const OTHERS: [&str; 22] = [
+/// Whether a call goes to another service of the house, as far as its address or its names say: what comes from users or
+/// goes to somebody's product is no hop of a trace.
+fn is_of_the_house(outbound: &Outbound, path: &str) -> bool {
+    const OTHERS: [&str; 30] = [
         "notification",
         "notifications",
         "notifier",
-        "notifiers",
         "webhook",
         "webhooks",
+        "hook",
         "oauth",
         "oauth2",
         "sso",
@@ -160,8 +160,26 @@ fn asks_others(path: &str) -> bool {
         "captcha",
         "stripe",
         "external",
+        "realm",
+        "ocsp",
+        "hub",
+        "tracking",
+        "usage",
+        "preview",
+        "download",
+        "token",
     ];
-    words.iter().any(|word| OTHERS.contains(&word.as_str()))
+    const OURS: [&str; 16] = [
+        "svc", "service", "services", "addr", "address", "upstream", "backend", "internal", "host",
+        "hostname", "gateway", "peer", "env", "settings", "environ", "getenv",
+    ];
+    let has = |text: &str, names: &[&str]| {
+        crate::sensitive::words(text).iter().any(|word| names.contains(&word.as_str()))
+    };
+    if outbound.url.as_deref().is_some_and(|url| url.contains("://")) {
+        return true;
+    }
+    !has(path, &OTHERS) && !has(&outbound.target, &OTHERS) && has(&outbound.target, &OURS)
 }
 
 pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
@@ -201,7 +219,7 @@ pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
             by_library && !(outbound.client == "net/http" && fact.scope.in_handler);
         let counts = fact.scope.function.is_some() && fact.scope.guard != Guard::Development;
         if outbound.has_context
-            || url.is_empty() && asks_others(&file.path)
+            || outbound.client != "grpc" && !is_of_the_house(outbound, &file.path)
             || is_instrumented
             || is_foreign(url)
             || !counts

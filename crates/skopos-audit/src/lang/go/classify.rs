@@ -266,8 +266,7 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
         | "net/http.PostForm"
         | "net/http.NewRequest"
         | "net/http.NewRequestWithContext" => {
-            let url =
-                call.args.iter().filter_map(|arg| arg.value.text()).find(|t| t.contains("://"));
+            let url = call.args.iter().find_map(|arg| c.address(&arg.value));
             let client = "net/http".to_owned();
             let given_later = |other: &Call| {
                 other.at.function == call.at.function
@@ -275,7 +274,8 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
             };
             let has_context =
                 full.ends_with("WithContext") || c.module.calls.iter().any(given_later);
-            let outbound = Outbound { client, url: url.map(str::to_owned), has_context };
+            let target = c.target(call);
+            let outbound = Outbound { client, url, target, has_context };
             c.push(call.span, call.at, FactKind::Outbound(outbound));
         }
         "google.golang.org/grpc.Dial"
@@ -287,7 +287,12 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
             c.push(
                 call.span,
                 call.at,
-                FactKind::Outbound(Outbound { client, url: None, has_context }),
+                FactKind::Outbound(Outbound {
+                    client,
+                    url: None,
+                    target: String::new(),
+                    has_context,
+                }),
             );
         }
         "github.com/getsentry/sentry-go.Init" => {

@@ -401,17 +401,17 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
         let by_hand = ["RestTemplate", "HttpClient.newHttpClient", "HttpClient.newBuilder", "WebClient.create", "OkHttpClient"]
             .iter()
             .any(|word| made.ends_with(word) || c.module.assigns.iter().any(|a| matches!(&a.value, Expr::Call(at, _) if c.module.calls[*at].callee == *word)));
-        let url = call
-            .args
-            .iter()
-            .filter_map(|arg| arg.value.text())
-            .find(|text| text.contains("://"))
-            .map(str::to_owned);
+        let url = call.args.iter().find_map(|arg| c.address(&arg.value));
         let has_context = !by_hand && client != "HttpURLConnection";
         c.push(
             call.span,
             call.at,
-            FactKind::Outbound(Outbound { client: client.into(), url, has_context }),
+            FactKind::Outbound(Outbound {
+                client: client.into(),
+                url,
+                target: c.target(call),
+                has_context,
+            }),
         );
     }
     let published = match name {

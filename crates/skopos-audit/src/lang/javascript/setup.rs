@@ -343,7 +343,12 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
         c.push(
             call.span,
             call.at,
-            FactKind::Outbound(Outbound { client: client.into(), url, has_context }),
+            FactKind::Outbound(Outbound {
+                client: client.into(),
+                url,
+                target: c.target(call),
+                has_context,
+            }),
         );
     }
     let made = c.made_on(call).unwrap_or_default();

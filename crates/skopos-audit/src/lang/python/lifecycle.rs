@@ -70,7 +70,8 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
             }),
             _ => false,
         });
-        let outbound = Outbound { client: client.to_owned(), url, has_context };
+        let target = c.target(call);
+        let outbound = Outbound { client: client.to_owned(), url, target, has_context };
         c.push(call.span, call.at, FactKind::Outbound(outbound));
     }
     let broker = [

@@ -67,7 +67,10 @@ pub(super) fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
     let is_true = |key: &str| {
         call.named(key).is_some_and(|value| !matches!(value, Expr::Bool(false, _) | Expr::Null(_)))
     };
-    log.has_error = name == "exception" || is_true("exc_info") || call.callee.contains("opt()");
+    log.has_error = name == "exception"
+        || is_true("exc_info")
+        || call.callee.contains("opt()")
+        || mentions(c, call, &["format_exc", "format_exception"]);
     log.fields.retain(|field| {
         !matches!(field.name.as_deref(), Some("exc_info" | "stack_info" | "stacklevel"))
     });
@@ -163,7 +166,8 @@ pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
             c.push(call.span, call.at, FactKind::SqlLogged("sqlalchemy.engine".into()));
             return;
         }
-        ("logging", LogFormat::Unsaid, level)
+        // A logger of one name is not all of them.
+        ("logging", LogFormat::Unsaid, level.filter(|_| of.is_none()))
     } else if full == "logfire.configure" {
         let token = call.named("service_name").and_then(Expr::text).map(str::to_owned);
         if call.named("service_name").is_some() {

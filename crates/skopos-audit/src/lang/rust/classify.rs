@@ -356,8 +356,13 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
             || imports("reqwest_middleware")
             || imports("reqwest_tracing")
             || imports("skopos");
-        let outbound =
-            Outbound { client: "reqwest".into(), url: url.map(str::to_owned), has_context };
+        let target: Vec<String> = links.iter().map(|link| c.target(link)).collect();
+        let outbound = Outbound {
+            client: "reqwest".into(),
+            url: url.map(str::to_owned),
+            target: target.join(" "),
+            has_context,
+        };
         c.push(call.span, call.at, FactKind::Outbound(outbound));
     }
     let broker = match name {
