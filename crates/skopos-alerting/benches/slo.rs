@@ -45,12 +45,12 @@ fn engine(objectives: usize, now: i64) -> SloEngine {
 
 /// Counters that grow steadily; `bad` more slowly.
 fn answers(plan: &Plan) -> Vec<Result<Vec<MatrixSeries>, String>> {
-    let answer = |query: &slo::RangeQuery| {
+    let answer = |query: &slo::SloQuery| {
         let is_bad = query.expr.contains("bad_total");
         let (series, rate) = if is_bad { (5, 1.0) } else { (20, 300.0) };
         let one = |n: usize| {
-            let steps = (query.end_ms - query.start_ms) / query.step_ms;
-            let times = (0..=steps).map(|step| query.start_ms + step * query.step_ms);
+            let first = query.start_ms.div_euclid(INTERVAL) + 1;
+            let times = (first..=query.end_ms / INTERVAL).map(|step| step * INTERVAL);
             let samples = times
                 .map(|t| Sample::float(t, ((t - START + DAY * 40) / INTERVAL) as f64 * rate))
                 .collect();

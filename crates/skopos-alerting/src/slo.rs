@@ -12,9 +12,10 @@
 //!    that returns. Put [`rules::alert_rules`] of the set among the rule groups of the alerting
 //!    [`Engine`](crate::Engine): holding, firing, silencing and notifying are its work.
 //! 2. Once: run the queries of [`SloEngine::backfill`] over stored history and hand the answers to
-//!    [`SloEngine::take_backfill`], chunk by chunk; commit each.
-//! 3. At each [slot](SloEngine::next_slot): run the range queries of [`SloEngine::plan`], all at once
-//!    if that is convenient, and hand the answers to [`SloEngine::step`]; commit what it returns. The
+//!    [`SloEngine::take_backfill`], chunk by chunk, as below; commit each.
+//! 3. At each [slot](SloEngine::next_slot): run the queries of [`SloEngine::plan`], all at once
+//!    if that is convenient, then those that [`SloEngine::look_back`] adds, and hand all answers to [`SloEngine::step`];
+//!    commit what it returns. The
 //!    commit's samples are the series that the alert rules read, so it must be readable before
 //!    the rules of that slot are evaluated; a rule that is evaluated earlier reads the slot before.
 //! 4. On demand: [`SloEngine::statuses`], [`SloEngine::forecast`], [`SloEngine::gate`],
@@ -56,6 +57,7 @@ mod indicator;
 mod init;
 mod ledger;
 mod load;
+mod names;
 mod native;
 mod notes;
 mod openslo;
@@ -67,12 +69,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use skopos_model::Timestamp;
+
 pub use budget::Budget;
 pub use burn::{AbsentAlert, Alerts, BurnAlert, GUIDE_STYLE, WORKBOOK_WINDOWS};
 pub use count::MAX_GROUPS;
 pub use engine::{
     AlertStatus, BACKFILL_SOURCE, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health,
-    NOTES_SOURCE, Plan, RangeQuery, RestoredSlos, SLO_SOURCE, SavedSlos, SloEngine, SloSettings,
+    NOTES_SOURCE, Plan, RestoredSlos, SLO_SOURCE, SavedSlos, SloEngine, SloQuery, SloSettings,
     SloStatus, SloStep, fuzz_slo_records,
 };
 pub use export::{to_native, to_openslo};
@@ -225,9 +229,19 @@ impl Slo {
         tidy(1.0 - self.target)
     }
 
-    /// The budget as minutes of total outage under even traffic: 43.2 for 99.9 % of 30 days.
+    /// The budget as minutes of total outage under even traffic: 43.2 for 99.9 % of 30 days. Of a unit of the calendar
+    /// the usual one.
     pub fn budget_minutes(&self) -> f64 {
         tidy(self.budget() * self.window.nominal().as_secs_f64() / 60.0)
+    }
+
+    /// The same for the window at a moment: months are as long as they are, with summer time.
+    pub fn budget_minutes_at(&self, now: Timestamp) -> f64 {
+        self.budget_minutes_of(self.window.at(now.as_millis()))
+    }
+
+    pub(crate) fn budget_minutes_of(&self, period: Period) -> f64 {
+        tidy(self.budget() * period.duration_ms() as f64 / 60_000.0)
     }
 
     /// Width of the slices that its events are counted in.

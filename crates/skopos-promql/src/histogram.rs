@@ -19,6 +19,12 @@ pub(crate) use trim::trim;
 use skopos_model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use skopos_model::{BucketSpan, CounterResetHint, Histogram};
 
+/// The share of a histogram's observations that are not above a bound, as `histogram_fraction(-Inf, bound, …)` has it; NaN
+/// when there are none.
+pub fn histogram_share_below(histogram: &Histogram, bound: f64) -> f64 {
+    fraction(f64::NEG_INFINITY, bound, histogram).0
+}
+
 /// Two histograms that cannot be combined: one has exponential buckets, the other custom ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MixedSchemas;

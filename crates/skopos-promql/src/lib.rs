@@ -56,6 +56,7 @@ pub use error::{EvalError, ParseError, PlanError};
 pub use eval::{Execution, evaluate, evaluate_with};
 pub use format::{format_duration_ms, format_value};
 pub use functions::Function;
+pub use histogram::histogram_share_below;
 pub use parser::{ParseOptions, parse, parse_selector};
 pub use plan::explain::{Cost, Explanation, Operator, Profile};
 pub use plan::{EvalParams, MAX_POINTS_PER_SERIES, Plan};

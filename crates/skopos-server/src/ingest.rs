@@ -24,6 +24,7 @@ use crate::config::Settings;
 use crate::derive::Deriver;
 use crate::error::{ApiError, ErrorClass};
 use crate::receipts::{Receipts, Signal, Transport};
+use crate::slos::LateSamples;
 use crate::state::Storage;
 
 /// Bodies up to this size are decoded where they arrive: moving them costs more.
@@ -44,6 +45,8 @@ pub(crate) struct Ingest {
     label_sets: Arc<LabelCache>,
     decoders: Semaphore,
     pub(crate) admission: Admission,
+    /// What objectives must read again.
+    pub(crate) late: Arc<LateSamples>,
 }
 
 /// A request as it arrived.
@@ -126,6 +129,7 @@ impl Ingest {
             label_sets,
             decoders: Semaphore::new(cores),
             admission: Admission::new(settings),
+            late: Arc::default(),
         }
     }
 
@@ -189,11 +193,13 @@ impl Ingest {
         let mut sent = senders(&batch);
         let mut written = Written::of(&batch);
         if !batch.is_empty() {
+            let late = LateSamples::of(&batch, self.clock.now());
             let appended = self.store.append(batch).await.map_err(|error| {
                 let error = storage_error(error);
                 self.refuse(export, error.1);
                 error.0
             })?;
+            late.into_iter().for_each(|oldest| self.late.note(oldest));
             written = written.without(appended.rejected.iter().map(|r| r.count).sum());
             for mut rejection in appended.rejected {
                 // The store names the job, which for pushed metrics is `namespace/service`.

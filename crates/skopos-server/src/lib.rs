@@ -39,6 +39,7 @@
 
 mod admission;
 pub mod auth;
+mod commit;
 pub mod config;
 mod derive;
 pub mod error;

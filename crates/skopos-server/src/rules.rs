@@ -32,6 +32,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::ServerError;
+use crate::commit::until_durable;
 use crate::config::Settings;
 use crate::notify::Notifier;
 use crate::query::{QueryEngine, QueryLimits};
@@ -49,8 +50,6 @@ pub use reload::{Part, ReloadFailure, ReloadStatus};
 /// How late the last slot of a group may be before the server says that it is not ready, beside
 /// two intervals.
 const READY_GRACE: Duration = Duration::from_secs(10);
-/// From one attempt to commit to the next.
-const COMMIT_RETRY: Duration = Duration::from_millis(500);
 /// Failed deliveries on their way to the dispatcher. What does not fit is told again only when the
 /// repeat interval has passed; it is a dead letter in any case.
 const UNDELIVERED_CAPACITY: usize = 1_024;
@@ -358,22 +357,7 @@ impl Inner {
 
     /// Makes a commit durable, however long that takes; gives up only when the server stops.
     async fn commit(&self, commit: Option<&StateCommit>) -> bool {
-        let Some(commit) = commit else { return true };
-        let mut told = false;
-        loop {
-            match self.store.commit(commit.clone()).await {
-                Ok(_) => return true,
-                Err(error) if !told => {
-                    told = true;
-                    tracing::error!(%error, source = %commit.id.source, "alert state cannot be made durable, evaluation waits");
-                }
-                Err(_) => {}
-            }
-            self.metrics.commit_failures.inc();
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(COMMIT_RETRY) => {}
-            }
-        }
+        let failures = &self.metrics.commit_failures;
+        until_durable(&*self.store, commit, "alert state", failures, &self.stop).await
     }
 }

@@ -185,6 +185,7 @@ impl Server {
             store: Arc::clone(&dyn_store),
             clock: Arc::clone(&clock),
             queries: Arc::clone(&queries),
+            late: Arc::clone(&ingest.late),
         };
         let slos =
             Slos::restore(&settings, slo_set, context, telemetry.registry(), stop_rules.clone());

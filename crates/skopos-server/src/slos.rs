@@ -11,6 +11,7 @@
 //! from the log.
 
 mod history;
+mod late;
 mod load;
 mod observe;
 mod slots;
@@ -22,7 +23,8 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use skopos::metrics::{Counter, Histogram, Registry};
 use skopos_alerting::slo::{
-    Health, NoteError, RETENTION_DAYS, RangeQuery, SavedSlos, SloEngine, SloId, SloSet, SloSettings,
+    Health, NoteError, Plan, RETENTION_DAYS, SavedSlos, SloEngine, SloId, SloQuery, SloSet,
+    SloSettings,
 };
 use skopos_model::storage::{StateCommit, StorageError};
 use skopos_model::{Clock, Timestamp};
@@ -32,17 +34,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::ServerError;
+use crate::commit::until_durable;
 use crate::config::Settings;
 use crate::query::{QueryClass, QueryEngine, QueryOptions};
 use crate::state::Storage;
 
+pub(crate) use late::LateSamples;
+pub use load::check_files;
 pub(crate) use load::{load, with_alerts};
 pub(crate) use observe::observe;
 
 /// How late the last slot may be before the server says that it is not ready, beside two intervals.
 const READY_GRACE: Duration = Duration::from_secs(10);
-/// From one attempt to commit to the next.
-const COMMIT_RETRY: Duration = Duration::from_millis(500);
 /// How long after a start data may take to arrive before its absence is told.
 const GRACE_OF_NEW: Duration = Duration::from_secs(120);
 
@@ -55,6 +58,7 @@ struct Inner {
     store: Arc<dyn Storage>,
     clock: Arc<dyn Clock>,
     queries: Arc<QueryEngine>,
+    late: Arc<LateSamples>,
     settings: SloSettings,
     /// How far back stored samples reach at most.
     history: Duration,
@@ -214,6 +218,7 @@ pub(crate) struct SloContext {
     pub(crate) store: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) queries: Arc<QueryEngine>,
+    pub(crate) late: Arc<LateSamples>,
 }
 
 impl Slos {
@@ -225,7 +230,7 @@ impl Slos {
         registry: &Registry,
         stop: CancellationToken,
     ) -> Result<Self, ServerError> {
-        let SloContext { store, clock, queries } = context;
+        let SloContext { store, clock, queries, late } = context;
         let slo_settings =
             SloSettings { interval: settings.evaluation_interval, ..SloSettings::default() };
         let now = clock.now();
@@ -242,6 +247,7 @@ impl Slos {
             store,
             clock,
             queries,
+            late,
             settings: slo_settings,
             history: settings.retention_metrics.age.min(kept),
             concurrency: settings.rule_concurrency.max(1),
@@ -438,20 +444,38 @@ impl Inner {
         tasks.running.spawn(async move { inner.run_slots(&stop).await });
     }
 
+    /// Runs the queries of a plan, and those that turn out to be needed, so many at a time; answers in their
+    /// order.
+    async fn answer(
+        &self,
+        plan: &mut Plan,
+        at_a_time: usize,
+    ) -> Vec<Result<Vec<MatrixSeries>, String>> {
+        let mut answers = self.ask(&plan.queries, at_a_time).await;
+        self.lock_engine().look_back(plan, &answers);
+        if let Some(further) = plan.queries.get(answers.len()..).filter(|more| !more.is_empty()) {
+            answers.extend(self.ask(further, at_a_time).await);
+        }
+        answers
+    }
+
     /// Runs queries, so many at a time; answers in their order.
     async fn ask(
         &self,
-        queries: &[RangeQuery],
+        queries: &[SloQuery],
         at_a_time: usize,
     ) -> Vec<Result<Vec<MatrixSeries>, String>> {
         let asked: Vec<_> = queries.iter().map(|query| self.ask_one(query)).collect();
         futures_util::stream::iter(asked).buffered(at_a_time).collect().await
     }
 
-    async fn ask_one(&self, query: &RangeQuery) -> Result<Vec<MatrixSeries>, String> {
-        let RangeQuery { expr, start_ms, end_ms, step_ms } = query;
+    async fn ask_one(&self, query: &SloQuery) -> Result<Vec<MatrixSeries>, String> {
+        let SloQuery { expr, start_ms, end_ms, step_ms } = query;
         let options = QueryOptions { class: QueryClass::Rule, ..QueryOptions::default() };
-        let answer = self.queries.range(expr, *start_ms, *end_ms, *step_ms, &options).await;
+        let answer = match step_ms {
+            Some(step) => self.queries.range(expr, *start_ms, *end_ms, *step, &options).await,
+            None => self.queries.instant(expr, *end_ms, &options).await,
+        };
         match answer.map_err(|error| error.to_string())?.result.value {
             Value::Matrix(series) => Ok(series),
             other => Err(format!("the query answers {:?}, not series", other.value_type())),
@@ -460,22 +484,7 @@ impl Inner {
 
     /// Makes a commit durable, however long that takes; gives up only when the server stops.
     async fn commit(&self, commit: Option<&StateCommit>) -> bool {
-        let Some(commit) = commit else { return true };
-        let mut told = false;
-        loop {
-            match self.store.commit(commit.clone()).await {
-                Ok(_) => return true,
-                Err(error) if !told => {
-                    told = true;
-                    tracing::error!(%error, source = %commit.id.source, "slices of objectives cannot be made durable, evaluation waits");
-                }
-                Err(_) => {}
-            }
-            self.metrics.commit_failures.inc();
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(COMMIT_RETRY) => {}
-            }
-        }
+        let failures = &self.metrics.commit_failures;
+        until_durable(&*self.store, commit, "slices of objectives", failures, &self.stop).await
     }
 }

@@ -1,20 +1,25 @@
 //! From the samples of counters to slices: increments from sample to sample, attributed to the slice
 //! in which the later of the two stands.
 //!
-//! Only true samples are read (`last_over_time` over one step), so that look-back does not pass silence off as a
-//! quiet time. Unlike `increase`, nothing is extrapolated, so slices add up. A value below the one before is
-//! a counter that began anew, and counts whole. The first value of a series is where counting
+//! Every stored sample is read, so that it makes no difference when and how often one looks: a slot of fifteen
+//! seconds and a day of history count the same. Unlike `increase`, nothing is extrapolated, so slices add up. A value below
+//! the one before is a counter that began anew, and counts whole. A counter that comes back after a silence counts what it
+//! grew by meanwhile, once, where it is seen again; the silence itself stays without data. Only what it did in more than a
+//! day of silence is nobody's. The first value of a series is where counting
 //! begins, except where its target (`job`, `instance`) was being read already: a process that has
 //! its first failure makes a new series, which began at zero.
+
+mod births;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use skopos_model::{Labels, SampleValue};
-use skopos_promql::MatrixSeries;
+use skopos_promql::{MatrixSeries, histogram_share_below};
 
-use super::indicator::{Ask, Asks};
+use super::indicator::{Ask, Asks, Reading};
 use super::ledger::Slice;
 use super::{Budgeting, EmptySlice, Role, Slo};
+pub(super) use births::{Births, Earlier};
 
 /// Groups of one objective at most: beyond that labels were chosen that nobody has a budget for.
 pub const MAX_GROUPS: usize = 1_000;
@@ -29,12 +34,50 @@ pub(super) struct Counted {
     pub(super) groups: BTreeMap<Labels, Vec<(i64, Slice)>>,
     /// Groups beyond the limit, which were left out.
     pub(super) groups_dropped: usize,
+    /// How far apart the samples of each group's densest counter are.
+    pub(super) spacings: BTreeMap<Labels, i64>,
 }
 
-fn value_of(value: &SampleValue) -> Option<f64> {
-    match value {
-        SampleValue::Float(value) => Some(*value),
-        SampleValue::Histogram(_) => None,
+/// What a sample counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Counter {
+    value: f64,
+    /// What falls when the counter begins anew.
+    watched: f64,
+}
+
+impl Reading {
+    fn of(self, value: &SampleValue) -> Option<Counter> {
+        let counter = match (self, value) {
+            (Self::Value, SampleValue::Float(value)) => Counter { value: *value, watched: *value },
+            (Self::Count, SampleValue::Histogram(all)) => {
+                Counter { value: all.count, watched: all.count }
+            }
+            (Self::Within(bound), SampleValue::Histogram(all)) => {
+                // The share of nothing is no number: nothing was counted.
+                let share = histogram_share_below(all, bound);
+                let value = if share.is_nan() { 0.0 } else { share * all.count };
+                Counter { value, watched: all.count }
+            }
+            _ => return None,
+        };
+        (counter.value.is_finite() && counter.watched.is_finite()).then_some(counter)
+    }
+
+    /// When the first sample that counts is.
+    fn first_of(self, series: &MatrixSeries) -> Option<i64> {
+        let counts = series.samples.iter().find(|sample| self.of(&sample.value).is_some());
+        counts.map(|sample| sample.timestamp_ms)
+    }
+}
+
+impl Counter {
+    /// What was counted from a sample to a later one.
+    fn since(self, before: Self) -> f64 {
+        match self.watched < before.watched {
+            true => self.value,
+            false => (self.value - before.value).max(0.0),
+        }
     }
 }
 
@@ -43,9 +86,19 @@ fn target_of(labels: &Labels) -> Option<(&str, &str)> {
     Some((labels.value("job"), instance))
 }
 
-/// How far back a counter's value before the first slice is looked for, and over how long a gap increments
-/// are still put down to what came after it: PromQL's look-back.
+/// Samples no further apart than this leave no slice between them without data: PromQL's look-back. As far
+/// before its first slice does a read begin.
 pub(super) const LOOK_BACK_MS: i64 = 300_000;
+
+/// History is read in chunks of this.
+pub(super) const CHUNK_MS: i64 = 86_400_000 / 4;
+
+/// From when on a counter's value still says what it did before a moment: a day before its chunk. What happened in a longer
+/// silence is anybody's guess, and a window of an hour must not be filled with days of it. Told by the
+/// chunk, so that slots and history say the same.
+pub(super) fn remembered_since(at_ms: i64) -> i64 {
+    (at_ms - 1).div_euclid(CHUNK_MS) * CHUNK_MS - 86_400_000
+}
 
 /// The series of one answer, and how to count them.
 struct Counting<'a> {
@@ -55,6 +108,7 @@ struct Counting<'a> {
     start_ms: i64,
     /// When each target was seen.
     targets: HashMap<(&'a str, &'a str), BTreeSet<i64>>,
+    births: &'a Births,
 }
 
 impl Counting<'_> {
@@ -67,36 +121,24 @@ impl Counting<'_> {
         (at_ms - 1).div_euclid(self.slice_ms) * self.slice_ms
     }
 
-    /// Events per slice of counters. `totals` are the series that say when a counter began anew,
-    /// where its own values do not.
-    fn counters(&self, series: &[MatrixSeries], totals: Option<&[MatrixSeries]>) -> Counts {
-        let totals: Option<HashMap<&Labels, &MatrixSeries>> =
-            totals.map(|all| all.iter().map(|series| (&series.labels, series)).collect());
+    /// Events per slice of counters.
+    fn counters(&self, series: &[MatrixSeries], reading: Reading) -> Counts {
         let mut counts = Counts::new();
         for one in series {
             let own = counts.entry(self.group_of(&one.labels)).or_default();
-            let total = totals.as_ref().map(|totals| totals.get(&one.labels).copied());
-            let mut before: Option<(i64, f64)> = None;
+            let mut before: Option<(i64, Counter)> = None;
             for sample in &one.samples {
-                let Some(value) = value_of(&sample.value) else { continue };
-                // The share of nothing is no number: nothing was counted.
-                let value = if value.is_nan() && total.is_some() { 0.0 } else { value };
-                if !value.is_finite() {
-                    continue;
-                }
+                let Some(counter) = reading.of(&sample.value) else { continue };
                 let at = sample.timestamp_ms;
-                let seen = before.filter(|(then, _)| at - then <= LOOK_BACK_MS);
-                let (since, increment) = match seen {
-                    // Where counting begins. What it counted before is nobody's.
-                    None if before.is_some() || !self.is_known(&one.labels, at) => (at, 0.0),
-                    None => (at - 1, value),
-                    Some((then, old)) => match total {
-                        None if value < old => (then, value),
-                        Some(Some(total)) if fell(total, then, at) => (then, value),
-                        _ => (then, (value - old).max(0.0)),
-                    },
+                let (since, increment) = match before {
+                    Some((then, old)) if at - then <= LOOK_BACK_MS => (then, counter.since(old)),
+                    Some((then, old)) if then > remembered_since(at) => {
+                        (at - 1, counter.since(old))
+                    }
+                    Some(_) => (at, 0.0),
+                    None => self.born(&one.labels, reading, at, counter),
                 };
-                before = Some((at, value));
+                before = Some((at, counter));
                 // Slices between two samples were seen too, though nothing is put down to them.
                 let mut slice = self.slice_at((since + 1).max(self.start_ms + 1));
                 while slice < at && since < at {
@@ -109,6 +151,19 @@ impl Counting<'_> {
             }
         }
         counts
+    }
+
+    /// From when on the first sample of a series says something, and what it counts.
+    fn born(&self, labels: &Labels, reading: Reading, at: i64, counter: Counter) -> (i64, f64) {
+        match self.births.before(labels, at) {
+            Earlier::Value(value) => match reading.of(value) {
+                Some(old) => (at - 1, counter.since(old)),
+                None => (at, 0.0),
+            },
+            Earlier::Nothing if self.is_known(labels, at) => (at - 1, counter.value),
+            // Where counting begins. What it counted before is nobody's.
+            Earlier::Nothing | Earlier::Unknown => (at, 0.0),
+        }
     }
 
     /// Whether the target of a series that is new at a step was seen shortly before.
@@ -133,13 +188,23 @@ impl Counting<'_> {
     }
 }
 
-/// Whether a counter began anew between two steps.
-fn fell(total: &MatrixSeries, from_ms: i64, to_ms: i64) -> bool {
-    let at = |ms: i64| {
-        let at = total.samples.binary_search_by_key(&ms, |sample| sample.timestamp_ms).ok()?;
-        value_of(&total.samples[at].value)
-    };
-    at(from_ms).zip(at(to_ms)).is_some_and(|(before, after)| after < before)
+fn value_of(value: &SampleValue) -> Option<f64> {
+    match value {
+        SampleValue::Float(value) => Some(*value),
+        SampleValue::Histogram(_) => None,
+    }
+}
+
+/// How far apart the last two samples of each group's densest counter are.
+fn spacings(counting: &Counting<'_>, series: &[MatrixSeries]) -> BTreeMap<Labels, i64> {
+    let mut spacings = BTreeMap::new();
+    for one in series {
+        let [.., before, last] = &one.samples[..] else { continue };
+        let apart = last.timestamp_ms - before.timestamp_ms;
+        let least = spacings.entry(counting.group_of(&one.labels)).or_insert(apart);
+        *least = apart.min(*least);
+    }
+    spacings
 }
 
 /// When each target was seen.
@@ -165,22 +230,26 @@ pub(super) fn count(
     start_ms: i64,
     part: &[MatrixSeries],
     total: Option<&[MatrixSeries]>,
+    births: &Births,
 ) -> Counted {
     let slice_ms = super::millis(slo.slice());
-    let births = has_births(part, start_ms) || total.is_some_and(|t| has_births(t, start_ms));
+    let begins = has_births(part, start_ms) || total.is_some_and(|t| has_births(t, start_ms));
     let targets = match total {
-        Some(total) if births => targets_of(total),
+        Some(total) if begins => targets_of(total),
         _ => HashMap::new(),
     };
-    let counting = Counting { slo, slice_ms, start_ms, targets };
-    let events = |ask: &Ask, series: &[MatrixSeries], totals: Option<&[MatrixSeries]>| match ask {
-        Ask::Counters(_) => counting.counters(series, totals),
+    let counting = Counting { slo, slice_ms, start_ms, targets, births };
+    let events = |ask: &Ask, series: &[MatrixSeries]| match ask {
+        Ask::Samples { reading, .. } => counting.counters(series, *reading),
         Ask::PerSlice(_) => counting.per_slice(series),
     };
-    let resets = if asks.resets_from_total { total } else { None };
-    let parts = events(&asks.part, part, resets);
+    let parts = events(&asks.part, part);
+    let mut counted = Counted::default();
+    if let (Some(Ask::Samples { .. }), Some(series)) = (&asks.total, total) {
+        counted.spacings = spacings(&counting, series);
+    }
     let totals = match (&asks.total, total) {
-        (Some(ask), Some(series)) => events(ask, series, None),
+        (Some(ask), Some(series)) => events(ask, series),
         _ => parts
             .iter()
             .map(|(group, slices)| {
@@ -195,7 +264,6 @@ pub(super) fn count(
             .collect(),
     };
 
-    let mut counted = Counted::default();
     for (group, slices) in &totals {
         if counted.groups.len() >= MAX_GROUPS {
             counted.groups_dropped += 1;

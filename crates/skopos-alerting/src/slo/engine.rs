@@ -14,7 +14,7 @@ use skopos_model::storage::{CommitId, StateCommit, StateRecord};
 use skopos_model::{Labels, SeriesSamples, Timestamp};
 use skopos_promql::MatrixSeries;
 
-pub use plan::{Plan, RangeQuery};
+pub use plan::{Plan, SloQuery};
 pub use saved::{RestoredSlos, SavedSlos, fuzz_slo_records};
 pub use view::{
     AlertStatus, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health, SloStatus,
@@ -22,8 +22,8 @@ pub use view::{
 pub(super) use view::{as_object, hours, is_page, percent, rounded};
 
 use super::budget::Book;
-use super::count::{self, Counted, MAX_GROUPS};
-use super::indicator::Asks;
+use super::count::{self, Births, Counted, MAX_GROUPS};
+use super::indicator::{Ask, Asks};
 use super::ledger::Ledger;
 use super::notes::Notes;
 use super::{Slo, SloId, SloSet, millis};
@@ -114,6 +114,11 @@ struct SloState {
     chunks_to_fill: usize,
     /// History was filled in up to here; the next slot begins there.
     filled_until: Option<i64>,
+    /// From here on slices may be wrong: samples came late, or queries failed. The next slot begins there.
+    changed_since: Option<i64>,
+    /// Stretches of history whose queries failed.
+    unread: Vec<(i64, i64)>,
+    births: Births,
 }
 
 /// The budget of one combination of group labels.
@@ -124,6 +129,8 @@ struct Group {
     prefix: String,
     /// Whether the log knows what it is.
     is_recorded: bool,
+    /// How far apart its samples are, where that was seen.
+    spacing_ms: i64,
     outputs: Vec<Output>,
 }
 
@@ -133,6 +140,7 @@ impl Group {
             ledger: Ledger::new(slo.slice(), now_ms),
             prefix: prefix_of(slo.id, labels),
             is_recorded: false,
+            spacing_ms: 0,
             outputs: output::outputs(slo, labels),
         }
     }
@@ -157,6 +165,9 @@ impl SloState {
             groups_dropped: 0,
             chunks_to_fill: 0,
             filled_until: None,
+            changed_since: None,
+            unread: Vec::new(),
+            births: Births::default(),
         }
     }
 
@@ -168,6 +179,7 @@ impl SloState {
     fn take(&mut self, counted: Counted, now_ms: i64) -> usize {
         let mut dropped = counted.groups_dropped;
         for (labels, slices) in counted.groups {
+            let spacing_ms = counted.spacings.get(&labels).copied();
             if !self.groups.contains_key(&labels) && self.groups.len() >= MAX_GROUPS {
                 dropped += 1;
                 continue;
@@ -177,9 +189,15 @@ impl SloState {
                 .entry(labels)
                 .or_insert_with_key(|labels| Group::new(&self.slo, labels, now_ms));
             group.ledger.write(&slices);
+            group.spacing_ms = spacing_ms.unwrap_or(group.spacing_ms);
         }
         self.groups_dropped = dropped;
         dropped
+    }
+
+    fn change_since(&mut self, since_ms: i64) {
+        let since = self.changed_since.map_or(since_ms, |before| before.min(since_ms));
+        self.changed_since = Some(since);
     }
 
     /// Changed records of all groups.
@@ -238,7 +256,14 @@ impl SloEngine {
             return SloStep { skipped: true, ..SloStep::default() };
         }
         let mut step = SloStep::default();
-        self.take_answers(plan, answers, slot, &mut step);
+        for read in &plan.reads {
+            if let Some(at) = self.index.get(&read.slo) {
+                self.states[*at].changed_since = None;
+            }
+        }
+        for (at, start_ms, _) in self.take_answers(plan, answers, slot, &mut step) {
+            self.states[at].change_since(start_ms);
+        }
         self.last_slot = Some(slot);
         let mut records = Vec::new();
         let mut samples = Vec::new();
@@ -255,13 +280,29 @@ impl SloEngine {
         step
     }
 
+    /// Looks at the answers of a plan: where series begin in them of which nobody knows what they had before, queries
+    /// for that are added at its end. Their answers belong behind the others, before the plan's answers are taken.
+    pub fn look_back(&self, plan: &mut Plan, answers: &[Result<Vec<MatrixSeries>, String>]) {
+        let state_of = |id: SloId| self.index.get(&id).map(|at| &self.states[*at]);
+        plan::look_back(plan, state_of, answers);
+    }
+
+    /// Says that samples from here on came late or again: slices since then, as far as slots reach back (six hours), are
+    /// read anew at the next slot.
+    pub fn changed_since(&mut self, since: Timestamp) {
+        for state in &mut self.states {
+            state.change_since(since.as_millis());
+        }
+    }
+
     fn take_answers(
         &mut self,
         plan: &Plan,
         answers: &[Result<Vec<MatrixSeries>, String>],
         now_ms: i64,
         step: &mut SloStep,
-    ) {
+    ) -> Vec<(usize, i64, i64)> {
+        let mut failed = Vec::new();
         for read in &plan.reads {
             let Some(at) = self.index.get(&read.slo).copied() else { continue };
             let state = &mut self.states[at];
@@ -270,13 +311,15 @@ impl SloEngine {
                 Some(Err(error)) => Err(error.clone()),
                 None => Err("the query was not answered".to_string()),
             };
-            let part = read.part.map_or(Ok(&[][..]), answer);
-            let total = read.total.map(answer).transpose();
-            let (part, total) = match (part, total) {
-                (Ok(part), Ok(total)) => (part, total),
-                (Err(error), _) | (_, Err(error)) => {
+            let answers = [read.part, read.total, read.part_before, read.total_before]
+                .map(|index| index.map(answer).transpose());
+            let (part, total, part_before, total_before) = match answers {
+                [Ok(a), Ok(b), Ok(c), Ok(d)] => (a, b, c, d),
+                answers => {
+                    let error = answers.into_iter().find_map(Result::err).unwrap_or_default();
                     step.failures.push((read.slo, error.clone()));
                     state.error = Some(error);
+                    failed.push((at, read.start_ms, read.end_ms));
                     continue;
                 }
             };
@@ -284,9 +327,21 @@ impl SloEngine {
             if state.chunks_to_fill == 0 {
                 state.filled_until = None;
             }
-            let counted = count::count(&state.slo, &state.asks, read.start_ms, part, total);
+            let part = part.unwrap_or_default();
+            for (ask, series, before) in [
+                (Some(&state.asks.part), part, part_before),
+                (state.asks.total.as_ref(), total.unwrap_or_default(), total_before),
+            ] {
+                if let (Some(Ask::Samples { reading, .. }), Some(before)) = (ask, before) {
+                    state.births.take(series, *reading, read.start_ms, before);
+                }
+            }
+            let births = &state.births;
+            let counted = count::count(&state.slo, &state.asks, read.start_ms, part, total, births);
+            state.births.forget(read.end_ms - FORGET_BIRTHS_MS);
             step.groups_dropped += state.take(counted, now_ms);
         }
+        failed
     }
 
     /// What to ask to fill in history: for an objective without data the last `history` (at most 400
@@ -322,6 +377,11 @@ impl SloEngine {
         self.states.iter().any(|state| state.slo.name == slo && state.chunks_to_fill > 0)
     }
 
+    /// What to ask again of history: the chunks whose queries failed.
+    pub fn unread_history(&self) -> Vec<Plan> {
+        plan::unread(&self.states)
+    }
+
     /// Takes the answers of a chunk of history.
     pub fn take_backfill(
         &mut self,
@@ -331,7 +391,16 @@ impl SloEngine {
     ) -> SloStep {
         let now_ms = now.as_millis();
         let mut step = SloStep::default();
-        self.take_answers(plan, answers, now_ms, &mut step);
+        for read in &plan.reads {
+            if let Some(at) = self.index.get(&read.slo) {
+                let is_other =
+                    |(start, end): &(i64, i64)| *start < read.start_ms || *end > read.end_ms;
+                self.states[*at].unread.retain(is_other);
+            }
+        }
+        for (at, start_ms, end_ms) in self.take_answers(plan, answers, now_ms, &mut step) {
+            self.states[at].unread.push((start_ms, end_ms));
+        }
         let mut records = Vec::new();
         for read in &plan.reads {
             if let Some(at) = self.index.get(&read.slo).copied() {
@@ -369,7 +438,8 @@ impl SloEngine {
                     for (labels, group) in &mut state.groups {
                         group.outputs = output::outputs(slo, labels);
                     }
-                    state.error = before.error;
+                    (state.error, state.unread) = (before.error, before.unread);
+                    state.changed_since = before.changed_since;
                 }
                 Some(before) => {
                     for group in before.groups.values() {
@@ -396,6 +466,9 @@ impl SloEngine {
         groups.map(|group| group.ledger.size_bytes()).sum()
     }
 }
+
+/// How long what a series had before its first sample is remembered: as long as slots read that sample again.
+const FORGET_BIRTHS_MS: i64 = 2 * 3_600_000;
 
 /// The window in which an objective's present burn rate is looked at.
 const PRESENT: Duration = Duration::from_secs(3600);

@@ -1,8 +1,8 @@
 //! Writing objectives: in the native form, and as OpenSLO v1.
 //!
-//! Texts are written as JSON strings, which YAML reads alike. The native form reads back as the same
-//! objective; OpenSLO has no words for a native histogram (it becomes a share per minute) nor for what a slice
-//! without events is.
+//! Texts are written as JSON strings, which YAML reads alike. Both forms read back as the same objective: what
+//! OpenSLO has no words for (histograms and thresholds, what a slice without events is) stands in annotations, beside what
+//! comes nearest to it for other readers.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -210,6 +210,15 @@ pub fn to_openslo(slo: &Slo) -> String {
     line(4, format!("skopos/owner: {}", quoted(&slo.owner)));
     line(4, format!("skopos/runbook: {}", quoted(&slo.runbook)));
     line(4, format!("skopos/alerts: {}", quoted(&native_alerts(&slo.alerts))));
+    if let Indicator::Latency { .. } | Indicator::NativeLatency { .. } = slo.indicator {
+        let lines = native_indicator(&slo.indicator);
+        let parts: Vec<&str> = lines.trim().lines().map(str::trim).collect();
+        line(4, format!("skopos/sli: {}", quoted(&format!("{{{}}}", parts.join(", ")))));
+    }
+    if let Budgeting::Timeslices { empty: EmptySlice::Good | EmptySlice::Bad, .. } = slo.budgeting {
+        let budgeting = native_budgeting(&slo.budgeting);
+        line(4, format!("skopos/budgeting: {}", quoted(&budgeting)));
+    }
     if slo.policy != Policy::default() {
         line(4, format!("skopos/policy: {}", quoted(&native_policy(&slo.policy))));
     }

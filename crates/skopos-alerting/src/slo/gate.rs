@@ -8,7 +8,7 @@ use serde::Serialize;
 use skopos_model::Timestamp;
 
 use super::Policy;
-use super::engine::{Health, SloEngine, SloStatus, as_object, is_page, percent, rounded};
+use super::engine::{Health, SloEngine, SloStatus, as_object, hours, is_page, percent, rounded};
 use super::notes::GateOverride;
 
 /// The answer.
@@ -78,7 +78,7 @@ pub struct GateDecision {
 }
 
 /// What one budget says.
-fn judge(status: &SloStatus, policy: &Policy) -> (Verdict, String) {
+fn judge(status: &SloStatus, policy: &Policy, now_ms: i64) -> (Verdict, String) {
     let Some(remaining) = status.budget_remaining else {
         return (Verdict::Caution, "there is no data, and no data is not go".into());
     };
@@ -109,7 +109,14 @@ fn judge(status: &SloStatus, policy: &Policy) -> (Verdict, String) {
         return (Verdict::Freeze, burning(&alert.name, alert.factor));
     }
     if status.health == Health::NoData {
-        return (Verdict::Caution, "data stopped arriving, and no data is not go".into());
+        let since = status.last_data_ms.map_or(0, |end| (now_ms - end).max(0));
+        let since = hours(since as f64 / 3_600_000.0);
+        let reason = format!("data stopped arriving {since} ago, and no data is not go");
+        return (Verdict::Caution, reason);
+    }
+    if status.is_scant {
+        let reason = "data has only begun to arrive, and two minutes of it are needed to say go";
+        return (Verdict::Caution, reason.into());
     }
     if remaining < policy.caution_below {
         let limit = percent(policy.caution_below);
@@ -134,7 +141,7 @@ impl SloEngine {
         let mut reasons = Vec::new();
         for slo in self.slos().filter(|slo| slo.service == service) {
             for status in self.status(&slo.name, now) {
-                let (verdict, reason) = judge(&status, &slo.policy);
+                let (verdict, reason) = judge(&status, &slo.policy, now.as_millis());
                 let (slo, group) = (status.slo, status.group);
                 let budget_remaining = status.budget_remaining;
                 reasons.push(GateReason { slo, group, verdict, reason, budget_remaining });

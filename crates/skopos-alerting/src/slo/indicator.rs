@@ -7,12 +7,14 @@
 //! other query is evaluated as it stands, once per slice, with `$window` (or sloth's
 //! `{{.window}}`) standing for the slice's width.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use skopos_model::METRIC_NAME;
+use skopos_model::{Labels, METRIC_NAME};
 use skopos_promql::ast::{AggregateOp, BinaryOp, Expr, ExprKind, VectorSelector};
 use skopos_promql::{ParseOptions, format_value, parse};
 
+use super::export::quoted;
 use crate::duration::format_duration;
 
 /// Stands for the window's width in queries.
@@ -223,12 +225,35 @@ pub(super) fn by_clause(group_by: &[String]) -> String {
     }
 }
 
-/// The last sample of each series in a step.
-fn last_sample(selector: &str) -> String {
-    format!("last_over_time({})", ranged(selector, WINDOW_VARIABLE))
+/// The last value of each series of a selector within so much time; of the series that have one of these
+/// instances where these are few.
+pub(super) fn last_values(selector: &str, of: &[&Labels], within: &str) -> String {
+    const MOST_INSTANCES: usize = 32;
+    let instances: BTreeSet<&str> = of.iter().map(|labels| labels.value("instance")).collect();
+    let is_narrow = instances.len() <= MOST_INSTANCES && !instances.contains("");
+    let selector = match is_narrow {
+        true => {
+            let texts: Vec<String> = instances.into_iter().map(literal).collect();
+            derived(selector, "", &format!("instance=~{}", quoted(&texts.join("|"))))
+        }
+        false => selector.to_string(),
+    };
+    format!("last_over_time({})", ranged(&selector, within))
 }
 
-fn ranged(selector: &str, window: &str) -> String {
+/// A text that means itself in a regular expression.
+fn literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii_punctuation() && !matches!(c, '_' | '/' | ':' | '-') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+pub(super) fn ranged(selector: &str, window: &str) -> String {
     format!("{selector}[{window}]")
 }
 
@@ -339,17 +364,32 @@ pub(super) fn bound_matcher(threshold: f64) -> String {
 }
 
 /// A query of the engine: what is asked, and what its elements are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Ask {
-    /// Counters, series by series: their last sample in each step, whose width the variable stands
-    /// for.
-    Counters(String),
+    /// Counters, series by series: all samples of a selector.
+    Samples {
+        /// Selects them.
+        selector: String,
+        /// What of a sample counts.
+        reading: Reading,
+    },
     /// A number per group at the end of each slice.
     PerSlice(String),
 }
 
+/// What of a sample counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Reading {
+    /// The number that it is.
+    Value,
+    /// How many observations a histogram has.
+    Count,
+    /// How many of them are within a bound.
+    Within(f64),
+}
+
 /// What the engine asks for an indicator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Asks {
     pub(super) role: Role,
     /// The bad or good events, or their share.
@@ -358,8 +398,6 @@ pub(super) struct Asks {
     pub(super) total: Option<Ask>,
     /// Whether an absent part means that there are none, or that nothing is known.
     pub(super) absent_part_is_zero: bool,
-    /// Whether the part is derived and only the total tells whether its counter began anew.
-    pub(super) resets_from_total: bool,
 }
 
 impl Indicator {
@@ -382,7 +420,9 @@ impl Indicator {
     pub(super) fn asks(&self, slice: Duration, group_by: &[String]) -> Asks {
         let width = format_duration(slice);
         let ask = |count: &Count| match count {
-            Count::Counter(selector) => Ask::Counters(last_sample(selector)),
+            Count::Counter(selector) => {
+                Ask::Samples { selector: selector.clone(), reading: Reading::Value }
+            }
             Count::Query(query) => Ask::PerSlice(with_window(query, &width)),
         };
         match self {
@@ -391,7 +431,6 @@ impl Indicator {
                 part: ask(part),
                 total: Some(ask(total)),
                 absent_part_is_zero: true,
-                resets_from_total: false,
             },
             Self::Latency { histogram, threshold } => {
                 let (good, total) = Self::latency_counts(histogram, *threshold);
@@ -401,20 +440,15 @@ impl Indicator {
                     total: Some(ask(&total)),
                     // Without the bucket nothing is known: the histogram may not have that bound.
                     absent_part_is_zero: false,
-                    resets_from_total: false,
                 }
             }
             Self::NativeLatency { histogram, threshold } => {
-                let bound = format_value(*threshold);
-                let last = last_sample(histogram);
-                let good =
-                    format!("histogram_fraction(-Inf, {bound}, {last}) * histogram_count({last})");
+                let samples = |reading| Ask::Samples { selector: histogram.clone(), reading };
                 Asks {
                     role: Role::Good,
-                    part: Ask::Counters(good),
-                    total: Some(Ask::Counters(format!("histogram_count({last})"))),
+                    part: samples(Reading::Within(*threshold)),
+                    total: Some(samples(Reading::Count)),
                     absent_part_is_zero: false,
-                    resets_from_total: true,
                 }
             }
             Self::Ratio { role, query } => {
@@ -428,7 +462,6 @@ impl Indicator {
                     part: Ask::PerSlice(part),
                     total: None,
                     absent_part_is_zero: false,
-                    resets_from_total: false,
                 }
             }
         }
@@ -621,8 +654,14 @@ mod tests {
                 texts.extend(indicator.events("1h", &group_by).map(|(bad, _)| bad));
                 let asks = indicator.asks(Duration::from_secs(60), &group_by);
                 for ask in [Some(asks.part), asks.total].into_iter().flatten() {
-                    let (Ask::Counters(text) | Ask::PerSlice(text)) = ask;
-                    texts.push(with_window(&text, "15s"));
+                    match ask {
+                        Ask::PerSlice(text) => texts.push(text),
+                        Ask::Samples { selector, .. } => {
+                            let odd = Labels::from_pairs([("instance", "a.b:1|\\\"")]);
+                            texts.push(last_values(&selector, &[&odd], "1d"));
+                            texts.push(ranged(&selector, "8m"));
+                        }
+                    }
                 }
                 for text in texts {
                     assert!(parse(&text, &ParseOptions::default()).is_ok(), "{text}");

@@ -57,8 +57,12 @@ pub fn init_text(observed: &Observed) -> String {
     let service = &observed.service;
     let name: String = service
         .chars()
-        .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+        .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '-' })
         .collect();
+    let name = match name.trim_matches(['-', '_', '.']) {
+        "" => "service",
+        name => name,
+    };
     let selector = |more: Option<String>| {
         let own =
             observed.selector.as_ref().map(|(label, value)| format!("{label}={}", quoted(value)));

@@ -84,10 +84,31 @@ fn documents(reader: &mut Reader<'_>) -> Vec<Rc<Node>> {
     match yaml::parse_all(reader.text) {
         Ok(documents) => documents,
         Err(error) => {
-            reader.error(error.offset, 1, "yaml", error.message);
+            match tab_of_indentation(reader.text, error.offset) {
+                Some(offset) => {
+                    let hint = Some("indent by spaces".to_string());
+                    let message = "this line is indented by a tab, which YAML does not take";
+                    reader.error_with_hint(offset, 1, "yaml", message, hint);
+                }
+                None => reader.error(error.offset, 1, "yaml", error.message),
+            }
             Vec::new()
         }
     }
+}
+
+/// A tab before the text of the line of a mistake, or of the next: scanners blame the line before it.
+fn tab_of_indentation(text: &str, mistake: usize) -> Option<usize> {
+    let before = text.get(..mistake)?;
+    let mut start = before.rfind('\n').map_or(0, |end| end + 1);
+    for line in text[start..].split_inclusive('\n').take(2) {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line[..indentation].find('\t') {
+            return Some(start + tab);
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// The objectives of a native document.

@@ -5,11 +5,12 @@ mod policy;
 mod sli;
 mod window;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::indicator::{self, Mistake};
-use super::load::{check_target, check_whole, error_with_hint, line_of, report, share};
+use super::indicator::Mistake;
+use super::load::{check_target, check_whole, line_of, report, share};
+use super::names::{self, check_name, check_text};
 use super::{Budgeting, Policy, Slo, SloId};
 use crate::rules::hash_pieces;
 use crate::rules::load::{Fields, Reader, texts};
@@ -17,7 +18,8 @@ use crate::rules::yaml::{Node, NodeKind};
 
 pub(super) use alerts::alerts_of;
 pub(super) use policy::policy_of;
-pub(super) use window::{check_rolling, check_slice, read_zone};
+pub(super) use sli::read_indicator;
+pub(super) use window::{check_rolling, check_slice, read_budgeting, read_zone};
 
 const KEYS: &[&str] = &[
     "slo",
@@ -68,7 +70,10 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Rc<Node>) -> Option<Slo> {
     };
     if let Some(list) = given(&fields, "group_by") {
         group_by = Some(read_group_by(reader, list));
+    } else if let (Some(by), Some(sli)) = (&group_by, given(&fields, "sli")) {
+        names::check_groups_of(reader, sli, by, &BTreeMap::new());
     }
+    names::check_labels(reader, &fields, group_by.as_deref().unwrap_or_default());
     let target = match given(&fields, "target") {
         Some(at) => share(reader, at, "target").and_then(|t| check_target(reader, at, t)),
         None => {
@@ -140,17 +145,9 @@ fn required(
         reader.error_on(value, "value", format!("`{key}` must not be empty: {what}"));
         return None;
     }
-    Some(text.trim().to_string())
-}
-
-/// Names go into labels, file names and commands.
-pub(super) fn check_name(reader: &mut Reader<'_>, node: &Node, name: &str) {
-    let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !name.chars().all(is_plain) || name.len() > 200 {
-        let message = format!("{name:?} is no name for an objective");
-        let hint = "use letters, digits, `-`, `_` and `.`, at most 200 of them";
-        error_with_hint(reader, node, "name", message, hint);
-    }
+    let text = text.trim();
+    check_text(reader, value, key, text);
+    Some(text.to_string())
 }
 
 /// A text of PromQL through one of the readers of [`indicator`].
@@ -172,14 +169,12 @@ fn promql<T>(
 }
 
 fn read_group_by(reader: &mut Reader<'_>, node: &Node) -> Vec<String> {
-    let mut names = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for item in reader.list(node, "group_by") {
         let Some(name) = reader.string(item, "group_by") else { continue };
-        if !indicator::is_group_label(&name) {
-            reader.error_on(item, "name", format!("{name:?} is no label to group by"));
-        } else if !names.insert(name.clone()) {
+        if names::check_group(reader, item, &name) && !found.insert(name.clone()) {
             reader.error_on(item, "duplicate", format!("{name:?} occurs twice"));
         }
     }
-    names.into_iter().collect()
+    found.into_iter().collect()
 }

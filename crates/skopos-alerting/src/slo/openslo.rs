@@ -12,8 +12,9 @@ mod window;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use super::indicator::{self, Indicator};
+use super::indicator::Indicator;
 use super::load::{check_target, check_whole, error_with_hint, line_of, share};
+use super::names;
 use super::native::{self, id_of};
 use super::{Policy, Slo, tidy};
 use crate::rules::load::{Fields, Reader, texts};
@@ -55,6 +56,10 @@ const KINDS: &[&str] = &[
     "DataSource",
     "Service",
 ];
+
+/// What OpenSLO has no words for, in annotations that begin with `skopos/`.
+const ANNOTATIONS: [&str; 7] =
+    ["alerts", "budgeting", "group-by", "owner", "policy", "runbook", "sli"];
 
 /// Whether a document says that it is OpenSLO.
 pub(super) fn is_openslo(node: &Node) -> bool {
@@ -200,11 +205,21 @@ impl<'r> Read<'_, 'r> {
             return None;
         };
         let name = self.text(&metadata, "name")?;
-        native::check_name(self.reader(), name_at, &name);
+        names::check_name(self.reader(), name_at, &name);
         let annotations = self.reader().labels(&metadata, "annotations");
-        let labels = open_labels(self.reader(), &metadata);
+        for (key, (_, at)) in &annotations {
+            let ours = key.strip_prefix("skopos/");
+            if ours.is_some_and(|key| !ANNOTATIONS.contains(&key)) {
+                let message = format!("there is no annotation {key:?}");
+                let known = ANNOTATIONS.map(|key| format!("skopos/{key}")).join(", ");
+                error_with_hint(self.reader(), at, "name", message, format!("known: {known}"));
+            }
+        }
+        let mut labels = open_labels(self.reader(), &metadata);
         let note = |key: &str| annotations.get(&format!("skopos/{key}"));
-        let owner = note("owner").map(|(text, _)| text).or_else(|| labels.get("owner")).cloned();
+        // A label that says who owns it says so to us.
+        let owner_label = labels.remove("owner");
+        let owner = note("owner").map(|(text, _)| text.clone()).or(owner_label);
         let runbook = note("runbook").map(|(text, _)| text.clone());
         for (key, found) in [("owner", &owner), ("runbook", &runbook)] {
             if found.as_ref().is_none_or(|text| text.trim().is_empty()) {
@@ -223,6 +238,11 @@ impl<'r> Read<'_, 'r> {
             self.missing(spec_at, "service", "`spec`");
             return None;
         };
+        let said = [("service", Some(&service)), ("owner", owner.as_ref())];
+        for (key, text) in said.into_iter().chain([("runbook", runbook.as_ref())]) {
+            let at = if key == "service" { spec_at } else { metadata_at };
+            names::check_text(self.reader(), at, key, text.map_or("", |text| text));
+        }
         let description = self.text(&spec, "description").unwrap_or_default();
         let window = self.window(spec_at, &spec)?;
         let method = self.text(&spec, "budgetingMethod").unwrap_or_else(|| "Occurrences".into());
@@ -243,6 +263,7 @@ impl<'r> Read<'_, 'r> {
             None => Policy::default(),
         };
         let several = objectives.len() > 1;
+        let groups_at = note("group-by").map(|(_, at)| at.clone());
         let mut slos = Vec::new();
         for (index, at) in objectives.iter().enumerate() {
             let fields = self.reader().fields(at, OBJECTIVE_KEYS, "an objective")?;
@@ -268,12 +289,22 @@ impl<'r> Read<'_, 'r> {
                 return None;
             }
             let inline_at = inline.or(reference)?.clone();
-            let found = self
-                .resolve("SLI", inline, reference, |read, node| read.indicator(node, condition))?;
-            let (indicator, by) = found;
+            let (mut indicator, mut by) =
+                self.resolve("SLI", inline, reference, |read, node| {
+                    read.indicator(node, condition)
+                })?;
+            if let Some((text, sli_at)) = note("sli") {
+                (indicator, by) =
+                    self.in_annotation(text, &sli_at.clone(), native::read_indicator)?;
+            }
             let is_threshold = matches!(indicator, Indicator::Ratio { .. });
-            let budgeting =
-                self.budgeting(&method, spec_at, &spec, &fields, target, is_threshold)?;
+            let mut budgeting =
+                self.budgeting(&method, spec_at, &spec, (at, &fields), is_threshold)?;
+            if let Some((text, budgeting_at)) = note("budgeting") {
+                budgeting = self.in_annotation(text, &budgeting_at.clone(), |reader, node| {
+                    native::read_budgeting(reader, node, Some(target))
+                })?;
+            }
             let alerts = match note("alerts") {
                 Some((text, alerts_at)) => {
                     let period = window.nominal();
@@ -305,6 +336,8 @@ impl<'r> Read<'_, 'r> {
                 file: self.reader().path.to_string(),
                 line: line_of(self.reader(), node),
             };
+            let groups_at = groups_at.as_ref().unwrap_or(&inline_at);
+            names::check_groups_of(self.reader(), groups_at, &slo.group_by, &slo.labels);
             check_whole(self.reader(), &slo, at, &inline_at);
             slos.push(slo);
         }
@@ -388,7 +421,7 @@ impl<'r> Read<'_, 'r> {
 
 /// A name for people as a part of a name.
 fn slug(text: &str) -> String {
-    let plain = |c: char| if c.is_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let dashed: String = text.chars().map(plain).collect();
     dashed.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
@@ -409,9 +442,9 @@ fn open_labels(reader: &mut Reader<'_>, metadata: &Fields<'_>) -> BTreeMap<Strin
             }
             _ => reader.string(value, &name),
         };
-        if !indicator::is_group_label(&name) {
-            reader.error_on(key, "name", format!("{name:?} is no label's name"));
-        } else if let Some(text) = text {
+        let Some(text) = text else { continue };
+        names::check_text(reader, value, &name, &text);
+        if name == "owner" || names::check_label(reader, key, &name) {
             labels.insert(name, text);
         }
     }

@@ -75,6 +75,56 @@ fn no_data_is_not_go() {
     assert_eq!(found.verdict, Verdict::Caution, "{}", found.sentence);
 }
 
+/// Neither waits the gate for the alert of absent data, nor does it take the first seconds for a month.
+#[test]
+fn stale_data_and_the_first_seconds_are_not_go() {
+    for alerts in ["", "alerts: off\n", "alerts: {absent: {after: 1h}}\n"] {
+        let mut world = World::new(&text(alerts), 15_000, START);
+        let points = |each: f64| -> Vec<(i64, f64)> {
+            (0..=40).map(|step| (START + 5_000 + step * 15_000, step as f64 * each)).collect()
+        };
+        world.counter(&[("__name__", "all_total")], &points(10.0));
+        world.counter(&[("__name__", "bad_total")], &points(0.0));
+        let mut verdicts = Vec::new();
+        for slot in 1..=60 {
+            let now = START + slot * 15_000;
+            world.slot(now);
+            let found = world.engine.gate("shop", at(now));
+            if verdicts.last().is_none_or(|(_, last, _)| *last != found.verdict) {
+                verdicts.push((slot * 15, found.verdict, found.sentence));
+            }
+        }
+        let [(_, young, why), (go_at, go, _), (stale_at, stale, stopped)] = &verdicts[..] else {
+            panic!("{verdicts:?}")
+        };
+        assert_eq!([young, go, stale], [&Verdict::Caution, &Verdict::Go, &Verdict::Caution]);
+        assert!(why.contains("no data") || why.contains("begun to arrive"), "{why}");
+        assert!((60..=120).contains(go_at), "{verdicts:?}");
+        // The last sample is 605 s after the start.
+        assert!((605..=605 + 195).contains(stale_at), "{verdicts:?}");
+        assert!(stopped.contains("data stopped arriving"), "{stopped}");
+    }
+}
+
+#[test]
+fn minutes_are_those_of_the_month_that_it_is() {
+    let month = text("").replace("window: 28d", "calendar: month\ntz: Europe/Athens");
+    for (day, minutes) in [
+        // 30 days, 31, 28, and March with an hour less. One per cent of each.
+        ("2026-04-15", 432.0),
+        ("2026-05-15", 446.4),
+        ("2026-02-15", 403.2),
+        ("2026-03-15", 445.8),
+    ] {
+        let now: jiff::Timestamp = format!("{day}T12:00:00Z").parse().unwrap();
+        let now = now.as_millisecond();
+        let world = World::new(&month, MINUTE, now);
+        let status = world.engine.statuses(at(now)).remove(0);
+        assert_eq!(status.budget_minutes, minutes, "{day}");
+        assert_eq!(world.set.slos[0].budget_minutes_at(at(now)), minutes, "{day}");
+    }
+}
+
 #[test]
 fn an_override_opens_the_gate_for_a_while_and_shows() {
     let (mut world, now) = lived("", 2 * 1440, |_| 0.02);

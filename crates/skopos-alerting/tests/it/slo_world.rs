@@ -45,16 +45,31 @@ pub(crate) fn instant(store: &Store, expr: &str, at_ms: i64) -> Vec<(Labels, Sam
 }
 
 pub(crate) fn answers(store: &Store, plan: &slo::Plan) -> Vec<Result<Vec<MatrixSeries>, String>> {
-    let run = |ask: &slo::RangeQuery| {
-        let params = EvalParams::range(ask.start_ms, ask.end_ms, ask.step_ms);
-        match query(store, &ask.expr, params)? {
-            Value::Matrix(series) => Ok(series),
-            other => Err(format!("{other:?}")),
-        }
-    };
-    plan.queries.iter().map(run).collect()
+    plan.queries.iter().map(|ask| answer(store, ask)).collect()
 }
 
+fn answer(store: &Store, ask: &slo::SloQuery) -> Result<Vec<MatrixSeries>, String> {
+    let params = match ask.step_ms {
+        Some(step) => EvalParams::range(ask.start_ms, ask.end_ms, step),
+        None => EvalParams::instant(ask.end_ms),
+    };
+    match query(store, &ask.expr, params)? {
+        Value::Matrix(series) => Ok(series),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+/// The answers of a plan and of the queries that turn out to be needed.
+pub(crate) fn all_answers(
+    store: &Store,
+    engine: &SloEngine,
+    plan: &mut slo::Plan,
+) -> Vec<Result<Vec<MatrixSeries>, String>> {
+    let mut found = answers(store, plan);
+    engine.look_back(plan, &found);
+    found.extend(plan.queries[found.len()..].iter().map(|ask| answer(store, ask)));
+    found
+}
 struct Host<'a>(&'a Store, Timestamp);
 
 impl TemplateHost for Host<'_> {
@@ -163,8 +178,8 @@ impl World {
 
     /// One slot of the engine of objectives.
     pub(crate) fn slot(&mut self, slot_ms: i64) -> SloStep {
-        let plan = self.engine.plan(at(slot_ms));
-        let answers = answers(&self.store, &plan);
+        let mut plan = self.engine.plan(at(slot_ms));
+        let answers = all_answers(&self.store, &self.engine, &mut plan);
         let step = self.engine.step(&plan, &answers);
         self.commit(step.commit.clone());
         step
@@ -178,8 +193,8 @@ impl World {
     }
 
     pub(crate) fn backfill(&mut self, now_ms: i64, history: i64) {
-        for plan in self.engine.backfill(at(now_ms), Duration::from_millis(history as u64)) {
-            let answers = answers(&self.store, &plan);
+        for mut plan in self.engine.backfill(at(now_ms), Duration::from_millis(history as u64)) {
+            let answers = all_answers(&self.store, &self.engine, &mut plan);
             let step = self.engine.take_backfill(&plan, &answers, at(now_ms));
             assert_eq!(step.failures, []);
             self.commit(step.commit);

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 use skopos_server::config::{self, ConfigError, ConfigFile, Effective, Overrides, Settings};
+use skopos_server::slos::check_files;
 
 use crate::Outcome;
 use crate::cli::GlobalArgs;
@@ -30,7 +31,7 @@ pub(crate) enum ConfigCommand {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Check a configuration file.
+    /// Check a configuration file, and the files of rules and objectives that it names.
     Check {
         /// The file.
         #[arg(default_value = USUAL_FILE, value_name = "FILE")]
@@ -75,7 +76,12 @@ fn read(path: &Path) -> Result<ConfigFile> {
 
 fn check(path: &Path, format: Format) -> Result<Outcome> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    let errors = config::check(path, &text);
+    let mut errors = config::check(path, &text);
+    if errors.is_empty() {
+        let file = ConfigFile::parse(path, &text).map_err(together)?;
+        let effective = Effective::new(Some(&file), [], &Overrides::default()).map_err(together)?;
+        errors = check_files(&config::resolve(&effective).map_err(together)?);
+    }
     if format == Format::Text {
         if errors.is_empty() {
             write_stdout(&format!("{} {}\n", path.display(), green("is good")));

@@ -38,13 +38,19 @@ pub(crate) fn run(command: RulesCommand, global: &GlobalArgs) -> Result<Outcome>
 
 /// Reads files, and of folders the `*.yml` and `*.yaml` files in order of name, as (path, text).
 pub(crate) fn read_files(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
-    let mut files = Vec::new();
-    for path in paths {
-        collect(path, &mut files)?;
-    }
+    let files = files_in(paths)?;
     if files.is_empty() {
         let named: Vec<String> = paths.iter().map(|p| p.display().to_string()).collect();
         bail!("no *.yml or *.yaml file in {}", named.join(", "));
+    }
+    Ok(files)
+}
+
+/// The files that are there, each with its text; none may be.
+pub(crate) fn files_in(paths: &[PathBuf]) -> Result<Vec<(String, String)>> {
+    let mut files = Vec::new();
+    for path in paths {
+        collect(path, &mut files)?;
     }
     Ok(files)
 }

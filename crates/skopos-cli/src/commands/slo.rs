@@ -16,7 +16,7 @@ use clap::Subcommand;
 use serde_json::Value;
 use skopos_alerting::slo::{self, SloSet};
 
-use super::rules::read_files;
+use super::rules::files_in;
 use crate::Outcome;
 use crate::cli::GlobalArgs;
 use crate::output::{printable, write_stdout};
@@ -68,22 +68,41 @@ pub(crate) fn run(command: SloCommand, global: &GlobalArgs) -> Result<Outcome> {
     }
 }
 
-/// Reads objectives; with any mistake, all mistakes are said on standard error and there are none.
-fn load(paths: &[PathBuf]) -> Result<Option<SloSet>> {
-    let files = read_files(paths)?;
+/// Reads objectives. With any mistake, all mistakes are said on standard error, and how the command ends; so it is where
+/// there are no objectives.
+fn load(paths: &[PathBuf]) -> Result<Result<SloSet, Outcome>> {
+    let files = files_in(paths)?;
     let borrowed: Vec<_> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    match slo::load(&borrowed) {
-        Ok(set) => Ok(Some(set)),
+    Ok(match slo::load(&borrowed) {
+        Ok(set) if set.slos.is_empty() => {
+            say_nothing_found(paths, files.len());
+            Err(Outcome::NothingFound)
+        }
+        Ok(set) => Ok(set),
         Err(errors) => {
             errors.iter().for_each(|error| eprintln!("{error}\n"));
-            eprintln!("{} of these must be mended first", mistakes(errors.len()));
-            Ok(None)
+            match errors.len() {
+                1 => eprintln!("this mistake must be mended first"),
+                count => eprintln!("these {count} mistakes must be mended first"),
+            }
+            Err(Outcome::ConditionFailed)
         }
+    })
+}
+
+/// Says on standard error that there is no objective where one was looked for.
+fn say_nothing_found(paths: &[PathBuf], files: usize) {
+    let named: Vec<String> =
+        paths.iter().map(|path| printable(&path.display().to_string())).collect();
+    let named = named.join(", ");
+    match files {
+        0 => eprintln!("no objective was found: there is no *.yml or *.yaml file in {named}"),
+        _ => eprintln!("no objective was found in {named}"),
     }
 }
 
-fn mistakes(count: usize) -> String {
-    if count == 1 { "1 mistake".into() } else { format!("{count} mistakes") }
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Writes a text to a file, or to standard output.

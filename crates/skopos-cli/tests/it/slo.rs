@@ -42,10 +42,32 @@ fn files_are_checked_without_a_server() {
     let output = run(&["slo", "check", &good]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(out(&output).contains("99 % of 30d  432 min of budget"), "{}", out(&output));
+    assert!(out(&output).ends_with("\n1 objective, all good\n"), "{}", out(&output));
     for path in ["examples/guide/slo.yml", "examples/shop/slo.yml"] {
         let path = repository_file(path).display().to_string();
         assert_eq!(run(&["slo", "check", &path]).status.code(), Some(0), "{path}");
     }
+
+    // Nothing is not good.
+    let empty = write(folder.path(), "empty.yml", "# later\n");
+    let nobody = folder.path().join("nobody");
+    std::fs::create_dir(&nobody).unwrap();
+    let nobody = nobody.display().to_string();
+    for (path, says) in [(&empty, "no objective was found in"), (&nobody, "there is no *.yml")] {
+        for verb in ["check", "generate", "import", "export"] {
+            let output = run(&["slo", verb, path]);
+            assert_eq!((output.status.code(), out(&output).as_str()), (Some(3), ""), "{verb}");
+            assert!(err(&output).contains(says), "{verb}: {}", err(&output));
+        }
+    }
+    // The configuration's own files are looked into as well.
+    let config = write(folder.path(), "skopos.yaml", &format!("rules: {{slos: [{good:?}]}}\n"));
+    assert_eq!(run(&["config", "check", &config]).status.code(), Some(0));
+    let wrong = write(folder.path(), "wrong.yml", &OBJECTIVE.replace("99%", "100%"));
+    let config = write(folder.path(), "skopos.yaml", &format!("rules: {{slos: [{wrong:?}]}}\n"));
+    let output = run(&["config", "check", &config]);
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    assert!(err(&output).contains(&format!("{wrong}:7:9: a target of 100 %")), "{}", err(&output));
 
     let text = OBJECTIVE.replace("99%", "100%").replace("owner: team-shop\n", "");
     let bad = write(folder.path(), "bad.yml", &text);
@@ -103,6 +125,8 @@ fn objectives_become_rules_and_openslo_and_come_back() {
         let exported = write(folder.path(), "openslo.yml", &out(&exported));
         let checked = run(&["slo", "check", &exported]);
         assert_eq!(checked.status.code(), Some(0), "{path}: {}", out(&checked));
+        let back = run(&["slo", "import", &exported]);
+        assert_eq!(out(&back), std::fs::read_to_string(&native).unwrap(), "{path}");
     }
 }
 
@@ -173,6 +197,12 @@ async fn budgets_decide_and_people_overrule_them() {
     let output = slo(&[&["annotate", "--service", "shop", "v2"][..], &at].concat());
     assert!(out(&output).starts_with("noted: deploy \"v2\" of shop at "), "{}", err(&output));
     assert!(out(&slo(&["annotate", "--list"])).contains("ci  v2"));
+    let output = slo(&["annotate", "--service", "shopp", "v3", "--by", "ci"]);
+    assert!(err(&output).contains("no objective is about service \"shopp\""), "{}", err(&output));
+    let future = ["correct", "shop-availability", "--from", "now+1h", "--reason", "x", "--by", "a"];
+    let output = slo(&future);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("must lie after --from"), "{}", err(&output));
     let text = out(&slo(&["status"]));
     assert!(text.contains("Deploy \"v2\" burned "), "{text}");
     let text = out(&slo(&["status", "shop-availability"]));
@@ -198,7 +228,7 @@ async fn budgets_decide_and_people_overrule_them() {
     let correct = ["correct", "shop-availability", "--from", "now-1h"];
     let output = slo(&[&correct[..], &reason].concat());
     let said = out(&output);
-    assert!(said.contains("does not count any more"), "{said}{}", err(&output));
+    assert!(said.contains("is taken out of the account"), "{said}{}", err(&output));
     let text = out(&slo(&["status", "shop-availability"]));
     assert!(text.contains("load test (ada)"), "{text}");
     let id = said.rsplit("correction ").next().unwrap().trim_end_matches([')', '\n']).to_owned();
@@ -218,4 +248,10 @@ fn nobody_to_ask_is_not_go() {
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("is `skopos serve` running?"), "{}", err(&output));
     assert_eq!(run(&["slo", "gate"]).status.code(), Some(2), "which service?");
+    let nowhere = ["--server", "http://127.0.0.1:1", "--format", "json"];
+    let output = run(&[&["slo", "gate", "--service", "shop"][..], &nowhere].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let decision: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&decision["verdict"], &decision["exit_code"]), (&json!("caution"), &json!(1)));
+    assert!(decision["sentence"].as_str().unwrap().contains("skopos serve"), "{decision:#}");
 }

@@ -194,6 +194,8 @@ async fn chart(
         let step = std::time::Duration::from_millis(step_ms.unsigned_abs());
         let labels = labels.unwrap_or_else(Labels::empty);
         let points = engine.chart(&wanted, &labels, from, to, step);
+        let unit = engine.present_budget(&wanted, &labels, now);
+        let unit = unit.filter(|_| slo.window.is_calendar()).map(|budget| budget.expected_total);
         Some(Ok(json!({
             "slo": wanted,
             "group": print::labels(&labels),
@@ -204,7 +206,7 @@ async fn chart(
             "step_ms": step_ms,
             "window_start_ms": status.window_start_ms,
             "window_end_ms": status.window_end_ms,
-            "points": print::points(&points, slo.budget()),
+            "points": print::points(&points, slo.budget(), unit),
             "annotations": engine.annotations(Some(&slo.service), from, to),
             "corrections": engine
                 .corrections(Some(&wanted))

@@ -1,7 +1,8 @@
 //! Filling in history: what the store holds of the time before an objective was there, or the server down.
 //!
-//! Day by day, oldest first, a few queries at a time, so that rules keep their slots. A query that fails is tried
-//! again; after that its day stays empty and the status says so.
+//! By quarters of a day, oldest first, a few queries at a time, so that rules keep their slots. A query that fails is
+//! tried again; after that its chunk is left empty, the status says so, and it is tried again from time to time until
+//! it can be read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,15 @@ use super::{History, HistoryState, Inner};
 
 /// Queries over history at a time.
 const AT_A_TIME: usize = 2;
-/// How often a day is tried, and how long after a failure.
+/// How often a chunk is tried before others are, and how long after a failure.
 const ATTEMPTS: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(10)];
+/// How long after that chunks that failed are tried again; the last holds from then on.
+const LATER: [Duration; 4] = [
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+    Duration::from_secs(3600),
+];
 /// What passed meanwhile is filled in as well when it is longer than this; slots catch up the rest.
 const WORTH_ANOTHER_ROUND: Duration = Duration::from_secs(3600);
 
@@ -55,9 +63,33 @@ impl Inner {
             begun = now;
         }
         self.lock_engine().end_backfill();
+        self.end_history(missing.as_ref());
+        let mut waits = LATER.into_iter().chain(std::iter::repeat(LATER[LATER.len() - 1]));
+        while missing.is_some() {
+            let wait = waits.next().unwrap_or(LATER[0]);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            missing = None;
+            let plans = self.lock_engine().unread_history();
+            for plan in plans {
+                match self.fill(plan, stop).await {
+                    Filled::Stopped => return,
+                    Filled::Whole => {}
+                    Filled::Partly(error) => missing = Some(error),
+                }
+            }
+            self.end_history(missing.as_ref());
+        }
+    }
+
+    /// Says what became of history.
+    fn end_history(&self, missing: Option<&String>) {
         let mut progress = self.lock_progress();
         let history = &mut progress.history;
-        history.state = match (&missing, history.chunks) {
+        history.error = missing.cloned();
+        history.state = match (missing, history.chunks) {
             (Some(_), _) => HistoryState::Failed,
             (None, 0) => HistoryState::None,
             (None, _) => HistoryState::Done,
@@ -67,19 +99,22 @@ impl Inner {
     }
 
     async fn fill(self: &Arc<Self>, plan: Plan, stop: &CancellationToken) -> Filled {
-        let mut answers = Vec::new();
+        let mut tried = (plan.clone(), Vec::new());
         for wait in ATTEMPTS {
-            answers = tokio::select! {
+            tried = tokio::select! {
                 () = stop.cancelled() => return Filled::Stopped,
-                answers = async {
+                tried = async {
                     tokio::time::sleep(wait).await;
-                    self.ask(&plan.queries, AT_A_TIME).await
-                } => answers,
+                    let mut plan = plan.clone();
+                    let answers = self.answer(&mut plan, AT_A_TIME).await;
+                    (plan, answers)
+                } => tried,
             };
-            if answers.iter().all(Result::is_ok) {
+            if tried.1.iter().all(Result::is_ok) {
                 break;
             }
         }
+        let (plan, answers) = tried;
         let order = self.commit_order.lock().await;
         let inner = Arc::clone(self);
         let counting = tokio::task::spawn_blocking(move || {
@@ -99,7 +134,7 @@ impl Inner {
         match step.failures.into_iter().next() {
             None => Filled::Whole,
             Some((_, error)) => {
-                tracing::warn!(%error, "a day of history of an objective cannot be read and stays empty");
+                tracing::warn!(%error, "a stretch of history of an objective cannot be read and stays empty for now");
                 Filled::Partly(error)
             }
         }

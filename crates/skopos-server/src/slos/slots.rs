@@ -51,8 +51,14 @@ impl Inner {
     }
 
     async fn read_slot(&self, slot: Timestamp) -> Read {
-        let plan = self.lock_engine().plan(slot);
-        let answers = self.ask(&plan.queries, self.concurrency).await;
+        let mut plan = {
+            let mut engine = self.lock_engine();
+            if let Some(since) = self.late.take(slot) {
+                engine.changed_since(since);
+            }
+            engine.plan(slot)
+        };
+        let answers = self.answer(&mut plan, self.concurrency).await;
         Read { plan, answers }
     }
 

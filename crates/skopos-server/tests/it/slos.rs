@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use skopos_ingest::remote_write::encode;
 use skopos_model::storage::Append;
 use skopos_model::{Clock, MetricBatch, Sample, SampleValue, SignalBatch, SystemClock, Timestamp};
 use skopos_server::ServerError;
@@ -297,6 +298,38 @@ async fn a_burn_pages_and_outlives_a_crash() {
     let after = status(&server).await;
     let counted = |status: &Value| (status["bad"].clone(), status["total"].clone());
     assert_eq!(counted(&after), counted(&before), "nothing is counted twice");
+    server.stop().await;
+}
+
+/// What a sender brings long after its time is in the account some slots later, not at the next quarter of an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn samples_that_come_late_are_counted_at_once() {
+    let (_files, path) = file(OBJECTIVES);
+    let server = TestServer::with(with(&path)).await;
+    let now = SystemClock::new().now().as_millis() / 60_000 * 60;
+    let write = async |is_wanted: &dyn Fn(i64) -> bool| {
+        let series = requests(now - 3600, now, 3).into_iter().map(|(name, mut samples)| {
+            samples.retain(|sample| is_wanted(sample.timestamp_ms / 1000));
+            series_samples(name, samples)
+        });
+        let batch = MetricBatch { series: series.collect(), metadata: vec![] };
+        let write = server.client.post(server.http("/api/v1/write")).body(encode(&batch));
+        let write = write
+            .header("x-skopos-request", "test")
+            .header("content-type", "application/x-protobuf")
+            .header("content-encoding", "snappy");
+        assert_eq!(write.send().await.unwrap().status(), 204);
+    };
+    let known = || async { (status(&server).await["coverage"].as_f64().unwrap() * 1440.0).round() };
+    let is_late = |at: i64| (now - 570..now - 180).contains(&at);
+    write(&|at| !is_late(at)).await;
+    let counted = || async { status(&server).await["total"].clone() };
+    eventually("what came is counted", || async { counted().await == 3600.0 + 1200.0 }).await;
+    let before = known().await;
+    assert!((52.0..=56.0).contains(&before), "{before} minutes: the silence shows");
+    write(&is_late).await;
+    eventually("the silence is filled", || async { known().await > 58.0 }).await;
+    assert_eq!(counted().await, 4800.0, "no event is counted twice");
     server.stop().await;
 }
 

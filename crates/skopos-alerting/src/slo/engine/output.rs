@@ -88,7 +88,7 @@ pub(super) fn samples(state: &mut SloState, slot_ms: i64, samples: &mut Vec<Seri
                 What::Objective if is_full || !output.is_live => Some(slo.target),
                 What::ErrorBudget if is_full || !output.is_live => Some(slo.budget()),
                 What::PeriodDays if is_full || !output.is_live => {
-                    Some(slo.window.nominal().as_secs_f64() / 86_400.0)
+                    Some(budget.period.duration_ms() as f64 / 86_400_000.0)
                 }
                 What::Objective | What::ErrorBudget | What::PeriodDays => continue,
                 What::CurrentBurn => book.burn(Duration::from_secs(300), slot_ms),

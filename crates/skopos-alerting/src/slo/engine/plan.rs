@@ -1,14 +1,15 @@
 //! Which queries to run: at a slot, and over stored history.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use skopos_model::Timestamp;
+use skopos_model::{Labels, Timestamp};
+use skopos_promql::MatrixSeries;
 
 use super::{SloSettings, SloState};
 use crate::duration::format_duration;
-use crate::slo::count::LOOK_BACK_MS;
-use crate::slo::indicator::{Ask, with_window};
+use crate::slo::count::{CHUNK_MS, LOOK_BACK_MS, remembered_since};
+use crate::slo::indicator::{Ask, last_values, ranged};
 use crate::slo::ledger::RETENTION_DAYS;
 use crate::slo::{SloId, millis};
 
@@ -17,26 +18,20 @@ const DAY_MS: i64 = 86_400_000;
 /// Most that one slot catches up; longer gaps are for [`backfill`].
 const CATCH_UP_MS: i64 = 6 * 3_600_000;
 
-/// Most steps of one query that catches up.
-const MOST_STEPS: i64 = 8_000;
-
 /// What is missing of an objective for no longer than this is not history: slots catch it up.
 pub(super) const LEFT_TO_SLOTS_MS: i64 = 3_600_000;
 
-/// Between two steps of a query over history.
-const HISTORY_STEP_MS: i64 = 60_000;
-
-/// A range query.
+/// What to ask: an expression at steps, or once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RangeQuery {
+pub struct SloQuery {
     /// The expression.
     pub expr: String,
-    /// The first step, milliseconds since the epoch.
+    /// The first step, milliseconds since the epoch; of samples the moment after which they lie.
     pub start_ms: i64,
     /// The last step.
     pub end_ms: i64,
-    /// Between two steps.
-    pub step_ms: i64,
+    /// Between two steps. None: the samples of a selector, evaluated once, at the end.
+    pub step_ms: Option<i64>,
 }
 
 /// Queries, and what their answers are for.
@@ -45,7 +40,7 @@ pub struct Plan {
     /// The slot, or the end of the stretch of history.
     pub slot: Timestamp,
     /// What to run; each once. Answers are handed back in this order.
-    pub queries: Vec<RangeQuery>,
+    pub queries: Vec<SloQuery>,
     pub(super) reads: Vec<Read>,
 }
 
@@ -56,13 +51,18 @@ pub(super) struct Read {
     /// The query of the bad or good events; none when no slice is complete that it could be about.
     pub(super) part: Option<usize>,
     pub(super) total: Option<usize>,
+    /// What those of their series had before that begin in this read.
+    pub(super) part_before: Option<usize>,
+    pub(super) total_before: Option<usize>,
     /// Where the first slice begins.
     pub(super) start_ms: i64,
+    /// Up to where it reads.
+    pub(super) end_ms: i64,
 }
 
 struct Builder {
     plan: Plan,
-    known: HashMap<RangeQuery, usize>,
+    known: HashMap<SloQuery, usize>,
 }
 
 impl Builder {
@@ -71,23 +71,20 @@ impl Builder {
         Self { plan: Plan { slot, queries: Vec::new(), reads: Vec::new() }, known: HashMap::new() }
     }
 
-    fn query(&mut self, query: RangeQuery) -> usize {
-        *self.known.entry(query).or_insert_with_key(|query| {
-            self.plan.queries.push(query.clone());
-            self.plan.queries.len() - 1
-        })
+    fn query(&mut self, query: SloQuery) -> usize {
+        query_in(&mut self.plan.queries, &mut self.known, query)
     }
 
     /// Reads an objective from a border of slices on, up to a moment.
-    fn read(&mut self, state: &SloState, start_ms: i64, end_ms: i64, step_ms: i64) {
+    fn read(&mut self, state: &SloState, start_ms: i64, end_ms: i64) {
         let slice = millis(state.slo.slice());
         let mut ask = |ask: &Ask| {
             let query = match ask {
-                // True samples only, and the value before the first slice.
-                Ask::Counters(expr) => {
-                    let step = format_duration(Duration::from_millis(step_ms.unsigned_abs()));
-                    let expr = with_window(expr, &step);
-                    RangeQuery { expr, start_ms: start_ms - LOOK_BACK_MS, end_ms, step_ms }
+                Ask::Samples { selector, .. } => {
+                    let start_ms = start_ms - LOOK_BACK_MS;
+                    let width = Duration::from_millis((end_ms - start_ms).unsigned_abs());
+                    let expr = ranged(selector, &format_duration(width));
+                    SloQuery { expr, start_ms, end_ms, step_ms: None }
                 }
                 // Asked at the ends of slices only.
                 Ask::PerSlice(expr) => {
@@ -96,7 +93,7 @@ impl Builder {
                     if end_ms < start_ms {
                         return None;
                     }
-                    RangeQuery { expr: expr.clone(), start_ms, end_ms, step_ms: slice }
+                    SloQuery { expr: expr.clone(), start_ms, end_ms, step_ms: Some(slice) }
                 }
             };
             Some(self.query(query))
@@ -107,8 +104,50 @@ impl Builder {
         if total == Some(None) || (total.is_none() && part.is_none()) {
             return;
         }
-        let total = total.flatten();
-        self.plan.reads.push(Read { slo: state.slo.id, part, total, start_ms });
+        let (total, slo) = (total.flatten(), state.slo.id);
+        let (part_before, total_before) = (None, None);
+        let read = Read { slo, part, total, part_before, total_before, start_ms, end_ms };
+        self.plan.reads.push(read);
+    }
+}
+
+fn query_in(
+    queries: &mut Vec<SloQuery>,
+    known: &mut HashMap<SloQuery, usize>,
+    query: SloQuery,
+) -> usize {
+    *known.entry(query).or_insert_with_key(|query| {
+        queries.push(query.clone());
+        queries.len() - 1
+    })
+}
+
+/// Adds queries for what series had before that begin in the answers, where nobody knows that yet.
+pub(super) fn look_back<'a>(
+    plan: &mut Plan,
+    state_of: impl Fn(SloId) -> Option<&'a SloState>,
+    answers: &[Result<Vec<MatrixSeries>, String>],
+) {
+    let mut known = HashMap::new();
+    for read in &mut plan.reads {
+        let Some(state) = state_of(read.slo) else { continue };
+        let at = read.start_ms - LOOK_BACK_MS;
+        let mut before = |ask: &Ask, answer: Option<usize>| {
+            let Ask::Samples { selector, reading } = ask else { return None };
+            let Some(Ok(series)) = answer.and_then(|index| answers.get(index)) else { return None };
+            let unknown = state.births.unknown(series, *reading, read.start_ms);
+            if unknown.is_empty() {
+                return None;
+            }
+            let first = unknown.iter().map(|(_, first)| *first).min()?;
+            let within = Duration::from_millis((at - remembered_since(first)).unsigned_abs());
+            let unknown: Vec<&Labels> = unknown.into_iter().map(|(labels, _)| labels).collect();
+            let expr = last_values(selector, &unknown, &format_duration(within));
+            let query = SloQuery { expr, start_ms: at, end_ms: at, step_ms: Some(1000) };
+            Some(query_in(&mut plan.queries, &mut known, query))
+        };
+        read.part_before = before(&state.asks.part, read.part);
+        read.total_before = state.asks.total.as_ref().and_then(|ask| before(ask, read.total));
     }
 }
 
@@ -131,18 +170,44 @@ pub(super) fn at_slot(
         if slot_ms.div_euclid(interval).rem_euclid(late_slots) == turn {
             start = start.min(floor(slot_ms - millis(settings.late_window)));
         }
-        if let Some(last) = state.filled_until.or(last_slot) {
-            let missed = floor(last) - i64::from(settings.reread_slices) * slice;
-            let most = CATCH_UP_MS.min(interval * MOST_STEPS);
-            start = start.min(missed.max(floor(slot_ms - most)));
+        let missed = state
+            .filled_until
+            .or(last_slot)
+            .map(|last| floor(last) - i64::from(settings.reread_slices) * slice);
+        for since in [missed, state.changed_since.map(floor)].into_iter().flatten() {
+            start = start.min(since.max(floor(slot_ms - CATCH_UP_MS)));
         }
-        builder.read(state, start, slot_ms, interval);
+        builder.read(state, start, slot_ms);
     }
     builder.plan
 }
 
-/// Days of history, oldest first.
-/// Objectives of which no more than `slack_ms` is missing are left out.
+/// Chunks of history, oldest first.
+#[derive(Default)]
+struct Chunks(BTreeMap<i64, Builder>);
+
+impl Chunks {
+    fn read(&mut self, state: &SloState, mut start_ms: i64, end_ms: i64) {
+        while start_ms < end_ms {
+            let chunk = start_ms.div_euclid(CHUNK_MS);
+            let to = ((chunk + 1) * CHUNK_MS).min(end_ms);
+            let builder = self.0.entry(chunk).or_insert_with(|| Builder::new(to));
+            builder.read(state, start_ms, to);
+            start_ms = to;
+        }
+    }
+
+    fn plans(self) -> Vec<Plan> {
+        let plans = self.0.into_values().map(|builder| builder.plan);
+        plans.filter(|plan| !plan.queries.is_empty()).collect()
+    }
+}
+
+fn quarter_before(at_ms: i64) -> i64 {
+    at_ms.div_euclid(15 * 60_000) * 15 * 60_000
+}
+
+/// The history of all objectives. Those of which no more than `slack_ms` is missing are left out.
 pub(super) fn backfill(
     states: &[SloState],
     now_ms: i64,
@@ -150,29 +215,27 @@ pub(super) fn backfill(
     slack_ms: i64,
 ) -> Vec<Plan> {
     let oldest = now_ms - millis(history).min(RETENTION_DAYS * DAY_MS);
-    let mut days: HashMap<i64, Builder> = HashMap::new();
+    let mut chunks = Chunks::default();
     for state in states {
         let slice = millis(state.slo.slice());
-        let step = HISTORY_STEP_MS.min(slice);
         // The youngest of its groups says up to where it is known: younger ones begin there.
         let known = state.groups.values().filter_map(|group| group.ledger.covered_until()).max();
         if slack_ms > 0 && known.is_some_and(|end| end > now_ms - slack_ms) {
             continue;
         }
         let from = known.map_or(oldest, |end| (end - 2 * slice).max(oldest));
-        let end = now_ms.div_euclid(slice) * slice;
-        let mut start = from.div_euclid(15 * 60_000) * 15 * 60_000;
-        while start < end {
-            let midnight = (start.div_euclid(DAY_MS) + 1) * DAY_MS;
-            let to = midnight.min(end);
-            let day = start.div_euclid(DAY_MS);
-            let builder = days.entry(day).or_insert_with(|| Builder::new(to));
-            builder.read(state, start, to, step);
-            start = to;
+        chunks.read(state, quarter_before(from), now_ms.div_euclid(slice) * slice);
+    }
+    chunks.plans()
+}
+
+/// The stretches of history that could not be read.
+pub(super) fn unread(states: &[SloState]) -> Vec<Plan> {
+    let mut chunks = Chunks::default();
+    for state in states {
+        for (start_ms, end_ms) in &state.unread {
+            chunks.read(state, *start_ms, *end_ms);
         }
     }
-    let mut plans: Vec<Plan> = days.into_values().map(|builder| builder.plan).collect();
-    plans.retain(|plan| !plan.queries.is_empty());
-    plans.sort_by_key(|plan| plan.slot);
-    plans
+    chunks.plans()
 }

@@ -12,6 +12,8 @@ use crate::slo::window::window_text;
 use crate::slo::{Period, Slo, Sum, millis, tidy};
 
 const HOUR_MS: i64 = 3_600_000;
+/// Data is fresh for so long: twice the usual time between exports or scrapes.
+const FRESH_MS: i64 = 2 * 60_000;
 /// How long after it a deploy is blamed, unless another follows.
 const BLAME_MS: i64 = 6 * HOUR_MS;
 
@@ -91,6 +93,9 @@ pub struct SloStatus {
     pub budget_remaining_uncorrected: Option<f64>,
     /// Why the last queries failed, if they did.
     pub error: Option<String>,
+    /// Whether data arrives since less than two minutes, or hardly at all.
+    #[serde(skip)]
+    pub(in crate::slo) is_scant: bool,
     /// All of it in a sentence.
     pub sentence: String,
 }
@@ -265,6 +270,7 @@ impl SloState {
         };
         let hours_to_exhaustion = book.hours_left(&budget, present);
         let health = health(slo, remaining, &alerts, self.is_silent(group, now_ms));
+        let budget_minutes = slo.budget_minutes_of(budget.period);
         let mut status = SloStatus {
             slo: slo.name.clone(),
             service: slo.service.clone(),
@@ -278,8 +284,8 @@ impl SloState {
             bad: budget.sum.bad,
             total: budget.sum.total,
             budget_remaining: remaining,
-            budget_minutes: slo.budget_minutes(),
-            budget_minutes_left: remaining.map(|left| left * slo.budget_minutes()),
+            budget_minutes,
+            budget_minutes_left: remaining.map(|left| left * budget_minutes),
             coverage: budget.coverage,
             burn,
             alerts,
@@ -289,17 +295,24 @@ impl SloState {
             corrections: Vec::new(),
             budget_remaining_uncorrected: uncorrected,
             error: self.error.clone(),
+            is_scant: self.is_scant(group, budget.until_ms),
             sentence: String::new(),
         };
         status.sentence = sentence(&status, &budget, present, now_ms);
         status
     }
 
-    /// Whether its data stopped: for as long as its absent alert waits, or five minutes.
+    /// Whether its data stopped: nothing for two minutes, two slices, or twice the time between its samples. The alert for
+    /// absent data waits for longer; decisions do not.
     pub(super) fn is_silent(&self, group: &Group, now_ms: i64) -> bool {
-        let after = self.slo.alerts.absent.as_ref().map_or(Duration::from_secs(300), |a| a.after);
-        let limit = millis(after).max(2 * group.ledger.slice_ms());
+        let limit = FRESH_MS.max(2 * group.ledger.slice_ms()).max(2 * group.spacing_ms);
         group.ledger.covered_until().is_none_or(|end| end < now_ms - limit)
+    }
+
+    /// Whether less than two of the last minutes with data have any.
+    fn is_scant(&self, group: &Group, until_ms: i64) -> bool {
+        let window = millis(Duration::from_secs(300)).max(3 * group.spacing_ms);
+        group.ledger.sum(until_ms - window, until_ms).minutes < FRESH_MS / 60_000
     }
 }
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::load::{error_with_hint, share};
+use super::super::names::check_severity;
 use super::super::{AbsentAlert, Alerts, BurnAlert, WORKBOOK_WINDOWS, burn};
 use super::given;
 use crate::rules::load::Reader;
@@ -111,12 +112,12 @@ fn read_burn(
             return Some(None);
         }
         alert.severity = text.clone();
-        return Some(Some(alert));
+        return check_severity(reader, node, text).then_some(Some(alert));
     }
     let what = format!("alert `{}`", row.class);
     let fields = reader.fields(node, BURN_KEYS, &what)?;
     if let Some(at) = given(&fields, "severity") {
-        alert.severity = reader.string(at, "severity")?;
+        alert.severity = severity(reader, at)?;
     }
     if let (Some(budget), Some(_)) = (given(&fields, "budget"), given(&fields, "factor")) {
         reader.error_on(budget, "conflict", "only one of `budget` and `factor` may be set");
@@ -183,6 +184,11 @@ fn read_burn(
     (reader.errors.len() == errors).then_some(Some(alert))
 }
 
+fn severity(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+    let text = reader.string(node, "severity")?;
+    check_severity(reader, node, &text).then_some(text)
+}
+
 fn read_absent(
     reader: &mut Reader<'_>,
     node: &Rc<Node>,
@@ -194,11 +200,11 @@ fn read_absent(
             return Some(None);
         }
         absent.severity = text.clone();
-        return Some(Some(absent));
+        return check_severity(reader, node, text).then_some(Some(absent));
     }
     let fields = reader.fields(node, ABSENT_KEYS, "alert `absent`")?;
     if let Some(at) = given(&fields, "severity") {
-        absent.severity = reader.string(at, "severity")?;
+        absent.severity = severity(reader, at)?;
     }
     if given(&fields, "after").is_some() {
         absent.after = reader.duration(&fields, "after")?;

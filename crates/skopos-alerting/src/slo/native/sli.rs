@@ -13,7 +13,7 @@ use crate::rules::yaml::Node;
 const SLI_KEYS: &[&str] =
     &["bad", "good", "total", "histogram", "le", "native", "good_ratio", "bad_ratio"];
 
-pub(super) fn read_indicator(
+pub(in crate::slo) fn read_indicator(
     reader: &mut Reader<'_>,
     node: &Rc<Node>,
 ) -> Option<(Indicator, Vec<String>)> {

@@ -98,7 +98,7 @@ pub(in crate::slo) fn check_rolling(
     Some(Window::Rolling(length))
 }
 
-pub(super) fn read_budgeting(
+pub(in crate::slo) fn read_budgeting(
     reader: &mut Reader<'_>,
     node: &Rc<Node>,
     target: Option<f64>,

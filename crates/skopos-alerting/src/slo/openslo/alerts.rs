@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::load::error_with_hint;
+use super::super::names::check_severity;
 use super::super::{AbsentAlert, Alerts, BurnAlert, WORKBOOK_WINDOWS};
 use super::{OBJECT_KEYS, Read, entry, given};
 use crate::rules::yaml::Node;
@@ -78,6 +79,9 @@ impl Read<'_, '_> {
         let spec_at = given(&object, "spec")?;
         let spec = self.reader().fields(spec_at, CONDITION_SPEC_KEYS, "the condition's `spec`")?;
         let severity = self.text(&spec, "severity").unwrap_or_else(|| "P2".into());
+        if let Some(at) = given(&spec, "severity") {
+            check_severity(self.reader(), at, &severity);
+        }
         let Some(at) = given(&spec, "condition") else {
             self.missing(spec_at, "condition", "an alert condition");
             return None;

@@ -106,8 +106,7 @@ impl Read<'_, '_> {
         method: &str,
         spec_at: &Node,
         spec: &Fields<'_>,
-        objective: &Fields<'_>,
-        target: f64,
+        (objective_at, objective): (&Node, &Fields<'_>),
         is_share: bool,
     ) -> Option<Budgeting> {
         let mut slice = SLICE_WIDTHS[0];
@@ -124,14 +123,21 @@ impl Read<'_, '_> {
             };
             slice = check_slice(self.reader(), at, width)?;
         }
-        let good = match given(objective, "timeSliceTarget") {
-            Some(at) => share(self.reader(), at, "timeSliceTarget")?,
-            None => target,
-        };
         match method {
             "Occurrences" if is_share => Some(Budgeting::RatioTimeslices { slice }),
             "Occurrences" => Some(Budgeting::Occurrences),
             "Timeslices" => {
+                let Some(at) = given(objective, "timeSliceTarget") else {
+                    let what = "an objective of the method Timeslices";
+                    self.missing(objective_at, "timeSliceTarget", what);
+                    return None;
+                };
+                let good = share(self.reader(), at, "timeSliceTarget")?;
+                if !(good > 0.0 && good <= 1.0) {
+                    let message = "`timeSliceTarget` must be a share above 0 and at most 1";
+                    self.reader().error_on(at, "value", message);
+                    return None;
+                }
                 Some(Budgeting::Timeslices { slice, good, empty: EmptySlice::default() })
             }
             "RatioTimeslices" => Some(Budgeting::RatioTimeslices { slice }),

@@ -9,7 +9,7 @@ use super::{items, moment, word};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
-use crate::output::{Format, columns, print_json, write_stdout};
+use crate::output::{Format, columns, print_json, printable, write_stdout};
 use crate::timespec::parse_time;
 
 /// Note a deploy or an incident, so that what it cost is put down to it; or list notes.
@@ -93,7 +93,15 @@ pub(super) fn run(args: AnnotateArgs, global: &GlobalArgs) -> Result<Outcome> {
         "start_ms": start.as_millis(), "end_ms": end.map(Timestamp::as_millis),
         "by": args.by, "link": args.link,
     });
-    let mut answer = block_on(client.post("/api/v1/slo/annotations", &body))?;
+    let (mut answer, of_service) = block_on(async {
+        let answer = client.post("/api/v1/slo/annotations", &body).await?;
+        let of_service = client.get("/api/v1/slos", &[("service", service.clone())]).await?;
+        anyhow::Ok((answer, of_service))
+    })?;
+    if items(&of_service["data"]["slos"]).next().is_none() {
+        let service = printable(service);
+        eprintln!("no objective is about service {service:?}: what this cost will not be told");
+    }
     let note = answer["data"]["annotation"].take();
     match global.format {
         Format::Text => {

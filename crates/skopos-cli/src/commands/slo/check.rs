@@ -6,12 +6,13 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 use skopos_alerting::slo;
+use skopos_model::{Clock, SystemClock};
 
-use super::super::rules::read_files;
-use super::mistakes;
+use super::super::rules::files_in;
+use super::{counted, say_nothing_found};
 use crate::Outcome;
 use crate::cli::GlobalArgs;
-use crate::output::{Format, columns, print_json, write_stdout};
+use crate::output::{Format, columns, print_json, printable, write_stdout};
 
 /// Check files of objectives, native or OpenSLO v1.
 ///
@@ -23,7 +24,7 @@ Examples:
   skopos slo check slo.yml
   skopos slo check slos/ --format json
 
-Exit codes: 0 all good, 4 mistakes found, 1 a file could not be read, 2 wrong usage.")]
+Exit codes: 0 all good, 4 mistakes found, 3 there is no objective, 1 a file could not be read, 2 wrong usage.")]
 pub(crate) struct CheckArgs {
     /// Files of objectives, or folders of them; checked together.
     #[arg(required = true, value_name = "FILE|DIR")]
@@ -31,26 +32,36 @@ pub(crate) struct CheckArgs {
 }
 
 pub(super) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
-    let files = read_files(&args.paths)?;
+    let files = files_in(&args.paths)?;
     let borrowed: Vec<_> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
     let (set, errors) = match slo::load(&borrowed) {
         Ok(set) => (set, Vec::new()),
         Err(errors) => (slo::SloSet::default(), errors),
     };
+    let is_empty = errors.is_empty() && set.slos.is_empty();
+    // Units of the calendar differ in length: the present one's budget is told.
+    let now = SystemClock::new().now();
+    if is_empty {
+        say_nothing_found(&args.paths, files.len());
+    }
     if global.format == Format::Text {
-        if errors.is_empty() {
+        if is_empty {
+            // Said already.
+        } else if errors.is_empty() {
             let mut rows = Vec::new();
             for slo in &set.slos {
-                let minutes = format!("{} min of budget", super::figure(slo.budget_minutes()));
+                let minutes =
+                    format!("{} min of budget", super::figure(slo.budget_minutes_at(now)));
                 let target = format!("{} % of {}", slo.target_percent(), slo.window);
-                let place = format!("{}:{}", slo.file, slo.line);
-                rows.push(vec![slo.name.clone(), slo.service.clone(), target, minutes, place]);
+                let place = format!("{}:{}", printable(&slo.file), slo.line);
+                let (name, service) = (printable(&slo.name), printable(&slo.service));
+                rows.push(vec![name, service, target, minutes, place]);
             }
             write_stdout(&columns(&rows));
-            write_stdout(&format!("{} objectives, all good\n", set.slos.len()));
+            write_stdout(&format!("{}, all good\n", counted(set.slos.len(), "objective")));
         } else {
             errors.iter().for_each(|error| write_stdout(&format!("{error}\n")));
-            write_stdout(&format!("{}\n", mistakes(errors.len())));
+            write_stdout(&format!("{}\n", counted(errors.len(), "mistake")));
         }
     } else {
         let slos: Vec<_> = set
@@ -59,7 +70,7 @@ pub(super) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
             .map(|slo| {
                 json!({
                     "slo": slo.name, "service": slo.service, "target": slo.target,
-                    "window": slo.window.to_string(), "budget_minutes": slo.budget_minutes(),
+                    "window": slo.window.to_string(), "budget_minutes": slo.budget_minutes_at(now),
                     "file": slo.file, "line": slo.line,
                 })
             })
@@ -67,5 +78,9 @@ pub(super) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
         let errors_json = serde_json::to_value(&errors).context("print the mistakes")?;
         print_json(&json!({"slos": slos, "errors": errors_json}), global.format);
     }
-    Ok(if errors.is_empty() { Outcome::Done } else { Outcome::ConditionFailed })
+    Ok(match (errors.is_empty(), is_empty) {
+        (false, _) => Outcome::ConditionFailed,
+        (_, true) => Outcome::NothingFound,
+        _ => Outcome::Done,
+    })
 }

@@ -26,7 +26,8 @@ Examples:
 
 `alerts: guide` in an objective makes the guide's two rules instead of the workbook's four.
 
-Exit codes: 0 done, 4 the files have mistakes, 1 a file could not be read or written, 2 wrong usage.")]
+Exit codes: 0 done, 4 the files have mistakes, 3 there is no objective, 1 a file could not be read or written,
+2 wrong usage.")]
 pub(crate) struct GenerateArgs {
     /// Files of objectives, or folders of them.
     #[arg(required = true, value_name = "FILE|DIR")]
@@ -45,7 +46,8 @@ pub(crate) struct GenerateArgs {
 Examples:
   skopos slo import openslo/ > slo.yml
 
-Exit codes: 0 done, 4 the files have mistakes, 1 a file could not be read or written, 2 wrong usage.")]
+Exit codes: 0 done, 4 the files have mistakes, 3 there is no objective, 1 a file could not be read or written,
+2 wrong usage.")]
 pub(crate) struct ImportArgs {
     /// OpenSLO files, or folders of them.
     #[arg(required = true, value_name = "FILE|DIR")]
@@ -62,7 +64,8 @@ Examples:
   skopos slo export slo.yml > openslo.yml
   skopos slo export openslo/ --as native
 
-Exit codes: 0 done, 4 the files have mistakes, 1 a file could not be read or written, 2 wrong usage.")]
+Exit codes: 0 done, 4 the files have mistakes, 3 there is no objective, 1 a file could not be read or written,
+2 wrong usage.")]
 pub(crate) struct ExportArgs {
     /// Files of objectives, or folders of them.
     #[arg(required = true, value_name = "FILE|DIR")]
@@ -84,7 +87,10 @@ enum Form {
 }
 
 pub(super) fn generate(args: GenerateArgs, global: &GlobalArgs) -> Result<Outcome> {
-    let Some(set) = load(&args.paths)? else { return Ok(Outcome::ConditionFailed) };
+    let set = match load(&args.paths)? {
+        Ok(set) => set,
+        Err(outcome) => return Ok(outcome),
+    };
     finish("rules", prometheus_rules(&set.slos), args.output.as_ref(), global)
 }
 
@@ -106,7 +112,10 @@ fn convert(
     output: Option<&PathBuf>,
     global: &GlobalArgs,
 ) -> Result<Outcome> {
-    let Some(set) = load(paths)? else { return Ok(Outcome::ConditionFailed) };
+    let set = match load(paths)? {
+        Ok(set) => set,
+        Err(outcome) => return Ok(outcome),
+    };
     let texts: Vec<String> = set.slos.iter().map(|slo| print(slo)).collect();
     finish("text", texts.join("---\n"), output, global)
 }

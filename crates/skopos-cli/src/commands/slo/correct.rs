@@ -67,6 +67,9 @@ pub(super) fn run(args: CorrectArgs, global: &GlobalArgs) -> Result<Outcome> {
         let from = args.from.as_deref().unwrap_or("now");
         let from = parse_time(from, now).context("read --from")?;
         let to = parse_time(&args.to, now).context("read --to")?;
+        if to <= from {
+            bail!("--to ({to}) must lie after --from ({from})");
+        }
         let body = json!({
             "slo": args.slo, "reason": args.reason, "by": args.by,
             "start_ms": from.as_millis(), "end_ms": to.as_millis(),
@@ -79,7 +82,7 @@ pub(super) fn run(args: CorrectArgs, global: &GlobalArgs) -> Result<Outcome> {
             let (from, to) = (moment(&note["start_ms"]), moment(&note["end_ms"]));
             let slo = word(&note["slo"]);
             let what = match note["revoked_ms"].is_null() {
-                true => "does not count any more",
+                true => "is taken out of the account",
                 false => "counts again",
             };
             let id = word(&note["id"]);

@@ -53,7 +53,7 @@ pub(super) fn run(args: GateArgs, global: &GlobalArgs) -> Result<Outcome> {
         return Ok(list(&answer["data"].take(), global));
     };
     let now = SystemClock::new().now();
-    let mut answer = block_on(async {
+    let asked = block_on(async {
         if let (Some(reason), Some(by)) = (&args.reason, &args.by) {
             let until = now.saturating_add(parse_duration(&args.hold).context("read --for")?);
             let until_ms = until.as_millis();
@@ -62,7 +62,16 @@ pub(super) fn run(args: GateArgs, global: &GlobalArgs) -> Result<Outcome> {
             client.post("/api/v1/slo/overrides", &body).await?;
         }
         client.get("/api/v1/slo/gate", &[("service", service.clone())]).await
-    })?;
+    });
+    let mut answer = match asked {
+        Ok(answer) => answer,
+        // Whoever reads a decision gets one: only go is go.
+        Err(error) if global.format != Format::Text => {
+            print_json(&undecided(&service, &error), global.format);
+            return Ok(Outcome::Verdict(1));
+        }
+        Err(error) => return Err(error),
+    };
     let decision = answer["data"].take();
     match global.format {
         Format::Text => write_stdout(&text(&decision)),
@@ -70,6 +79,18 @@ pub(super) fn run(args: GateArgs, global: &GlobalArgs) -> Result<Outcome> {
     }
     let code = decision["exit_code"].as_u64().and_then(|code| u8::try_from(code).ok());
     Ok(Outcome::Verdict(code.context("the server's answer has no verdict")?))
+}
+
+/// What is said for a server that could not be asked.
+fn undecided(service: &str, error: &anyhow::Error) -> Value {
+    let reason = format!("nobody could be asked: {error:#}");
+    json!({
+        "service": service, "verdict": "caution", "verdict_without_override": "caution",
+        "exit_code": 1, "override": null, "sentence": format!("{service}: caution. {reason}."),
+        "reasons": [{
+            "slo": "", "group": {}, "verdict": "caution", "reason": reason, "budget_remaining": null,
+        }],
+    })
 }
 
 fn text(decision: &Value) -> String {

@@ -185,8 +185,8 @@ fn progress(state: &Value) -> String {
     let mut out = String::new();
     let fill = &state["backfill"];
     if fill["state"] == "running" {
-        out +=
-            &format!("\nhistory is being filled in: {} of {} days\n", fill["done"], fill["chunks"]);
+        let done = fill["done"].as_f64().unwrap_or(0.0) / fill["chunks"].as_f64().unwrap_or(1.0);
+        out += &format!("\nhistory is being filled in: {} is done\n", percent(&json!(done)));
     }
     if let Some(error) = fill["error"].as_str() {
         out +=
@@ -329,7 +329,7 @@ mod tests {
             "28.9×",
             "gone",
             "It burns.\nDeploy \"v2\"",
-            "3 of 30 days",
+            "10 % is done",
         ] {
             assert!(text.contains(want), "{want}: {text}");
         }

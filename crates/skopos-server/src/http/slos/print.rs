@@ -74,12 +74,12 @@ pub(super) fn gate(decision: &GateDecision) -> Value {
 }
 
 /// Points with the burn-down: from everything at the start, less what is spent of what the events
-/// of the whole chart allow.
-pub(super) fn points(points: &[ChartPoint], budget: f64) -> Vec<Value> {
+/// of the whole chart allow; or those expected of a whole unit of the calendar, which goes on.
+pub(super) fn points(points: &[ChartPoint], budget: f64, expected: Option<f64>) -> Vec<Value> {
     // What the first point counts lies before it.
     let after_first = points.get(1..).unwrap_or_default();
     let total: f64 = after_first.iter().map(|point| point.total).sum();
-    let allowed = total * budget;
+    let allowed = expected.map_or(total, |expected| expected.max(total)) * budget;
     let mut bad = 0.0;
     let print = |(at, point): (usize, &ChartPoint)| {
         bad += if at == 0 { 0.0 } else { point.bad };
@@ -118,9 +118,11 @@ mod tests {
         let point = |at_ms, bad, total| ChartPoint { at_ms, remaining: None, bad, total };
         let chart = [point(0, 50.0, 100.0), point(1, 0.0, 1000.0), point(2, 1.0, 1000.0)];
         let burn_down: Vec<Value> =
-            points(&chart, 0.001).iter().map(|point| point["burn_down"].clone()).collect();
+            points(&chart, 0.001, None).iter().map(|point| point["burn_down"].clone()).collect();
         assert_eq!(burn_down, [json!(1.0), json!(1.0), json!(0.5)]);
-        assert_eq!(points(&[point(0, 0.0, 0.0)], 0.001)[0]["burn_down"], Value::Null);
-        assert!(points(&[], 0.1).is_empty());
+        // Ten thousand are expected of the month: one failure is a tenth of its budget, not half of it.
+        assert_eq!(points(&chart, 0.001, Some(10_000.0))[2]["burn_down"], json!(0.9));
+        assert_eq!(points(&[point(0, 0.0, 0.0)], 0.001, None)[0]["burn_down"], Value::Null);
+        assert!(points(&[], 0.1, None).is_empty());
     }
 }

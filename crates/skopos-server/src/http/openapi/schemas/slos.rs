@@ -149,7 +149,7 @@ fn statuses() -> Value {
             "remaining": {"type": ["number", "null"], "description": "The share of the budget left then, of the window that ended there."},
             "bad": number(),
             "total": number(),
-            "burn_down": {"type": ["number", "null"], "description": "From 1 at the first point, less what was spent since, of what the events of the whole chart allow."},
+            "burn_down": {"type": ["number", "null"], "description": "From 1 at the first point, less what was spent since, of what the events of the whole chart allow, or those expected of the whole unit of the calendar."},
         })),
     })
 }
