@@ -115,7 +115,7 @@ fn judge(status: &SloStatus, policy: &Policy, now_ms: i64) -> (Verdict, String) 
         return (Verdict::Caution, reason);
     }
     if status.is_scant {
-        let reason = "data has only begun to arrive, and two minutes of it are needed to say go";
+        let reason = "data has only begun to arrive: a second minute of it is needed to say go";
         return (Verdict::Caution, reason.into());
     }
     if remaining < policy.caution_below {

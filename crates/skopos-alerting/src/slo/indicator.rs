@@ -245,7 +245,7 @@ pub(super) fn last_values(selector: &str, of: &[&Labels], within: &str) -> Strin
 fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_ascii_punctuation() && !matches!(c, '_' | '/' | ':' | '-') {
+        if c.is_ascii_punctuation() && !matches!(c, '_' | '/' | ':' | '-' | '<' | '>') {
             out.push('\\');
         }
         out.push(c);

@@ -67,7 +67,7 @@ fn files_are_checked_without_a_server() {
     let config = write(folder.path(), "skopos.yaml", &format!("rules: {{slos: [{wrong:?}]}}\n"));
     let output = run(&["config", "check", &config]);
     assert_eq!(output.status.code(), Some(4), "{}", err(&output));
-    assert!(err(&output).contains(&format!("{wrong}:7:9: a target of 100 %")), "{}", err(&output));
+    assert!(err(&output).contains(&format!("{wrong}:8:9: a target of 100 %")), "{}", err(&output));
 
     let text = OBJECTIVE.replace("99%", "100%").replace("owner: team-shop\n", "");
     let bad = write(folder.path(), "bad.yml", &text);

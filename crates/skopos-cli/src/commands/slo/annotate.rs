@@ -108,7 +108,7 @@ pub(super) fn run(args: AnnotateArgs, global: &GlobalArgs) -> Result<Outcome> {
             let (kind, text, service) =
                 (word(&note["kind"]), word(&note["text"]), word(&note["service"]));
             let at = moment(&note["start_ms"]);
-            write_stdout(&format!("noted: {kind} {text:?} of {service} at {at} UTC\n"));
+            write_stdout(&format!("noted: {kind} \"{text}\" of {service} at {at} UTC\n"));
         }
         format => print_json(&note, format),
     }

@@ -96,6 +96,8 @@ fn path_of(name: &str) -> String {
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
         .collect();
+    // Dots alone would lead elsewhere.
+    let name = if name.chars().all(|c| c == '.') { "_".into() } else { name };
     format!("/api/v1/slos/{name}")
 }
 
@@ -342,5 +344,6 @@ mod tests {
     fn what_is_no_name_makes_no_other_path() {
         assert_eq!(path_of("a-b_c.d"), "/api/v1/slos/a-b_c.d");
         assert_eq!(path_of("../x?y"), "/api/v1/slos/.._x_y");
+        assert_eq!(path_of(".."), "/api/v1/slos/_");
     }
 }

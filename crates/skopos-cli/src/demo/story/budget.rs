@@ -27,7 +27,7 @@ pub(in crate::demo) async fn burn(
     let mut script = Script { fleet, started: std::time::Instant::now(), number: 0, format };
     script.step("healthy traffic", 30, async || healthy(fleet).await).await?;
 
-    // Two minutes of the clock with data in them are needed to say go.
+    // Data in two minutes of the clock is needed to say go.
     script.step("the gate is open: go", 90, async || gate(fleet, 0).await).await?;
 
     script
