@@ -15,7 +15,7 @@ mod endpoint;
 pub(crate) mod limits;
 mod metrics;
 
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", all(test, feature = "otlp")))]
 pub(crate) use endpoint::Certificates;
 pub(crate) use endpoint::Endpoint;
 #[cfg(feature = "otlp")]
@@ -71,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) logs: Option<Endpoint>,
     /// Whether ended spans are lines, too.
     pub(crate) console_spans: bool,
+    /// Whether metrics are lines, too.
+    pub(crate) console_metrics: bool,
     pub(crate) limits: Limits,
     /// The level of the SDK's own lines, from `OTEL_LOG_LEVEL`.
     pub(crate) own_level: &'static str,
@@ -111,7 +113,8 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
     read_service(service, &variable, &mut warnings);
 
     let traces = endpoint::read(endpoint::TRACES, &variable, &mut warnings);
-    let console_spans = endpoint::wants_console(&variable);
+    let console_spans = endpoint::wants_console(endpoint::TRACES, &variable);
+    let console_metrics = endpoint::wants_console(endpoint::METRICS, &variable);
     let logs = endpoint::read(endpoint::LOGS, &variable, &mut warnings);
     let limits = Limits::read(&variable, &mut warnings);
     let own_level = read_own_level(variable("OTEL_LOG_LEVEL"), &mut warnings);
@@ -162,6 +165,7 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
     });
     Config {
         console_spans,
+        console_metrics,
         pending_spans,
         disabled: variable("OTEL_SDK_DISABLED")
             .is_some_and(|value| value.eq_ignore_ascii_case("true")),
@@ -249,7 +253,7 @@ fn read_sampler(
             1.0
         }
     };
-    match name.as_deref() {
+    match name.map(|name| name.to_ascii_lowercase()).as_deref() {
         None | Some("parentbased_always_on") => Sampler::ParentAlwaysOn,
         Some("always_on") => Sampler::AlwaysOn,
         Some("always_off") => Sampler::AlwaysOff,
@@ -382,6 +386,23 @@ mod tests {
         let (_, config) = with(&[endpoint]);
         assert_eq!(config.metrics.unwrap().url, "http://collector:4318/v1/metrics");
         assert_eq!((metrics("none"), metrics("prometheus")), (None, None));
+        for (exporters, is_pushed, is_told, warnings) in [
+            ("otlp", true, false, 0),
+            ("console", false, true, 0),
+            ("Console, OTLP", true, true, 0),
+            ("prometheus,console", false, true, 0),
+            ("none", false, false, 0),
+            ("zipkin,zipkin,otlp", true, false, 1),
+            ("zipkin", false, false, 1),
+        ] {
+            let (_, config) = with(&[endpoint, ("OTEL_METRICS_EXPORTER", exporters)]);
+            assert_eq!(
+                (config.metrics.is_some(), config.console_metrics, config.warnings.len()),
+                (is_pushed, is_told, warnings),
+                "{exporters}: {:?}",
+                config.warnings
+            );
+        }
         let (_, config) =
             with(&[("SKOPOS_TRACES_PER_SECOND", "5"), ("SKOPOS_PROPAGATE_TO", "a, .b")]);
         assert_eq!(config.sampler, Sampler::ParentRateLimited(5.0));

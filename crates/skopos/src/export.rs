@@ -2,7 +2,8 @@
 //!
 //! Each signal has a bounded queue and a thread of its own that takes batches from it, posts them, waits and retries as the
 //! OTLP specification says, and counts what it could not deliver. No async runtime takes part, so none can deadlock; the
-//! host's threads only ever push onto a queue. What does not fit into the queue is dropped and counted.
+//! host's threads only ever push onto a queue. What does not fit into the queue is dropped and counted. Why something does not
+//! arrive is told by [`trouble`].
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +19,10 @@ pub(crate) mod metrics;
 mod pending;
 pub(crate) mod spans;
 mod transport;
+pub(crate) mod trouble;
 
 use transport::{Outcome, Transport};
+use trouble::{Latest, Trouble, Voice};
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(10);
@@ -35,7 +38,7 @@ pub(crate) trait Signal: Send + Sync + 'static {
     fn encode(&self, items: Vec<Self::Item>) -> Vec<u8>;
 
     /// Returns how many items the response says were refused, and why.
-    fn rejected(&self, response: &[u8]) -> u64;
+    fn rejected(&self, response: &[u8]) -> (u64, String);
 }
 
 /// What became of the items of one signal.
@@ -59,11 +62,18 @@ impl Counts {
 /// Something that knows what became of its items.
 pub(crate) trait Counted: Clone + Send + Sync + 'static {
     fn counts(&self) -> &Counts;
+
+    /// Returns what keeps items from arriving just now.
+    fn trouble(&self) -> Option<String>;
 }
 
 impl<S: Signal> Counted for Exporter<S> {
     fn counts(&self) -> &Counts {
         &self.shared.counts
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -93,6 +103,7 @@ struct Shared<S: Signal> {
     /// For those who flush: a batch was dealt with.
     settled: Condvar,
     counts: Counts,
+    latest: Latest,
 }
 
 struct State<T> {
@@ -112,7 +123,13 @@ impl<S: Signal> Shared<S> {
 
 impl<S: Signal> Exporter<S> {
     /// Starts the exporting thread.
-    pub(crate) fn spawn(signal: S, endpoint: &Endpoint, batching: Batching) -> Exporter<S> {
+    pub(crate) fn spawn(
+        signal: S,
+        endpoint: &Endpoint,
+        batching: Batching,
+        voice: Voice,
+    ) -> Exporter<S> {
+        let mut trouble = Trouble::new(voice, S::NAME, endpoint);
         let shared = Arc::new(Shared {
             signal,
             batching,
@@ -125,13 +142,14 @@ impl<S: Signal> Exporter<S> {
             wake: Condvar::new(),
             settled: Condvar::new(),
             counts: Counts::default(),
+            latest: trouble.latest(),
         });
         let transport = Transport::new(endpoint);
         let for_thread = shared.clone();
         let started =
             std::thread::Builder::new().name(format!("skopos-{}", S::NAME)).spawn(move || {
                 filter::silence_thread();
-                run(&for_thread, &transport);
+                run(&for_thread, &transport, &mut trouble);
             });
         if started.is_err() {
             // No thread to be had: everything is counted as dropped.
@@ -192,7 +210,7 @@ impl<S: Signal> Exporter<S> {
     }
 }
 
-fn run<S: Signal>(shared: &Shared<S>, transport: &Transport) {
+fn run<S: Signal>(shared: &Shared<S>, transport: &Transport, trouble: &mut Trouble) {
     loop {
         let batch = {
             let mut state = shared.lock();
@@ -226,7 +244,7 @@ fn run<S: Signal>(shared: &Shared<S>, transport: &Transport) {
         };
         let count = batch.len() as u64;
         let body = shared.signal.encode(batch);
-        let delivered = deliver(shared, transport, &body, count);
+        let delivered = deliver(shared, transport, trouble, &body, count);
         let mut state = shared.lock();
         state.in_flight = 0;
         if !state.is_closed {
@@ -252,6 +270,7 @@ struct Delivered {
 fn deliver<S: Signal>(
     shared: &Shared<S>,
     transport: &Transport,
+    trouble: &mut Trouble,
     body: &[u8],
     count: u64,
 ) -> Delivered {
@@ -264,26 +283,36 @@ fn deliver<S: Signal>(
             Some(deadline) => deadline.min(patience),
             None => patience,
         };
-        let wait = match transport.post(body, give_up) {
+        let (wait, cause) = match transport.post(body, give_up) {
             Outcome::Taken { response } => {
-                let rejected = shared.signal.rejected(&response).min(count);
+                trouble.is_over();
+                let (rejected, why) = shared.signal.rejected(&response);
+                let rejected = rejected.min(count);
+                if rejected > 0 {
+                    let cause = format!("it refused a part: {why}");
+                    trouble.lost(rejected, &cause, clock::instant());
+                }
                 return Delivered {
                     exported: count - rejected,
                     refused: rejected,
                     ..Delivered::default()
                 };
             }
-            Outcome::Refused => {
+            Outcome::Refused { cause } => {
                 counts.failed_requests.fetch_add(1, Ordering::Relaxed);
+                trouble.failed(&cause, clock::instant());
+                trouble.lost(count, &cause, clock::instant());
                 return Delivered { refused: count, ..Delivered::default() };
             }
-            Outcome::TryAgain { after } => {
+            Outcome::TryAgain { after, cause } => {
                 counts.failed_requests.fetch_add(1, Ordering::Relaxed);
-                after.unwrap_or(backoff)
+                trouble.failed(&cause, clock::instant());
+                (after.unwrap_or(backoff), cause)
             }
         };
         backoff = (backoff * 2).min(LONGEST_BACKOFF);
         if !pause(shared, wait, started) {
+            trouble.lost(count, &cause, clock::instant());
             return Delivered { unreachable: count, ..Delivered::default() };
         }
     }

@@ -39,9 +39,16 @@ thread_local! {
 }
 
 /// Silences the current thread for good: for threads that export telemetry.
-#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 pub(crate) fn silence_thread() {
     SILENT.with(|silent| silent.set(true));
+}
+
+/// Calls on a silenced thread what shall be heard all the same.
+#[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
+pub(crate) fn aloud(say: impl FnOnce()) {
+    let was_silent = SILENT.replace(false);
+    say();
+    SILENT.set(was_silent);
 }
 
 fn is_silent() -> bool {

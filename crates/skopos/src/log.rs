@@ -26,6 +26,7 @@ use crate::metrics::{Bounded, Counter, Family, LabelValue, Registry};
 pub(crate) mod format;
 pub(crate) mod json;
 pub(crate) mod limit;
+pub(crate) mod metrics;
 pub(crate) mod panic;
 pub(crate) mod pretty;
 pub(crate) mod record;

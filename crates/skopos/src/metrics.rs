@@ -62,6 +62,7 @@ pub use text::Format;
 pub(crate) use exponential::ExponentialSnapshot;
 pub(crate) use histogram::{Exemplar, HistogramSnapshot};
 pub(crate) use source::{Kind, Source, Value, Visit};
+pub(crate) use text::series;
 
 /// Bucket bounds.
 pub mod buckets {

@@ -21,6 +21,8 @@ pub struct ShutdownReport {
     pub lines_lost: u64,
     /// Whether the time was up before everything was flushed.
     pub timed_out: bool,
+    /// Where the latest attempt went and why it failed, when one did: `http://collector:4318/v1/logs: Connection refused`.
+    pub cause: Option<String>,
 }
 
 impl ShutdownReport {
@@ -45,7 +47,11 @@ impl fmt::Display for ShutdownReport {
             self.lines_lost,
             if self.metrics_lost { ", the last metrics" } else { "" },
             if self.timed_out { " (time was up)" } else { "" }
-        )
+        )?;
+        match &self.cause {
+            Some(cause) => write!(formatter, "; {cause}"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::db::{Database, DbMetrics};
 use crate::filter::{Filters, SignalFilter};
 use crate::http::HttpLayer;
 use crate::level::{LevelControl, LogLevel, LogLevelError};
+use crate::log::metrics::ConsoleMetrics;
 use crate::log::writer::LineWriter;
 use crate::log::{LogLayer, Pipeline};
 use crate::metrics::Registry;
@@ -86,6 +87,7 @@ struct Inner {
     service: Service,
     redactor: Redactor,
     metrics: Registry,
+    console_metrics: Option<ConsoleMetrics>,
     http: HttpLayer,
     writer: Option<LineWriter>,
     #[cfg(feature = "otlp")]
@@ -416,6 +418,9 @@ impl Inner {
     /// written, and whether the collector has the latest metrics.
     fn flush(&self, deadline: Instant, closing: bool) -> ((u64, u64), bool, bool) {
         self.parts.pipeline.tell_suppressed();
+        if let Some(console) = &self.console_metrics {
+            if closing { console.close() } else { console.tell() }
+        }
         #[cfg(feature = "otlp")]
         let (left, is_told) = std::thread::scope(|scope| {
             let spans = self.spans.as_ref().map(|spans| {
@@ -462,6 +467,10 @@ impl Inner {
         };
         #[cfg(not(feature = "otlp"))]
         let (exported, logs_dropped, spans_dropped) = (0, 0, 0);
+        #[cfg(feature = "otlp")]
+        let cause = self.trouble();
+        #[cfg(not(feature = "otlp"))]
+        let cause = None;
         ShutdownReport {
             exported,
             logs_lost: logs_dropped + logs_left,
@@ -469,7 +478,17 @@ impl Inner {
             lines_lost: self.writer.as_ref().map_or(0, LineWriter::dropped),
             metrics_lost: !is_told,
             timed_out: logs_left + spans_left > 0 || !is_written,
+            cause,
         }
+    }
+
+    /// What keeps telemetry from a collector just now.
+    #[cfg(feature = "otlp")]
+    fn trouble(&self) -> Option<String> {
+        use export::Counted as _;
+        let spans = self.spans.as_ref().and_then(Exporter::trouble);
+        let logs = || self.logs.as_ref().and_then(Exporter::trouble);
+        spans.or_else(logs).or_else(|| self.pusher.as_ref().and_then(Pusher::trouble))
     }
 
     /// The SDK's account of itself.

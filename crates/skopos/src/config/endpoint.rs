@@ -17,6 +17,21 @@ pub(crate) struct Endpoint {
     pub(crate) certificates: Certificates,
 }
 
+impl Endpoint {
+    /// Returns the URL as it may be shown: without user, password and query; of a gRPC method only the host.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.url.split_once("://") else { return String::new() };
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        match self.protocol {
+            Protocol::Grpc => format!("{scheme}://{host}"),
+            Protocol::HttpProtobuf => format!("{scheme}://{host}/{path}"),
+        }
+    }
+}
+
 /// How a request is made.
 #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +78,22 @@ pub(crate) const LOGS: SignalNames =
 pub(crate) const METRICS: SignalNames =
     SignalNames { variable: "METRICS", path: "v1/metrics", service: "metrics.v1.MetricsService" };
 
-/// Whether ended spans are lines on the console, too.
-pub(super) fn wants_console(variable: Lookup<'_>) -> bool {
-    let exporters = variable("OTEL_TRACES_EXPORTER").unwrap_or_default();
-    exporters.split(',').any(|exporter| exporter.trim() == "console")
+/// Whether a signal is lines on the console, too.
+pub(super) fn wants_console(signal: SignalNames, variable: Lookup<'_>) -> bool {
+    exporters(signal, variable).iter().any(|exporter| exporter == "console")
+}
+
+/// What `OTEL_…_EXPORTER` names, each once.
+fn exporters(signal: SignalNames, variable: Lookup<'_>) -> Vec<String> {
+    let asked = variable(&format!("OTEL_{}_EXPORTER", signal.variable));
+    let mut exporters: Vec<String> = Vec::new();
+    for exporter in asked.as_deref().unwrap_or("otlp").split(',') {
+        let exporter = exporter.trim().to_ascii_lowercase();
+        if !exporter.is_empty() && !exporters.contains(&exporter) {
+            exporters.push(exporter);
+        }
+    }
+    exporters
 }
 
 /// Reads where a signal goes; nowhere without an endpoint, or with one that cannot be used. Certificates are the one thing that
@@ -77,18 +104,17 @@ pub(super) fn read(
     warnings: &mut Vec<String>,
 ) -> Option<Endpoint> {
     let name = signal.variable;
-    let exporters = variable(&format!("OTEL_{name}_EXPORTER")).unwrap_or_else(|| "otlp".to_owned());
     let mut is_pushed = false;
-    for exporter in exporters.split(',').map(str::trim) {
-        match exporter {
+    for exporter in exporters(signal, variable) {
+        match exporter.as_str() {
             "otlp" => is_pushed = true,
-            "none" | "" => {}
+            // Lines are on the console anyway; spans and metrics are there when asked for.
+            "none" | "console" => {}
             // Metrics are always there to be scraped: this says that they are not pushed.
             "prometheus" if name == "METRICS" => {}
-            // Lines are on the console anyway; spans are there when asked for.
-            "console" if name != "METRICS" => {}
             other => warnings.push(format!(
-                "OTEL_{name}_EXPORTER={other} is not supported: otlp, console or none"
+                "OTEL_{name}_EXPORTER={other} is not supported: otlp, console, {}none",
+                if name == "METRICS" { "prometheus or " } else { "or " }
             )),
         }
     }
@@ -101,10 +127,11 @@ pub(super) fn read(
     };
     let exact = variable(&format!("OTEL_EXPORTER_OTLP_{name}_ENDPOINT"));
     let given = exact.clone().or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))?;
-    let protocol = read_protocol(either("PROTOCOL").as_deref(), &given, warnings);
+    let asked = either("PROTOCOL").map(|protocol| protocol.to_ascii_lowercase());
+    let protocol = read_protocol(asked.as_deref(), &given, warnings);
     let url = match protocol {
         Protocol::Grpc => {
-            let is_insecure = either("INSECURE").is_some_and(|text| text == "true");
+            let is_insecure = either("INSECURE").is_some_and(|text| text.eq_ignore_ascii_case("true"));
             grpc_url(&given, is_insecure, signal.service)
         }
         Protocol::HttpProtobuf => {
@@ -112,7 +139,7 @@ pub(super) fn read(
                 Some(exact) => exact,
                 None => format!("{}/{}", given.trim_end_matches('/'), signal.path),
             };
-            if url.contains(":4317/") && either("PROTOCOL").as_deref() != Some("http/protobuf") {
+            if url.contains(":4317/") && asked.as_deref() != Some("http/protobuf") {
                 warnings.push(
                     "port 4317 is OTLP over gRPC, for which this SDK needs the cargo feature `grpc`; \
                      http/protobuf on port 4318 of that host is used"
@@ -135,7 +162,9 @@ pub(super) fn read(
     if cfg!(not(feature = "otlp")) {
         warnings.push("an OTLP endpoint is set, but the cargo feature `otlp` is off".to_owned());
     }
-    let certificates = match read_certificates(&either) {
+    // Without TLS they mean nothing: one environment may serve several endpoints.
+    let certificates = if is_https { read_certificates(&either) } else { Ok(Certificates::default()) };
+    let certificates = match certificates {
         Ok(certificates) => certificates,
         // Without the certificate that was asked for, somebody else might be trusted.
         Err(problem) => {
@@ -149,7 +178,8 @@ pub(super) fn read(
     let timeout = either("TIMEOUT")
         .and_then(|text| number("OTEL_EXPORTER_OTLP_TIMEOUT", &text, warnings))
         .map_or(Duration::from_secs(10), Duration::from_millis);
-    let is_compressed = match either("COMPRESSION").as_deref() {
+    let compression = either("COMPRESSION").map(|compression| compression.to_ascii_lowercase());
+    let is_compressed = match compression.as_deref() {
         None | Some("none") => false,
         Some("gzip") => true,
         Some(other) => {
@@ -271,14 +301,18 @@ mod tests {
     }
 
     #[test]
-    fn compression_and_certificates() {
+    fn compression_is_gzip_or_none() {
         let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
         for (compression, expected, warnings) in
-            [("gzip", true, 0), ("none", false, 0), ("br", false, 1)]
+            [("gzip", true, 0), ("GZIP", true, 0), ("none", false, 0), ("br", false, 1)]
         {
             let (found, said) = with(&[base, ("OTEL_EXPORTER_OTLP_COMPRESSION", compression)]);
             assert_eq!((found.unwrap().is_compressed, said.len()), (expected, warnings));
         }
+    }
+
+    #[test]
+    fn certificates_are_read_where_there_is_tls() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str, text: &str| {
             let path = folder.path().join(name);
@@ -287,13 +321,23 @@ mod tests {
         };
         let certificate = path("c.pem", "-----BEGIN CERTIFICATE-----\nx\n");
         let key = path("k.pem", "-----BEGIN PRIVATE KEY-----\nsecret\n");
-        let (found, _) = with(&[
-            base,
-            ("OTEL_EXPORTER_OTLP_CERTIFICATE", &certificate),
+        let secure = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c:4318");
+        let plain = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+        let all = [
+            ("OTEL_EXPORTER_OTLP_CERTIFICATE", certificate.as_str()),
+            // What is said for the signal wins over what is said for all.
+            ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", "/nowhere/c.pem"),
             ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", &certificate),
             ("OTEL_EXPORTER_OTLP_CLIENT_KEY", &key),
-        ]);
-        let found = found.unwrap();
+        ];
+        let with_all = |endpoint| with(&[&[endpoint][..], &all].concat());
+        let (found, warnings) = with_all(plain);
+        let found = found.unwrap().certificates;
+        assert!(found.authority.is_none() && found.identity.is_none() && warnings.is_empty());
+        if cfg!(not(feature = "tls")) {
+            return;
+        }
+        let found = with_all(secure).0.unwrap();
         assert!(found.certificates.authority.is_some() && found.certificates.identity.is_some());
         assert!(!format!("{found:?}").contains("secret"));
         for (variable, value) in [
@@ -301,8 +345,9 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_CERTIFICATE", key.as_str()),
             ("OTEL_EXPORTER_OTLP_CLIENT_KEY", key.as_str()),
         ] {
-            let (found, warnings) = with(&[base, (variable, value)]);
+            let (found, warnings) = with(&[secure, (variable, value)]);
             assert!(found.is_none() && warnings.len() == 1, "{variable}={value}: {warnings:?}");
+            assert!(with(&[plain, (variable, value)]).0.is_some(), "{variable}={value}");
         }
     }
 

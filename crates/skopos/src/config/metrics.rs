@@ -1,4 +1,4 @@
-//! Settings of pushed metrics: `OTEL_METRIC_EXPORT_*`, `OTEL_EXPORTER_OTLP_METRICS_*`, `OTEL_METRICS_EXEMPLAR_FILTER`.
+//! Settings of metrics that are pushed or told on the console: `OTEL_METRIC_EXPORT_*`, `OTEL_EXPORTER_OTLP_METRICS_*`, `OTEL_METRICS_EXEMPLAR_FILTER`.
 
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub(crate) enum Temporality {
 #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
 pub(crate) struct Pushing {
     pub(crate) interval: Duration,
+    /// How often they are lines, where they are.
+    pub(crate) console_interval: Duration,
     pub(crate) temporality: Temporality,
     pub(crate) exemplars: bool,
 }
@@ -46,8 +48,11 @@ impl Pushing {
                 true
             }
         };
+        let every = |default| Duration::from_millis(interval.unwrap_or(default).max(1));
         Pushing {
-            interval: Duration::from_millis(interval.unwrap_or(60_000).max(1)),
+            // Both as the specification has them.
+            interval: every(60_000),
+            console_interval: every(10_000),
             temporality,
             exemplars,
         }
@@ -72,6 +77,7 @@ mod tests {
     fn the_specifications_defaults_and_variables() {
         let default = Pushing {
             interval: Duration::from_secs(60),
+            console_interval: Duration::from_secs(10),
             temporality: Temporality::Cumulative,
             exemplars: true,
         };
@@ -82,6 +88,7 @@ mod tests {
             ("OTEL_METRICS_EXEMPLAR_FILTER", "always_off"),
         ]);
         assert_eq!((pushing.interval, pushing.exemplars), (Duration::from_millis(500), false));
+        assert_eq!(pushing.console_interval, pushing.interval);
         assert_eq!((pushing.temporality, warnings), (Temporality::Delta, 0));
         let (pushing, warnings) = with(&[
             ("OTEL_METRIC_EXPORT_INTERVAL", "often"),

@@ -33,6 +33,7 @@ impl Propagators {
     pub(crate) fn read(text: Option<String>, warnings: &mut Vec<String>) -> Propagators {
         let Some(text) = text else { return Propagators::default() };
         let mut propagators = Propagators::NONE;
+        let text = text.to_ascii_lowercase();
         for name in text.split(',').map(str::trim) {
             match name {
                 "tracecontext" => propagators.trace_context = true,

@@ -39,11 +39,12 @@ impl Signal for Logs {
         .encode_to_vec()
     }
 
-    fn rejected(&self, response: &[u8]) -> u64 {
+    fn rejected(&self, response: &[u8]) -> (u64, String) {
         ExportLogsServiceResponse::decode(response)
             .ok()
             .and_then(|response| response.partial_success)
-            .map_or(0, |partial| u64::try_from(partial.rejected_log_records).unwrap_or(0))
+            .map(|partial| (u64::try_from(partial.rejected_log_records).unwrap_or(0), partial.error_message))
+            .unwrap_or_default()
     }
 }
 

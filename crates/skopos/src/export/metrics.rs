@@ -13,6 +13,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 
 use super::transport::{Outcome, Transport};
+use super::trouble::{Latest, Trouble, Voice};
 use super::{Counted, Counts, FIRST_BACKOFF, LONGEST_BACKOFF};
 use crate::clock::{self, Clock};
 use crate::config::{Endpoint, Pushing};
@@ -31,6 +32,7 @@ pub(crate) struct Pusher {
 
 struct Shared {
     counts: Counts,
+    latest: Latest,
     state: Mutex<State>,
     /// For the thread: a flush or the end is asked for.
     wake: Condvar,
@@ -61,6 +63,10 @@ impl Counted for Pusher {
     fn counts(&self) -> &Counts {
         &self.shared.counts
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Pusher {
@@ -70,10 +76,13 @@ impl Pusher {
         resource: Resource,
         endpoint: &Endpoint,
         pushing: Pushing,
-        clock: Clock,
+        voice: Voice,
     ) -> Pusher {
+        let clock = voice.clock.clone();
+        let mut trouble = Trouble::new(voice, "metrics", endpoint);
         let shared = Arc::new(Shared {
             counts: Counts::default(),
+            latest: trouble.latest(),
             state: Mutex::default(),
             wake: Condvar::new(),
             settled: Condvar::new(),
@@ -85,7 +94,7 @@ impl Pusher {
             std::thread::Builder::new().name("skopos-metrics".to_owned()).spawn(move || {
                 filter::silence_thread();
                 let collection = Collection::new(registry, resource, pushing, clock);
-                run(&for_thread, &transport, pushing, collection);
+                run(&for_thread, &transport, &mut trouble, pushing, collection);
             });
         if started.is_err() {
             // No thread to be had: nothing is pushed, and whoever flushes is told so.
@@ -126,7 +135,13 @@ impl Pusher {
     }
 }
 
-fn run(shared: &Shared, transport: &Transport, pushing: Pushing, mut collection: Collection) {
+fn run(
+    shared: &Shared,
+    transport: &Transport,
+    trouble: &mut Trouble,
+    pushing: Pushing,
+    mut collection: Collection,
+) {
     loop {
         let due = clock::instant() + pushing.interval;
         let mut state = shared.lock();
@@ -148,7 +163,7 @@ fn run(shared: &Shared, transport: &Transport, pushing: Pushing, mut collection:
         state.begun += 1;
         drop(state);
         let (request, points) = collection.read();
-        let is_taken = points == 0 || deliver(shared, transport, &request, points, give_up);
+        let is_taken = points == 0 || deliver(shared, transport, trouble, &request, points, give_up);
         if is_taken {
             collection.was_taken();
         }
@@ -164,6 +179,7 @@ fn run(shared: &Shared, transport: &Transport, pushing: Pushing, mut collection:
 fn deliver(
     shared: &Shared,
     transport: &Transport,
+    trouble: &mut Trouble,
     body: &[u8],
     points: u64,
     give_up: Instant,
@@ -173,18 +189,28 @@ fn deliver(
     loop {
         let wait = match transport.post(body, give_up) {
             Outcome::Taken { response } => {
-                let rejected = rejected(&response).min(points);
+                trouble.is_over();
+                let (rejected, why) = rejected(&response);
+                let rejected = rejected.min(points);
+                if rejected > 0 {
+                    let cause = format!("it refused a part: {why}");
+                    trouble.lost(rejected, &cause, clock::instant());
+                }
                 counts.dropped_refused.fetch_add(rejected, Ordering::Relaxed);
                 counts.exported.fetch_add(points - rejected, Ordering::Relaxed);
                 return true;
             }
-            Outcome::Refused => {
+            Outcome::Refused { cause } => {
                 counts.failed_requests.fetch_add(1, Ordering::Relaxed);
                 counts.dropped_refused.fetch_add(points, Ordering::Relaxed);
+                trouble.failed(&cause, clock::instant());
+                trouble.lost(points, &cause, clock::instant());
                 return false;
             }
-            Outcome::TryAgain { after } => {
+            // Nothing is lost: the next turn tells it all again.
+            Outcome::TryAgain { after, cause } => {
                 counts.failed_requests.fetch_add(1, Ordering::Relaxed);
+                trouble.failed(&cause, clock::instant());
                 after.unwrap_or(backoff)
             }
         };
@@ -209,9 +235,12 @@ fn deliver(
     }
 }
 
-fn rejected(response: &[u8]) -> u64 {
+fn rejected(response: &[u8]) -> (u64, String) {
     ExportMetricsServiceResponse::decode(response)
         .ok()
         .and_then(|response| response.partial_success)
-        .map_or(0, |partial| u64::try_from(partial.rejected_data_points).unwrap_or(0))
+        .map(|partial| {
+            (u64::try_from(partial.rejected_data_points).unwrap_or(0), partial.error_message)
+        })
+        .unwrap_or_default()
 }

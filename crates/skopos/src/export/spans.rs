@@ -58,11 +58,12 @@ impl Signal for Spans {
         .encode_to_vec()
     }
 
-    fn rejected(&self, response: &[u8]) -> u64 {
+    fn rejected(&self, response: &[u8]) -> (u64, String) {
         ExportTraceServiceResponse::decode(response)
             .ok()
             .and_then(|response| response.partial_success)
-            .map_or(0, |partial| u64::try_from(partial.rejected_spans).unwrap_or(0))
+            .map(|partial| (u64::try_from(partial.rejected_spans).unwrap_or(0), partial.error_message))
+            .unwrap_or_default()
     }
 }
 

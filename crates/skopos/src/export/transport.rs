@@ -1,7 +1,7 @@
 //! One request, with the answers sorted by what they mean for the batch.
 //!
 //! Blocking, on an exporter's own thread, and bounded in time. Redirects are not followed: they would take the headers, and
-//! the secrets in them, to another host.
+//! the secrets in them, to another host. Whatever fails says why, in words of [`cause`].
 
 use std::borrow::Cow;
 use std::io::Write as _;
@@ -13,6 +13,7 @@ use ureq::http::StatusCode;
 use crate::clock;
 use crate::config::{Endpoint, Protocol};
 
+mod cause;
 #[cfg(feature = "grpc")]
 mod grpc;
 
@@ -27,31 +28,25 @@ pub(crate) enum Outcome {
     /// The batch was accepted, perhaps in part.
     Taken { response: Vec<u8> },
     /// Sending the same again is of no use.
-    Refused,
+    Refused { cause: String },
     /// Overloaded, unreachable or too slow.
-    TryAgain { after: Option<Duration> },
+    TryAgain { after: Option<Duration>, cause: String },
 }
 
 /// Posts to one endpoint. Belongs to one thread.
 pub(crate) struct Transport {
-    agent: Agent,
+    /// What HTTP is spoken with; or why it cannot be.
+    agent: Result<Agent, String>,
     endpoint: Endpoint,
     /// Made on the thread that uses it, because a runtime must not be dropped inside another one.
     #[cfg(feature = "grpc")]
-    connection: std::cell::OnceCell<Option<grpc::Connection>>,
+    connection: std::cell::OnceCell<Result<grpc::Connection, String>>,
 }
 
 impl Transport {
     pub(crate) fn new(endpoint: &Endpoint) -> Transport {
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(concat!("skopos-sdk/", env!("CARGO_PKG_VERSION")));
-        #[cfg(feature = "tls")]
-        let config = config.tls_config(tls_config(&endpoint.certificates));
         Transport {
-            agent: config.build().new_agent(),
+            agent: agent(endpoint),
             endpoint: endpoint.clone(),
             #[cfg(feature = "grpc")]
             connection: std::cell::OnceCell::new(),
@@ -63,20 +58,18 @@ impl Transport {
         let left = deadline.saturating_duration_since(clock::instant());
         let timeout = self.endpoint.timeout.min(left);
         if timeout == Duration::ZERO {
-            return Outcome::TryAgain { after: None };
+            return Outcome::TryAgain { after: None, cause: "no time was left".to_owned() };
         }
         if self.endpoint.protocol == Protocol::Grpc {
-            #[cfg(feature = "grpc")]
-            if let Some(connection) =
-                self.connection.get_or_init(|| grpc::Connection::new(&self.endpoint))
-            {
-                return connection.post(body, timeout);
-            }
-            return Outcome::Refused;
+            return self.call(body, timeout);
         }
+        let agent = match &self.agent {
+            Ok(agent) => agent,
+            Err(problem) => return Outcome::Refused { cause: problem.clone() },
+        };
         let body = if self.endpoint.is_compressed { compress(body) } else { Cow::Borrowed(body) };
         let mut request =
-            self.agent.post(&self.endpoint.url).header("content-type", "application/x-protobuf");
+            agent.post(&self.endpoint.url).header("content-type", "application/x-protobuf");
         if matches!(body, Cow::Owned(_)) {
             request = request.header("content-encoding", "gzip");
         }
@@ -86,26 +79,79 @@ impl Transport {
         let sent = request.config().timeout_global(Some(timeout)).build().send(&*body);
         let mut response = match sent {
             Ok(response) => response,
-            Err(ureq::Error::BadUri(_) | ureq::Error::Http(_)) => return Outcome::Refused,
-            Err(_) => return Outcome::TryAgain { after: None },
-        };
-        match response.status() {
-            status if status.is_success() => {
-                let body =
-                    response.body_mut().with_config().limit(LONGEST_RESPONSE as u64).read_to_vec();
-                Outcome::Taken { response: body.unwrap_or_default() }
+            // Says which header or which part of the URL, not what is in it.
+            Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
+                return Outcome::Refused { cause: cause::of_request(&error, timeout) };
             }
+            Err(error) => {
+                let cause = cause::of_request(&error, timeout);
+                return Outcome::TryAgain { after: None, cause };
+            }
+        };
+        let answer = response
+            .body_mut()
+            .with_config()
+            .limit(LONGEST_RESPONSE as u64)
+            .read_to_vec()
+            .unwrap_or_default();
+        let status = response.status();
+        if status.is_success() {
+            return Outcome::Taken { response: answer };
+        }
+        let cause = cause::of_answer(&status.to_string(), &words(&answer));
+        match status {
             StatusCode::TOO_MANY_REQUESTS
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => {
                 let after =
                     response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-                Outcome::TryAgain { after: after.and_then(retry_after) }
+                Outcome::TryAgain { after: after.and_then(retry_after), cause }
             }
-            _ => Outcome::Refused,
+            _ => Outcome::Refused { cause },
         }
     }
+
+    /// Posts over gRPC.
+    #[cfg(feature = "grpc")]
+    fn call(&self, body: &[u8], timeout: Duration) -> Outcome {
+        match self.connection.get_or_init(|| grpc::Connection::new(&self.endpoint)) {
+            Ok(connection) => connection.post(body, timeout),
+            Err(problem) => Outcome::Refused { cause: problem.clone() },
+        }
+    }
+
+    #[cfg(not(feature = "grpc"))]
+    fn call(&self, _: &[u8], _: Duration) -> Outcome {
+        Outcome::Refused { cause: "gRPC needs the cargo feature `grpc`".to_owned() }
+    }
+}
+
+/// Prepares to speak HTTP, or says why that is not possible.
+fn agent(endpoint: &Endpoint) -> Result<Agent, String> {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("skopos-sdk/", env!("CARGO_PKG_VERSION")));
+    #[cfg(feature = "tls")]
+    let config = config.tls_config(tls_config(&endpoint.certificates)?);
+    #[cfg(not(feature = "tls"))]
+    let _ = endpoint;
+    Ok(config.build().new_agent())
+}
+
+/// `google.rpc.Status`, as far as it has words: what OTLP answers in when it refuses.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Refusal {
+    #[prost(string, tag = "2")]
+    message: String,
+}
+
+/// The words of an answer; none when it is something else, such as a page of a proxy.
+fn words(answer: &[u8]) -> String {
+    use prost::Message as _;
+    Refusal::decode(answer).map(|refusal| refusal.message).unwrap_or_default()
 }
 
 /// Compresses a body; one that cannot be is sent as it is.
@@ -119,9 +165,9 @@ fn compress(body: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whom we trust and who we are. What cannot be used trusts nobody: the handshake fails, and the batch is counted as lost.
+/// Whom we trust and who we are. What cannot be used is an error: without it somebody else might be trusted.
 #[cfg(feature = "tls")]
-fn tls_config(certificates: &crate::config::Certificates) -> ureq::tls::TlsConfig {
+fn tls_config(certificates: &crate::config::Certificates) -> Result<ureq::tls::TlsConfig, String> {
     use ureq::tls::{
         Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem,
     };
@@ -138,12 +184,13 @@ fn tls_config(certificates: &crate::config::Certificates) -> ureq::tls::TlsConfi
     if let Some(authority) = &certificates.authority {
         config = config.root_certs(RootCerts::new_with_certs(&all_in(authority)));
     }
-    if let Some((chain, key)) = &certificates.identity
-        && let Ok(key) = PrivateKey::from_pem(key)
-    {
+    if let Some((chain, key)) = &certificates.identity {
+        let key = PrivateKey::from_pem(key).map_err(|_| {
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY names a file whose key cannot be read".to_owned()
+        })?;
         config = config.client_cert(Some(ClientCert::new_with_certs(&all_in(chain), key)));
     }
-    config.build()
+    Ok(config.build())
 }
 
 /// Reads `Retry-After` in seconds; a date is left to the ordinary backoff.

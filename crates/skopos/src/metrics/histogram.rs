@@ -58,7 +58,6 @@ pub(crate) struct HistogramSnapshot {
 }
 
 impl HistogramSnapshot {
-    #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
     pub(crate) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }

@@ -183,6 +183,14 @@ fn push_exemplar(output: &mut String, exemplar: &Exemplar) {
     let _ = write!(output, " {:.3}", exemplar.time);
 }
 
+/// Returns a series as it is named here: `name{label="value"}`.
+pub(crate) fn series(name: &str, labels: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    push_series(&mut text, name, "", labels, None);
+    text.truncate(text.trim_end().len());
+    text
+}
+
 fn push_series(
     output: &mut String,
     name: &str,

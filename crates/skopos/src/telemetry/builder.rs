@@ -23,6 +23,7 @@ use crate::level::{self, LevelControl};
 use crate::log::format;
 use crate::log::json::JsonSink;
 use crate::log::limit::DEFAULT_PER_SECOND;
+use crate::log::metrics::ConsoleMetrics;
 use crate::log::pretty::PrettySink;
 use crate::log::spans::ConsoleSpans;
 use crate::log::writer::LineWriter;
@@ -33,7 +34,9 @@ use crate::sampling::RateLimited;
 use crate::slo::Objectives;
 
 #[cfg(feature = "otlp")]
-use crate::export::{self, Exporter, logs::Logs, metrics::Pusher, spans::Pending, spans::Spans};
+use crate::export::{
+    self, Exporter, logs::Logs, metrics::Pusher, spans::Pending, spans::Spans, trouble::Voice,
+};
 
 /// What is usual in a kind of place, for [`Builder::preset`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,8 +328,19 @@ impl Builder {
         let (lines, writer) = lines.unzip();
         sinks.extend(lines.clone().map(|lines| Box::new(lines) as Box<dyn Sink>));
         let is_disabled = self.config.disabled;
+        let console_metrics = lines.clone().filter(|_| self.config.console_metrics && !is_disabled);
+        let console_metrics = console_metrics.map(|lines| {
+            let interval = self.config.pushing.console_interval;
+            ConsoleMetrics::spawn(metrics.clone(), lines, self.clock.clone(), interval)
+        });
         #[cfg(feature = "otlp")]
-        let (logs, spans) = self.exporters();
+        let voice = Voice {
+            lines: lines.clone(),
+            redactor: self.redactor.clone(),
+            clock: self.clock.clone(),
+        };
+        #[cfg(feature = "otlp")]
+        let (logs, spans) = self.exporters(&voice);
         #[cfg(feature = "otlp")]
         if let Some(logs) = &logs {
             let limits = self.config.limits;
@@ -334,7 +348,7 @@ impl Builder {
         }
 
         #[cfg(feature = "otlp")]
-        let pusher = self.pusher(&metrics);
+        let pusher = self.pusher(&metrics, voice);
         let sampler = match (self.config.sampler, self.traces_per_second) {
             (Sampler::ParentAlwaysOn, Some(rate)) => Sampler::ParentRateLimited(rate),
             (sampler, _) => sampler,
@@ -405,6 +419,7 @@ impl Builder {
             service: self.service,
             redactor: self.redactor,
             metrics,
+            console_metrics,
             writer,
             #[cfg(feature = "otlp")]
             logs,
@@ -468,30 +483,27 @@ impl Builder {
     }
 
     #[cfg(feature = "otlp")]
-    fn exporters(&self) -> (Option<Exporter<Logs>>, Option<Exporter<Spans>>) {
+    fn exporters(&self, voice: &Voice) -> (Option<Exporter<Logs>>, Option<Exporter<Spans>>) {
         if self.config.disabled {
             return (None, None);
         }
         let resource = export::logs::resource(&self.service.resource());
         let logs = self.config.logs.as_ref().map(|endpoint| {
-            Exporter::spawn(Logs { resource: resource.clone() }, endpoint, self.config.log_batching)
+            let signal = Logs { resource: resource.clone() };
+            Exporter::spawn(signal, endpoint, self.config.log_batching, voice.clone())
         });
         let spans = self.config.traces.as_ref().map(|endpoint| {
-            Exporter::spawn(
-                Spans { resource: resource.clone() },
-                endpoint,
-                self.config.span_batching,
-            )
+            let signal = Spans { resource: resource.clone() };
+            Exporter::spawn(signal, endpoint, self.config.span_batching, voice.clone())
         });
         (logs, spans)
     }
 
     #[cfg(feature = "otlp")]
-    fn pusher(&self, metrics: &Registry) -> Option<Pusher> {
+    fn pusher(&self, metrics: &Registry, voice: Voice) -> Option<Pusher> {
         let endpoint = self.config.metrics.as_ref().filter(|_| !self.config.disabled)?;
         let resource = export::logs::resource(&self.service.resource());
-        let (pushing, clock) = (self.config.pushing, self.clock.clone());
-        Some(Pusher::spawn(metrics.clone(), resource, endpoint, pushing, clock))
+        Some(Pusher::spawn(metrics.clone(), resource, endpoint, self.config.pushing, voice))
     }
 }
 

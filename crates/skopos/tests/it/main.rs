@@ -29,5 +29,7 @@ mod spans;
 mod support;
 #[cfg(feature = "testing")]
 mod testing;
+#[cfg(feature = "tls")]
+mod tls;
 mod validation;
 mod work;

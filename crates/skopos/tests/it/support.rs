@@ -68,6 +68,7 @@ pub(crate) enum Manner {
 /// An OTLP collector.
 pub(crate) struct Collector {
     address: SocketAddr,
+    scheme: &'static str,
     received: Arc<Received>,
 }
 
@@ -97,44 +98,21 @@ enum Kind {
 
 impl Collector {
     pub(crate) fn start(manner: Manner) -> Collector {
-        let received = Arc::new(Received::default());
-        let for_thread = received.clone();
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                let route = |kind| {
-                    let received = for_thread.clone();
-                    post(async move |headers: HeaderMap, body: Bytes| {
-                        take(&received, manner, &headers, &body, kind).await
-                    })
-                };
-                let grpc = |kind| {
-                    let received = for_thread.clone();
-                    post(async move |headers: HeaderMap, body: Bytes| {
-                        take_grpc(&received, manner, &headers, &body, kind).await
-                    })
-                };
-                let method =
-                    |service: &str| format!("/opentelemetry.proto.collector.{service}/Export");
-                let app = Router::new()
-                    .route(&method("logs.v1.LogsService"), grpc(Kind::Logs))
-                    .route(&method("trace.v1.TraceService"), grpc(Kind::Spans))
-                    .route(&method("metrics.v1.MetricsService"), grpc(Kind::Metrics))
-                    .route("/v1/logs", route(Kind::Logs))
-                    .route("/v1/traces", route(Kind::Spans))
-                    .route("/v1/metrics", route(Kind::Metrics));
-                axum::serve(listener, app).await.unwrap();
-            });
-        });
-        Collector { address: told.recv().unwrap(), received }
+        let (address, received) = serve(manner, |listener| listener);
+        Collector { address, scheme: "http", received }
+    }
+
+    /// Starts one that only speaks TLS.
+    #[cfg(feature = "tls")]
+    pub(crate) fn start_tls(manner: Manner, config: rustls::ServerConfig) -> Collector {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let (address, received) =
+            serve(manner, move |listener| tls::Listener { listener, acceptor });
+        Collector { address, scheme: "https", received }
     }
 
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub(crate) fn logs(&self) -> Vec<LogRecord> {
@@ -194,6 +172,89 @@ impl Collector {
     /// Requests of logs and spans.
     pub(crate) fn requests(&self) -> usize {
         self.received.requests.load(Ordering::SeqCst)
+    }
+}
+
+/// Takes telemetry on a port of its own, through whatever is made of the listener.
+fn serve<L>(
+    manner: Manner,
+    make: impl FnOnce(tokio::net::TcpListener) -> L + Send + 'static,
+) -> (SocketAddr, Arc<Received>)
+where
+    L: axum::serve::Listener,
+    L::Addr: std::fmt::Debug,
+{
+    let received = Arc::new(Received::default());
+    let for_thread = received.clone();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            let route = |kind| {
+                let received = for_thread.clone();
+                post(async move |headers: HeaderMap, body: Bytes| {
+                    take(&received, manner, &headers, &body, kind).await
+                })
+            };
+            let grpc = |kind| {
+                let received = for_thread.clone();
+                post(async move |headers: HeaderMap, body: Bytes| {
+                    take_grpc(&received, manner, &headers, &body, kind).await
+                })
+            };
+            let method = |service: &str| format!("/opentelemetry.proto.collector.{service}/Export");
+            let app = Router::new()
+                .route(&method("logs.v1.LogsService"), grpc(Kind::Logs))
+                .route(&method("trace.v1.TraceService"), grpc(Kind::Spans))
+                .route(&method("metrics.v1.MetricsService"), grpc(Kind::Metrics))
+                .route("/v1/logs", route(Kind::Logs))
+                .route("/v1/traces", route(Kind::Spans))
+                .route("/v1/metrics", route(Kind::Metrics));
+            axum::serve(make(listener), app).await.unwrap();
+        });
+    });
+    (told.recv().unwrap(), received)
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use std::io;
+    use std::net::SocketAddr;
+
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::server::TlsStream;
+
+    /// Shakes hands with each caller in turn.
+    pub(super) struct Listener {
+        pub(super) listener: TcpListener,
+        pub(super) acceptor: TlsAcceptor,
+    }
+
+    impl axum::serve::Listener for Listener {
+        type Io = TlsStream<TcpStream>;
+        type Addr = SocketAddr;
+
+        async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+            loop {
+                let (stream, address) = self.listener.accept().await.unwrap();
+                match self.acceptor.accept(stream).into_fallible().await {
+                    Ok(stream) => return (stream, address),
+                    // The caller shall read why: closing with its bytes unread would take that away again.
+                    Err((_, mut stream)) => {
+                        tokio::spawn(async move {
+                            tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+                        });
+                    }
+                }
+            }
+        }
+
+        fn local_addr(&self) -> io::Result<SocketAddr> {
+            self.listener.local_addr()
+        }
     }
 }
 

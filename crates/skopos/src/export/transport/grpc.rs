@@ -3,6 +3,7 @@
 //! The connection is made at the first batch and made again after a failure. Threads that the runtime starts (for names) are
 //! silenced like the exporter's own, so that nothing here is ever exported.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, Bytes};
@@ -13,7 +14,7 @@ use tonic::metadata::{MetadataKey, MetadataValue};
 use tonic::transport::{Channel, Endpoint as Target};
 use tonic::{Code, Request, Status};
 
-use super::{LONGEST_RESPONSE, LONGEST_RETRY_AFTER, Outcome};
+use super::{LONGEST_RESPONSE, LONGEST_RETRY_AFTER, Outcome, cause};
 use crate::config::Endpoint;
 use crate::filter;
 
@@ -27,17 +28,21 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Prepares a connection; nothing when the endpoint cannot be used at all.
-    pub(super) fn new(endpoint: &Endpoint) -> Option<Connection> {
+    /// Prepares a connection, or says why the endpoint cannot be used at all.
+    pub(super) fn new(endpoint: &Endpoint) -> Result<Connection, String> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .on_thread_start(filter::silence_thread)
             .build()
-            .ok()?;
-        let (scheme, rest) = endpoint.url.split_once("://")?;
-        let (authority, method) = rest.split_once('/')?;
-        let target = Target::from_shared(format!("{scheme}://{authority}")).ok()?;
-        let target = target.user_agent(concat!("skopos-sdk/", env!("CARGO_PKG_VERSION"))).ok()?;
+            .map_err(|error| error.to_string())?;
+        let no_endpoint = || "the endpoint is no URL".to_owned();
+        let (scheme, rest) = endpoint.url.split_once("://").ok_or_else(no_endpoint)?;
+        let (authority, method) = rest.split_once('/').ok_or_else(no_endpoint)?;
+        let target = Target::from_shared(format!("{scheme}://{authority}"))
+            .and_then(|target| {
+                target.user_agent(concat!("skopos-sdk/", env!("CARGO_PKG_VERSION")))
+            })
+            .map_err(|_| no_endpoint())?;
         let target = with_tls(target, endpoint)?.connect_timeout(endpoint.timeout);
         let headers = endpoint
             .headers
@@ -53,10 +58,10 @@ impl Connection {
             let _inside = runtime.enter();
             target.connect_lazy()
         };
-        Some(Connection {
+        Ok(Connection {
             runtime,
             channel,
-            method: format!("/{method}").parse().ok()?,
+            method: format!("/{method}").parse().map_err(|_| no_endpoint())?,
             headers,
             is_compressed: endpoint.is_compressed,
         })
@@ -75,41 +80,48 @@ impl Connection {
             if self.is_compressed {
                 client = client.send_compressed(CompressionEncoding::Gzip);
             }
-            client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+            client.ready().await.map_err(|error| Status::from_error(error.into()))?;
             client.unary(request, self.method.clone(), Plain).await
         };
         match self.runtime.block_on(async { tokio::time::timeout(timeout, call).await }) {
             Ok(Ok(response)) => Outcome::Taken { response: response.into_inner().to_vec() },
             Ok(Err(status)) => outcome_of(&status),
-            Err(_) => Outcome::TryAgain { after: None },
+            Err(_) => Outcome::TryAgain { after: None, cause: cause::no_answer(timeout) },
         }
     }
 }
 
 /// What the OTLP specification says about each code.
 fn outcome_of(status: &Status) -> Outcome {
+    let cause = match status.source() {
+        // No answer: the connection failed.
+        Some(error) => cause::of_error(error),
+        None => cause::of_answer(&format!("{:?}", status.code()), status.message()),
+    };
     match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unavailable
-        | Code::DataLoss => Outcome::TryAgain { after: retry_delay(status.details()) },
+        | Code::DataLoss => Outcome::TryAgain { after: retry_delay(status.details()), cause },
+        // A connection that failed in a way that has no code of its own.
+        Code::Unknown if status.source().is_some() => Outcome::TryAgain { after: None, cause },
         // Only a server that says when it will take more wants the same again.
         Code::ResourceExhausted => match retry_delay(status.details()) {
-            Some(after) => Outcome::TryAgain { after: Some(after) },
-            None => Outcome::Refused,
+            Some(after) => Outcome::TryAgain { after: Some(after), cause },
+            None => Outcome::Refused { cause },
         },
-        _ => Outcome::Refused,
+        _ => Outcome::Refused { cause },
     }
 }
 
 #[cfg(feature = "tls")]
-fn with_tls(target: Target, endpoint: &Endpoint) -> Option<Target> {
+fn with_tls(target: Target, endpoint: &Endpoint) -> Result<Target, String> {
     use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
     if !endpoint.url.starts_with("https://") {
-        return Some(target);
+        return Ok(target);
     }
     let mut tls = ClientTlsConfig::new();
     tls = match &endpoint.certificates.authority {
@@ -119,12 +131,14 @@ fn with_tls(target: Target, endpoint: &Endpoint) -> Option<Target> {
     if let Some((certificate, key)) = &endpoint.certificates.identity {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
-    target.tls_config(tls).ok()
+    target.tls_config(tls).map_err(|error| {
+        format!("the certificates of OTEL_EXPORTER_OTLP_* cannot be used: {}", cause::of_error(&error))
+    })
 }
 
 #[cfg(not(feature = "tls"))]
-fn with_tls(target: Target, _: &Endpoint) -> Option<Target> {
-    Some(target)
+fn with_tls(target: Target, _: &Endpoint) -> Result<Target, String> {
+    Ok(target)
 }
 
 /// `google.rpc.Status`, as far as it says when to try again.
@@ -224,7 +238,7 @@ mod tests {
     fn codes_mean_what_the_specification_says() {
         for code in [Code::Unavailable, Code::Aborted, Code::DeadlineExceeded, Code::DataLoss] {
             let outcome = outcome_of(&Status::new(code, ""));
-            assert!(matches!(outcome, Outcome::TryAgain { after: None }), "{code}");
+            assert!(matches!(outcome, Outcome::TryAgain { after: None, .. }), "{code}");
         }
         for code in [
             Code::InvalidArgument,
@@ -232,16 +246,16 @@ mod tests {
             Code::Unimplemented,
             Code::ResourceExhausted,
         ] {
-            assert!(matches!(outcome_of(&Status::new(code, "")), Outcome::Refused), "{code}");
+            assert!(matches!(outcome_of(&Status::new(code, "")), Outcome::Refused { .. }), "{code}");
         }
         let half = Duration::from_millis(1_500);
         for code in [Code::ResourceExhausted, Code::Unavailable] {
             let outcome = outcome_of(&with_delay(code, 1));
-            assert!(matches!(outcome, Outcome::TryAgain { after: Some(after) } if after == half));
+            assert!(matches!(outcome, Outcome::TryAgain { after: Some(after), .. } if after == half));
         }
         let forever = outcome_of(&with_delay(Code::Unavailable, i64::MAX));
         assert!(
-            matches!(forever, Outcome::TryAgain { after: Some(after) } if after <= Duration::from_secs(60))
+            matches!(forever, Outcome::TryAgain { after: Some(after), .. } if after <= Duration::from_secs(60))
         );
     }
 }

@@ -1,0 +1,161 @@
+//! Why a request failed, in words that say what to do: for the line that tells of it, and for the report at the end.
+//!
+//! The libraries wrap the cause several times over and name only the outermost wrapper (`transport error`). Here the chain is
+//! followed to the part that somebody can act on. What a collector answered is foreign text: it is cut.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+/// Characters of a collector's own words that are repeated.
+const LONGEST_ANSWER: usize = 200;
+/// Wrappers that are taken off; a cause may, wrongly, name itself.
+const DEEPEST: usize = 16;
+
+/// Says why no answer came, from the error of whichever library.
+pub(super) fn of_error(error: &(dyn Error + 'static)) -> String {
+    let chain: Vec<&(dyn Error + 'static)> =
+        std::iter::successors(Some(error), |error| inner(*error)).take(DEEPEST).collect();
+    #[cfg(feature = "tls")]
+    if let Some(error) = chain.iter().find_map(|error| error.downcast_ref::<rustls::Error>()) {
+        return of_handshake(error);
+    }
+    let system = chain.iter().find_map(|error| error.downcast_ref::<io::Error>());
+    if let Some(error) = system.filter(|error| error.raw_os_error().is_some()) {
+        return error.to_string();
+    }
+    // The innermost says most.
+    chain.last().map_or_else(String::new, ToString::to_string)
+}
+
+/// What is wrapped. An error of I/O hides its content from `source`, which begins one further in.
+fn inner<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(content) => Some(content),
+        None => error.source(),
+    }
+}
+
+/// Says why no answer came over HTTP.
+pub(super) fn of_request(error: &ureq::Error, timeout: Duration) -> String {
+    match error {
+        ureq::Error::Io(error) => of_error(error),
+        #[cfg(feature = "tls")]
+        ureq::Error::Rustls(error) => of_handshake(error),
+        ureq::Error::Timeout(_) => no_answer(timeout),
+        ureq::Error::HostNotFound => "the host is not known".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+pub(super) fn no_answer(timeout: Duration) -> String {
+    format!("no answer within {timeout:.1?}")
+}
+
+/// Says what the collector answered, with its own words as far as they help.
+pub(super) fn of_answer(status: &str, words: &str) -> String {
+    let words: String =
+        words.chars().filter(|character| !character.is_control()).take(LONGEST_ANSWER).collect();
+    match words.trim() {
+        "" => format!("it answered {status}"),
+        words => format!("it answered {status}: {words}"),
+    }
+}
+
+/// Says why there is no secure connection.
+#[cfg(feature = "tls")]
+fn of_handshake(error: &rustls::Error) -> String {
+    use rustls::AlertDescription as Alert;
+    use rustls::CertificateError as Bad;
+
+    match error {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::UnknownIssuer => "its certificate is signed by nobody we trust; \
+                OTEL_EXPORTER_OTLP_CERTIFICATE names the authority to trust"
+                .to_owned(),
+            Bad::Expired | Bad::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+                "its certificate is not valid yet".to_owned()
+            }
+            Bad::NotValidForName => "its certificate is for another name".to_owned(),
+            Bad::NotValidForNameContext { expected, presented } => {
+                // They come as `DnsName("collector.example")`.
+                let names: Vec<&str> = presented
+                    .iter()
+                    .map(|name| name.split('"').nth(1).unwrap_or(name))
+                    .collect();
+                let (expected, names) = (expected.to_str(), names.join(", "));
+                format!("its certificate is not for {expected}, but for {names}")
+            }
+            Bad::Revoked => "its certificate is revoked".to_owned(),
+            other => format!("its certificate does not hold: {other}"),
+        },
+        rustls::Error::AlertReceived(Alert::CertificateRequired) => {
+            "it asks for a client certificate: OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and \
+             OTEL_EXPORTER_OTLP_CLIENT_KEY"
+                .to_owned()
+        }
+        rustls::Error::AlertReceived(
+            alert @ (Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::AccessDenied
+            | Alert::DecryptError),
+        ) => format!("it does not accept our client certificate ({alert:?})"),
+        rustls::Error::AlertReceived(Alert::HandshakeFailure | Alert::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(_) => {
+            "it and we have no version or cipher of TLS in common".to_owned()
+        }
+        rustls::Error::InvalidMessage(_) => {
+            "it does not speak TLS; an endpoint without it begins with http://".to_owned()
+        }
+        other => format!("TLS: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{of_answer, of_error, of_request};
+    use std::io;
+    use std::time::Duration;
+
+    #[test]
+    fn the_innermost_cause_is_told() {
+        let refused = || io::Error::from_raw_os_error(111);
+        let told = refused().to_string();
+        assert_eq!(of_error(&io::Error::other(refused())), told);
+        assert_eq!(of_request(&ureq::Error::Io(refused()), Duration::ZERO), told);
+        assert_eq!(of_error(&io::Error::other(io::Error::other("the end"))), "the end");
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_failed_handshake_says_what_to_do() {
+        use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+        for (error, part) in [
+            (CertificateError::UnknownIssuer.into(), "OTEL_EXPORTER_OTLP_CERTIFICATE"),
+            (CertificateError::Expired.into(), "has expired"),
+            (CertificateError::NotValidYet.into(), "not valid yet"),
+            (CertificateError::NotValidForName.into(), "another name"),
+            (CertificateError::BadSignature.into(), "does not hold"),
+            (Error::AlertReceived(AlertDescription::CertificateRequired), "CLIENT_KEY"),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "our client certificate"),
+            (Error::AlertReceived(AlertDescription::ProtocolVersion), "in common"),
+            (Error::InvalidMessage(InvalidMessage::InvalidContentType), "http://"),
+            (Error::HandshakeNotComplete, "TLS: "),
+        ] {
+            let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
+            let told = of_error(&wrapped);
+            assert!(told.contains(part), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_a_collector_says_is_cut_and_cannot_drive_a_terminal() {
+        assert_eq!(of_answer("401 Unauthorized", ""), "it answered 401 Unauthorized");
+        let told = of_answer("INTERNAL", &format!("\u{1b}[2J{}", "x".repeat(9_000)));
+        assert!(told.starts_with("it answered INTERNAL: [2Jxxx") && told.len() < 300, "{told}");
+    }
+}
