@@ -17,6 +17,8 @@ use crate::test::{ALERTMANAGER, Counts, Need, PROMETHEUS, WHOLE, install};
 enum Step {
     /// Must exit with 0.
     Plain(&'static str),
+    /// The SDK with this feature alone, or with none, must build without a warning.
+    Feature(&'static str),
     /// Must pass at least one test, and the tests must say what they enumerated, nothing of it lost
     /// or doubled.
     Enumerated(Tests),
@@ -79,24 +81,24 @@ const PROOFS: &[Proof] = &[
     },
     Proof {
         name: "features",
-        what: "what a service may choose of the SDK builds alone",
+        what: "each feature of the SDK builds alone, without a warning, and all build together",
         needs: &[],
         steps: &[
-            Step::Plain("cargo check -p skopos --no-default-features"),
-            Step::Plain("cargo check -p skopos --no-default-features --features axum"),
-            Step::Plain("cargo check -p skopos --no-default-features --features otlp"),
-            Step::Plain("cargo check -p skopos --no-default-features --features grpc"),
-            Step::Plain("cargo check -p skopos --no-default-features --features tls"),
-            Step::Plain("cargo check -p skopos --no-default-features --features reqwest"),
-            Step::Plain("cargo check -p skopos --no-default-features --features metrics-facade"),
-            Step::Plain("cargo check -p skopos --no-default-features --features otel-metrics"),
-            Step::Plain("cargo check -p skopos --no-default-features --features redis"),
-            Step::Plain("cargo check -p skopos --no-default-features --features sqlx"),
-            Step::Plain("cargo check -p skopos --no-default-features --features derive"),
-            Step::Plain("cargo check -p skopos --no-default-features --features disk"),
-            Step::Plain("cargo check -p skopos --no-default-features --features serde"),
-            Step::Plain("cargo check -p skopos --no-default-features --features testing"),
-            Step::Plain("cargo check -p skopos --all-features"),
+            Step::Feature(""),
+            Step::Feature("axum"),
+            Step::Feature("otlp"),
+            Step::Feature("grpc"),
+            Step::Feature("tls"),
+            Step::Feature("reqwest"),
+            Step::Feature("metrics-facade"),
+            Step::Feature("otel-metrics"),
+            Step::Feature("redis"),
+            Step::Feature("sqlx"),
+            Step::Feature("derive"),
+            Step::Feature("disk"),
+            Step::Feature("serde"),
+            Step::Feature("testing"),
+            Step::Plain("cargo clippy -p skopos --no-deps --all-features -- -D warnings"),
         ],
     },
 ];
@@ -122,7 +124,8 @@ pub(crate) fn run(name: &str) -> Result<bool> {
         install(proof.needs)?;
     }
     let mut tally = Tally::default();
-    for step in proof.steps {
+    for (done, step) in proof.steps.iter().enumerate() {
+        println!("step {} of {}, after {}", done + 1, proof.steps.len(), human(watch.elapsed()));
         if !run_step(step, &mut tally)? {
             println!("{tally}NOT proven: {name}, after {}", human(watch.elapsed()));
             return Ok(false);
@@ -136,6 +139,13 @@ pub(crate) fn run(name: &str) -> Result<bool> {
 fn run_step(step: &Step, tally: &mut Tally) -> Result<bool> {
     match step {
         Step::Plain(line) => Cmd::new(line).run(),
+        Step::Feature(feature) => {
+            let mut command = Cmd::new("cargo clippy -p skopos --no-deps --no-default-features");
+            if !feature.is_empty() {
+                command = command.args("--features").arg(feature);
+            }
+            command.args("-- -D warnings").run()
+        }
         Step::Tests(tests) => run_tests(&tests.command()?, tally),
         Step::Foreign(line) => run_tests(&Cmd::new(line), tally),
         Step::Enumerated(tests) => run_enumerated(&tests.command()?, tally),
@@ -258,6 +268,25 @@ mod tests {
         let found = |package| test_program(messages, package);
         assert_eq!(found("a"), Some(("/t/it-2".into(), "/w/crates/a".into())));
         assert_eq!(found("c"), None);
+    }
+
+    #[test]
+    fn every_feature_of_the_sdk_is_proven_alone() {
+        let manifest = include_str!("../../crates/skopos/Cargo.toml");
+        let (_, features) = manifest.split_once("[features]").expect("there is such a table");
+        let features = features.split("\n[").next().unwrap_or_default();
+        let declared: Vec<&str> = features
+            .lines()
+            .filter_map(|line| line.split_once(" = [").map(|(name, _)| name))
+            // These are others put together.
+            .filter(|name| !matches!(*name, "default" | "full" | "_integrations"))
+            .collect();
+        let proof = PROOFS.iter().find(|proof| proof.name == "features").expect("it is there");
+        for name in &declared {
+            let is_proven = |step: &Step| matches!(step, Step::Feature(feature) if feature == name);
+            assert!(proof.steps.iter().any(is_proven), "no step for `{name}`");
+        }
+        assert!(declared.len() > 10, "{declared:?}");
     }
 
     #[test]

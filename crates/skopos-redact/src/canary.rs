@@ -22,6 +22,11 @@ pub struct Canary {
 
 impl Canary {
     /// Makes a canary; the same seed makes the same one.
+    ///
+    /// ```
+    /// let canary = skopos_redact::Canary::new("login");
+    /// assert_eq!(canary, skopos_redact::Canary::new("login"));
+    /// ```
     pub fn new(seed: &str) -> Canary {
         // FNV-1a: enough to tell canaries apart, and the same on every machine.
         let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -31,16 +36,33 @@ impl Canary {
     }
 
     /// Returns the text to plant.
+    ///
+    /// ```
+    /// let canary = skopos_redact::Canary::new("login");
+    /// let request = format!("password={}", canary.as_str());
+    /// assert!(request.contains("cAnArY"));
+    /// ```
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
     /// Returns whether the canary is in these bytes, in any form.
+    ///
+    /// ```
+    /// let canary = skopos_redact::Canary::new("login");
+    /// let reversed: String = canary.as_str().chars().rev().collect();
+    /// assert!(canary.is_in(&reversed) && !canary.is_in("[REDACTED]"));
+    /// ```
     pub fn is_in(&self, bytes: impl AsRef<[u8]>) -> bool {
         self.form_in(bytes.as_ref()).is_some()
     }
 
     /// Panics when the canary is in these bytes.
+    ///
+    /// ```
+    /// let canary = skopos_redact::Canary::new("login");
+    /// canary.assert_absent("the log", "password=[REDACTED]");
+    /// ```
     ///
     /// # Panics
     /// It is. The message names the sink and the form, and shows what stands before it.

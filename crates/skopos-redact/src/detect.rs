@@ -26,6 +26,14 @@ pub(crate) const URL_SIGNATURE: &str = "url_signature";
 pub(crate) const EMAIL: &str = "email_value";
 
 /// What is recognised by its form. All but [`Detector::Email`] are on unless they are turned off.
+///
+/// ```
+/// use skopos_redact::{Detector, Redactor};
+///
+/// let redactor = Redactor::builder().ignore(Detector::UsSsn).detect(Detector::Email).build()?;
+/// assert_eq!(redactor.redact_text("part 078-05-1120 for ann@example.org").text, "part 078-05-1120 for [REDACTED]");
+/// # Ok::<(), skopos_redact::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Detector {

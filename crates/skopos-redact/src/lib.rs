@@ -53,9 +53,21 @@ use rules::PathRule;
 use text::Scanner;
 
 /// What stands in the place of a secret.
+///
+/// ```
+/// let shown = skopos_redact::Redactor::default().redact_value("password", "hunter2");
+/// assert_eq!(shown, skopos_redact::REDACTED);
+/// ```
 pub const REDACTED: &str = "[REDACTED]";
 
 /// Why a redactor could not be built.
+///
+/// ```
+/// use skopos_redact::{Error, Redactor};
+///
+/// let error = Redactor::builder().deny("user..pin").build().unwrap_err();
+/// assert_eq!(error, Error::EmptySegment { rule: "user..pin".to_owned() });
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -96,6 +108,15 @@ pub enum Error {
 }
 
 /// A text after redaction.
+///
+/// ```
+/// use std::borrow::Cow;
+///
+/// let redactor = skopos_redact::Redactor::default();
+/// let redacted = redactor.redact_text("paid with 4111 1111 1111 1111");
+/// assert_eq!((&*redacted.text, redacted.hits), ("paid with [REDACTED]", vec!["card_number_value"]));
+/// assert!(matches!(redactor.redact_text("paid").text, Cow::Borrowed(_)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redacted<'r, 'a> {
     /// The text without its secrets; borrowed when there were none.
@@ -105,6 +126,12 @@ pub struct Redacted<'r, 'a> {
 }
 
 /// Decides what must not be logged. Compiled once; cloning shares it.
+///
+/// ```
+/// let redactor = skopos_redact::Redactor::default();
+/// assert!(redactor.redact_name("user.password"));
+/// assert_eq!(redactor.redact_text("token=abc123").text, "token=[REDACTED]");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Redactor {
     inner: Arc<Inner>,
@@ -119,6 +146,15 @@ struct Inner {
 }
 
 /// Collects the rules of a [`Redactor`].
+///
+/// ```
+/// let redactor = skopos_redact::Redactor::builder()
+///     .deny("payment.*.iban")
+///     .allow("address")
+///     .build()?;
+/// assert!(redactor.redact_name("payment.refund.iban") && !redactor.redact_name("address"));
+/// # Ok::<(), skopos_redact::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Builder {
     deny: Vec<String>,
@@ -129,6 +165,13 @@ pub struct Builder {
 impl Builder {
     /// Adds a dotted path whose value is never shown. `*` stands for one segment or a part of one, `**` for any number of
     /// segments. Case, `_` and `-` do not matter. What lies below a denied path is denied too.
+    ///
+    /// ```
+    /// let redactor = skopos_redact::Redactor::builder().deny("req.*.pin").deny("**.iban").build()?;
+    /// assert!(redactor.redact_name("req.body.PIN") && redactor.redact_name("a.b.iban.country"));
+    /// assert!(!redactor.redact_name("pin"));
+    /// # Ok::<(), skopos_redact::Error>(())
+    /// ```
     #[must_use]
     pub fn deny(mut self, rule: impl Into<String>) -> Self {
         self.deny.push(rule.into());
@@ -136,6 +179,12 @@ impl Builder {
     }
 
     /// Adds several paths, as [`Builder::deny`].
+    ///
+    /// ```
+    /// let redactor = skopos_redact::Redactor::builder().deny_all(["**.pin", "**.iban"]).build()?;
+    /// assert!(redactor.redact_name("pin") && redactor.redact_name("payee.iban"));
+    /// # Ok::<(), skopos_redact::Error>(())
+    /// ```
     #[must_use]
     pub fn deny_all<I: IntoIterator<Item: Into<String>>>(mut self, rules: I) -> Self {
         self.deny.extend(rules.into_iter().map(Into::into));
@@ -143,6 +192,12 @@ impl Builder {
     }
 
     /// Exempts a dotted path from the built-in names (never from rules given by [`Builder::deny`]).
+    ///
+    /// ```
+    /// let redactor = skopos_redact::Redactor::builder().allow("shop.phone").build()?;
+    /// assert!(!redactor.redact_name("shop.phone") && redactor.redact_name("user.phone"));
+    /// # Ok::<(), skopos_redact::Error>(())
+    /// ```
     #[must_use]
     pub fn allow(mut self, rule: impl Into<String>) -> Self {
         self.allow.push(rule.into());
@@ -165,6 +220,14 @@ impl Builder {
     }
 
     /// Turns a detector off, for texts in which it is more often wrong than right.
+    ///
+    /// ```
+    /// use skopos_redact::{Detector, Redactor};
+    ///
+    /// let redactor = Redactor::builder().ignore(Detector::UsSsn).build()?;
+    /// assert_eq!(redactor.redact_text("part 078-05-1120").text, "part 078-05-1120");
+    /// # Ok::<(), skopos_redact::Error>(())
+    /// ```
     #[must_use]
     pub fn ignore(mut self, detector: Detector) -> Self {
         self.detectors.set(detector, false);
@@ -172,6 +235,11 @@ impl Builder {
     }
 
     /// Compiles the rules.
+    ///
+    /// ```
+    /// // Fails closed: a rule that would match nothing, or everything, is an error.
+    /// assert!(skopos_redact::Redactor::builder().deny("**").build().is_err());
+    /// ```
     ///
     /// # Errors
     /// The first rule that does not parse.
@@ -199,16 +267,35 @@ impl Default for Redactor {
 
 impl Redactor {
     /// Starts from the built-in names and detectors.
+    ///
+    /// ```
+    /// let redactor = skopos_redact::Redactor::builder().deny("**.pin").build()?;
+    /// assert!(redactor.redact_name("pin") && redactor.redact_name("password"));
+    /// # Ok::<(), skopos_redact::Error>(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
 
     /// Returns whether the value at this dotted path must not be shown.
+    ///
+    /// ```
+    /// let redactor = skopos_redact::Redactor::default();
+    /// assert!(redactor.redact_name("headers.Set-Cookie") && redactor.redact_name("apiKey"));
+    /// assert!(!redactor.redact_name("order_id"));
+    /// ```
     pub fn redact_name(&self, path: &str) -> bool {
         self.name_rule(path).is_some()
     }
 
     /// Returns the rule that forbids to show the value at this dotted path.
+    ///
+    /// ```
+    /// let redactor = skopos_redact::Redactor::builder().deny("**.pin").build()?;
+    /// assert_eq!(redactor.name_rule("account.pin"), Some("**.pin"));
+    /// assert_eq!(redactor.name_rule("order_id"), None);
+    /// # Ok::<(), skopos_redact::Error>(())
+    /// ```
     pub fn name_rule(&self, path: &str) -> Option<&str> {
         let inner = &*self.inner;
         if let Some(rule) = inner.deny.iter().find(|rule| rule.matches(path)) {
@@ -225,6 +312,12 @@ impl Redactor {
     }
 
     /// Takes the secrets out of a text.
+    ///
+    /// ```
+    /// let redactor = skopos_redact::Redactor::default();
+    /// let redacted = redactor.redact_text("postgres://app:hunter2@db/orders");
+    /// assert_eq!(redacted.text, "postgres://[REDACTED]@db/orders");
+    /// ```
     pub fn redact_text<'r, 'a>(&'r self, text: &'a str) -> Redacted<'r, 'a> {
         let Some(candidates) = self.inner.scanner.candidates(text) else {
             return Redacted { text: Cow::Borrowed(text), hits: Vec::new() };
@@ -247,6 +340,13 @@ impl Redactor {
     }
 
     /// Returns what may be shown of a named text value: the text, its clean part, or [`REDACTED`].
+    ///
+    /// ```
+    /// let redactor = skopos_redact::Redactor::default();
+    /// assert_eq!(redactor.redact_value("password", "hunter2"), "[REDACTED]");
+    /// assert_eq!(redactor.redact_value("note", "token=abc123"), "token=[REDACTED]");
+    /// assert_eq!(redactor.redact_value("order_id", "o-1"), "o-1");
+    /// ```
     pub fn redact_value<'a>(&self, path: &str, value: &'a str) -> Cow<'a, str> {
         match self.name_rule(path) {
             Some(rule) if !(names::is_address_rule(rule) && names::is_network_address(value)) => {

@@ -21,16 +21,33 @@ pub struct Secret<T>(T);
 
 impl<T> Secret<T> {
     /// Hides a value.
+    ///
+    /// ```
+    /// let key = skopos_redact::Secret::new("hunter2");
+    /// assert_eq!(key.to_string(), "[REDACTED]");
+    /// ```
     pub fn new(value: T) -> Self {
         Secret(value)
     }
 
     /// Returns the value. Every use is a place to look at in a review.
+    ///
+    /// ```
+    /// let key = skopos_redact::Secret::new("hunter2");
+    /// let header = format!("Bearer {}", key.expose());
+    /// # assert!(header.ends_with("hunter2"));
+    /// ```
     pub fn expose(&self) -> &T {
         &self.0
     }
 
     /// Returns the value and gives the guard up.
+    ///
+    /// ```
+    /// let key = skopos_redact::Secret::new("hunter2".to_owned());
+    /// let text: String = key.into_exposed();
+    /// # assert_eq!(text, "hunter2");
+    /// ```
     pub fn into_exposed(self) -> T {
         self.0
     }

@@ -48,6 +48,12 @@ impl ClientLayer {
     }
 
     /// Sends ids to these hosts only; one that begins with a dot stands for all below it (`.internal`), and `*` for all.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let layer = telemetry.client_layer().propagate_to(["payments.example.com", ".internal"]);
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn propagate_to<I: IntoIterator<Item: Into<String>>>(mut self, hosts: I) -> ClientLayer {
         self.hosts = Hosts::listed(hosts);
@@ -56,6 +62,12 @@ impl ClientLayer {
 
     /// Names the host of calls whose URI has none, as those of a tonic channel: it is `server.address` on their spans and
     /// decides whether ids go along. Without it they do: whoever makes a channel knows whom it reaches.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let layer = telemetry.client_layer().peer("inventory"); // for a channel to http://inventory:50051
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn peer(mut self, host: impl Into<Arc<str>>) -> ClientLayer {
         self.peer = Some(host.into());

@@ -26,6 +26,11 @@ pub(crate) use metrics::Pushing;
 pub(crate) use metrics::Temporality;
 
 /// How log lines are written to standard output.
+///
+/// ```
+/// let builder = skopos::Telemetry::builder(skopos::service!()).format(skopos::LogFormat::Json);
+/// # let _ = builder;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogFormat {

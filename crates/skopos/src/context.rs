@@ -151,6 +151,12 @@ impl Drop for Scope {
 ///
 /// It is known inside [`http_layer`](crate::Telemetry::http_layer) and in tasks that carry the request's span
 /// (`tracing::Instrument`).
+///
+/// ```
+/// // Inside a request: the id to show to whoever reports a problem.
+/// let id = skopos::current_request_id();
+/// # assert_eq!(id, None);
+/// ```
 pub fn current_request_id() -> Option<String> {
     current_request_id_arc().map(|id| id.to_string())
 }
@@ -166,6 +172,12 @@ pub(crate) fn current_request_id_arc() -> Option<Arc<str>> {
 }
 
 /// Returns the current trace id, 32 hex digits, as it stands on log lines and exported spans.
+///
+/// ```
+/// // Inside a request: the id that finds its trace.
+/// let id = skopos::current_trace_id();
+/// # assert_eq!(id, None);
+/// ```
 pub fn current_trace_id() -> Option<String> {
     current_trace().map(|ids| ids.trace.to_string())
 }
@@ -227,6 +239,14 @@ pub(crate) fn trace_of(dispatch: &Dispatch, id: &tracing::span::Id) -> Option<Tr
 
 /// Returns the headers that carry the current request to the next service: `traceparent`, `tracestate` and `baggage`, or what
 /// `OTEL_PROPAGATORS` says instead, and `x-request-id`; those of them that are known. For clients that this crate does not wrap.
+///
+/// ```
+/// let mut request = http::Request::post("http://inventory/reserve").body(())?;
+/// for (name, value) in skopos::propagation_headers() {
+///     request.headers_mut().insert(name, value.parse()?);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn propagation_headers() -> Vec<(&'static str, String)> {
     let mut headers = Vec::with_capacity(4);
     let propagators = Propagators::current();
@@ -314,6 +334,11 @@ pub(crate) fn accepted_request_id(id: &str) -> Option<Arc<str>> {
 }
 
 /// Makes a request id: a UUID (version 7) that begins with the time. It is unique, not a secret.
+///
+/// ```
+/// let (first, second) = (skopos::new_request_id(), skopos::new_request_id());
+/// assert!(first.len() == 36 && first != second);
+/// ```
 pub fn new_request_id() -> String {
     let millis = clock::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     // The thread's own generator, which trace ids come from too: no system call for each request.

@@ -75,6 +75,12 @@ impl DbMetrics {
 }
 
 /// A database as it is seen from here; made by [`Telemetry::database`](crate::Telemetry::database). Cloning shares it.
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// let database = telemetry.database("mysql", "orders");
+/// # let _ = database;
+/// ```
 #[derive(Clone)]
 pub struct Database {
     inner: Arc<Inner>,
@@ -102,6 +108,17 @@ impl Database {
     }
 
     /// Does one call with a statement of SQL, in a span, timed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let database = telemetry.database("mysql", "orders");
+    /// let query = async { Ok::<u64, std::io::Error>(3) }; // what your driver does
+    /// let deleted = database.call("DELETE FROM carts WHERE age > 30", query).await;
+    /// assert_eq!(deleted.unwrap(), 3);
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of the call itself.

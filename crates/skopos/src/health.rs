@@ -41,9 +41,26 @@ pub use probes::{redis, tcp};
 use check::{Kind, Outcome, Running};
 
 /// How long a check may take, unless said otherwise: what the guide's example uses.
+///
+/// ```
+/// assert_eq!(skopos::health::DEFAULT_TIMEOUT.as_secs(), 2);
+/// ```
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Collects checks.
+///
+/// ```
+/// use std::time::Duration;
+/// use skopos::health::{Check, Health, tcp};
+///
+/// let health = Health::builder()
+///     .timeout(Duration::from_secs(1))
+///     .critical("database", tcp("db:5432"))
+///     .degraded("mail", tcp("mail:25"))
+///     .check(Check::new("migrations", || async { Ok::<(), String>(()) }).startup())
+///     .build();
+/// # let _ = health;
+/// ```
 #[derive(Clone)]
 pub struct HealthBuilder {
     checks: Vec<Check>,
@@ -52,6 +69,18 @@ pub struct HealthBuilder {
 }
 
 /// The health of a service. Cloning shares it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use skopos::health::Health;
+///
+/// let health = Health::builder().critical("database", || async { Err::<(), _>("gone") }).build();
+/// let answer = health.ready().await;
+/// assert_eq!(answer.status, 503);
+/// assert_eq!(answer.body, r#"{"status":"not_ready","checks":{"database":{"status":"unhealthy","error":"gone"}}}"#);
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Health {
     inner: Arc<Inner>,
@@ -65,6 +94,12 @@ struct Inner {
 }
 
 /// An answer to a probe.
+///
+/// ```
+/// let answer = skopos::health::Health::builder().build().live();
+/// assert_eq!(answer.status, 200);
+/// assert!(answer.body.starts_with(r#"{"status":"alive","timestamp":""#));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeAnswer {
     /// 200 or 503.
@@ -91,6 +126,12 @@ impl std::fmt::Debug for Health {
 
 impl HealthBuilder {
     /// Sets how long each check may take that does not say so itself.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let builder = skopos::health::Health::builder().timeout(Duration::from_millis(500));
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -98,6 +139,12 @@ impl HealthBuilder {
     }
 
     /// Uses these redaction rules for error texts.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let builder = skopos::health::Health::builder().redactor(telemetry.redactor().clone());
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn redactor(mut self, redactor: Redactor) -> Self {
         self.redactor = redactor;
@@ -105,6 +152,11 @@ impl HealthBuilder {
     }
 
     /// Adds a check without which the service is not ready.
+    ///
+    /// ```
+    /// let builder = skopos::health::Health::builder().critical("database", skopos::health::tcp("db:5432"));
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn critical<F, Fut, E>(self, name: impl Into<String>, check: F) -> Self
     where
@@ -116,6 +168,11 @@ impl HealthBuilder {
     }
 
     /// Adds a check whose failure shows but does not take the service out of load balancing.
+    ///
+    /// ```
+    /// let builder = skopos::health::Health::builder().degraded("mail", skopos::health::tcp("mail:25"));
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn degraded<F, Fut, E>(self, name: impl Into<String>, check: F) -> Self
     where
@@ -127,6 +184,12 @@ impl HealthBuilder {
     }
 
     /// Adds a check that must have passed once before the service has started: migrations, a warm cache, a loaded model.
+    ///
+    /// ```
+    /// let builder = skopos::health::Health::builder()
+    ///     .startup("migrations", || async { Ok::<(), std::io::Error>(()) });
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn startup<F, Fut, E>(self, name: impl Into<String>, check: F) -> Self
     where
@@ -138,6 +201,14 @@ impl HealthBuilder {
     }
 
     /// Adds a check with settings of its own. One of the same name is replaced.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use skopos::health::{Check, Health, tcp};
+    /// let slow = Check::new("ledger", tcp("ledger:443")).degraded().every(Duration::from_secs(30));
+    /// let builder = Health::builder().check(slow);
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn check(mut self, check: Check) -> Self {
         self.checks.retain(|existing| existing.name != check.name);
@@ -146,6 +217,11 @@ impl HealthBuilder {
     }
 
     /// Finishes the list.
+    ///
+    /// ```
+    /// let health = skopos::health::Health::builder().build();
+    /// # let _ = health;
+    /// ```
     pub fn build(self) -> Health {
         let timeout = self.timeout;
         let checks = self.checks.into_iter().map(|check| Running::new(check, timeout)).collect();
@@ -184,16 +260,37 @@ impl Health {
     }
 
     /// Says that start-up (migrations, warm-up) is over.
+    ///
+    /// ```
+    /// let health = skopos::health::Health::builder().build();
+    /// assert_eq!(health.startup().status, 503);
+    /// health.mark_started();
+    /// assert_eq!(health.startup().status, 200);
+    /// ```
     pub fn mark_started(&self) {
         self.inner.is_started.store(true, Ordering::Relaxed);
     }
 
     /// Makes the service not ready from now on, so that load balancers leave before it stops.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let health = skopos::health::Health::builder().build();
+    /// health.mark_draining();
+    /// assert_eq!(health.ready().await.status, 503);
+    /// # }
+    /// ```
     pub fn mark_draining(&self) {
         self.inner.is_draining.store(true, Ordering::Relaxed);
     }
 
     /// Answers `/health/live`: always 200.
+    ///
+    /// ```
+    /// let health = skopos::health::Health::builder().build();
+    /// assert_eq!(health.live().status, 200);
+    /// ```
     pub fn live(&self) -> ProbeAnswer {
         let mut body = "{\"status\":\"alive\",\"timestamp\":\"".to_owned();
         clock::push_rfc3339(&mut body, clock::now());
@@ -202,6 +299,11 @@ impl Health {
     }
 
     /// Answers `/health/startup` by what is known; runs nothing.
+    ///
+    /// ```
+    /// let health = skopos::health::Health::builder().build();
+    /// assert_eq!(health.startup().status, 503);
+    /// ```
     pub fn startup(&self) -> ProbeAnswer {
         let mut of_startup =
             self.inner.checks.iter().filter(|check| check.check.kind == Kind::Startup).peekable();
@@ -217,6 +319,16 @@ impl Health {
     }
 
     /// Runs the startup checks that have not passed yet, and answers `/health/startup`. Must be called on a tokio runtime.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let health = skopos::health::Health::builder()
+    ///     .startup("migrations", || async { Ok::<(), std::io::Error>(()) })
+    ///     .build();
+    /// assert_eq!(health.check_startup().await.status, 200);
+    /// # }
+    /// ```
     pub async fn check_startup(&self) -> ProbeAnswer {
         if self.startup().status != StatusCode::OK {
             self.run(|check| check.check.kind == Kind::Startup && !check.has_passed()).await;
@@ -225,12 +337,31 @@ impl Health {
     }
 
     /// Answers `/health/ready`: asks all checks at once. Must be called on a tokio runtime.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let health = skopos::health::Health::builder().build();
+    /// assert_eq!(health.ready().await.body, r#"{"status":"ready","checks":{}}"#);
+    /// # }
+    /// ```
     pub async fn ready(&self) -> ProbeAnswer {
         self.answer_ready(false).await
     }
 
     /// As [`Health::ready`], with more about each check: whether it is critical, how long it took and may take, and how old its
     /// result is, in milliseconds.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let health = skopos::health::Health::builder()
+    ///     .degraded("mail", || async { Ok::<(), std::io::Error>(()) })
+    ///     .build();
+    /// let answer = health.ready_with_details().await;
+    /// assert!(answer.body.contains("\"critical\":false"), "{}", answer.body);
+    /// # }
+    /// ```
     pub async fn ready_with_details(&self) -> ProbeAnswer {
         self.answer_ready(true).await
     }

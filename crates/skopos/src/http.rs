@@ -55,6 +55,16 @@ type RouteOf = Arc<dyn Fn(&Method, &Uri, &Extensions) -> Option<Cow<'static, str
 /// `rate(http_request_duration_seconds_bucket[5m]) - (rate(http_request_failure_duration_seconds_bucket[5m]) or 0 * rate(http_request_duration_seconds_bucket[5m]))`.
 /// By OTLP the same observations go out as `http.server.request.duration`, `http.server.active_requests` and
 /// `http.server.response.body.size`, with status code and `error.type` as attributes.
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// use axum::{Router, routing::get};
+///
+/// let app: Router = Router::new()
+///     .route("/orders/{id}", get(|| async { "an order" }))
+///     .layer(telemetry.http_layer());
+/// # let _ = app;
+/// ```
 #[derive(Clone)]
 pub struct HttpLayer {
     settings: Arc<Settings>,
@@ -139,12 +149,24 @@ impl HttpLayer {
     }
 
     /// Leaves a path alone; one that ends in `/` stands for all below it. `/metrics` and `/health/` are left alone anyway.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let layer = telemetry.http_layer().exclude("/favicon.ico").exclude("/static/");
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn exclude(self, path: impl Into<String>) -> HttpLayer {
         self.with(|settings| settings.excluded.push(path.into()))
     }
 
     /// Starts a new trace for every request, whatever the caller sent: for services at the edge.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let layer = telemetry.http_layer().ignore_incoming_trace();
+    /// # let _ = layer;
+    /// ```
     #[must_use]
     pub fn ignore_incoming_trace(self) -> HttpLayer {
         self.with(|settings| settings.propagators = Propagators::NONE)

@@ -17,12 +17,22 @@ use crate::clock;
 use crate::filter::Filters;
 
 /// The longest that a change may last.
+///
+/// ```
+/// assert_eq!(skopos::LONGEST_CHANGE.as_secs(), 86_400);
+/// ```
 pub const LONGEST_CHANGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long SIGUSR1 turns DEBUG on.
 pub(crate) const SIGNAL_DURATION: Duration = Duration::from_secs(10 * 60);
 
 /// What is logged now, and until when.
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// let level = telemetry.log_level();
+/// assert_eq!((level.usual.as_str(), level.temporary, level.until), ("info", None, None));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogLevel {
@@ -35,6 +45,14 @@ pub struct LogLevel {
 }
 
 /// Why the level was not changed.
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// use std::time::Duration;
+///
+/// let error = telemetry.set_log_level("debug", Duration::ZERO).unwrap_err();
+/// assert!(matches!(error, skopos::LogLevelError::Duration { .. }), "{error}");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogLevelError {

@@ -103,6 +103,8 @@ pub use service::Service;
 pub use shutdown::{ShutdownReport, shutdown_signal, shutdown_signal_after};
 pub use skopos_redact as redact;
 pub use skopos_redact::Secret;
+#[doc(hidden)]
+pub use telemetry::init_service;
 pub use telemetry::{Builder, InitError, Preset, Telemetry, TelemetryLayer, init};
 
 #[cfg(feature = "axum")]
@@ -156,7 +158,7 @@ pub use skopos_macros::Redacted;
 #[macro_export]
 macro_rules! init {
     () => {
-        $crate::Telemetry::builder($crate::service!()).from_env().install()
+        $crate::init_service($crate::service!())
     };
 }
 

@@ -67,27 +67,57 @@ pub(crate) use text::series;
 /// Bucket bounds.
 pub mod buckets {
     /// Durations of requests, in seconds: the guide's buckets, and 0.2, because its latency objective asks for `le="0.2"`.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let waits = registry.histogram("wait_seconds", "Waits.", skopos::metrics::buckets::HTTP);
+    /// # waits.observe(0.1);
+    /// ```
     pub const HTTP: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
     /// Durations of calls to databases and caches, in seconds, from half a millisecond.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let reads = registry.histogram("read_seconds", "Reads.", skopos::metrics::buckets::DATABASE);
+    /// # reads.observe(0.1);
+    /// ```
     pub const DATABASE: &[f64] =
         &[0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0];
 
     /// Sizes of bodies, in bytes.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let sizes = registry.histogram("upload_bytes", "Uploads.", skopos::metrics::buckets::BYTES);
+    /// # sizes.observe(512.0);
+    /// ```
     pub const BYTES: &[f64] = &[100.0, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8];
 
     /// `count` bounds from `start`, each `width` above the one before.
+    ///
+    /// ```
+    /// assert_eq!(skopos::metrics::buckets::linear(10.0, 5.0, 3), [10.0, 15.0, 20.0]);
+    /// ```
     pub fn linear(start: f64, width: f64, count: usize) -> Vec<f64> {
         std::iter::successors(Some(start), |bound| Some(bound + width)).take(count).collect()
     }
 
     /// `count` bounds from `start`, each `factor` times the one before.
+    ///
+    /// ```
+    /// assert_eq!(skopos::metrics::buckets::exponential(1.0, 4.0, 3), [1.0, 4.0, 16.0]);
+    /// ```
     pub fn exponential(start: f64, factor: f64, count: usize) -> Vec<f64> {
         std::iter::successors(Some(start), |bound| Some(bound * factor)).take(count).collect()
     }
 }
 
 /// Label sets that one family keeps apart, unless said otherwise.
+///
+/// ```
+/// assert_eq!(skopos::metrics::DEFAULT_SERIES_LIMIT, 2_000);
+/// ```
 pub const DEFAULT_SERIES_LIMIT: usize = 2_000;
 
 /// Replaces what Prometheus does not allow in the name of a metric; `:` is for recording rules.

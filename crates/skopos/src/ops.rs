@@ -130,6 +130,15 @@ fn reply(status: StatusCode, body: &serde_json::Value) -> Response {
 }
 
 /// A server for probes and metrics on a port of its own.
+///
+/// ```
+/// # async fn example(telemetry: skopos::Telemetry, health: skopos::health::Health) -> std::io::Result<()> {
+/// let ops = telemetry.serve_ops(([127, 0, 0, 1], 9090).into(), health).await?;
+/// println!("probes and metrics on http://{}", ops.address());
+/// ops.stop().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct OpsServer {
     address: SocketAddr,
@@ -159,11 +168,28 @@ impl OpsServer {
     }
 
     /// Returns the address that it listens on.
+    ///
+    /// ```
+    /// # async fn example(telemetry: skopos::Telemetry, health: skopos::health::Health) -> std::io::Result<()> {
+    /// let ops = telemetry.serve_ops(([127, 0, 0, 1], 0).into(), health).await?;
+    /// let port = ops.address().port(); // the one that was free
+    /// # let _ = port;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Stops the server once running requests are answered.
+    ///
+    /// ```
+    /// # async fn example(telemetry: skopos::Telemetry, health: skopos::health::Health) -> std::io::Result<()> {
+    /// let ops = telemetry.serve_ops(([127, 0, 0, 1], 9090).into(), health).await?;
+    /// ops.stop().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn stop(self) {
         let _ = self.stop.send(());
         let _ = self.task.await;

@@ -35,6 +35,11 @@ pub struct Client {
 impl Client {
     /// Wraps a client. Ids go to hosts that are not on the public internet: loopback, private addresses, names of one word,
     /// and domains such as `.internal` and `.svc`.
+    ///
+    /// ```
+    /// let client = skopos::reqwest::Client::new(reqwest::Client::new());
+    /// # let _ = client;
+    /// ```
     pub fn new(inner: ::reqwest::Client) -> Client {
         Client::with_hosts(inner, Hosts::default())
     }
@@ -44,6 +49,12 @@ impl Client {
     }
 
     /// Sends ids to these hosts only; one that begins with a dot stands for all below it (`.example.com`), and `*` for all.
+    ///
+    /// ```
+    /// let client = skopos::reqwest::Client::new(reqwest::Client::new())
+    ///     .propagate_to(["payments.example.com", ".internal"]);
+    /// # let _ = client;
+    /// ```
     #[must_use]
     pub fn propagate_to<I: IntoIterator<Item: Into<String>>>(mut self, hosts: I) -> Client {
         self.hosts = Hosts::listed(hosts);
@@ -51,21 +62,52 @@ impl Client {
     }
 
     /// Starts a GET request.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// let stock = client.get("http://inventory/stock").send().await?;
+    /// # let _ = stock;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn get(&self, url: impl IntoUrl) -> RequestBuilder {
         self.request(Method::GET, url)
     }
 
     /// Starts a POST request.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// client.post("http://inventory/reserve").body("o-1").send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn post(&self, url: impl IntoUrl) -> RequestBuilder {
         self.request(Method::POST, url)
     }
 
     /// Starts a request.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// client.request(http::Method::DELETE, "http://inventory/reserve/o-1").send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
         RequestBuilder { client: self.clone(), inner: self.inner.request(method, url) }
     }
 
     /// Sends a finished request.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// let request = reqwest::Client::new().get("http://inventory/stock").build()?;
+    /// let stock = client.execute(request).await?;
+    /// # let _ = stock;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What `reqwest` says.
@@ -87,6 +129,15 @@ impl Client {
 }
 
 /// A request under construction.
+///
+/// ```
+/// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+/// let request = client.post("http://inventory/reserve").header("x-tenant", "shop").json(&["o-1"]);
+/// let response = request.send().await?;
+/// # let _ = response;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 #[must_use = "a request does nothing until it is sent"]
 pub struct RequestBuilder {
@@ -96,6 +147,14 @@ pub struct RequestBuilder {
 
 impl RequestBuilder {
     /// Uses anything that `reqwest`'s builder can do.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// let stock = client.get("http://inventory/stock").with(|inner| inner.query(&[("page", 2)])).send().await?;
+    /// # let _ = stock;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with(
         mut self,
         change: impl FnOnce(::reqwest::RequestBuilder) -> ::reqwest::RequestBuilder,
@@ -105,26 +164,63 @@ impl RequestBuilder {
     }
 
     /// Sets a header.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// client.get("http://inventory/stock").header("x-tenant", "shop").send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header(self, name: &str, value: &str) -> Self {
         self.with(|inner| inner.header(name, value))
     }
 
     /// Sets the body to JSON.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// client.post("http://inventory/reserve").json(&["o-1", "o-2"]).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn json<T: serde::Serialize + ?Sized>(self, body: &T) -> Self {
         self.with(|inner| inner.json(body))
     }
 
     /// Sets the body.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// client.post("http://inventory/reserve").body("o-1").send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn body(self, body: impl Into<::reqwest::Body>) -> Self {
         self.with(|inner| inner.body(body))
     }
 
     /// Bounds the whole call.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// # use std::time::Duration;
+    /// client.get("http://inventory/stock").timeout(Duration::from_secs(2)).send().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(self, timeout: Duration) -> Self {
         self.with(|inner| inner.timeout(timeout))
     }
 
     /// Sends the request.
+    ///
+    /// ```
+    /// # async fn example(client: skopos::reqwest::Client) -> Result<(), reqwest::Error> {
+    /// let response = client.get("http://inventory/stock").send().await?;
+    /// # let _ = response;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// What `reqwest` says.

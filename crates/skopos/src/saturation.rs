@@ -10,6 +10,13 @@ pub(crate) mod process;
 pub(crate) mod runtime;
 
 /// What a connection pool says of itself.
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// use skopos::PoolState;
+///
+/// telemetry.watch_pool("orders", || PoolState { size: 8, idle: 6, max: 10 });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolState {
     /// Connections that are open, idle ones included.

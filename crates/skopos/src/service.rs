@@ -18,11 +18,21 @@ pub struct Service {
 
 impl Service {
     /// Names a service (`service.name`).
+    ///
+    /// ```
+    /// let service = skopos::Service::new("order-service");
+    /// # let _ = service;
+    /// ```
     pub fn new(name: impl Into<String>) -> Service {
         Service { name: name.into(), version: None, environment: None, attributes: Vec::new() }
     }
 
     /// Sets `service.version`.
+    ///
+    /// ```
+    /// let service = skopos::Service::new("order-service").version(env!("CARGO_PKG_VERSION"));
+    /// # let _ = service;
+    /// ```
     #[must_use]
     pub fn version(mut self, version: impl Into<String>) -> Service {
         self.version = Some(version.into());
@@ -31,6 +41,11 @@ impl Service {
 
     /// Sets `deployment.environment.name`; `production` (or `prod`) turns on JSON log lines.
     /// `development` when it is not set.
+    ///
+    /// ```
+    /// let service = skopos::Service::new("order-service").environment("staging");
+    /// # let _ = service;
+    /// ```
     #[must_use]
     pub fn environment(mut self, environment: impl Into<String>) -> Service {
         self.environment = Some(environment.into());
@@ -38,6 +53,11 @@ impl Service {
     }
 
     /// Adds a resource attribute. The environment's two names are [`Service::environment`] by another way.
+    ///
+    /// ```
+    /// let service = skopos::Service::new("order-service").attribute("service.namespace", "shop");
+    /// # let _ = service;
+    /// ```
     #[must_use]
     pub fn attribute(mut self, key: impl Into<String>, value: impl Into<String>) -> Service {
         let (key, value) = (key.into(), value.into());
@@ -49,6 +69,10 @@ impl Service {
     }
 
     /// Returns the name.
+    ///
+    /// ```
+    /// assert_eq!(skopos::Service::new("order-service").name(), "order-service");
+    /// ```
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -6,6 +6,12 @@ use std::time::Duration;
 use crate::health::Health;
 
 /// What became of the telemetry, when it was shut down.
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// let report = telemetry.shutdown_blocking(std::time::Duration::from_secs(5));
+/// assert_eq!(report.to_string(), "telemetry flushed, nothing lost");
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -27,6 +33,14 @@ pub struct ShutdownReport {
 
 impl ShutdownReport {
     /// Returns whether everything arrived.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let report = telemetry.shutdown_blocking(std::time::Duration::from_secs(5));
+    /// if !report.is_complete() {
+    ///     eprintln!("{report}");
+    /// }
+    /// ```
     pub fn is_complete(&self) -> bool {
         self.logs_lost + self.spans_lost + self.lines_lost == 0
             && !self.metrics_lost
@@ -56,11 +70,29 @@ impl fmt::Display for ShutdownReport {
 }
 
 /// Completes on Ctrl-C or SIGTERM, after the service has been marked not ready. For `with_graceful_shutdown`.
+///
+/// ```
+/// # async fn example(app: axum::Router, health: skopos::health::Health) -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// axum::serve(listener, app).with_graceful_shutdown(skopos::shutdown_signal(health)).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn shutdown_signal(health: Health) {
     shutdown_signal_after(health, Duration::ZERO).await;
 }
 
 /// As [`shutdown_signal`], and then waits for load balancers to notice (one period of their readiness probe).
+///
+/// ```
+/// # async fn example(app: axum::Router, health: skopos::health::Health) -> std::io::Result<()> {
+/// # use std::time::Duration;
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let stop = skopos::shutdown_signal_after(health, Duration::from_secs(5));
+/// axum::serve(listener, app).with_graceful_shutdown(stop).await?;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn shutdown_signal_after(health: Health, grace: Duration) {
     wait_for_signal().await;
     health.mark_draining();

@@ -50,6 +50,14 @@ crate::labels! {
 const EVENTS: &str = "sli_events_total";
 
 /// Why an objective was not taken.
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// use skopos::slo::{Objective, ObjectiveError};
+///
+/// let problem = telemetry.objective(Objective::availability("no name", "/orders")).unwrap_err();
+/// assert!(matches!(problem, ObjectiveError::Name { .. }), "{problem}");
+/// ```
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectiveError {
@@ -113,6 +121,18 @@ enum Indicator {
 }
 
 /// What a service promises of one thing that it counts.
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// use skopos::slo::Objective;
+///
+/// let objective = Objective::availability("orders-availability", "/orders")
+///     .target_percent(99.5)
+///     .owner("team-orders")
+///     .runbook("runbooks/orders.md");
+/// telemetry.objective(objective)?;
+/// # Ok::<(), skopos::slo::ObjectiveError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "hand it to Telemetry::objective"]
 pub struct Objective {
@@ -140,11 +160,23 @@ impl Objective {
 
     /// Requests to an endpoint (its route template) that did not fail; of the whole service when it is empty. Failures are
     /// 5xx, panics, and what was marked by [`mark_failed`](crate::mark_failed).
+    ///
+    /// ```
+    /// let objective = skopos::slo::Objective::availability("orders-availability", "/orders");
+    /// # let _ = objective;
+    /// ```
     pub fn availability(name: impl Into<String>, endpoint: impl Into<String>) -> Objective {
         Objective::new(name, Indicator::Availability { endpoint: endpoint.into() })
     }
 
     /// Requests to an endpoint that took at most so long, which must be one of [`buckets::HTTP`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// let objective =
+    ///     skopos::slo::Objective::latency("orders-latency", "/orders", Duration::from_millis(200));
+    /// # let _ = objective;
+    /// ```
     pub fn latency(
         name: impl Into<String>,
         endpoint: impl Into<String>,
@@ -155,35 +187,71 @@ impl Objective {
     }
 
     /// Events of an indicator of one's own; the objective has its name.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let objective = skopos::slo::Objective::of(&telemetry.sli("prices-fresh"));
+    /// # let _ = objective;
+    /// ```
     pub fn of(sli: &Sli) -> Objective {
         Objective::new(sli.name.clone(), Indicator::Events)
     }
 
     /// Sets the share of good events wanted, in percent (99.9 unless said otherwise).
+    ///
+    /// ```
+    /// let objective = skopos::slo::Objective::availability("orders-availability", "/orders")
+    ///     .target_percent(99.5);
+    /// # let _ = objective;
+    /// ```
     pub fn target_percent(mut self, target: f64) -> Objective {
         self.target = target;
         self
     }
 
     /// Sets the rolling window (30 days unless said otherwise).
+    ///
+    /// ```
+    /// let objective = skopos::slo::Objective::availability("orders-availability", "/orders")
+    ///     .window_days(28);
+    /// # let _ = objective;
+    /// ```
     pub fn window_days(mut self, days: u16) -> Objective {
         self.days = days;
         self
     }
 
     /// Sets who answers for it.
+    ///
+    /// ```
+    /// let objective = skopos::slo::Objective::availability("orders-availability", "/orders")
+    ///     .owner("team-orders");
+    /// # let _ = objective;
+    /// ```
     pub fn owner(mut self, owner: impl Into<String>) -> Objective {
         self.owner = owner.into();
         self
     }
 
     /// Sets what to read when its budget burns.
+    ///
+    /// ```
+    /// let objective = skopos::slo::Objective::availability("orders-availability", "/orders")
+    ///     .runbook("runbooks/orders.md");
+    /// # let _ = objective;
+    /// ```
     pub fn runbook(mut self, runbook: impl Into<String>) -> Objective {
         self.runbook = runbook.into();
         self
     }
 
     /// Sets what it means to people.
+    ///
+    /// ```
+    /// let objective = skopos::slo::Objective::availability("orders-availability", "/orders")
+    ///     .description("Customers can order.");
+    /// # let _ = objective;
+    /// ```
     pub fn description(mut self, description: impl Into<String>) -> Objective {
         self.description = description.into();
         self
@@ -290,6 +358,12 @@ fn quoted(text: &str) -> String {
 }
 
 /// An indicator of one's own: events that are good or bad. Made by [`Telemetry::sli`](crate::Telemetry::sli).
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// let fresh = telemetry.sli("prices-fresh");
+/// fresh.record(true);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sli {
     name: String,
@@ -299,6 +373,12 @@ pub struct Sli {
 
 impl Sli {
     /// Counts an event.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let (fresh, age) = (telemetry.sli("prices-fresh"), 12);
+    /// fresh.record(age < 60);
+    /// ```
     pub fn record(&self, is_good: bool) {
         if is_good { self.good.inc() } else { self.bad.inc() }
     }

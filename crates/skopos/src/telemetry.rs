@@ -40,6 +40,13 @@ use spans::SpanLayer;
 const DROP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why telemetry could not be set up.
+///
+/// ```
+/// use skopos::{InitError, Service, Telemetry};
+///
+/// let problem = Telemetry::builder(Service::new("shop")).filter("shop=loud").build().unwrap_err();
+/// assert!(matches!(problem, InitError::Filter { .. }), "{problem}");
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
@@ -57,10 +64,27 @@ pub enum InitError {
 }
 
 /// The layer of [`Builder::build`], for a subscriber of one's own on top of `tracing_subscriber::Registry`.
+///
+/// ```
+/// use tracing_subscriber::layer::SubscriberExt as _;
+///
+/// let (telemetry, layer): (_, skopos::TelemetryLayer) =
+///     skopos::Telemetry::builder(skopos::Service::new("shop")).without_lines().build()?;
+/// let subscriber = tracing_subscriber::registry().with(layer);
+/// # let _ = (subscriber, telemetry);
+/// # Ok::<(), skopos::InitError>(())
+/// ```
 pub type TelemetryLayer = Box<dyn Layer<SpanRegistry> + Send + Sync>;
 
 /// Sets up logs, traces and metrics from the environment, with JSON lines when not on a terminal or in production. The service
 /// is named after the binary, unless the environment names it; [`init!`](crate::init!) names it after the crate.
+///
+/// ```no_run
+/// let telemetry = skopos::init()?;
+/// tracing::info!("started");
+/// # let _ = telemetry;
+/// # Ok::<(), skopos::InitError>(())
+/// ```
 ///
 /// # Errors
 /// Another subscriber is installed.
@@ -69,7 +93,13 @@ pub fn init() -> Result<Telemetry, InitError> {
         .ok()
         .and_then(|path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned()))
         .unwrap_or_else(|| "unknown_service".to_owned());
-    let telemetry = Telemetry::builder(Service::new(name)).from_env().install()?;
+    init_service(Service::new(name))
+}
+
+/// What [`init`] and [`init!`](crate::init!) do.
+#[doc(hidden)]
+pub fn init_service(service: Service) -> Result<Telemetry, InitError> {
+    let telemetry = Telemetry::builder(service).from_env().install()?;
     telemetry.watch_process();
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         telemetry.watch_runtime(&runtime);
@@ -78,6 +108,13 @@ pub fn init() -> Result<Telemetry, InitError> {
 }
 
 /// A handle to everything. Cloning shares it; dropping the last one flushes, for at most one second.
+///
+/// ```no_run
+/// let telemetry = skopos::Telemetry::builder(skopos::service!()).from_env().install()?;
+/// let report = telemetry.shutdown_blocking(std::time::Duration::from_secs(5));
+/// # let _ = report;
+/// # Ok::<(), skopos::InitError>(())
+/// ```
 #[derive(Clone)]
 pub struct Telemetry {
     inner: Arc<Inner>,
@@ -104,6 +141,8 @@ struct Inner {
     is_floored: bool,
     level: LevelControl,
     parts: Parts,
+    is_process_watched: AtomicBool,
+    is_runtime_watched: AtomicBool,
     is_down: AtomicBool,
 }
 
@@ -128,6 +167,11 @@ impl std::fmt::Debug for Telemetry {
 
 impl Telemetry {
     /// Starts with the settings of a service.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).from_env();
+    /// # let _ = builder;
+    /// ```
     pub fn builder(service: Service) -> Builder {
         Builder::new(service)
     }
@@ -162,6 +206,12 @@ impl Telemetry {
     }
 
     /// Returns the layer for HTTP services: request id, span, RED metrics, access line.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let app: axum::Router = axum::Router::new().layer(telemetry.http_layer());
+    /// # let _ = app;
+    /// ```
     pub fn http_layer(&self) -> HttpLayer {
         #[cfg(feature = "axum")]
         return self.inner.http.clone().validating(&self.inner.metrics);
@@ -170,42 +220,97 @@ impl Telemetry {
     }
 
     /// Returns the registry for metrics of one's own.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// telemetry.registry().counter("orders_placed_total", "Orders placed.").inc();
+    /// ```
     pub fn registry(&self) -> &Registry {
         &self.inner.metrics
     }
 
     /// Returns the redactor that all sinks share.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let shown = telemetry.redactor().redact_text("token=abc123").text;
+    /// assert_eq!(shown, "token=[REDACTED]");
+    /// ```
     pub fn redactor(&self) -> &Redactor {
         &self.inner.redactor
     }
 
     /// Returns who speaks, with what the environment said about it.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// assert_eq!(telemetry.service().name(), "doc");
+    /// ```
     pub fn service(&self) -> &Service {
         &self.inner.service
     }
 
     /// Returns a client that propagates the current request.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let client = telemetry.reqwest(reqwest::Client::new());
+    /// # let _ = client;
+    /// ```
     #[cfg(feature = "reqwest")]
     pub fn reqwest(&self, client: reqwest::Client) -> crate::reqwest::Client {
         crate::reqwest::Client::with_hosts(client, self.inner.hosts.clone())
     }
 
     /// Returns the layer for clients that speak `http`: hyper's, tower's, tonic's.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let layer = telemetry.client_layer(); // for tower::ServiceBuilder
+    /// # let _ = layer;
+    /// ```
     pub fn client_layer(&self) -> ClientLayer {
         ClientLayer::new(self.inner.hosts.clone())
     }
 
     /// Prepares a background job: see [`work`](crate::work).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// telemetry.job("clean_up").run(async { Ok::<(), std::io::Error>(()) }).await.unwrap();
+    /// # }
+    /// ```
     pub fn job(&self, name: &str) -> Work {
         Work::job(self.work_metrics(), self.inner.propagators, name)
     }
 
     /// Prepares the processing of a message of a queue (`nats`, `orders`): see [`work`](crate::work).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let headers = [("x-request-id", "r-1")]; // of the message
+    /// let work = telemetry.consume("nats", "orders").sent_by(headers);
+    /// work.run(async { Ok::<(), std::io::Error>(()) }).await.unwrap();
+    /// # }
+    /// ```
     pub fn consume(&self, system: &str, queue: &str) -> Work {
         Work::message(self.work_metrics(), self.inner.propagators, system, queue)
     }
 
     /// Prepares the sending of a message to a queue: see [`work`](crate::work).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let publish = telemetry.publish("nats", "orders");
+    /// publish.run(|headers| async { Ok::<_, std::io::Error>(headers) }).await.unwrap();
+    /// # }
+    /// ```
     pub fn publish(&self, system: &str, queue: &str) -> Publish {
         Publish::new(system, queue)
     }
@@ -217,6 +322,15 @@ impl Telemetry {
 
     /// Declares an objective: see [`slo`](crate::slo). The same one may be declared again.
     ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// use skopos::slo::Objective;
+    ///
+    /// let objective = Objective::availability("orders-availability", "/orders");
+    /// telemetry.objective(objective.owner("team-orders").runbook("runbooks/orders.md"))?;
+    /// # Ok::<(), skopos::slo::ObjectiveError>(())
+    /// ```
+    ///
     /// # Errors
     /// It lacks a part, cannot be kept or cannot be counted, or another one has its name.
     pub fn objective(&self, objective: Objective) -> Result<(), ObjectiveError> {
@@ -224,17 +338,34 @@ impl Telemetry {
     }
 
     /// Returns an indicator of one's own, `sli_events_total{sli,verdict}`: see [`slo`](crate::slo). At most 50 are kept apart.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// telemetry.sli("prices-fresh").record(true);
+    /// ```
     pub fn sli(&self, name: &str) -> Sli {
         Objectives::sli(&self.inner.metrics, name)
     }
 
     /// Writes the specification of all objectives that were declared, for `skopos slo`.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// // `my-service --print-slo > slo.yml`, and then `skopos slo generate slo.yml`
+    /// print!("{}", telemetry.objectives_yaml());
+    /// ```
     pub fn objectives_yaml(&self) -> String {
         self.inner.objectives.yaml(self.inner.service.name())
     }
 
     /// Describes a database, for drivers that are not wrapped here; `system` by the semantic conventions (`postgresql`,
     /// `mysql`), `pool` by your own.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let database = telemetry.database("mysql", "orders");
+    /// # let _ = database;
+    /// ```
     pub fn database(&self, system: &str, pool: &str) -> Database {
         let metrics = &self.inner.metrics;
         let metrics = self.inner.databases.get_or_init(|| DbMetrics::register(metrics));
@@ -242,6 +373,13 @@ impl Telemetry {
     }
 
     /// Returns a pool whose queries are spans and timings, and shows how full it is: see [`db::sqlx`](crate::db::sqlx).
+    ///
+    /// ```
+    /// # fn example(telemetry: skopos::Telemetry, pool: sqlx::PgPool) {
+    /// let pool = telemetry.sqlx("orders", pool);
+    /// # let _ = pool;
+    /// # }
+    /// ```
     #[cfg(feature = "sqlx")]
     pub fn sqlx<D: sqlx::Database>(
         &self,
@@ -255,6 +393,13 @@ impl Telemetry {
     }
 
     /// Returns a connection whose commands are spans and timings: see [`db::redis`](crate::db::redis).
+    ///
+    /// ```
+    /// # fn example(telemetry: skopos::Telemetry, connection: redis::aio::MultiplexedConnection) {
+    /// let cache = telemetry.redis("sessions", connection);
+    /// # let _ = cache;
+    /// # }
+    /// ```
     #[cfg(feature = "redis")]
     pub fn redis<C>(&self, name: &str, connection: C) -> crate::db::redis::Connection<C> {
         crate::db::redis::Connection::new(connection, self.database("redis", name))
@@ -292,7 +437,7 @@ impl Telemetry {
     }
 
     /// Shows how busy a tokio runtime is: workers, tasks, queue, busy time and `tokio_scheduler_lag_seconds`, which a task of
-    /// ours measures on that runtime. Its timers must be enabled. Once for each process.
+    /// ours measures on that runtime. Its timers must be enabled. One runtime is watched: the first. [`init`] does so by itself.
     ///
     /// ```no_run
     /// # let telemetry = skopos::init()?;
@@ -300,17 +445,33 @@ impl Telemetry {
     /// # Ok::<(), skopos::InitError>(())
     /// ```
     pub fn watch_runtime(&self, runtime: &tokio::runtime::Handle) {
-        saturation::runtime::watch(&self.inner.metrics, runtime);
+        if !self.inner.is_runtime_watched.swap(true, Ordering::Relaxed) {
+            saturation::runtime::watch(&self.inner.metrics, runtime);
+        }
     }
 
     /// Shows the process (`process_*`: processor time, memory, file descriptors) and what its container may use
-    /// (`container_*`). [`init`] does so by itself. Once for each process.
+    /// (`container_*`). [`init`] does so by itself; to say it again changes nothing.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// telemetry.watch_process();
+    /// ```
     pub fn watch_process(&self) {
-        saturation::process::watch(&self.inner.metrics);
-        saturation::cgroup::watch(&self.inner.metrics);
+        if !self.inner.is_process_watched.swap(true, Ordering::Relaxed) {
+            saturation::process::watch(&self.inner.metrics);
+            saturation::cgroup::watch(&self.inner.metrics);
+        }
     }
 
     /// Returns a router with `/metrics` and the three probes.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let health = skopos::health::Health::builder().build();
+    /// let app: axum::Router = axum::Router::new().merge(telemetry.ops_router(health));
+    /// # let _ = app;
+    /// ```
     #[cfg(feature = "axum")]
     pub fn ops_router<S: Clone + Send + Sync + 'static>(
         &self,
@@ -321,6 +482,12 @@ impl Telemetry {
 
     /// Returns a router with `/version` and `/admin/log-level`, which reads (`GET`), changes (`PUT`) and restores (`DELETE`)
     /// the log level. It asks for no password: put it where only operators reach it. [`Telemetry::serve_ops`] has it.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let for_operators: axum::Router = axum::Router::new().merge(telemetry.admin_router());
+    /// # let _ = for_operators;
+    /// ```
     #[cfg(feature = "axum")]
     pub fn admin_router<S: Clone + Send + Sync + 'static>(&self) -> axum::Router<S> {
         crate::ops::admin_router(&self.inner.service, self.inner.level.clone())
@@ -328,6 +495,14 @@ impl Telemetry {
 
     /// Serves `/metrics`, the three probes, `/version` and `/admin/log-level` on a port of their own. Must be called on a
     /// tokio runtime.
+    ///
+    /// ```
+    /// # async fn example(telemetry: skopos::Telemetry, health: skopos::health::Health) -> std::io::Result<()> {
+    /// let ops = telemetry.serve_ops(([0, 0, 0, 0], 9090).into(), health).await?;
+    /// # let _ = ops;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The address cannot be bound.
@@ -342,6 +517,11 @@ impl Telemetry {
     }
 
     /// Returns what is logged now, and until when.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// assert_eq!(telemetry.log_level().usual, "info");
+    /// ```
     pub fn log_level(&self) -> LogLevel {
         self.inner.level.current()
     }
@@ -372,11 +552,21 @@ impl Telemetry {
     }
 
     /// Puts the usual filter back in force; returns whether another one was.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// assert!(!telemetry.reset_log_level(), "nothing was changed");
+    /// ```
     pub fn reset_log_level(&self) -> bool {
         self.inner.level.reset()
     }
 
     /// Sends and writes what is waiting, for at most `timeout`; returns whether all of it went.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// assert!(telemetry.flush(std::time::Duration::from_secs(5)));
+    /// ```
     pub fn flush(&self, timeout: Duration) -> bool {
         let (left, is_written, is_told) = self.inner.flush(clock::instant() + timeout, false);
         left == (0, 0) && is_written && is_told
@@ -384,6 +574,16 @@ impl Telemetry {
 
     /// Flushes and stops, for at most `timeout`. Works on any runtime or none, and blocks no worker: a thread of our own
     /// waits.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let report = telemetry.shutdown(std::time::Duration::from_secs(5)).await;
+    /// eprintln!("{report}"); // telemetry flushed, nothing lost
+    /// # assert!(report.is_complete());
+    /// # }
+    /// ```
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let (done, report) = tokio::sync::oneshot::channel();
         let telemetry = self.clone();
@@ -399,6 +599,12 @@ impl Telemetry {
     }
 
     /// As [`Telemetry::shutdown`], for code without a runtime.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let report = telemetry.shutdown_blocking(std::time::Duration::from_secs(5));
+    /// assert!(report.is_complete(), "{report}");
+    /// ```
     pub fn shutdown_blocking(&self, timeout: Duration) -> ShutdownReport {
         self.inner.shutdown(clock::instant() + timeout)
     }

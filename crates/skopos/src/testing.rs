@@ -43,6 +43,13 @@ pub(crate) use spans::Collecting;
 pub use spans::{Span, SpanEvent};
 
 /// A log record, as it would have left.
+///
+/// ```
+/// let capture = skopos::testing::Capture::start();
+/// tracing::info!(order_id = "o-1", "order placed");
+/// let log = &capture.logs()[0];
+/// assert_eq!((log.message.as_str(), log.field("order_id")), ("order placed", Some("o-1")));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Log {
@@ -64,6 +71,12 @@ pub struct Log {
 
 impl Log {
     /// Returns the text of a field.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// tracing::info!(amount = 2, "paid");
+    /// assert_eq!(capture.logs()[0].field("amount"), Some("2"));
+    /// ```
     pub fn field(&self, name: &str) -> Option<&str> {
         let (_, value) = self.fields.iter().find(|(existing, _)| existing == name)?;
         Some(value)
@@ -103,6 +116,12 @@ fn text_of(value: Value<&str>) -> String {
 }
 
 /// Captures telemetry until it is dropped.
+///
+/// ```
+/// let capture = skopos::testing::Capture::start();
+/// tracing::warn!("stock is low");
+/// capture.assert_logged(tracing::Level::WARN, "stock is low");
+/// ```
 pub struct Capture {
     telemetry: Telemetry,
     dispatch: Dispatch,
@@ -122,11 +141,25 @@ impl std::fmt::Debug for Capture {
 
 impl Capture {
     /// Captures what this thread says from now on, DEBUG and above, whatever the environment says.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// tracing::debug!("seen, too");
+    /// assert_eq!(capture.logs().len(), 1);
+    /// ```
     pub fn start() -> Capture {
         Capture::with(Telemetry::builder(Service::new("test")).filter("debug"))
     }
 
     /// As [`Capture::start`], with settings of one's own: a redactor, a filter, a service.
+    ///
+    /// ```
+    /// use skopos::testing::Capture;
+    ///
+    /// let capture = Capture::with(skopos::Telemetry::builder(skopos::Service::new("shop")).filter("warn"));
+    /// tracing::info!("not seen");
+    /// assert!(capture.logs().is_empty());
+    /// ```
     ///
     /// # Panics
     /// The filter does not parse.
@@ -145,11 +178,23 @@ impl Capture {
     }
 
     /// Returns the telemetry that captures, for its layers and clients.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// let layer = capture.telemetry().http_layer(); // for the router under test
+    /// # let _ = layer;
+    /// ```
     pub fn telemetry(&self) -> &Telemetry {
         &self.telemetry
     }
 
     /// Returns the registry that captures.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// capture.registry().counter("orders_placed_total", "Orders placed.").inc();
+    /// capture.assert_metric("orders_placed_total", &[], 1.0);
+    /// ```
     pub fn registry(&self) -> &Registry {
         self.telemetry.registry()
     }
@@ -186,11 +231,22 @@ impl Capture {
     }
 
     /// Returns the log records so far, in order.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// assert!(capture.logs().is_empty());
+    /// ```
     pub fn logs(&self) -> Vec<Log> {
         self.logs.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the spans that ended so far, in the order in which they ended.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// tracing::info_span!("pack").in_scope(|| ());
+    /// assert_eq!(capture.spans()[0].name, "pack");
+    /// ```
     pub fn spans(&self) -> Vec<Span> {
         self.spans.all()
     }
@@ -221,6 +277,12 @@ impl Capture {
 
     /// Returns the first record of this level with this message.
     ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// tracing::info!("order placed");
+    /// capture.assert_logged(tracing::Level::INFO, "order placed");
+    /// ```
+    ///
     /// # Panics
     /// There is none; the message shows what there is.
     #[track_caller]
@@ -235,6 +297,12 @@ impl Capture {
 
     /// Returns the first ended span of this name.
     ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// tracing::info_span!("pack", order_id = "o-1").in_scope(|| ());
+    /// assert_eq!(capture.assert_span("pack").attribute("order_id"), Some("o-1"));
+    /// ```
+    ///
     /// # Panics
     /// There is none; the message shows what there is.
     #[track_caller]
@@ -247,6 +315,12 @@ impl Capture {
 
     /// Asserts that nothing was logged as ERROR and no span failed.
     ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// tracing::warn!("a warning is no error");
+    /// capture.assert_no_errors();
+    /// ```
+    ///
     /// # Panics
     /// Something was.
     #[track_caller]
@@ -257,6 +331,12 @@ impl Capture {
     }
 
     /// Asserts that a series has this value.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// capture.registry().gauge("stock_items", "Stock.").set(3.0);
+    /// capture.assert_metric("stock_items", &[], 3.0);
+    /// ```
     ///
     /// # Panics
     /// It has another, or there is no such series.
@@ -272,6 +352,13 @@ impl Capture {
 
     /// Asserts that a planted secret reached no sink: no line, no span, no metric.
     ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// let canary = skopos::redact::Canary::new("login");
+    /// tracing::info!(password = canary.as_str(), "login");
+    /// capture.assert_absent(&canary);
+    /// ```
+    ///
     /// # Panics
     /// It did; the message names the sink.
     #[track_caller]
@@ -283,6 +370,12 @@ impl Capture {
 
     /// Returns what was captured as stable text, for snapshot tests: lines, spans as a tree with their attributes, counters.
     /// Ids are replaced by numbers in order of appearance; times and durations are left out.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// tracing::info!(target: "shop", order_id = "o-1", "order placed");
+    /// assert_eq!(capture.snapshot(), "INFO shop: order placed order_id=o-1\n");
+    /// ```
     pub fn snapshot(&self) -> String {
         let mut text = String::new();
         for log in self.logs() {

@@ -49,18 +49,57 @@ pub(crate) fn register(registry: &Registry) -> Failures {
 }
 
 /// A JSON body. In an answer it is axum's `Json`.
+///
+/// ```
+/// #[derive(serde::Deserialize)]
+/// struct NewOrder { quantity: u32 }
+///
+/// async fn place(skopos::Json(order): skopos::Json<NewOrder>) -> String {
+///     format!("{} ordered", order.quantity)
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/orders", axum::routing::post(place));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
 /// The query of the URL.
+///
+/// ```
+/// #[derive(serde::Deserialize)]
+/// struct Page { page: u32 }
+///
+/// async fn list(skopos::Query(query): skopos::Query<Page>) -> String {
+///     format!("page {}", query.page)
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/orders", axum::routing::get(list));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Query<T>(pub T);
 
 /// The parameters of the route.
+///
+/// ```
+/// async fn show(skopos::Path(id): skopos::Path<u64>) -> String {
+///     format!("order {id}")
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/orders/{id}", axum::routing::get(show));
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Path<T>(pub T);
 
 /// The answer to input that was rejected: `{"error":"invalid input","field":…,"reason":…}`.
+///
+/// ```
+/// use skopos::{InvalidInput, Path};
+///
+/// async fn show(order: Result<Path<u64>, InvalidInput>) -> String {
+///     match order {
+///         Ok(Path(id)) => format!("order {id}"),
+///         Err(problem) => format!("{}: {}", problem.field(), problem.reason()),
+///     }
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/orders/{id}", axum::routing::get(show));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidInput {
     status: StatusCode,
@@ -70,16 +109,37 @@ pub struct InvalidInput {
 
 impl InvalidInput {
     /// Returns the status code of the answer.
+    ///
+    /// ```
+    /// fn tell(problem: &skopos::InvalidInput) -> String {
+    ///     problem.status().to_string()
+    /// }
+    /// # let _ = tell;
+    /// ```
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
     /// Returns where the input is wrong: `items[3].price`, or nothing for the whole of it.
+    ///
+    /// ```
+    /// fn tell(problem: &skopos::InvalidInput) -> String {
+    ///     problem.field().to_string()
+    /// }
+    /// # let _ = tell;
+    /// ```
     pub fn field(&self) -> &str {
         &self.field
     }
 
     /// Returns what is wrong with it, without the value.
+    ///
+    /// ```
+    /// fn tell(problem: &skopos::InvalidInput) -> String {
+    ///     problem.reason().to_string()
+    /// }
+    /// # let _ = tell;
+    /// ```
     pub fn reason(&self) -> &str {
         &self.reason
     }

@@ -78,6 +78,15 @@ impl WorkMetrics {
 
 /// A job or a message about to be worked on; made by [`Telemetry::job`](crate::Telemetry::job) and
 /// [`Telemetry::consume`](crate::Telemetry::consume).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// let done = telemetry.job("clean_up").run(async { Ok::<_, std::io::Error>(3) }).await;
+/// assert_eq!(done.unwrap(), 3);
+/// # }
+/// ```
 #[must_use = "work does nothing until it is run"]
 #[derive(Clone)]
 pub struct Work {
@@ -125,6 +134,12 @@ impl Work {
     }
 
     /// Takes the sender's context from the headers of the message. What does not parse is ignored.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let work = telemetry.consume("nats", "orders").sent_by([("x-request-id", "r-1")]);
+    /// # let _ = work;
+    /// ```
     pub fn sent_by<'h>(mut self, headers: impl IntoIterator<Item = (&'h str, &'h str)>) -> Work {
         let headers: Vec<(&str, &str)> = headers.into_iter().collect();
         let header = |wanted: &str| {
@@ -139,6 +154,13 @@ impl Work {
     }
 
     /// Continues the sender's trace, instead of beginning one that is linked to it.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let headers = [("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")];
+    /// let work = telemetry.consume("nats", "orders").sent_by(headers).as_child();
+    /// # let _ = work;
+    /// ```
     pub fn as_child(mut self) -> Work {
         self.is_child = true;
         self
@@ -177,6 +199,15 @@ impl Work {
     /// Does the work: in a span and a request of its own, timed in `task_duration_seconds{task,outcome}` and counted in
     /// `tasks_in_progress{task}` meanwhile. An error, a panic, and a future that is dropped are failures; so is what is
     /// marked by [`mark_failed`](crate::mark_failed). An error is told by one line at ERROR.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let failed = telemetry.job("clean_up").run(async { Err::<(), _>("no space") }).await;
+    /// assert_eq!(failed, Err("no space"));
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of the work itself.
@@ -258,6 +289,12 @@ impl Drop for Finish {
 }
 
 /// A message about to be sent; made by [`Telemetry::publish`](crate::Telemetry::publish).
+///
+/// ```
+/// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+/// let publish = telemetry.publish("nats", "orders");
+/// # let _ = publish;
+/// ```
 #[must_use = "nothing is sent until it is run"]
 #[derive(Debug, Clone)]
 pub struct Publish {
@@ -271,6 +308,18 @@ impl Publish {
     }
 
     /// Sends, in a PRODUCER span. The headers, which carry the current request, are to travel with the message.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// let sent = telemetry.publish("nats", "orders").run(|headers| async move {
+    ///     // client.publish_with_headers("orders", headers, payload).await
+    ///     Ok::<_, std::io::Error>(headers.len())
+    /// });
+    /// # let _ = sent.await.unwrap();
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of the sending itself.

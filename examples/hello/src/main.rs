@@ -7,8 +7,7 @@ use skopos::health::Health;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let telemetry = skopos::init!()?; // logs, traces, metrics
-    telemetry.watch_process(); // memory, CPU, file descriptors
+    let telemetry = skopos::init!()?; // logs, traces, metrics; process and runtime are watched
     let health = Health::builder().build();
     let app = Router::new()
         .route("/", get(hello))

@@ -4,7 +4,7 @@
 //! can be piped. A lost connection is made anew: what came meanwhile follows, and nothing that was
 //! shown is shown again.
 
-mod line;
+pub(super) mod line;
 mod stream;
 mod tree;
 

@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::filter::{Conditions, quoted};
+use super::tail::line::is_pending;
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
@@ -159,6 +160,10 @@ fn tree(trace: &Value, logs: &mut Vec<Value>) -> String {
     let mut children: HashMap<&str, Vec<&Value>> = HashMap::new();
     let ids: std::collections::HashSet<_> =
         spans.iter().filter_map(|s| s["spanID"].as_str()).collect();
+    // What has ended needs no record that it began.
+    logs.retain(|log| {
+        !(is_pending(log) && log["span_id"].as_str().is_some_and(|id| ids.contains(id)))
+    });
     for span in spans {
         let parent = span["references"]
             .as_array()

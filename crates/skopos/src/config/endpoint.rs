@@ -131,7 +131,8 @@ pub(super) fn read(
     let protocol = read_protocol(asked.as_deref(), &given, warnings);
     let url = match protocol {
         Protocol::Grpc => {
-            let is_insecure = either("INSECURE").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+            let is_insecure =
+                either("INSECURE").is_some_and(|text| text.eq_ignore_ascii_case("true"));
             grpc_url(&given, is_insecure, signal.service)
         }
         Protocol::HttpProtobuf => {
@@ -163,7 +164,8 @@ pub(super) fn read(
         warnings.push("an OTLP endpoint is set, but the cargo feature `otlp` is off".to_owned());
     }
     // Without TLS they mean nothing: one environment may serve several endpoints.
-    let certificates = if is_https { read_certificates(&either) } else { Ok(Certificates::default()) };
+    let certificates =
+        if is_https { read_certificates(&either) } else { Ok(Certificates::default()) };
     let certificates = match certificates {
         Ok(certificates) => certificates,
         // Without the certificate that was asked for, somebody else might be trusted.

@@ -19,6 +19,19 @@ use tracing::Instrument as _;
 use super::{Database, Operation};
 
 /// A connection whose commands are seen. Everything that takes a connection of the `redis` crate takes it.
+///
+/// ```
+/// # async fn example(telemetry: skopos::Telemetry) -> redis::RedisResult<()> {
+/// use redis::AsyncCommands as _;
+///
+/// let client = redis::Client::open("redis://127.0.0.1/")?;
+/// let connection = client.get_multiplexed_async_connection().await?;
+/// let mut cache = telemetry.redis("sessions", connection);
+/// let visits: u64 = cache.incr("visits", 1).await?;
+/// # let _ = visits;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Connection<C> {
     inner: C,
@@ -31,6 +44,13 @@ impl<C> Connection<C> {
     }
 
     /// Returns the connection as it was given.
+    ///
+    /// ```
+    /// # fn example(cache: skopos::db::redis::Connection<redis::aio::MultiplexedConnection>) {
+    /// let connection: redis::aio::MultiplexedConnection = cache.into_inner();
+    /// # let _ = connection;
+    /// # }
+    /// ```
     pub fn into_inner(self) -> C {
         self.inner
     }

@@ -54,6 +54,16 @@ pub(crate) fn system<D: Driver>() -> &'static str {
 
 /// A pool whose queries are seen; made by [`Telemetry::sqlx`](crate::Telemetry::sqlx). A reference to it is an executor, as with
 /// `sqlx`'s own.
+///
+/// ```
+/// # async fn example(telemetry: skopos::Telemetry) -> Result<(), sqlx::Error> {
+/// let pool = sqlx::PgPool::connect("postgres://localhost/shop").await?;
+/// let pool = telemetry.sqlx("shop", pool);
+/// let orders: i64 = sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&pool).await?;
+/// # let _ = orders;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Pool<D: Driver> {
     inner: ::sqlx::Pool<D>,
@@ -72,11 +82,27 @@ impl<D: Driver> Pool<D> {
     }
 
     /// Returns the pool as it was given, for what is not to be seen.
+    ///
+    /// ```
+    /// # fn example(pool: skopos::db::sqlx::Pool<sqlx::Postgres>) {
+    /// let idle = pool.inner().num_idle();
+    /// # let _ = idle;
+    /// # }
+    /// ```
     pub fn inner(&self) -> &::sqlx::Pool<D> {
         &self.inner
     }
 
     /// Begins a transaction. Its queries are seen through [`Pool::on`].
+    ///
+    /// ```
+    /// # async fn example(pool: skopos::db::sqlx::Pool<sqlx::Postgres>) -> Result<(), sqlx::Error> {
+    /// let mut transaction = pool.begin().await?;
+    /// sqlx::query("DELETE FROM carts").execute(pool.on(&mut *transaction)).await?;
+    /// transaction.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Those of `sqlx`.
@@ -88,6 +114,14 @@ impl<D: Driver> Pool<D> {
     }
 
     /// Sees the queries on a connection or a transaction.
+    ///
+    /// ```
+    /// # async fn example(pool: skopos::db::sqlx::Pool<sqlx::Postgres>) -> Result<(), sqlx::Error> {
+    /// let mut connection = pool.inner().acquire().await?;
+    /// sqlx::query("DELETE FROM carts").execute(pool.on(&mut *connection)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn on<'c>(&self, connection: &'c mut D::Connection) -> On<'c, D> {
         On { connection, database: self.database.clone() }
     }

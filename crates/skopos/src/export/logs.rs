@@ -43,7 +43,9 @@ impl Signal for Logs {
         ExportLogsServiceResponse::decode(response)
             .ok()
             .and_then(|response| response.partial_success)
-            .map(|partial| (u64::try_from(partial.rejected_log_records).unwrap_or(0), partial.error_message))
+            .map(|partial| {
+                (u64::try_from(partial.rejected_log_records).unwrap_or(0), partial.error_message)
+            })
             .unwrap_or_default()
     }
 }

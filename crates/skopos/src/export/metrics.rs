@@ -15,7 +15,7 @@ use prost::Message as _;
 use super::transport::{Outcome, Transport};
 use super::trouble::{Latest, Trouble, Voice};
 use super::{Counted, Counts, FIRST_BACKOFF, LONGEST_BACKOFF};
-use crate::clock::{self, Clock};
+use crate::clock;
 use crate::config::{Endpoint, Pushing};
 use crate::filter;
 use crate::metrics::Registry;
@@ -163,7 +163,8 @@ fn run(
         state.begun += 1;
         drop(state);
         let (request, points) = collection.read();
-        let is_taken = points == 0 || deliver(shared, transport, trouble, &request, points, give_up);
+        let is_taken =
+            points == 0 || deliver(shared, transport, trouble, &request, points, give_up);
         if is_taken {
             collection.was_taken();
         }

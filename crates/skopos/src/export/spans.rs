@@ -1,7 +1,11 @@
-//! Finished spans as OTLP, redacted before they are queued.
+//! Finished spans as OTLP.
+//!
+//! The thread that ends a span only queues it. Turning it into OTLP, taking its secrets out and cutting its texts is the work of the
+//! exporting thread: it costs as much as all the rest of a span's life. Nothing leaves that thread unredacted.
 
 use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -22,22 +26,36 @@ use crate::context::global::OWN_TRACER;
 /// The signal of spans.
 pub(crate) struct Spans {
     pub(crate) resource: Resource,
+    pub(crate) redactor: Redactor,
+    pub(crate) value_length: Option<usize>,
 }
 
-/// A span that ended, and who made it: nobody named means us.
-pub(crate) struct Ended {
-    library: Option<opentelemetry::InstrumentationScope>,
-    span: Span,
+impl Spans {
+    /// Makes of an ended span what may leave.
+    fn shown(&self, data: SpanData) -> Span {
+        let mut span = Span::from(data);
+        redact(&self.redactor, &mut span);
+        if self.value_length.is_some() {
+            let of_events = span.events.iter_mut().flat_map(|event| &mut event.attributes);
+            for attribute in span.attributes.iter_mut().chain(of_events) {
+                cut_value(attribute.value.as_mut(), self.value_length);
+            }
+        }
+        span
+    }
 }
 
 impl Signal for Spans {
-    type Item = Ended;
+    type Item = SpanData;
     const NAME: &'static str = "spans";
 
-    fn encode(&self, items: Vec<Ended>) -> Vec<u8> {
-        // A service has few such libraries: a linear search is enough.
-        let mut by_library: Vec<(Option<opentelemetry::InstrumentationScope>, Vec<Span>)> = vec![];
-        for Ended { library, span } in items {
+    fn encode(&self, items: Vec<SpanData>) -> Vec<u8> {
+        // By who made them: nobody named means us. A service has few such libraries: a linear search is enough.
+        let mut by_library: Vec<(Option<InstrumentationScope>, Vec<Span>)> = vec![];
+        for data in items {
+            let library = (data.instrumentation_scope.name() != OWN_TRACER)
+                .then(|| data.instrumentation_scope.clone());
+            let span = self.shown(data);
             match by_library.iter_mut().find(|(known, _)| *known == library) {
                 Some((_, spans)) => spans.push(span),
                 None => by_library.push((library, vec![span])),
@@ -62,17 +80,17 @@ impl Signal for Spans {
         ExportTraceServiceResponse::decode(response)
             .ok()
             .and_then(|response| response.partial_success)
-            .map(|partial| (u64::try_from(partial.rejected_spans).unwrap_or(0), partial.error_message))
+            .map(|partial| {
+                (u64::try_from(partial.rejected_spans).unwrap_or(0), partial.error_message)
+            })
             .unwrap_or_default()
     }
 }
 
-/// Redacts ended spans and queues them for export.
+/// Queues ended spans for export.
 #[derive(Debug)]
 pub(crate) struct Processor {
     pub(crate) exporter: Exporter<Spans>,
-    pub(crate) redactor: Redactor,
-    pub(crate) value_length: Option<usize>,
     /// Where the beginning of a request is told, if it is.
     pub(crate) pending: Option<Pending>,
 }
@@ -82,6 +100,7 @@ pub(crate) struct Processor {
 pub(crate) struct Pending {
     pub(crate) logs: Exporter<Logs>,
     pub(crate) limits: Limits,
+    pub(crate) redactor: Redactor,
 }
 
 impl SpanProcessor for Processor {
@@ -95,24 +114,13 @@ impl SpanProcessor for Processor {
         let Some(data) = span.exported_data().filter(|data| data.span_context.is_sampled()) else {
             return;
         };
-        pending.logs.push(pending::record(&self.redactor, &pending.limits, Span::from(data)));
+        pending.logs.push(pending::record(&pending.redactor, &pending.limits, Span::from(data)));
     }
 
     fn on_end(&self, data: SpanData) {
-        if !data.span_context.is_sampled() {
-            return;
+        if data.span_context.is_sampled() {
+            self.exporter.push(data);
         }
-        let scope = &data.instrumentation_scope;
-        let library = (scope.name() != OWN_TRACER).then(|| scope.clone());
-        let mut span = Span::from(data);
-        redact(&self.redactor, &mut span);
-        if self.value_length.is_some() {
-            let of_events = span.events.iter_mut().flat_map(|event| &mut event.attributes);
-            for attribute in span.attributes.iter_mut().chain(of_events) {
-                cut_value(attribute.value.as_mut(), self.value_length);
-            }
-        }
-        self.exporter.push(Ended { library, span });
     }
 
     fn force_flush(&self) -> OTelSdkResult {

@@ -190,10 +190,7 @@ mod tests {
         trouble.failed("busy", start);
         trouble.lost(7, "busy", start + SILENCE / 2);
         let base = "signal=spans endpoint=https://collector:4318/v1/traces";
-        assert_eq!(
-            said(),
-            [format!("WARN telemetry cannot be exported {base} cause=busy lost=0")]
-        );
+        assert_eq!(said(), [format!("WARN telemetry cannot be exported {base} cause=busy lost=0")]);
         let cause = "https://collector:4318/v1/traces: busy";
         assert_eq!(latest.lock().unwrap().as_deref(), Some(cause));
 

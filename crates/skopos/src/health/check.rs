@@ -29,6 +29,18 @@ pub(super) enum Kind {
 }
 
 /// A check with settings of its own, for [`HealthBuilder::check`](super::HealthBuilder::check). Critical unless said otherwise.
+///
+/// ```
+/// use std::time::Duration;
+/// use skopos::health::{Check, Health, tcp};
+///
+/// let ledger = Check::new("ledger", tcp("ledger:443"))
+///     .degraded()
+///     .timeout(Duration::from_millis(500))
+///     .cache_for(Duration::from_secs(10));
+/// let health = Health::builder().check(ledger).build();
+/// # let _ = health;
+/// ```
 #[derive(Clone)]
 pub struct Check {
     pub(super) name: String,
@@ -51,6 +63,13 @@ impl std::fmt::Debug for Check {
 
 impl Check {
     /// Names a check. It is healthy when its future returns `Ok`; an error's text is shown, redacted.
+    ///
+    /// ```
+    /// let check = skopos::health::Check::new("stock", || async {
+    ///     if std::path::Path::new("stock.db").exists() { Ok(()) } else { Err("no stock.db") }
+    /// });
+    /// # let _ = check;
+    /// ```
     pub fn new<F, Fut, E>(name: impl Into<String>, check: F) -> Check
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -72,6 +91,13 @@ impl Check {
     }
 
     /// A failure shows, and takes nothing out of load balancing.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use skopos::health::{Check, tcp};
+    /// let check = Check::new("ledger", tcp("ledger:443")).degraded();
+    /// # let _ = check;
+    /// ```
     #[must_use]
     pub fn degraded(mut self) -> Check {
         self.kind = Kind::Degraded;
@@ -79,6 +105,13 @@ impl Check {
     }
 
     /// The check has to pass once before the service has started, and is not asked afterwards.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use skopos::health::{Check, tcp};
+    /// let check = Check::new("ledger", tcp("ledger:443")).startup();
+    /// # let _ = check;
+    /// ```
     #[must_use]
     pub fn startup(mut self) -> Check {
         self.kind = Kind::Startup;
@@ -86,6 +119,13 @@ impl Check {
     }
 
     /// Sets how long it may take.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use skopos::health::{Check, tcp};
+    /// let check = Check::new("ledger", tcp("ledger:443")).timeout(Duration::from_millis(500));
+    /// # let _ = check;
+    /// ```
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Check {
         self.timeout = Some(timeout);
@@ -93,6 +133,13 @@ impl Check {
     }
 
     /// Keeps a result for so long, for checks that cost something.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use skopos::health::{Check, tcp};
+    /// let check = Check::new("ledger", tcp("ledger:443")).cache_for(Duration::from_secs(10));
+    /// # let _ = check;
+    /// ```
     #[must_use]
     pub fn cache_for(mut self, age: Duration) -> Check {
         self.cache_for = age;
@@ -100,6 +147,13 @@ impl Check {
     }
 
     /// Runs the check in the background, once in this period, from the first probe on: probes are answered at once.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use skopos::health::{Check, tcp};
+    /// let check = Check::new("ledger", tcp("ledger:443")).every(Duration::from_secs(30));
+    /// # let _ = check;
+    /// ```
     #[must_use]
     pub fn every(mut self, period: Duration) -> Check {
         self.every = Some(period.max(Duration::from_millis(1)));

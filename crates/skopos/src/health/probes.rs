@@ -8,6 +8,11 @@ use std::pin::Pin;
 type Outcome = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
 /// A check that a TCP connection can be made.
+///
+/// ```
+/// let health = skopos::health::Health::builder().critical("database", skopos::health::tcp("db:5432")).build();
+/// # let _ = health;
+/// ```
 #[cfg(feature = "axum")]
 pub fn tcp(address: impl Into<String>) -> impl Fn() -> Outcome + Send + Sync + 'static {
     let address = address.into();
@@ -24,6 +29,11 @@ pub fn tcp(address: impl Into<String>) -> impl Fn() -> Outcome + Send + Sync + '
 ///
 /// It speaks the protocol itself and opens a connection each time, so that it says the truth about the server when the pool
 /// of the service is exhausted. A server that asks for a password it was not given does answer: it is healthy.
+///
+/// ```
+/// let health = skopos::health::Health::builder().critical("cache", skopos::health::redis("redis://cache:6379")).build();
+/// # let _ = health;
+/// ```
 #[cfg(feature = "axum")]
 pub fn redis(address: impl Into<String>) -> impl Fn() -> Outcome + Send + Sync + 'static {
     let address = address.into();
@@ -114,6 +124,11 @@ where
 }
 
 /// A check that a URL answers with a status below 400. It follows no redirects, keeps its connections, and sends no ids.
+///
+/// ```
+/// let health = skopos::health::Health::builder().critical("payments", skopos::health::http("http://payments/health/live")).build();
+/// # let _ = health;
+/// ```
 #[cfg(feature = "reqwest")]
 pub fn http(url: impl Into<String>) -> impl Fn() -> Outcome + Send + Sync + 'static {
     let url = url.into();
@@ -138,6 +153,11 @@ pub fn http(url: impl Into<String>) -> impl Fn() -> Outcome + Send + Sync + 'sta
 }
 
 /// A check that the file system of this path has at least so many bytes left for us.
+///
+/// ```
+/// let health = skopos::health::Health::builder().critical("spool", skopos::health::disk("/var/spool", 100 << 20)).build();
+/// # let _ = health;
+/// ```
 #[cfg(feature = "disk")]
 pub fn disk(
     path: impl Into<std::path::PathBuf>,

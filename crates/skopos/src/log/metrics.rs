@@ -189,8 +189,7 @@ mod tests {
         let seconds = registry.histogram("work_seconds", "Work.", &[1.0]);
         let lines = Arc::new(Lines::default());
         let interval = Duration::from_secs(3600);
-        let console =
-            ConsoleMetrics::spawn(registry, lines.clone(), Clock::system(), interval);
+        let console = ConsoleMetrics::spawn(registry, lines.clone(), Clock::system(), interval);
         let told = || {
             console.tell();
             std::mem::take(&mut *lines.0.lock().unwrap())

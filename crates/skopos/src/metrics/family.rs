@@ -22,6 +22,16 @@ const SEPARATOR: char = '\u{1}';
 const MOST_CELLS: usize = 4096;
 
 /// An instrument that a [`Family`] can hold.
+///
+/// ```
+/// use skopos::metrics::{Counter, Family, Instrument, LabelSet};
+///
+/// fn series<L: LabelSet, I: Instrument>(family: &Family<L, I>, labels: &L) -> I {
+///     family.get(labels)
+/// }
+/// # let _ = series::<L, Counter>;
+/// # skopos::labels! { struct L { region: skopos::metrics::Bounded<2> } }
+/// ```
 pub trait Instrument: Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn read(&self) -> Reading;
@@ -50,6 +60,15 @@ impl Instrument for Histogram {
 }
 
 /// Instruments of one name, told apart by labels. Cloning shares it.
+///
+/// ```
+/// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+///
+/// # let registry = skopos::metrics::Registry::new();
+/// let orders = registry.counter_family::<OrderLabels>("orders_placed_total", "Orders placed.");
+/// orders.inc(&OrderLabels { region: "eu".into() });
+/// # assert_eq!(orders.get(&OrderLabels { region: "eu".into() }).get(), 1);
+/// ```
 pub struct Family<L, I> {
     inner: Arc<Inner<I>>,
     labels: PhantomData<fn(L)>,
@@ -122,6 +141,15 @@ impl<L: LabelSet, I: Clone + Send + Sync + 'static> Family<L, I> {
     }
 
     /// Returns the instrument of a label set, to be held.
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let orders = registry.counter_family::<OrderLabels>("orders_placed_total", "Orders placed.");
+    /// let in_europe = orders.get(&OrderLabels { region: "eu".into() }); // once, where it is hot
+    /// in_europe.inc();
+    /// ```
     #[track_caller]
     pub fn get(&self, labels: &L) -> I {
         self.with(labels, I::clone)
@@ -234,12 +262,28 @@ impl<L: LabelSet, I: Clone + Send + Sync + 'static> Family<L, I> {
 
 impl<L: LabelSet> Family<L, Counter> {
     /// Adds one to the counter of a label set.
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let orders = registry.counter_family::<OrderLabels>("orders_placed_total", "Orders placed.");
+    /// orders.inc(&OrderLabels { region: "eu".into() });
+    /// ```
     #[track_caller]
     pub fn inc(&self, labels: &L) {
         self.with(labels, Counter::inc);
     }
 
     /// Adds a number to the counter of a label set.
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let items = registry.counter_family::<OrderLabels>("items_sold_total", "Items sold.");
+    /// items.add(&OrderLabels { region: "eu".into() }, 3);
+    /// ```
     #[track_caller]
     pub fn add(&self, labels: &L, number: u64) {
         self.with(labels, |counter| counter.add(number));
@@ -248,6 +292,14 @@ impl<L: LabelSet> Family<L, Counter> {
 
 impl<L: LabelSet> Family<L, Gauge> {
     /// Sets the gauge of a label set.
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let stock = registry.gauge_family::<OrderLabels>("stock_items", "Items in stock.");
+    /// stock.set(&OrderLabels { region: "eu".into() }, 42.0);
+    /// ```
     #[track_caller]
     pub fn set(&self, labels: &L, value: f64) {
         self.with(labels, |gauge| gauge.set(value));
@@ -256,6 +308,14 @@ impl<L: LabelSet> Family<L, Gauge> {
 
 impl<L: LabelSet> Family<L, Histogram> {
     /// Counts an observation in the histogram of a label set.
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let values = registry.histogram_family::<OrderLabels>("order_value_euros", "Values.", &[10.0, 100.0]);
+    /// values.observe(&OrderLabels { region: "eu".into() }, 42.0);
+    /// ```
     #[track_caller]
     pub fn observe(&self, labels: &L, value: f64) {
         self.with(labels, |histogram| histogram.observe(value));

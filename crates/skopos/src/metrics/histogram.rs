@@ -19,6 +19,13 @@ use crate::clock;
 use crate::context::{self, TraceIds};
 
 /// Counts observations by size. Cloning shares it.
+///
+/// ```
+/// # let registry = skopos::metrics::Registry::new();
+/// let seconds = registry.histogram("pack_seconds", "Packing.", &[0.1, 1.0]);
+/// seconds.observe(0.25);
+/// assert_eq!(seconds.count(), 1);
+/// ```
 #[derive(Debug, Clone)]
 pub struct Histogram(Arc<Inner>);
 
@@ -100,11 +107,23 @@ impl Histogram {
 
     /// Counts an observation. The current trace, if it is sampled, becomes the exemplar of its bucket, unless that has one
     /// which nobody has read yet.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let seconds = registry.histogram("pack_seconds", "Packing.", &[0.1, 1.0]);
+    /// seconds.observe(0.25);
+    /// ```
     pub fn observe(&self, value: f64) {
         self.observe_in(value, context::current_trace);
     }
 
     /// Counts a duration, in seconds.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let seconds = registry.histogram("pack_seconds", "Packing.", &[0.1, 1.0]);
+    /// seconds.observe_duration(std::time::Duration::from_millis(250));
+    /// ```
     pub fn observe_duration(&self, duration: std::time::Duration) {
         self.observe(duration.as_secs_f64());
     }
@@ -144,6 +163,13 @@ impl Histogram {
     }
 
     /// Returns how many observations were made.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let seconds = registry.histogram("pack_seconds", "Packing.", &[0.1, 1.0]);
+    /// seconds.observe(0.25);
+    /// assert_eq!(seconds.count(), 1);
+    /// ```
     pub fn count(&self) -> u64 {
         self.0.buckets.iter().map(|bucket| bucket.count.load(Ordering::Relaxed)).sum()
     }

@@ -52,6 +52,14 @@ pub trait LabelValue {
 }
 
 /// The labels of a family, in order.
+///
+/// ```
+/// use skopos::metrics::LabelSet as _;
+///
+/// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+/// assert_eq!((OrderLabels::NAMES, OrderLabels::LIMITS), (&["region"][..], &[16][..]));
+/// # let _ = OrderLabels { region: "eu".into() };
+/// ```
 pub trait LabelSet: 'static {
     /// The names of the labels.
     const NAMES: &'static [&'static str];
@@ -119,6 +127,11 @@ impl Text {
 
 impl<const N: usize> Bounded<N> {
     /// Makes a value. One that is `'static` or shorter than 39 bytes costs no allocation.
+    ///
+    /// ```
+    /// let region = skopos::metrics::Bounded::<16>::new("eu");
+    /// # let _ = region;
+    /// ```
     pub fn new(value: impl Into<Cow<'static, str>>) -> Self {
         match value.into() {
             Cow::Borrowed(text) => Bounded(Text::Static(text)),

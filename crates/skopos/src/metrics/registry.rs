@@ -11,6 +11,14 @@ use super::{
 };
 
 /// All metrics of a process. Cloning shares it.
+///
+/// ```
+/// use skopos::metrics::{Format, Registry};
+///
+/// let registry = Registry::new(); // a service uses `telemetry.registry()`
+/// registry.counter("orders_placed", "Orders placed.").inc();
+/// assert!(registry.encode(Format::Prometheus).contains("\norders_placed_total 1\n"));
+/// ```
 #[derive(Clone, Default)]
 pub struct Registry {
     inner: Arc<Inner>,
@@ -30,11 +38,21 @@ impl std::fmt::Debug for Registry {
 
 impl Registry {
     /// Returns an empty registry.
+    ///
+    /// ```
+    /// let registry = skopos::metrics::Registry::new();
+    /// # let _ = registry;
+    /// ```
     pub fn new() -> Registry {
         Registry::default()
     }
 
     /// Bounds the label sets that each family made after this keeps apart. The first call decides.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// registry.limit_series(500);
+    /// ```
     pub fn limit_series(&self, limit: usize) {
         let _ = self.inner.series_limit.set(limit.max(1));
     }
@@ -49,16 +67,34 @@ impl Registry {
     }
 
     /// Returns the counter of this name. A name that does not end in `_total` gets that ending.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let orders = registry.counter("orders_placed_total", "Orders placed.");
+    /// orders.inc();
+    /// ```
     pub fn counter(&self, name: &str, help: &str) -> Counter {
         self.register(&counter_name(name), help, Kind::Counter, Counter::default)
     }
 
     /// Returns the gauge of this name.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let stock = registry.gauge("stock_items", "Items in stock.");
+    /// stock.set(42.0);
+    /// ```
     pub fn gauge(&self, name: &str, help: &str) -> Gauge {
         self.register(name, help, Kind::Gauge, Gauge::default)
     }
 
     /// Returns the histogram of this name with these upper bounds.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let seconds = registry.histogram("pack_seconds", "Packing.", &[0.1, 1.0, 10.0]);
+    /// seconds.observe(0.25);
+    /// ```
     pub fn histogram(&self, name: &str, help: &str, bounds: &[f64]) -> Histogram {
         self.register(name, help, Kind::Histogram, || Histogram::new(bounds))
     }
@@ -77,6 +113,14 @@ impl Registry {
     }
 
     /// Returns the counters of this name, one for each label set.
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let orders = registry.counter_family("orders_placed_total", "Orders placed.");
+    /// orders.inc(&OrderLabels { region: "eu".into() });
+    /// ```
     pub fn counter_family<L: LabelSet>(&self, name: &str, help: &str) -> Family<L, Counter> {
         let name = counter_name(name);
         self.register(&name, help, Kind::Counter, || {
@@ -85,6 +129,14 @@ impl Registry {
     }
 
     /// Returns the gauges of this name, one for each label set.
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let stock = registry.gauge_family("stock_items", "Items in stock.");
+    /// stock.set(&OrderLabels { region: "eu".into() }, 42.0);
+    /// ```
     pub fn gauge_family<L: LabelSet>(&self, name: &str, help: &str) -> Family<L, Gauge> {
         self.register(name, help, Kind::Gauge, || {
             Family::new(name, self.series_limit(), Gauge::default)
@@ -92,6 +144,14 @@ impl Registry {
     }
 
     /// Returns the histograms of this name, one for each label set, with these upper bounds.
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let values = registry.histogram_family("order_value_euros", "Values.", &[10.0, 100.0]);
+    /// values.observe(&OrderLabels { region: "eu".into() }, 42.0);
+    /// ```
     pub fn histogram_family<L: LabelSet>(
         &self,
         name: &str,
@@ -102,6 +162,14 @@ impl Registry {
     }
 
     /// As [`Registry::histogram_family`], with exponential buckets besides: see [`Registry::exponential_histogram`].
+    ///
+    /// ```
+    /// skopos::labels! { struct OrderLabels { region: skopos::metrics::Bounded<16> } }
+    ///
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let values = registry.exponential_histogram_family("order_value_euros", "Values.", &[10.0, 100.0]);
+    /// values.observe(&OrderLabels { region: "eu".into() }, 42.0);
+    /// ```
     pub fn exponential_histogram_family<L: LabelSet>(
         &self,
         name: &str,
@@ -149,6 +217,17 @@ impl Registry {
     }
 
     /// Reads a counter from a closure at each scrape, as [`Registry::gauge_fn`].
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// static EVICTED: AtomicU64 = AtomicU64::new(3);
+    /// registry.counter_fn("cache_evictions_total", "Evictions.", &[("cache", "carts")], || {
+    ///     EVICTED.load(Ordering::Relaxed)
+    /// });
+    /// # assert!(registry.encode(skopos::metrics::Format::Prometheus).contains("cache_evictions_total{cache=\"carts\"} 3"));
+    /// ```
     pub fn counter_fn(
         &self,
         name: &str,
@@ -162,6 +241,14 @@ impl Registry {
     }
 
     /// As [`Registry::counter_fn`], for a counter of fractions, such as seconds.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// let started = std::time::Instant::now();
+    /// registry.sum_fn("uptime_seconds_total", "Time since the start.", &[], move || {
+    ///     started.elapsed().as_secs_f64()
+    /// });
+    /// ```
     pub fn sum_fn(
         &self,
         name: &str,
@@ -290,6 +377,13 @@ impl Registry {
 
     /// Returns a recorder that takes the metrics of libraries that use the `metrics` facade into this registry.
     /// `metrics::set_global_recorder(telemetry.registry().recorder())` is all it needs.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// metrics::set_global_recorder(telemetry.registry().recorder())?;
+    /// metrics::counter!("cache_hits").increment(1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "metrics-facade")]
     pub fn recorder(&self) -> super::FacadeRecorder {
         super::FacadeRecorder::new(self.clone())
@@ -297,6 +391,14 @@ impl Registry {
 
     /// Returns a meter provider of OpenTelemetry's API whose instruments live in this registry; the global one after
     /// [`Builder::install`](crate::Builder::install). Its type is not part of this API.
+    ///
+    /// ```
+    /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
+    /// use opentelemetry::metrics::MeterProvider as _;
+    ///
+    /// let meter = telemetry.registry().meter_provider().meter("my-library");
+    /// meter.u64_counter("jobs.done").build().add(1, &[]);
+    /// ```
     #[cfg(feature = "otel-metrics")]
     pub fn meter_provider(
         &self,
@@ -305,6 +407,13 @@ impl Registry {
     }
 
     /// Writes all metrics in a text format.
+    ///
+    /// ```
+    /// # let registry = skopos::metrics::Registry::new();
+    /// registry.gauge("stock_items", "Items in stock.").set(42.0);
+    /// let text = registry.encode(skopos::metrics::Format::Prometheus);
+    /// assert_eq!(text, "# HELP stock_items Items in stock.\n# TYPE stock_items gauge\nstock_items 42\n");
+    /// ```
     pub fn encode(&self, format: Format) -> String {
         text::encode(&self.metrics(), format)
     }

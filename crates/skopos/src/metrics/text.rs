@@ -9,6 +9,11 @@ use super::source::{Metric, unit_of};
 use super::{Exemplar, HistogramSnapshot, Kind, Value, valid_label};
 
 /// A text format for metrics.
+///
+/// ```
+/// use skopos::metrics::Format;
+/// assert_eq!(Format::negotiate(Some("application/openmetrics-text")), Format::OpenMetrics);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Format {
@@ -20,6 +25,12 @@ pub enum Format {
 
 impl Format {
     /// Chooses by an `Accept` header: OpenMetrics when it is asked for and not refused, else Prometheus text.
+    ///
+    /// ```
+    /// use skopos::metrics::Format;
+    /// assert_eq!(Format::negotiate(None), Format::Prometheus);
+    /// assert_eq!(Format::negotiate(Some("application/openmetrics-text;q=0.5,text/plain;q=0.3")), Format::OpenMetrics);
+    /// ```
     pub fn negotiate(accept: Option<&str>) -> Format {
         let quality = |wanted: &str| {
             accept
@@ -50,6 +61,11 @@ impl Format {
     }
 
     /// Returns the `Content-Type` of the format.
+    ///
+    /// ```
+    /// let header = skopos::metrics::Format::Prometheus.content_type();
+    /// assert_eq!(header, "text/plain; version=0.0.4; charset=utf-8");
+    /// ```
     pub fn content_type(self) -> &'static str {
         match self {
             Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",

@@ -39,6 +39,11 @@ use crate::export::{
 };
 
 /// What is usual in a kind of place, for [`Builder::preset`].
+///
+/// ```
+/// let builder = skopos::Telemetry::builder(skopos::service!()).preset(skopos::Preset::Development);
+/// # let _ = builder;
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preset {
@@ -49,6 +54,17 @@ pub enum Preset {
 }
 
 /// Settings under construction.
+///
+/// ```
+/// let (telemetry, layer) = skopos::Telemetry::builder(skopos::service!())
+///     .from_env()
+///     .filter("info,shop=debug")
+///     .traces_per_second(50.0)
+///     .without_lines()
+///     .build()?;
+/// # let _ = (telemetry, layer);
+/// # Ok::<(), skopos::InitError>(())
+/// ```
 pub struct Builder {
     service: Service,
     config: Config,
@@ -103,6 +119,11 @@ impl Builder {
     /// Reads `OTEL_*`, `RUST_LOG`, `ENVIRONMENT`, `SERVICE_NAME`, `SERVICE_VERSION` and `SKOPOS_*`, and finds out where the
     /// process runs: host, process, container, Kubernetes (downward API), revision. What the environment says wins over the
     /// [`Service`] given; what is found out does not.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).from_env();
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn from_env(self) -> Builder {
         let variable = |key: &str| std::env::var(key).ok();
@@ -133,6 +154,14 @@ impl Builder {
     }
 
     /// As [`Builder::from_env`], with variables from elsewhere.
+    ///
+    /// ```
+    /// let (telemetry, _layer) = skopos::Telemetry::builder(skopos::service!())
+    ///     .from_lookup(|key| (key == "OTEL_SERVICE_NAME").then(|| "orders".to_owned()))
+    ///     .build()?;
+    /// assert_eq!(telemetry.service().name(), "orders");
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
     #[must_use]
     pub fn from_lookup(mut self, variable: impl Fn(&str) -> Option<String>) -> Builder {
         self.config = config::read(&mut self.service, variable);
@@ -140,6 +169,15 @@ impl Builder {
     }
 
     /// Uses a redactor with rules of one's own.
+    ///
+    /// ```
+    /// use skopos::redact::Redactor;
+    ///
+    /// let redactor = Redactor::builder().deny("**.iban").build()?;
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).redact(redactor);
+    /// # let _ = builder;
+    /// # Ok::<(), skopos::redact::Error>(())
+    /// ```
     #[must_use]
     pub fn redact(mut self, redactor: Redactor) -> Builder {
         self.redactor = redactor;
@@ -147,6 +185,11 @@ impl Builder {
     }
 
     /// Holds these targets at WARN, besides the ones that are held there anyway. `RUST_LOG` can still raise them by name.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).quiet(["chatty_driver"]);
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn quiet<I: IntoIterator<Item: Into<String>>>(mut self, targets: I) -> Builder {
         self.quiet.extend(targets.into_iter().map(Into::into));
@@ -154,6 +197,11 @@ impl Builder {
     }
 
     /// Sets the log filter, in the syntax of `RUST_LOG`, which wins over it.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).filter("info,shop::cart=debug");
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn filter(mut self, filter: impl Into<String>) -> Builder {
         self.filter = Some(filter.into());
@@ -161,6 +209,11 @@ impl Builder {
     }
 
     /// Sets the form of the lines; `SKOPOS_LOG_FORMAT` wins over it.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).format(skopos::LogFormat::Pretty);
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn format(mut self, format: LogFormat) -> Builder {
         self.format = Some(format);
@@ -168,6 +221,11 @@ impl Builder {
     }
 
     /// Bounds the label sets that each metric keeps apart (2,000 unless said otherwise).
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).series_limit(500);
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn series_limit(mut self, limit: usize) -> Builder {
         self.series_limit = Some(limit);
@@ -176,6 +234,11 @@ impl Builder {
 
     /// Puts a prefix before the names of the HTTP metrics, so that rules about `http_requests_total` do not see this service:
     /// for infrastructure, not for services.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).http_metrics_prefix("proxy_");
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn http_metrics_prefix(mut self, prefix: impl Into<String>) -> Builder {
         self.http_prefix = prefix.into();
@@ -185,6 +248,11 @@ impl Builder {
     /// Sends ids of requests and traces to these hosts only, from every client that this telemetry makes; one that begins with
     /// a dot stands for all below it (`.example.com`), and `*` for all. Without a list ids go to hosts that are not on the
     /// public internet. `SKOPOS_PROPAGATE_TO` wins over it.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).propagate_to(["payments.example.com", ".internal"]);
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn propagate_to<I: IntoIterator<Item: Into<String>>>(mut self, hosts: I) -> Builder {
         self.propagate_to = Some(hosts.into_iter().map(Into::into).collect());
@@ -193,6 +261,11 @@ impl Builder {
 
     /// Samples at most so many new traces a second; traces that are continued follow the caller's decision.
     /// `OTEL_TRACES_SAMPLER` and `SKOPOS_TRACES_PER_SECOND` win over it.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).traces_per_second(50.0);
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn traces_per_second(mut self, rate: f64) -> Builder {
         self.traces_per_second = Some(rate);
@@ -200,6 +273,11 @@ impl Builder {
     }
 
     /// Writes lines to another place than standard output. It is written to by a thread of our own.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).output(std::io::stderr());
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn output(mut self, output: impl Write + Send + 'static) -> Builder {
         self.output = Some(Box::new(output));
@@ -207,6 +285,11 @@ impl Builder {
     }
 
     /// Writes no lines at all; logs are only exported.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).without_lines();
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn without_lines(mut self) -> Builder {
         self.has_lines = false;
@@ -214,6 +297,11 @@ impl Builder {
     }
 
     /// Leaves the panic hook as it is.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).without_panic_hook();
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn without_panic_hook(mut self) -> Builder {
         self.has_panic_hook = false;
@@ -221,6 +309,11 @@ impl Builder {
     }
 
     /// Leaves SIGUSR1 alone, which otherwise toggles DEBUG for ten minutes.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).without_signals();
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn without_signals(mut self) -> Builder {
         self.has_signals = false;
@@ -230,6 +323,11 @@ impl Builder {
     /// Sets how many lines one call site may write in a second (1,000 unless said otherwise). Further ones are counted: on
     /// the next line as `suppressed_lines`, and in `skopos_log_lines_suppressed_total`. Access lines are not limited.
     /// `SKOPOS_LOG_RATE_LIMIT` wins over it; 0 is no limit.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).lines_per_second(100);
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn lines_per_second(mut self, lines: u32) -> Builder {
         self.lines_per_second = (lines > 0).then_some(lines);
@@ -237,6 +335,11 @@ impl Builder {
     }
 
     /// Takes the time of log lines from elsewhere, for tests.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).clock(|| std::time::UNIX_EPOCH);
+    /// # let _ = builder;
+    /// ```
     #[must_use]
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Builder {
         self.clock = Clock::from_fn(now);
@@ -256,6 +359,12 @@ impl Builder {
 
     /// Sets everything up and makes it the global subscriber; panics are logged from then on, and libraries that use
     /// OpenTelemetry's own API send their spans and read and write headers through us.
+    ///
+    /// ```no_run
+    /// let telemetry = skopos::Telemetry::builder(skopos::service!()).from_env().install()?;
+    /// # let _ = telemetry;
+    /// # Ok::<(), skopos::InitError>(())
+    /// ```
     ///
     /// # Errors
     /// Another subscriber is installed, or the filter given in code does not parse.
@@ -368,12 +477,11 @@ impl Builder {
         let provider = match &spans {
             Some(exporter) => provider.with_span_processor(export::spans::Processor {
                 exporter: exporter.clone(),
-                redactor: self.redactor.clone(),
-                value_length: self.config.limits.span_value_length,
-                pending: logs
-                    .as_ref()
-                    .filter(|_| tells_pending)
-                    .map(|logs| Pending { logs: logs.clone(), limits: self.config.limits }),
+                pending: logs.as_ref().filter(|_| tells_pending).map(|logs| Pending {
+                    logs: logs.clone(),
+                    limits: self.config.limits,
+                    redactor: self.redactor.clone(),
+                }),
             }),
             None => provider,
         };
@@ -432,6 +540,8 @@ impl Builder {
             work: OnceLock::new(),
             databases: OnceLock::new(),
             objectives: Objectives::default(),
+            is_process_watched: AtomicBool::new(false),
+            is_runtime_watched: AtomicBool::new(false),
             is_down: AtomicBool::new(false),
         };
         inner.register_own_metrics();
@@ -493,7 +603,11 @@ impl Builder {
             Exporter::spawn(signal, endpoint, self.config.log_batching, voice.clone())
         });
         let spans = self.config.traces.as_ref().map(|endpoint| {
-            let signal = Spans { resource: resource.clone() };
+            let signal = Spans {
+                resource: resource.clone(),
+                redactor: self.redactor.clone(),
+                value_length: self.config.limits.span_value_length,
+            };
             Exporter::spawn(signal, endpoint, self.config.span_batching, voice.clone())
         });
         (logs, spans)

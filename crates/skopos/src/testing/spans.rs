@@ -14,6 +14,13 @@ use skopos_redact::Redactor;
 use crate::export::spans::redact;
 
 /// A span that ended, as it would have left.
+///
+/// ```
+/// let capture = skopos::testing::Capture::start();
+/// tracing::info_span!("pack", order_id = "o-1").in_scope(|| ());
+/// let span = capture.assert_span("pack");
+/// assert_eq!((span.parent_id, span.error), (None, None));
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Span {
@@ -38,6 +45,12 @@ pub struct Span {
 }
 
 /// Something that happened while a span was open.
+///
+/// ```
+/// let capture = skopos::testing::Capture::start();
+/// tracing::info_span!("pack").in_scope(|| tracing::info!("wrapped"));
+/// assert_eq!(capture.assert_span("pack").events[0].name, "wrapped");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SpanEvent {
@@ -49,6 +62,12 @@ pub struct SpanEvent {
 
 impl Span {
     /// Returns the text of an attribute.
+    ///
+    /// ```
+    /// let capture = skopos::testing::Capture::start();
+    /// tracing::info_span!("pack", order_id = "o-1").in_scope(|| ());
+    /// assert_eq!(capture.assert_span("pack").attribute("order_id"), Some("o-1"));
+    /// ```
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let (_, value) = self.attributes.iter().find(|(existing, _)| existing == name)?;
         Some(value)

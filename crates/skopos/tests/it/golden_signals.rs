@@ -138,8 +138,10 @@ fn saturation_by_the_guides_names() {
     telemetry.watch_queue("emails", || 17);
     telemetry.watch_queue("reports", || 0);
     telemetry.watch_process();
+    telemetry.watch_process();
     let runtime = runtime();
     runtime.block_on(async {
+        telemetry.watch_runtime(&tokio::runtime::Handle::current());
         telemetry.watch_runtime(&tokio::runtime::Handle::current());
         // The task that measures the lag must run at least once.
         let lag = || {
@@ -178,5 +180,7 @@ fn saturation_by_the_guides_names() {
         ("tokio_park_total", 0.0),
     ] {
         assert!(series[name] >= least, "{name} is {}", series[name]);
+        let times = text.lines().filter(|line| line.split(' ').next() == Some(name)).count();
+        assert_eq!(times, 1, "{name}: what is watched twice shows once");
     }
 }

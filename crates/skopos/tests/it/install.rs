@@ -52,6 +52,8 @@ fn child_process() {
         Ok("is a crate") => {
             let telemetry = skopos::init!().unwrap();
             tracing::info!("from cargo");
+            let metrics = telemetry.registry().encode(skopos::metrics::Format::Prometheus);
+            assert!(metrics.contains("\nprocess_cpu_seconds_total "), "it is watched: {metrics}");
             assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
         }
         #[cfg(unix)]

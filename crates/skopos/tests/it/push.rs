@@ -239,3 +239,32 @@ fn a_collector_without_metrics_costs_no_more_than_the_counting() {
     assert!(report.metrics_lost && !report.timed_out && !report.is_complete(), "{report:?}");
     assert!(report.to_string().contains("the last metrics"), "{report}");
 }
+
+#[test]
+fn on_the_console_what_changed_is_a_line() {
+    for (exporter, disabled, expected) in
+        [("console", "false", true), ("none", "false", false), ("console", "true", false)]
+    {
+        let output = Output::default();
+        let variables = [("OTEL_METRICS_EXPORTER", exporter), ("OTEL_SDK_DISABLED", disabled)];
+        let (telemetry, _guard) = scoped(builder(&output, &variables));
+        let placed = telemetry.registry().counter_family::<OrderLabels>("placed_total", "Orders.");
+        placed.inc(&OrderLabels { region: "eu".into() });
+        assert!(telemetry.flush(PATIENCE));
+        placed.inc(&OrderLabels { region: "eu".into() });
+        assert!(telemetry.shutdown_blocking(PATIENCE).is_complete());
+        let lines = output.lines();
+        let values: Vec<_> = lines
+            .iter()
+            .filter(|line| line["message"] == r#"placed_total{region="eu"}"#)
+            .map(|line| (line["target"].as_str().unwrap(), line["value"].as_u64().unwrap()))
+            .collect();
+        let told = [("skopos::metric", 1), ("skopos::metric", 2)];
+        assert_eq!(values, if expected { &told[..] } else { &[] }, "{exporter}, {disabled}");
+        // What did not change is told once.
+        let mut messages: Vec<_> = lines.iter().map(|line| line["message"].to_string()).collect();
+        messages.retain(|message| !message.contains("placed_total"));
+        messages.sort();
+        assert!(messages.windows(2).all(|pair| pair[0] != pair[1]), "{messages:?}");
+    }
+}

@@ -12,6 +12,13 @@ use crate::output::{bold, dim, printable, red, reversed, service_color, yellow};
 const SERVICE_WIDTH: usize = 20;
 /// Attributes shown of a record.
 const MOST_ATTRIBUTES: usize = 12;
+/// The event of a record that tells of a span which has begun: the SDK sends it in development.
+const PENDING: &str = "skopos.pending";
+
+/// Whether a record tells that a span has begun. Where the span itself is shown it says nothing more.
+pub(crate) fn is_pending(event: &Value) -> bool {
+    event["event_name"] == PENDING
+}
 
 /// Prints lines; columns widen with what they have held.
 pub(crate) struct Printer {
@@ -55,6 +62,9 @@ impl Printer {
     }
 
     fn record(&self, record: &Value) -> String {
+        if is_pending(record) {
+            return self.pending(record);
+        }
         let severity = record["severity"].as_str().unwrap_or("");
         let letter = severity.get(..1).unwrap_or("-");
         let letter = match severity {
@@ -70,6 +80,21 @@ impl Printer {
         let mut line = format!("{letter} {}{}", bold(self.mark(&body)), trace(record));
         let attributes = record["attributes"].as_object();
         for (key, value) in attributes.into_iter().flatten().take(MOST_ATTRIBUTES) {
+            let value = self.mark(&text_of(value));
+            line.push_str(&format!(" {}{value}", dim(format!("{}=", printable(key)))));
+        }
+        line
+    }
+
+    /// A span that has begun, as it will stand here when it ends, without a duration.
+    fn pending(&self, record: &Value) -> String {
+        let attributes = record["attributes"].as_object();
+        let name = attributes.and_then(|attributes| attributes.get("span.name"));
+        let name = self.mark(&name.map(text_of).unwrap_or_default());
+        let mut line = format!("{} {name} …{}", dim("▹"), trace(record));
+        let repeated = |key: &str| matches!(key, PENDING | "span.name" | "span.kind");
+        let others = attributes.into_iter().flatten().filter(|(key, _)| !repeated(key));
+        for (key, value) in others.take(MOST_ATTRIBUTES) {
             let value = self.mark(&text_of(value));
             line.push_str(&format!(" {}{value}", dim(format!("{}=", printable(key)))));
         }
@@ -155,6 +180,18 @@ mod tests {
             "signal": "log", "service": "pay", "severity": "ERROR", "body": "pool\ttimeout\u{1b}",
             "time_unix_nano": "1700000467430000000", "trace_id": "", "attributes": {"user": 42},
         });
+        let began = json!({
+            "signal": "log", "service": "checkout", "severity": "INFO", "body": "POST /pay began",
+            "time_unix_nano": "1700000467430000000", "event_name": "skopos.pending",
+            "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+            "attributes": {
+                "skopos.pending": true, "span.name": "POST /pay", "span.kind": "server", "order": 7,
+            },
+        });
+        assert_eq!(
+            printer.line(&began, 0),
+            "22:21:07.430 checkout ▹ POST /pay …  4bf92f35 order=7\n"
+        );
         let line = printer.line(&record, 1);
         assert_eq!(line, "22:21:07.430 pay        E pool timeout\\u{1b} user=42\n");
     }

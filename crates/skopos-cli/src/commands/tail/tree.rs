@@ -2,11 +2,13 @@
 //!
 //! Bounded: beyond [`MOST_EVENTS`] the trace that has been quiet longest is printed early.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
+
+use super::line::is_pending;
 
 /// A trace that has been quiet for so long is printed.
 const QUIET: Duration = Duration::from_secs(2);
@@ -81,11 +83,14 @@ fn start(event: &Value) -> i64 {
     nanos.and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
 }
 
-/// Depth first, in order of time; records stand under their span.
+/// Depth first, in order of time; records stand under their span. That a span began is told only of one that is not there.
 pub(crate) fn assemble(mut events: Vec<Value>) -> Tree {
     events.sort_by_key(start);
     let is_span = |event: &Value| event["signal"] == "span";
     let id = |event: &Value, key: &str| event[key].as_str().unwrap_or("").to_owned();
+    let ended: HashSet<String> =
+        events.iter().filter(|event| is_span(event)).map(|span| id(span, "span_id")).collect();
+    events.retain(|event| !(is_pending(event) && ended.contains(&id(event, "span_id"))));
     let mut place_of: HashMap<String, usize> = HashMap::new();
     for (at, event) in events.iter().enumerate().filter(|(_, event)| is_span(event)) {
         place_of.entry(id(event, "span_id")).or_insert(at);
@@ -154,6 +159,14 @@ mod tests {
         ];
         assert_eq!(shape(&assemble(events)), "alone a -b --said --c -d");
         assert_eq!(shape(&assemble(vec![span("x", "y", 1), span("y", "x", 2)])), "x -y");
+    }
+
+    #[test]
+    fn that_a_span_began_is_told_until_it_ends() {
+        let mut began = log("b", "began", 15);
+        began["event_name"] = "skopos.pending".into();
+        assert_eq!(shape(&assemble(vec![began.clone(), span("a", "", 10)])), "a began");
+        assert_eq!(shape(&assemble(vec![began, span("b", "", 15), span("a", "", 10)])), "a b");
     }
 
     #[test]

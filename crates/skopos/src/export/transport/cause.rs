@@ -56,10 +56,15 @@ pub(super) fn no_answer(timeout: Duration) -> String {
 pub(super) fn of_answer(status: &str, words: &str) -> String {
     let words: String =
         words.chars().filter(|character| !character.is_control()).take(LONGEST_ANSWER).collect();
-    match words.trim() {
-        "" => format!("it answered {status}"),
-        words => format!("it answered {status}: {words}"),
+    let mut cause = format!("it answered {status}");
+    if !words.trim().is_empty() {
+        cause.push_str(": ");
+        cause.push_str(words.trim());
     }
+    if status.starts_with("404") || status == "Unimplemented" {
+        cause.push_str("; if it does not take this signal, OTEL_…_EXPORTER=none turns it off");
+    }
+    cause
 }
 
 /// Says why there is no secure connection.
@@ -80,10 +85,8 @@ fn of_handshake(error: &rustls::Error) -> String {
             Bad::NotValidForName => "its certificate is for another name".to_owned(),
             Bad::NotValidForNameContext { expected, presented } => {
                 // They come as `DnsName("collector.example")`.
-                let names: Vec<&str> = presented
-                    .iter()
-                    .map(|name| name.split('"').nth(1).unwrap_or(name))
-                    .collect();
+                let names: Vec<&str> =
+                    presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect();
                 let (expected, names) = (expected.to_str(), names.join(", "));
                 format!("its certificate is not for {expected}, but for {names}")
             }
@@ -155,6 +158,7 @@ mod tests {
     #[test]
     fn what_a_collector_says_is_cut_and_cannot_drive_a_terminal() {
         assert_eq!(of_answer("401 Unauthorized", ""), "it answered 401 Unauthorized");
+        assert!(of_answer("404 Not Found", "").contains("_EXPORTER=none"));
         let told = of_answer("INTERNAL", &format!("\u{1b}[2J{}", "x".repeat(9_000)));
         assert!(told.starts_with("it answered INTERNAL: [2Jxxx") && told.len() < 300, "{told}");
     }

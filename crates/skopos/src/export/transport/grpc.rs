@@ -39,9 +39,7 @@ impl Connection {
         let (scheme, rest) = endpoint.url.split_once("://").ok_or_else(no_endpoint)?;
         let (authority, method) = rest.split_once('/').ok_or_else(no_endpoint)?;
         let target = Target::from_shared(format!("{scheme}://{authority}"))
-            .and_then(|target| {
-                target.user_agent(concat!("skopos-sdk/", env!("CARGO_PKG_VERSION")))
-            })
+            .and_then(|target| target.user_agent(concat!("skopos-sdk/", env!("CARGO_PKG_VERSION"))))
             .map_err(|_| no_endpoint())?;
         let target = with_tls(target, endpoint)?.connect_timeout(endpoint.timeout);
         let headers = endpoint
@@ -132,7 +130,10 @@ fn with_tls(target: Target, endpoint: &Endpoint) -> Result<Target, String> {
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
     target.tls_config(tls).map_err(|error| {
-        format!("the certificates of OTEL_EXPORTER_OTLP_* cannot be used: {}", cause::of_error(&error))
+        format!(
+            "the certificates of OTEL_EXPORTER_OTLP_* cannot be used: {}",
+            cause::of_error(&error)
+        )
     })
 }
 
@@ -246,12 +247,17 @@ mod tests {
             Code::Unimplemented,
             Code::ResourceExhausted,
         ] {
-            assert!(matches!(outcome_of(&Status::new(code, "")), Outcome::Refused { .. }), "{code}");
+            assert!(
+                matches!(outcome_of(&Status::new(code, "")), Outcome::Refused { .. }),
+                "{code}"
+            );
         }
         let half = Duration::from_millis(1_500);
         for code in [Code::ResourceExhausted, Code::Unavailable] {
             let outcome = outcome_of(&with_delay(code, 1));
-            assert!(matches!(outcome, Outcome::TryAgain { after: Some(after), .. } if after == half));
+            assert!(
+                matches!(outcome, Outcome::TryAgain { after: Some(after), .. } if after == half)
+            );
         }
         let forever = outcome_of(&with_delay(Code::Unavailable, i64::MAX));
         assert!(
