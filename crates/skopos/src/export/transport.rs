@@ -16,6 +16,8 @@ use crate::config::{Endpoint, Protocol};
 mod cause;
 #[cfg(feature = "grpc")]
 mod grpc;
+#[cfg(feature = "tls")]
+mod identity;
 
 /// Longest answer that is read; a partial-success message is far shorter.
 const LONGEST_RESPONSE: usize = 64 * 1024;
@@ -60,9 +62,19 @@ impl Transport {
         if timeout == Duration::ZERO {
             return Outcome::TryAgain { after: None, cause: "no time was left".to_owned() };
         }
-        if self.endpoint.protocol == Protocol::Grpc {
-            return self.call(body, timeout);
-        }
+        // A panic in a library shall cost this batch and not the thread.
+        let posted = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            if self.endpoint.protocol == Protocol::Grpc {
+                self.call(body, timeout)
+            } else {
+                self.send(body, timeout)
+            }
+        }));
+        posted.unwrap_or_else(|_| Outcome::Refused { cause: "the exporter panicked".to_owned() })
+    }
+
+    /// Posts over HTTP.
+    fn send(&self, body: &[u8], timeout: Duration) -> Outcome {
         let agent = match &self.agent {
             Ok(agent) => agent,
             Err(problem) => return Outcome::Refused { cause: problem.clone() },
@@ -185,9 +197,8 @@ fn tls_config(certificates: &crate::config::Certificates) -> Result<ureq::tls::T
         config = config.root_certs(RootCerts::new_with_certs(&all_in(authority)));
     }
     if let Some((chain, key)) = &certificates.identity {
-        let key = PrivateKey::from_pem(key).map_err(|_| {
-            "OTEL_EXPORTER_OTLP_CLIENT_KEY names a file whose key cannot be read".to_owned()
-        })?;
+        identity::check(chain, key)?;
+        let key = PrivateKey::from_pem(key).map_err(|error| error.to_string())?;
         config = config.client_cert(Some(ClientCert::new_with_certs(&all_in(chain), key)));
     }
     Ok(config.build())

@@ -135,8 +135,8 @@ fn the_right_certificates_are_taken_and_the_wrong_ones_are_named() {
                 Some(&stranger),
                 Some("does not accept our client certificate"),
             ),
-            ("mismatched", asking(), trusted, Some(&mismatched), Some("ertificate")),
-            ("no key", asking(), trusted, Some(&no_key), Some("OTEL_EXPORTER_OTLP_")),
+            ("mismatched", asking(), trusted, Some(&mismatched), Some("is not the key of")),
+            ("no key", asking(), trusted, Some(&no_key), Some("CLIENT_KEY names")),
         ]
     };
     for protocol in protocols() {

@@ -25,7 +25,33 @@ pub(super) fn of_error(error: &(dyn Error + 'static)) -> String {
         return error.to_string();
     }
     // The innermost says most.
-    chain.last().map_or_else(String::new, ToString::to_string)
+    let text = chain.last().map_or_else(String::new, ToString::to_string);
+    #[cfg(feature = "tls")]
+    if let Some(alert) = alert_in(&text) {
+        return of_handshake(&rustls::Error::AlertReceived(alert));
+    }
+    text
+}
+
+/// Finds the alert of TLS in a text: h2 keeps only the text of what failed below it.
+#[cfg(feature = "tls")]
+fn alert_in(text: &str) -> Option<rustls::AlertDescription> {
+    use rustls::AlertDescription as Alert;
+    let (_, name) = text.split_once("received fatal alert: ")?;
+    [
+        Alert::CertificateRequired,
+        Alert::UnknownCA,
+        Alert::BadCertificate,
+        Alert::CertificateUnknown,
+        Alert::CertificateExpired,
+        Alert::CertificateRevoked,
+        Alert::AccessDenied,
+        Alert::DecryptError,
+        Alert::HandshakeFailure,
+        Alert::ProtocolVersion,
+    ]
+    .into_iter()
+    .find(|alert| name.trim() == format!("{alert:?}"))
 }
 
 /// What is wrapped. An error of I/O hides its content from `source`, which begins one further in.
@@ -149,9 +175,14 @@ mod tests {
             (Error::InvalidMessage(InvalidMessage::InvalidContentType), "http://"),
             (Error::HandshakeNotComplete, "TLS: "),
         ] {
+            let is_alert = matches!(error, Error::AlertReceived(_));
+            let text = io::Error::other(format!("connection: {error}"));
             let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error));
             let told = of_error(&wrapped);
             assert!(told.contains(part), "{told}");
+            if is_alert {
+                assert_eq!(of_error(&text), told, "as h2 has it");
+            }
         }
     }
 

@@ -127,6 +127,7 @@ fn with_tls(target: Target, endpoint: &Endpoint) -> Result<Target, String> {
         None => tls.with_webpki_roots(),
     };
     if let Some((certificate, key)) = &endpoint.certificates.identity {
+        super::identity::check(certificate, key)?;
         tls = tls.identity(Identity::from_pem(certificate, key));
     }
     target.tls_config(tls).map_err(|error| {
