@@ -44,7 +44,8 @@ const DROP_PATIENCE: Duration = Duration::from_secs(1);
 /// ```
 /// use skopos::{InitError, Service, Telemetry};
 ///
-/// let problem = Telemetry::builder(Service::new("shop")).filter("shop=loud").build().unwrap_err();
+/// let built = Telemetry::builder(Service::new("shop")).filter("shop=loud").build();
+/// let problem = built.err().expect("there is no such level");
 /// assert!(matches!(problem, InitError::Filter { .. }), "{problem}");
 /// ```
 #[derive(Debug, thiserror::Error)]

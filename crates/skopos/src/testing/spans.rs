@@ -19,7 +19,7 @@ use crate::export::spans::redact;
 /// let capture = skopos::testing::Capture::start();
 /// tracing::info_span!("pack", order_id = "o-1").in_scope(|| ());
 /// let span = capture.assert_span("pack");
-/// assert_eq!((span.parent_id, span.error), (None, None));
+/// assert_eq!((span.parent_span_id, span.error), (None, None));
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
