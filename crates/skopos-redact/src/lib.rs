@@ -316,7 +316,7 @@ impl Redactor {
     /// ```
     /// let redactor = skopos_redact::Redactor::default();
     /// let redacted = redactor.redact_text("postgres://app:hunter2@db/orders");
-    /// assert_eq!(redacted.text, "postgres://[REDACTED]@db/orders");
+    /// assert_eq!(redacted.text, "postgres://app:[REDACTED]@db/orders");
     /// ```
     pub fn redact_text<'r, 'a>(&'r self, text: &'a str) -> Redacted<'r, 'a> {
         let Some(candidates) = self.inner.scanner.candidates(text) else {
