@@ -72,7 +72,24 @@ fn main() {
     // Filled once, so that every run of the next row finds it full.
     let _ = measure(own, &["--audit", tree, &cache]);
     row("skopos audit, every rule, all remembered", own, &["--audit", tree, &cache]);
+    let many = |n: usize| {
+        let folder = folder.path().join(format!("many{n}"));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let lines: String = (0..n).map(|n| format!("print({n})\n")).collect();
+        let app = "from fastapi import FastAPI\napp = FastAPI()\n".to_owned() + &lines;
+        std::fs::write(folder.join("app.py"), app).expect("a file");
+        let folder = folder.to_str().expect("a path").to_owned();
+        (1..=RUNS)
+            .filter_map(|_| measure(own, &["--audit", &folder, "no-cache"]))
+            .map(|s| s.cpu)
+            .fold(f64::INFINITY, f64::min)
+    };
     let one = row("skopos audit, LOG002", own, &["--audit", tree, "select=LOG002", "no-cache"]);
+    println!("\n| findings in one file | CPU s |\n|---:|---:|");
+    for n in [1_000, 10_000, 60_000] {
+        println!("| {n} | {:.2} |", many(n));
+    }
+    println!("\n| | CPU s | wall s | files per CPU second | findings |\n|---|---:|---:|---:|---:|");
     let Some(tools) = std::env::var_os("SKOPOS_BENCH_TOOLS").map(PathBuf::from) else {
         println!("\nast-grep and semgrep are not measured: SKOPOS_BENCH_TOOLS names no folder");
         return;

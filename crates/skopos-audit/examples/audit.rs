@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 #[derive(Parser)]
+#[command(name = "skopos audit", bin_name = "skopos audit")]
 struct Cli {
     #[command(flatten)]
     args: skopos_audit::cli::Args,
@@ -18,10 +19,16 @@ fn main() -> ExitCode {
     args.format = format;
     match skopos_audit::cli::run(&args, env!("CARGO_PKG_VERSION")) {
         Ok(done) => {
-            // A reader that has gone away wants no more.
             let _ = std::io::stderr().write_all(done.notes.as_bytes());
-            let _ = std::io::stdout().write_all(done.output.as_bytes());
-            ExitCode::from(done.code)
+            let mut out = std::io::stdout().lock();
+            match out.write_all(done.output.as_bytes()).and_then(|()| out.flush()) {
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                    let _ = writeln!(std::io::stderr(), "error: standard output: {error}");
+                    ExitCode::from(2)
+                }
+                // A reader that has gone away wants no more.
+                _ => ExitCode::from(done.code),
+            }
         }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error}");

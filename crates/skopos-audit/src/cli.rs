@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long)]
     pub exit_zero: bool,
     /// Say for each service which of the six pillars pass; end with 1 when one fails, or no service can be judged.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["select", "ignore", "min_grade", "fail_on"])]
     pub production_check: bool,
     /// Mend what can be mended without a change of meaning, then report the rest.
     #[arg(long)]

@@ -55,11 +55,15 @@ impl Accepted {
         let names = |name: &String| {
             code.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
         };
+        self.is_about(path) && self.rules.iter().any(names)
+    }
+
+    /// Whether a file is, or lies in, what is accepted.
+    pub(crate) fn is_about(&self, path: &str) -> bool {
         let own = self.path.trim_start_matches("./").trim_end_matches('/');
-        let is_within = own == "."
+        own == "."
             || own.is_empty()
-            || path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        is_within && self.rules.iter().any(names)
+            || path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -82,6 +86,56 @@ pub struct ServiceOverride {
     /// What it is: `service`, `worker`, `job`, `cli`, `client`, `library`, `tool`.
     #[serde(default)]
     pub kind: Option<String>,
+}
+
+impl ServiceOverride {
+    /// Its folder as paths of a tree have it.
+    pub(crate) fn folder(&self) -> &str {
+        let path = self.path.trim_matches('/').trim_start_matches("./");
+        if path == "." { "" } else { path }
+    }
+}
+
+/// Whether files of a tree lie below. Paths are in order.
+fn is_folder(folder: &str, paths: &[String]) -> bool {
+    let within = format!("{folder}/");
+    let at = paths.partition_point(|path| **path < *within);
+    folder.is_empty() || paths.get(at).is_some_and(|path| path.starts_with(&within))
+}
+
+/// What is wrong with a folder that is not there, and which one may be meant.
+fn no_folder(folder: &str, paths: &[String]) -> String {
+    let shown = format!("there is no folder `{folder}` with files that are read");
+    if paths.iter().any(|path| path == folder) {
+        return format!("`{folder}` is a file; `path` is the folder of the service, from the root");
+    }
+    let last = folder.rsplit('/').next().unwrap_or(folder);
+    let mut alike = std::collections::BTreeSet::new();
+    // A folder of that name elsewhere, or else what there is beside it.
+    let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
+    let beside = if above.is_empty() { String::new() } else { format!("{above}/") };
+    let mut next_to = std::collections::BTreeSet::new();
+    for path in paths {
+        for (at, _) in path.match_indices('/') {
+            let own = &path[..at];
+            if own.rsplit('/').next() == Some(last) {
+                alike.insert(own);
+            }
+        }
+        let below = path.strip_prefix(&beside).and_then(|rest| rest.split_once('/'));
+        next_to.extend(below.map(|(name, _)| name));
+    }
+    let list = |names: std::collections::BTreeSet<&str>| {
+        names.into_iter().take(8).collect::<Vec<_>>().join("`, `")
+    };
+    match (alike.is_empty(), next_to.is_empty()) {
+        (false, _) => format!("{shown}; there is `{}`", list(alike)),
+        (true, false) => {
+            let above = if above.is_empty() { "the root" } else { above };
+            format!("{shown}; in {above} there are `{}`", list(next_to))
+        }
+        (true, true) => shown,
+    }
 }
 
 /// Why a configuration cannot be used.
@@ -139,6 +193,28 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks what is said of the folders of a tree: a correction of a folder that is not there would correct nothing, and
+    /// nobody would see it.
+    ///
+    /// # Errors
+    /// A service's folder is not among `paths`, or is corrected twice.
+    pub fn check(&self, paths: &[String]) -> Result<(), ConfigError> {
+        let mut seen = BTreeMap::new();
+        for service in &self.services {
+            let (name, path) = (&service.name, &service.path);
+            if let Some(other) = seen.insert(service.folder(), name) {
+                let message =
+                    format!("services `{other}` and `{name}` are both at `{path}`: say it once");
+                return Err(ConfigError { message });
+            }
+            if !is_folder(service.folder(), paths) {
+                let message = format!("service `{name}`: {}", no_folder(service.folder(), paths));
+                return Err(ConfigError { message });
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a rule is to judge.
     pub fn is_selected(&self, code: &str) -> bool {
         let names = |list: &[String]| {
@@ -171,6 +247,31 @@ mod tests {
             let error = Config::parse(wrong).unwrap_err().to_string();
             assert!(error.starts_with("skopos-audit.toml: "), "{error}");
         }
+        let paths: Vec<String> = ["app.py", "services/api/app.py", "services/checkout/src/main.go"]
+            .map(str::to_owned)
+            .into();
+        let check = |path: &str| {
+            Config::parse(&format!("[[service]]\nname = 'x'\npath = '{path}'\n"))
+                .unwrap()
+                .check(&paths)
+                .map_err(|error| error.to_string())
+        };
+        for path in ["", ".", "./", "services/api", "./services/checkout/", "services"] {
+            assert_eq!(check(path), Ok(()), "{path}");
+        }
+        for (path, hint) in [
+            ("api", "there is `services/api`"),
+            ("services/chekout", "`api`, `checkout`"),
+            ("services/ap", "`api`, `checkout`"),
+            ("app.py", "is a file"),
+            ("../other", "there is no folder"),
+        ] {
+            let error = check(path).unwrap_err();
+            assert!(error.starts_with("skopos-audit.toml: ") && error.contains(hint), "{error}");
+        }
+        let twice =
+            "[[service]]\nname='a'\npath='services'\n[[service]]\nname='b'\npath='./services'\n";
+        assert!(Config::parse(twice).unwrap().check(&paths).is_err());
         let accepted =
             Accepted { rules: vec!["LOG".into()], path: "a/b".into(), reason: "x".into() };
         assert!(accepted.covers("LOG002", "a/b") && accepted.covers("LOG001", "a/b/c.py"));

@@ -1,15 +1,17 @@
 //! One audit: read every file once, find the services, let the rules judge, hold back what comments say.
 
+mod held;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use self::held::Holders;
 use crate::report::{FileProblem, Finding, REPORT_VERSION, ServiceReport, Stats, Suppressed};
 use crate::repository::Role;
 use crate::rule::Rule;
 use crate::score::Outcome;
-use crate::suppress::{self, Ignore};
 use crate::verdict::{Judgement, Verdict};
 use crate::{
     Cache, Case, Config, File, Language, Lines, Live, Place, Report, Repository, Service, Severity,
@@ -227,11 +229,7 @@ pub fn judge(
             said.push(Said { rule, service, severity, verdicts });
         }
     }
-    let ignores: Vec<Vec<Ignore>> = repository
-        .files
-        .iter()
-        .map(|file| file.comments.iter().filter_map(|(s, c)| suppress::parse(*s, c)).collect())
-        .collect();
+    let mut holders = Holders::of(tree, repository, config);
     let mut report = Report {
         version: REPORT_VERSION,
         rules_version: RULES_VERSION,
@@ -247,16 +245,7 @@ pub fn judge(
         let service = service.map(|at| &repository.services[at]);
         for judgement in &verdicts.said {
             let (finding, place) = shower.finding(rule, *severity, service, judgement);
-            let by_comment = || {
-                let reason = held_back(repository, &ignores, rule.code, &place)?;
-                Some(("comment", reason))
-            };
-            let by_house = || {
-                let mut accepted = config.accepted.iter();
-                let accepted = accepted.find(|a| a.covers(rule.code, &place.path))?;
-                Some(("configuration", accepted.reason.clone()))
-            };
-            let held = by_comment().or_else(by_house);
+            let held = holders.hold(rule.code, &place);
             match held.filter(|_| judgement.verdict == Verdict::Finding) {
                 Some((by, reason)) => {
                     report.suppressed.push(Suppressed { finding, by, reason: Some(reason) });
@@ -267,6 +256,14 @@ pub fn judge(
     }
     report.findings.sort_by(|a, b| order(a).cmp(&order(b)));
     report.findings.dedup_by(|a, b| order(a) == order(b) && a.service == b.service);
+    let was_judged = |name: &str| {
+        let named = |rule: &&&Rule| {
+            rule.code.eq_ignore_ascii_case(name) || rule.area().eq_ignore_ascii_case(name)
+        };
+        // Without a server to ask nobody knows whether there is something to hold back.
+        rules.iter().find(named).is_some_and(|rule| live.is_some() || rule.area() != "LIV")
+    };
+    report.not_in_force = holders.not_in_force(was_judged);
     report.services = services(repository, &said);
     for file in &repository.files {
         for problem in &file.problems {
@@ -290,12 +287,17 @@ fn is_judged(service: &Service) -> bool {
 }
 
 fn services(repository: &Repository, said: &[Said]) -> Vec<ServiceReport> {
+    // By service: what is said of each, and of the repository as a whole.
+    let mut own: Vec<Vec<_>> = vec![Vec::new(); repository.services.len()];
+    for s in said.iter().filter(|s| !s.verdicts.is_not_applicable) {
+        let row = (s.rule, s.severity, outcome(&s.verdicts));
+        match s.service {
+            Some(at) => own[at].push(row),
+            None => own.iter_mut().for_each(|of| of.push(row)),
+        }
+    }
     let one = |(at, service): (usize, &Service)| {
-        let own = said.iter().filter(|s| s.service.is_none_or(|of| of == at));
-        let outcomes: Vec<_> = own
-            .filter(|s| !s.verdicts.is_not_applicable)
-            .map(|s| (s.rule, s.severity, outcome(&s.verdicts)))
-            .collect();
+        let outcomes = &own[at];
         let place = |place: &Place| -> String {
             let line = repository.file(&place.path).map_or(1, |f| f.lines.line(place.span.start));
             format!("{}:{line}", place.path)
@@ -309,7 +311,7 @@ fn services(repository: &Repository, said: &[Said]) -> Vec<ServiceReport> {
             language: service.language,
             evidence: evidence.map(|e| format!("{}: {}", place(&e.place), e.what)).collect(),
             files: service.files.len(),
-            score: is_scored.then(|| crate::score::score(&outcomes)),
+            score: is_scored.then(|| crate::score::score(outcomes)),
             not_judged: (!is_judged(service)).then(|| {
                 "its language is recognised but not read: only its files of configuration are"
                     .into()
@@ -330,19 +332,6 @@ fn outcome(verdicts: &Verdicts) -> Outcome {
     } else {
         Outcome::Clean
     }
-}
-
-/// The reason of the comment that holds a finding back.
-fn held_back(
-    repository: &Repository,
-    ignores: &[Vec<Ignore>],
-    code: &str,
-    place: &Place,
-) -> Option<String> {
-    let at = repository.files.binary_search_by(|file| file.path.cmp(&place.path)).ok()?;
-    let file = &repository.files[at];
-    let ignore = ignores[at].iter().find(|i| suppress::covers(i, file, code, place.span))?;
-    Some(ignore.reason.clone())
 }
 
 /// Makes judgements into findings; keeps the text of the last file, for findings come by file.

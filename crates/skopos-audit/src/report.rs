@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::production::ProductionCheck;
 use crate::score::Score;
 use crate::service::Kind;
 use crate::{Language, Place, Safety, Severity};
@@ -133,6 +134,11 @@ pub struct Report {
     pub services: Vec<ServiceReport>,
     /// What could not be made out.
     pub problems: Vec<FileProblem>,
+    /// Comments and acceptances that hold nothing back, and why.
+    pub not_in_force: Vec<FileProblem>,
+    /// The verdict of `--production-check`, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub production_check: Option<ProductionCheck>,
     /// What was left out, and why.
     pub left_out: Vec<(String, String)>,
     /// What was looked at.

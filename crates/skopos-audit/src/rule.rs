@@ -167,10 +167,14 @@ impl Rule {
 
     /// Whether a text names a rule or an area (`SEC001`, `log`).
     pub fn is_named(text: &str) -> bool {
-        let begins = |rule: &Rule| {
-            rule.code.get(..text.len()).is_some_and(|start| start.eq_ignore_ascii_case(text))
-        };
-        !text.is_empty() && RULES.iter().any(begins)
+        RULES.iter().any(|rule| {
+            rule.code.eq_ignore_ascii_case(text) || rule.area().eq_ignore_ascii_case(text)
+        })
+    }
+
+    /// The letters of its code: `LOG`, `SEC`.
+    pub fn area(&self) -> &'static str {
+        self.code.trim_end_matches(|c: char| c.is_ascii_digit())
     }
 
     /// Whether it judges the repository as a whole.

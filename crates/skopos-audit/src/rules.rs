@@ -10,6 +10,7 @@ mod live;
 mod log;
 mod message;
 mod met;
+mod prints;
 mod probe;
 mod redaction;
 mod route;
@@ -21,11 +22,13 @@ mod trc;
 mod used;
 mod wiring;
 
-use crate::fact::{LogCall, LogStyle};
+use self::prints::prints;
+use crate::fact::LogCall;
 use crate::files::Document;
 use crate::files::collector::Collector;
 use crate::files::environment::Environment;
 use crate::files::log_xml::LogXml;
+use crate::repository::Role;
 use crate::rule::Judge;
 use crate::{Case, Fact, FactKind, File, Guard, Language, Place};
 
@@ -124,138 +127,11 @@ fn logs<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r Lo
     })
 }
 
-/// Whether a file is part of a command line, by what it uses or what it is called: what it prints is its output.
-fn is_command(file: &File) -> bool {
-    const NAMES: [&str; 25] = [
-        "cli",
-        "command",
-        "commands",
-        "repl",
-        "shell",
-        "installer",
-        "install",
-        "uninstall",
-        "migrate",
-        "migration",
-        "migrations",
-        "usage",
-        "help",
-        "argparse",
-        "args",
-        "argv",
-        "prompt",
-        "onboarding",
-        "wizard",
-        "banner",
-        "scripts",
-        "upgrade",
-        "upgrades",
-        "setuptools",
-        "scaffold",
-    ];
-    let libraries =
-        ["clap", "structopt", "lexopt", "argh", "docopt", "optparse", "commander", "yargs", "nopt"];
-    let serves = file.facts.iter().any(|fact| matches!(fact.kind, FactKind::Server(_)));
-    let by_library = file.facts.iter().any(|fact| match &fact.kind {
-        FactKind::CommandLine(_) => true,
-        FactKind::Import(name) if !serves => {
-            let root = name.split(['.', ':', '/']).next().unwrap_or(name);
-            libraries.contains(&root)
-        }
-        _ => false,
-    });
-    let name = crate::files::name(&file.path);
-    let stem = name.split('.').next().unwrap_or(name);
-    let is_named = |part: &str| {
-        crate::sensitive::words(part).iter().any(|word| NAMES.contains(&word.as_str()))
-    };
-    // Go keeps its command lines beside the servers' mains.
-    let is_go_command = file.language == Some(Language::Go) && stem.starts_with("command");
-    let in_folder = crate::files::folder(&file.path).split('/').any(|part| {
-        part.ends_with("migrations")
-            || part.ends_with("setuptools")
-            || matches!(part, "cli" | "commands" | "console" | "upgrade" | "upgrades")
-    });
-    by_library || in_folder || is_go_command || is_named(stem) || log::runs_once(file)
-}
-
-/// Whether what is printed is help, a version, a question or a banner, not a line of a log.
-fn speaks_to_people(file: &File, fact: &Fact, log: &LogCall) -> bool {
-    const DOES: [&str; 14] = [
-        "usage",
-        "help",
-        "version",
-        "versions",
-        "banner",
-        "prompt",
-        "install",
-        "uninstall",
-        "completion",
-        "dump",
-        "ask",
-        "confirm",
-        "interactive",
-        "startup",
-    ];
-    let function = fact.scope.function.as_deref().unwrap_or_default();
-    let own = crate::sensitive::words(function.rsplit('.').next().unwrap_or(function));
-    let by_name = own.iter().any(|word| DOES.contains(&word.as_str()))
-        || own.first().is_some_and(|verb| matches!(verb.as_str(), "print" | "show" | "display"));
-    let is_usage = |log: &LogCall| {
-        let text = log.message.as_deref().unwrap_or_default().to_lowercase();
-        text.trim_start().starts_with("usage")
-            || text.contains("--help")
-            || text.contains(" -h,")
-            || text.contains("version: ")
-    };
-    // A block of lines of which one says how to call the program.
-    let in_block = || {
-        file.facts.iter().any(|other| {
-            matches!(&other.kind, FactKind::Log(other) if is_usage(other))
-                && other.scope.function == fact.scope.function
-                && other.span.start.abs_diff(fact.span.start) < 1500
-        })
-    };
-    let asks = || {
-        file.facts.iter().any(|other| match &other.kind {
-            FactKind::Function(called) => {
-                Some(&called.name) == fact.scope.function.as_ref()
-                    && called.calls.iter().any(|(call, _)| {
-                        matches!(
-                            call.rsplit('.').next(),
-                            Some(
-                                "input" | "getpass" | "Scanln" | "Scan" | "question" | "read_line"
-                            )
-                        )
-                    })
-            }
-            _ => false,
-        })
-    };
-    by_name || is_usage(log) || in_block() || asks()
-}
-
-/// Prints that serve as logging: those of command lines and of pages in a browser are something else.
-fn prints<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
-    logs(case).filter(|(file, fact, log)| {
-        let is_cli = is_command(file) || speaks_to_people(file, fact, log);
-        let is_page = [".tsx", ".jsx"].iter().any(|ending| file.path.ends_with(ending))
-            || file.facts.iter().any(|f| {
-                matches!(&f.kind, FactKind::Import(name)
-                    if name == "react" || name == "vue" || name == "socket.io-client"
-                        || ["react-", "vue-", "react.", "vue.", "@vue/"].iter().any(|start| name.starts_with(start)))
-            });
-        let is_front =
-            is_page && matches!(file.language, Some(Language::JavaScript | Language::TypeScript));
-        log.style == LogStyle::Print && fact.scope.guard != Guard::Main && !is_cli && !is_front
-    })
-}
-
 /// Logback's and Log4j's own files, those of production.
 fn log_files<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r LogXml)> {
     case.documents().filter_map(|(file, _, document)| match document {
         Document::LogXml(found)
-            if file.role == crate::Role::Production
+            if file.role == Role::Production
                 && Environment::of_path(&file.path).may_be_production() =>
         {
             Some((file, found))

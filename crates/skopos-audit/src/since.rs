@@ -10,28 +10,24 @@ pub(crate) type Changed = BTreeMap<String, Vec<RangeInclusive<usize>>>;
 
 /// Asks git which lines of the work tree are new since `revision`.
 pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
-    if revision.starts_with('-') {
+    if revision.starts_with('-') || revision.is_empty() {
         return Err(format!("`{revision}` is no revision"));
     }
-    let run = |args: &[&str]| {
-        let output = Command::new("git")
-            .arg("-C")
-            .arg(root)
-            .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
-            .args(["-c", "core.quotePath=false"])
-            // Nothing is fetched and nothing written.
-            .envs([("GIT_NO_LAZY_FETCH", "1"), ("GIT_OPTIONAL_LOCKS", "0")])
-            .args(args)
-            .output()
-            .map_err(|error| format!("git cannot be run: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("git: {}", said.trim()));
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    };
+    let shown = root.display();
+    if git(root, &["rev-parse", "--is-inside-work-tree"])?.as_deref() != Ok("true\n") {
+        return Err(format!(
+            "{shown} is in no work tree of git: nobody knows which lines changed; leave --since out, or use --baseline"
+        ));
+    }
+    let commit = format!("{revision}^{{commit}}");
+    if git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?.is_err() {
+        return Err(format!(
+            "git knows no revision `{revision}` in {shown}: fetch it first (a pipeline's checkout often has one commit only)"
+        ));
+    }
+    let run = |args: &[&str]| git(root, args)?.map_err(|said| format!("git: {said}"));
     // What the other branch changed since this one left it is not this one's.
-    let base = run(&["merge-base", revision, "HEAD"]);
+    let base = git(root, &["merge-base", revision, "HEAD"])?;
     let base = base.map_or_else(|_| revision.to_owned(), |base| base.trim().to_owned());
     let diff = run(&[
         "diff",
@@ -40,6 +36,8 @@ pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
         "--no-textconv",
         "--no-color",
         "--no-renames",
+        "--src-prefix=a/",
+        "--dst-prefix=b/",
         "-U0",
         &base,
         "--",
@@ -47,35 +45,91 @@ pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
     ])?;
     let mut changed = parse(&diff);
     // What git does not know yet is new as a whole.
-    for path in run(&["ls-files", "--others", "--exclude-standard"])?.lines() {
+    for path in run(&["ls-files", "-z", "--others", "--exclude-standard"])?.split_terminator('\0') {
         changed.entry(path.to_owned()).or_default().push(1..=usize::MAX);
     }
     Ok(changed)
+}
+
+/// Runs git: what it wrote, or else what it said was wrong.
+fn git(root: &Path, args: &[&str]) -> Result<Result<String, String>, String> {
+    let output = Command::new("git")
+        .arg("-C")
+        .arg(root)
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+        .args(["-c", "core.quotePath=false"])
+        // Nothing is fetched and nothing written.
+        .envs([("GIT_NO_LAZY_FETCH", "1"), ("GIT_OPTIONAL_LOCKS", "0")])
+        .args(args)
+        .output()
+        .map_err(|error| format!("git cannot be run: {error}"))?;
+    Ok(if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    })
 }
 
 /// Reads a diff without context.
 fn parse(diff: &str) -> Changed {
     let mut changed = Changed::new();
     let mut path: Option<String> = None;
-    for line in diff.lines() {
+    let mut lines = diff.lines();
+    while let Some(line) = lines.next() {
         if let Some(name) = line.strip_prefix("+++ ") {
-            path = name.strip_prefix("b/").map(|name| name.trim_end_matches('\t').to_owned());
-        } else if let (Some(hunk), Some(path)) = (line.strip_prefix("@@ "), &path) {
-            let Some(new) = hunk.split(' ').find_map(|part| part.strip_prefix('+')) else {
+            path = unquoted(name).strip_prefix("b/").map(str::to_owned);
+        } else if let Some(hunk) = line.strip_prefix("@@ ") {
+            let side = |sign: char| {
+                let part = hunk.split(' ').find_map(|part| part.strip_prefix(sign))?;
+                let (start, count) = part.split_once(',').unwrap_or((part, "1"));
+                Some((start.parse::<usize>().ok()?, count.parse::<usize>().ok()?))
+            };
+            let (Some((_, removed)), Some((start, added))) = (side('-'), side('+')) else {
                 continue;
             };
-            let (start, count) = new.split_once(',').unwrap_or((new, "1"));
-            if let (Ok(start), Ok(count)) = (start.parse::<usize>(), count.parse::<usize>())
-                && count > 0
-            {
-                changed
-                    .entry(path.clone())
-                    .or_default()
-                    .push(start..=start.saturating_add(count - 1));
+            if let Some(path) = path.as_ref().filter(|_| added > 0) {
+                let new = start..=start.saturating_add(added - 1);
+                changed.entry(path.clone()).or_default().push(new);
+            }
+            // The lines themselves may look like anything, a head of a diff among it.
+            let mut left = removed.saturating_add(added);
+            while left > 0 {
+                let Some(line) = lines.next() else { break };
+                left -= usize::from(!line.starts_with('\\'));
             }
         }
     }
     changed
+}
+
+/// A name as git writes it: behind a name with a space stands a tab, and what a terminal could not show is escaped.
+fn unquoted(name: &str) -> String {
+    let Some(inner) = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+        return name.trim_end_matches('\t').to_owned();
+    };
+    let (mut out, mut rest) = (Vec::new(), inner.bytes());
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            out.push(byte);
+            continue;
+        }
+        out.push(match rest.next() {
+            Some(b'a') => 7,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'v') => 11,
+            Some(digit @ b'0'..=b'3') => {
+                let mut octal = || rest.next().unwrap_or(b'0') & 7;
+                ((digit & 7) << 6) | (octal() << 3) | octal()
+            }
+            Some(other) => other,
+            None => break,
+        });
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -88,5 +142,14 @@ mod tests {
         let changed = parse(diff);
         assert_eq!(changed.len(), 1);
         assert_eq!(changed["app.py"], [1..=2]);
+
+        // Lines that look like a head; names that git puts in quotes, or a tab behind.
+        let diff = "--- a/app.py\n+++ b/app.py\n@@ -1 +1 @@\n--- a/x\n+++ b/other.py\n\\ No newline at end of file\n@@ -5,0 +6 @@\n+@@ -1 +1 @@\n+++ \"b/a\\\"\\303\\274.py\"\n@@ -0,0 +1 @@\n+x\n+++ b/a b.py\t\n@@ -0,0 +1,2 @@\n+x\n+y\n";
+        let changed = parse(diff);
+        let lines: Vec<_> = changed.iter().map(|(path, lines)| (path.as_str(), lines)).collect();
+        assert_eq!(
+            lines,
+            [("a b.py", &vec![1..=2]), ("a\"ü.py", &vec![1..=1]), ("app.py", &vec![1..=1, 6..=6])]
+        );
     }
 }

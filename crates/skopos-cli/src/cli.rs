@@ -1,7 +1,10 @@
 //! The command line: what can be said and what it is called.
 
+use std::ffi::OsStr;
+
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum as _};
 
 use crate::Outcome;
 use crate::commands;
@@ -144,50 +147,116 @@ enum Command {
     Man(commands::man::ManArgs),
 }
 
-impl Command {
-    /// Whether the answer can be written so.
-    fn can_write(&self, format: Format) -> bool {
-        match format {
-            Format::Text | Format::Json | Format::Ndjson => true,
-            Format::Concise | Format::Github | Format::Gitlab | Format::Markdown => {
-                matches!(self, Self::Audit(_))
-            }
-            Format::Csv => matches!(self, Self::Cardinality(_) | Self::Query(_) | Self::Sql(_)),
-            Format::Arrow => matches!(self, Self::Sql(_)),
-            Format::Parquet => matches!(self, Self::Export(_)),
-            Format::Sarif => match self {
-                Self::Audit(_) => true,
-                Self::Rules(commands::rules::RulesCommand::Check(args)) => args.can_write_sarif(),
-                _ => false,
-            },
+/// The forms in which a command answers, by its path.
+fn formats(path: &[&str]) -> &'static [Format] {
+    use Format::{
+        Arrow, Concise, Csv, Github, Gitlab, Json, Markdown, Ndjson, Parquet, Sarif, Text,
+    };
+    match path {
+        ["audit"] => &[Text, Concise, Json, Ndjson, Sarif, Github, Gitlab, Markdown],
+        ["cardinality" | "query"] => &[Text, Json, Ndjson, Csv],
+        ["sql"] => &[Text, Json, Ndjson, Csv, Arrow],
+        ["export"] => &[Text, Json, Ndjson, Parquet],
+        ["rules", "check"] => &[Text, Json, Ndjson, Sarif],
+        _ => &[Text, Json, Ndjson],
+    }
+}
+
+/// The command line, each command with the forms in which it answers.
+pub(crate) fn command() -> clap::Command {
+    fn with_formats(command: clap::Command, path: &[&str]) -> clap::Command {
+        let has_commands = command.has_subcommands();
+        let command = command.mut_subcommands(|inner| {
+            let name = inner.get_name().to_owned();
+            with_formats(inner, &[path, &[&name]].concat())
+        });
+        if has_commands || path.is_empty() {
+            return command;
         }
+        let format = clap::Arg::new("format")
+            .long("format")
+            .help("Output format")
+            .help_heading("Output")
+            .value_name("FORMAT")
+            .default_value("text")
+            .value_parser(Answers(formats(path)));
+        command.arg(format)
+    }
+    with_formats(<Cli as clap::CommandFactory>::command().bin_name("skopos"), &[])
+}
+
+/// Reads any format; names those in which a command answers. What it says of the others is more than a list.
+#[derive(Clone)]
+struct Answers(&'static [Format]);
+
+impl TypedValueParser for Answers {
+    type Value = Format;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Format, clap::Error> {
+        let known = value.to_str().and_then(|name| Format::from_str(name, false).ok());
+        known.map_or_else(
+            || {
+                let names = self.0.iter().filter_map(Format::to_possible_value);
+                let refused = PossibleValuesParser::new(names);
+                refused.parse_ref(command, argument, value).map(|_| Format::Text)
+            },
+            Ok,
+        )
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().filter_map(Format::to_possible_value)))
     }
 }
 
 impl Cli {
+    /// Reads the arguments of this process. The error may be help that was asked for.
+    pub(crate) fn parse_arguments() -> Result<Self, clap::Error> {
+        let mut matches = command().try_get_matches()?;
+        let mut path = Vec::new();
+        let mut inner = &matches;
+        while let Some((name, of)) = inner.subcommand() {
+            path.push(name.to_owned());
+            inner = of;
+        }
+        let cli = Self::from_arg_matches_mut(&mut matches)
+            .map_err(|error| error.format(&mut command()))?;
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let format = cli.global.format;
+        let explains = |command: &Command| match command {
+            Command::Rules(commands::rules::RulesCommand::Check(args)) => !args.can_write_sarif(),
+            _ => false,
+        };
+        let is_written = formats(&path).contains(&format)
+            && !(format == Format::Sarif && explains(&cli.command));
+        if is_written {
+            return Ok(cli);
+        }
+        let message = match format {
+            Format::Csv if path == ["export"] => {
+                "--format csv: `skopos export` writes parquet and ndjson; csv comes from `skopos sql --format csv`"
+            }
+            Format::Csv => "--format csv: the answer of this command is no table; use json",
+            Format::Arrow => "--format arrow: only `skopos sql` answers so",
+            Format::Sarif => {
+                "--format sarif: only `skopos audit` and `skopos rules check` answer so"
+            }
+            Format::Concise | Format::Github | Format::Gitlab | Format::Markdown => {
+                "--format concise, github, gitlab, markdown: only `skopos audit` answers so"
+            }
+            _ => "--format parquet: only `skopos export` writes so",
+        };
+        Err(command().error(clap::error::ErrorKind::ArgumentConflict, message))
+    }
+
     pub(crate) fn run(self) -> Result<Outcome> {
         let global = self.global;
         crate::output::set_color(global.color);
-        if !self.command.can_write(global.format) {
-            let message = match global.format {
-                Format::Csv if matches!(self.command, Command::Export(_)) => {
-                    "--format csv: `skopos export` writes parquet and ndjson; csv comes from \
-                     `skopos sql --format csv`"
-                }
-                Format::Csv => "--format csv: the answer of this command is no table; use json",
-                Format::Arrow => "--format arrow: only `skopos sql` answers so",
-                Format::Sarif => {
-                    "--format sarif: only `skopos audit` and `skopos rules check` answer so"
-                }
-                Format::Concise | Format::Github | Format::Gitlab | Format::Markdown => {
-                    "--format concise, github, gitlab, markdown: only `skopos audit` answers so"
-                }
-                _ => "--format parquet: only `skopos export` writes so",
-            };
-            <Self as clap::CommandFactory>::command()
-                .error(clap::error::ErrorKind::ArgumentConflict, message)
-                .exit();
-        }
         match self.command {
             Command::Serve(args) => commands::serve::run(*args, &global),
             #[cfg(feature = "demo")]
@@ -219,5 +288,58 @@ impl Cli {
             Command::Completions(args) => commands::completions::run(args),
             Command::Man(args) => commands::man::run(args),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaf(path: &[&str]) -> clap::Command {
+        let mut command = command();
+        command.build();
+        path.iter().fold(command, |command, name| {
+            command.find_subcommand(name).cloned().expect("a command")
+        })
+    }
+
+    #[test]
+    fn every_command_lists_the_forms_in_which_it_answers_and_no_other() {
+        command().debug_assert();
+        for (path, listed, not) in [
+            (&["audit"][..], "sarif", "parquet"),
+            (&["rules", "check"], "sarif", "gitlab"),
+            (&["sql"], "arrow", "sarif"),
+            (&["export"], "parquet", "csv"),
+            (&["status"], "ndjson", "csv"),
+            (&["slo", "gate"], "json", "markdown"),
+        ] {
+            let leaf = leaf(path);
+            let format = leaf.get_arguments().find(|arg| arg.get_id() == "format").unwrap();
+            let values = format.get_possible_values();
+            let names: Vec<&str> = values.iter().map(PossibleValue::get_name).collect();
+            assert!(names.contains(&listed) && !names.contains(&not), "{path:?}: {names:?}");
+        }
+    }
+
+    #[test]
+    fn the_format_counts_before_a_command_and_behind_it() {
+        let of = |words: &[&str]| {
+            let matches = command().try_get_matches_from(words);
+            matches
+                .map(|mut matches| Cli::from_arg_matches_mut(&mut matches).unwrap().global.format)
+        };
+        assert_eq!(of(&["skopos", "audit"]).unwrap(), Format::Text);
+        assert_eq!(of(&["skopos", "audit", "--format", "sarif"]).unwrap(), Format::Sarif);
+        assert_eq!(of(&["skopos", "--format", "json", "audit"]).unwrap(), Format::Json);
+        assert_eq!(
+            of(&["skopos", "rules", "--format", "json", "check", "x"]).unwrap(),
+            Format::Json
+        );
+        assert_eq!(of(&["skopos", "status", "--format", "table"]).unwrap(), Format::Text);
+        let refused = of(&["skopos", "audit", "--format", "xml"]).unwrap_err().to_string();
+        assert!(refused.contains("gitlab") && !refused.contains("parquet"), "{refused}");
+        let usage = command().try_get_matches_from(["/opt/other", "audit", "--help"]).unwrap_err();
+        assert!(usage.to_string().contains("Usage: skopos audit"), "{usage}");
     }
 }

@@ -14,9 +14,8 @@ mod demo;
 mod output;
 mod timespec;
 
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
-
-use clap::Parser;
 
 /// How a command ended, other than by an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +42,14 @@ impl From<Outcome> for ExitCode {
 }
 
 fn main() -> ExitCode {
-    restore_sigpipe();
+    end_with_stdout();
     #[cfg(feature = "demo")]
     demo::exit_with_parent();
-    match cli::Cli::parse().run() {
+    let cli = match cli::Cli::parse_arguments() {
+        Ok(cli) => cli,
+        Err(said) => return say(&said),
+    };
+    match cli.run() {
         Ok(outcome) => outcome.into(),
         Err(error) => {
             output::print_error(&error);
@@ -55,14 +58,29 @@ fn main() -> ExitCode {
     }
 }
 
-/// Lets `skopos logs | head` end quietly: writes to a closed pipe are treated as the reader's wish
-/// to stop, in [`output::write_stdout`], not as a failure. (Rust ignores SIGPIPE at start.)
-fn restore_sigpipe() {
+/// Prints what the arguments led to before any command: help, the version, or what is wrong with them.
+fn say(said: &clap::Error) -> ExitCode {
+    let written = said.print().and_then(|()| std::io::stdout().flush());
+    match written {
+        Err(error) if !said.use_stderr() => output::stdout_failed(&error),
+        _ => ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2)),
+    }
+}
+
+/// Lets `println!` in code that knows nothing of [`output::write_stdout`] end as that does. (Rust ignores SIGPIPE at
+/// start, and panics where standard output takes no more.)
+fn end_with_stdout() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let message = info.payload_as_str().unwrap_or_default();
-        if message.contains("failed printing to stdout") {
-            std::process::exit(0);
+        if let Some(why) = message.strip_prefix("failed printing to stdout: ") {
+            let is_closed = why.contains("Broken pipe");
+            let kind = if is_closed { ErrorKind::BrokenPipe } else { ErrorKind::Other };
+            output::stdout_failed(&std::io::Error::new(kind, why.to_owned()));
+        }
+        if message.starts_with("failed printing to stderr") {
+            // Who reads no hints gets none; the command is not done, though.
+            std::process::exit(1);
         }
         default_hook(info);
     }));

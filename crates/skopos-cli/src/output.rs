@@ -135,21 +135,47 @@ pub(crate) fn printable(text: &str) -> String {
     out
 }
 
-/// Writes to standard output; a closed pipe ends the program quietly.
+/// Writes to standard output; a closed pipe ends the program quietly, any other failure (a full disk) with 1.
 pub(crate) fn write_stdout(text: &str) {
     let mut out = io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        stdout_failed(&error);
+    }
+}
+
+/// Writes to standard output, for a command whose exit code is an answer too: it is kept when the reader has seen enough.
+pub(crate) fn write_answer(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context(NOT_WRITTEN))
+        }
+        _ => Ok(()),
+    }
+}
+
+const NOT_WRITTEN: &str = "standard output could not be written";
+
+/// Ends the program because standard output takes no more: quietly when its reader has seen enough.
+pub(crate) fn stdout_failed(error: &io::Error) -> ! {
+    if error.kind() == io::ErrorKind::BrokenPipe {
         std::process::exit(0);
     }
+    let _ = writeln!(io::stderr(), "error: {NOT_WRITTEN}\n  because {error}");
+    std::process::exit(1);
 }
 
 /// Prints one JSON document: indented for `json`, on one line for `ndjson`.
 pub(crate) fn print_json(value: &serde_json::Value, format: Format) {
-    let text = match format {
-        Format::Ndjson => value.to_string(),
-        _ => format!("{value:#}"),
-    };
-    write_stdout(&(text + "\n"));
+    write_stdout(&json_text(value, format));
+}
+
+/// One JSON document: indented for `json`, on one line for `ndjson`.
+pub(crate) fn json_text(value: &serde_json::Value, format: Format) -> String {
+    match format {
+        Format::Ndjson => format!("{value}\n"),
+        _ => format!("{value:#}\n"),
+    }
 }
 
 /// Prints an error with its causes: what failed, why, what to do.
@@ -163,7 +189,8 @@ pub(crate) fn print_error(error: &anyhow::Error) {
         }
         last = cause;
     }
-    eprint!("{text}");
+    // Nobody is left to be told when this fails.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// One line of comma-separated values, as RFC 4180 has them.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Args, Done, Error, Format, list};
 use crate::output::{annotations, count, markdown, sarif, text};
 use crate::{
-    Baseline, Cache, Config, FILE_NAME, FolderTree, Means, Report, Repository, Rule, Safety,
-    Severity, Tree as _, fix, judge, read as read_tree, since,
+    Baseline, Cache, Config, FILE_NAME, FolderTree, Means, ProductionCheck, Report, Repository,
+    Rule, Safety, Severity, Tree as _, fix, judge, read as read_tree, since,
 };
 
 /// Fixes make room for others this often; more would be two that undo each other.
@@ -80,14 +80,19 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
         notes.push_str(&stats(&audited));
     }
     let is_text = matches!(args.format, Format::Text | Format::Concise);
-    let mut output = if args.production_check && is_text {
-        text::production_check(report)
-    } else {
-        render(report, args, version)
+    let mut output = match &report.production_check {
+        Some(check) if is_text => text::production_check(check),
+        _ => render(report, args, version),
     };
+    if matches!(args.format, Format::Ndjson | Format::Gitlab) {
+        // There is no place for them in the form itself.
+        let idle = report.not_in_force.iter().map(|idle| text::not_in_force(idle) + "\n");
+        notes.extend(idle);
+    }
     if let Some(path) = &args.output {
         write(path, &output)?;
-        notes.push_str(&format!("{}\n", text::summary(report)));
+        let check = report.production_check.as_ref().map(text::production_summary);
+        notes.push_str(&format!("{}\n", check.unwrap_or_else(|| text::summary(report))));
         output = String::new();
     }
     Ok(Done { output, notes, code })
@@ -103,6 +108,7 @@ struct Audited {
 impl Audited {
     fn of(args: &Args, config: &Config) -> Result<Self, Error> {
         let tree = FolderTree::open(&args.path, config)?;
+        config.check(tree.paths())?;
         let folder = match &args.cache {
             Some(folder) => Some(folder.clone()),
             None if args.no_cache => None,
@@ -168,12 +174,14 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 
 /// Leaves what was asked for: new since the baseline, of one service, on lines that changed.
 fn hold_back(args: &Args, tree: &FolderTree, report: &mut Report) -> Result<(), Error> {
+    if let Some(name) = &args.service {
+        only_service(report, name)?;
+    }
+    // The check says what is, whatever is held back.
+    report.production_check = args.production_check.then(|| ProductionCheck::of(report));
     if let Some(path) = &args.baseline {
         let wrong = |message| Error::File { path: path.display().to_string(), message };
         Baseline::parse(&read(path)?).map_err(wrong)?.apply(report);
-    }
-    if let Some(name) = &args.service {
-        only_service(report, name)?;
     }
     if let Some(revision) = &args.since {
         let changed =
@@ -182,6 +190,7 @@ fn hold_back(args: &Args, tree: &FolderTree, report: &mut Report) -> Result<(), 
             changed.get(path).is_some_and(|c| c.iter().any(|r| r.contains(&line)))
         };
         report.findings.retain(|f| is_new(&f.path, f.line));
+        report.not_in_force.retain(|idle| is_new(&idle.path, idle.line));
     }
     Ok(())
 }
@@ -192,6 +201,9 @@ fn only_service(report: &mut Report, name: &str) -> Result<(), Error> {
             report.services.iter().map(|service| service.name.as_str()).collect();
         return Err(Error::NoService { name: name.to_owned(), known: known.join(", ") });
     }
+    let path = report.services.iter().find(|s| s.name == name).map(|s| s.path.clone());
+    let path = path.filter(|path| path != ".").map(|path| path + "/").unwrap_or_default();
+    report.not_in_force.retain(|idle| idle.path.starts_with(&path));
     report.services.retain(|service| service.name == name);
     report.findings.retain(|finding| finding.service.as_deref().is_none_or(|of| of == name));
     report.suppressed.retain(|s| s.finding.service.as_deref().is_none_or(|of| of == name));
@@ -200,12 +212,8 @@ fn only_service(report: &mut Report, name: &str) -> Result<(), Error> {
 
 fn fails(args: &Args, report: &Report) -> bool {
     let scores = || report.services.iter().filter_map(|service| service.score.as_ref());
-    if args.production_check {
-        let mut watched = report.services.iter().filter(|s| s.kind.is_watched()).peekable();
-        let passes = |service: &crate::ServiceReport| {
-            service.score.as_ref().is_some_and(|score| score.pillars.iter().all(|p| p.passes))
-        };
-        return watched.peek().is_none() || !watched.all(passes);
+    if let Some(check) = &report.production_check {
+        return !check.verdict.0;
     }
     if let Some(least) = &args.min_grade
         && scores().any(|score| score.grade.trim_end_matches('?') > least.as_str())

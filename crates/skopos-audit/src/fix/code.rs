@@ -15,10 +15,15 @@ fn regex(pattern: &str) -> Regex {
 
 /// The log call that a finding points at.
 fn log_call<'a>(site: &Site<'a>) -> Option<&'a LogCall> {
-    site.file.facts.iter().find_map(|fact| match &fact.kind {
-        FactKind::Log(log) if fact.span == site.span => Some(log),
+    // Facts are in order of place.
+    let facts = &site.file.facts;
+    let at = facts.partition_point(|fact| fact.span < site.span);
+    let here = facts.iter().skip(at).take_while(|fact| fact.span == site.span);
+    here.filter_map(|fact| match &fact.kind {
+        FactKind::Log(log) => Some(log),
         _ => None,
     })
+    .next()
 }
 
 /// LOG009: `logger.error(` in an `except` becomes `logger.exception(`.
@@ -217,12 +222,17 @@ pub(super) fn print(site: &Site<'_>) -> Offer {
     let from = site.range().start;
     let open = call.find('(')?;
     let callee = call.get(..open)?.trim();
-    let before = |logger: regex::Match<'_>| logger.start() < from;
+    let logger = |pattern: &Regex| {
+        site.page.once("logger", || {
+            let name = pattern.captures(site.text)?.get(1)?;
+            Some((name.as_str().to_owned(), name.start()))
+        })
+    };
     let to = match site.file.language? {
         Language::Python if callee == "print" => {
-            let logger = PYTHON.captures(site.text)?.get(1).filter(|m| before(*m))?;
+            let (logger, _) = logger(&PYTHON).filter(|(_, at)| *at < from)?;
             only_argument(call)?;
-            format!("{}.info", logger.as_str())
+            format!("{logger}.info")
         }
         Language::JavaScript | Language::TypeScript => {
             let level = match callee {
@@ -232,9 +242,9 @@ pub(super) fn print(site: &Site<'_>) -> Offer {
                 "console.debug" => "debug",
                 _ => return None,
             };
-            let logger = SCRIPT.captures(site.text)?.get(1).filter(|m| before(*m))?;
+            let (logger, _) = logger(&SCRIPT).filter(|(_, at)| *at < from)?;
             only_argument(call)?;
-            format!("{}.{level}", logger.as_str())
+            format!("{logger}.{level}")
         }
         Language::Java => {
             let level = match callee {
@@ -242,12 +252,12 @@ pub(super) fn print(site: &Site<'_>) -> Offer {
                 "System.err.println" => "error",
                 _ => return None,
             };
-            let logger = JAVA.captures(site.text)?.get(1)?;
+            let (logger, _) = logger(&JAVA)?;
             let (_, argument) = only_argument(call)?;
             if !argument.trim_start().starts_with('"') {
                 return None;
             }
-            format!("{}.{level}", logger.as_str())
+            format!("{logger}.{level}")
         }
         Language::Rust => {
             let name = match callee.trim_end_matches('!') {
@@ -261,9 +271,8 @@ pub(super) fn print(site: &Site<'_>) -> Offer {
                 _ => false,
             };
             let has_text = call.get(open + 1..)?.trim_start().starts_with('"');
-            if !site.file.facts.iter().any(uses) || !has_text {
-                return None;
-            }
+            let tracing = || site.file.facts.iter().any(uses).then(|| ("tracing".to_owned(), 0));
+            site.page.once("logger", tracing).filter(|_| has_text)?;
             format!("tracing::{name}!")
         }
         _ => return None,
@@ -304,7 +313,7 @@ pub(super) fn exit(site: &Site<'_>) -> Offer {
     static SYS: LazyLock<Regex> = LazyLock::new(|| regex(r"(?m)^import (?:\w+, )*sys\b"));
     let is_meant = site.file.language == Some(Language::Python)
         && site.source().starts_with("os._exit(")
-        && SYS.is_match(site.text);
+        && site.page.once("sys", || SYS.is_match(site.text).then(Default::default)).is_some();
     let from = site.range().start;
     is_meant.then(|| (Safety::Unsafe, vec![Edit::new(from..from + "os._exit".len(), "sys.exit")]))
 }
@@ -319,8 +328,9 @@ pub(super) fn context(site: &Site<'_>) -> Offer {
         return None;
     }
     let at = site.range().start + call.find("http.NewRequest(")?;
-    let before = site.text.get(..at)?;
-    let function = before.get(before.rfind("\nfunc ")?..)?;
+    let functions = site.page.functions();
+    let above = functions.partition_point(|function| *function < at).checked_sub(1)?;
+    let function = site.text.get(functions[above]..at)?;
     let signature = function.get(..function.find("{\n")?)?;
     let name = |pattern: &Regex| {
         let name = pattern.captures(signature)?.get(1)?.as_str();
@@ -340,7 +350,10 @@ pub(super) fn batch(site: &Site<'_>) -> Offer {
         site.file.language?,
         Language::Python | Language::JavaScript | Language::TypeScript
     ) && site.source().contains("SimpleSpanProcessor")
-        && !site.text.contains("BatchSpanProcessor");
+        && site
+            .page
+            .once("batch", || Some(("batch".into(), site.text.find("BatchSpanProcessor")?)))
+            .is_none();
     if !is_meant {
         return None;
     }

@@ -95,10 +95,7 @@ pub(super) fn sql(site: &Site<'_>) -> Offer {
 
 /// ALR002: the alert waits five minutes before it wakes anybody.
 pub(super) fn hold(site: &Site<'_>) -> Offer {
-    let is_alert = site.file.documents.iter().any(|(_, document)| match document {
-        Document::Rules(rules) => rules.alerts().any(|alert| alert.name.span == site.span),
-        _ => false,
-    });
+    let is_alert = site.page.alerts().contains(&site.span);
     let line = site.line();
     let before = site.text.get(line.start..site.range().start)?;
     let key = before.find("alert:")?;

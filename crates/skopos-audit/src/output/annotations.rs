@@ -26,6 +26,27 @@ pub fn github(report: &Report) -> String {
             data(&format!("{}{service}", finding.message)),
         );
     }
+    for idle in &report.not_in_force {
+        let _ = writeln!(
+            out,
+            "::warning file={},line={},title=skopos-ignore::{}",
+            property(&idle.path),
+            idle.line.max(1),
+            data(&idle.message),
+        );
+    }
+    for service in report.production_check.iter().flat_map(|check| &check.services) {
+        if !service.verdict.0 {
+            let failed = service.pillars.iter().filter(|p| !p.verdict.0);
+            let failed: Vec<&str> = failed.map(|p| p.pillar.as_str()).collect();
+            let why = match &service.not_judged {
+                Some(why) => format!("not judged: {why}"),
+                None => format!("fails {}", failed.join(", ")),
+            };
+            let message = data(&format!("{}: {why}", service.name));
+            let _ = writeln!(out, "::error title=production check::{message}");
+        }
+    }
     out
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::summary;
+use super::text::{production_summary, summary};
 use crate::Report;
 
 /// At most so many findings are listed; the rest is counted.
@@ -12,6 +12,9 @@ const MOST: usize = 50;
 pub fn markdown(report: &Report) -> String {
     let mut out = String::from("## skopos audit\n\n");
     let _ = writeln!(out, "{}\n", summary(report));
+    if let Some(check) = &report.production_check {
+        let _ = writeln!(out, "**{}**\n", production_summary(check).replace("  ", ": "));
+    }
     let scored: Vec<_> =
         report.services.iter().filter_map(|s| Some((s, s.score.as_ref()?))).collect();
     if !scored.is_empty() {
@@ -43,6 +46,13 @@ pub fn markdown(report: &Report) -> String {
         }
         if failures.len() > MOST {
             let _ = writeln!(out, "\nand {} more", failures.len() - MOST);
+        }
+    }
+    if !report.not_in_force.is_empty() {
+        out.push_str("\nHold nothing back:\n\n");
+        for idle in report.not_in_force.iter().take(MOST) {
+            let path = idle.path.replace('`', "'");
+            let _ = writeln!(out, "- `{path}:{}`: {}", idle.line, cell(&idle.message));
         }
     }
     out

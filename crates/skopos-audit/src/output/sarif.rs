@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Finding, Report, Rule, Severity};
+use crate::{FileProblem, Finding, Report, Rule, Severity};
 
 /// The report as SARIF 2.1.0. What is held back is in it, marked as such; what is unknown is of kind `open`.
 pub fn sarif(report: &Report, version: &str) -> Value {
@@ -13,7 +13,7 @@ pub fn sarif(report: &Report, version: &str) -> Value {
                 "id": rule.code,
                 "name": rule.title,
                 "shortDescription": { "text": rule.title },
-                "help": { "text": rule.page, "markdown": rule.page },
+                "help": { "text": help(rule), "markdown": help(rule) },
                 "defaultConfiguration": { "level": level(rule.severity) },
                 "properties": { "severity": rule.severity, "pillar": rule.pillar, "guide": rule.guide },
             })
@@ -35,9 +35,44 @@ pub fn sarif(report: &Report, version: &str) -> Value {
         "runs": [{
             "tool": { "driver": { "name": "skopos audit", "version": version, "rules": rules } },
             "columnKind": "unicodeCodePoints",
+            "invocations": [invocation(report)],
             "results": results,
         }],
     })
+}
+
+/// What was not understood, left out, or holds nothing back.
+fn invocation(report: &Report) -> Value {
+    let notification = |path: &str, line: usize, text: &str| {
+        let mut place = json!({ "artifactLocation": { "uri": uri(path) } });
+        if line > 0 {
+            place["region"] = json!({ "startLine": line });
+        }
+        json!({
+            "level": "warning",
+            "message": { "text": text },
+            "locations": [{ "physicalLocation": place }],
+        })
+    };
+    let of = |problems: &[FileProblem]| -> Vec<Value> {
+        problems.iter().map(|p| notification(&p.path, p.line, &p.message)).collect()
+    };
+    let mut execution = of(&report.problems);
+    let left_out = report.left_out.iter();
+    execution
+        .extend(left_out.map(|(path, why)| notification(path, 0, &format!("left out: {why}"))));
+    json!({
+        "executionSuccessful": true,
+        "toolExecutionNotifications": execution,
+        "toolConfigurationNotifications": of(&report.not_in_force),
+    })
+}
+
+/// What a rule's page says to people; its cases are for the tests.
+fn help(rule: &Rule) -> String {
+    let parts = ["Why", "Fix", "Traps"].into_iter();
+    let parts = parts.filter_map(|name| Some(format!("## {name}\n\n{}", rule.section(name)?)));
+    parts.collect::<Vec<_>>().join("\n\n")
 }
 
 fn level(severity: Severity) -> &'static str {

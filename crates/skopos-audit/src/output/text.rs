@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use super::{count, visible};
-use crate::{Finding, Report, Rule, Safety, ServiceReport, Severity};
+use crate::{
+    FileProblem, Finding, Pass, ProductionCheck, Report, Rule, Safety, ServiceReport, Severity,
+};
 
 /// How much is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,6 +49,11 @@ pub fn text(report: &Report, show: Show) -> String {
             score(service, show, &mut out);
         }
         not_understood(report, &mut out);
+    }
+    for idle in &report.not_in_force {
+        let _ = writeln!(out, "{}", not_in_force(idle));
+    }
+    if !show.concise {
         for (path, why) in &report.left_out {
             let _ = writeln!(out, "left out: {}: {}", visible(path), visible(why));
         }
@@ -66,6 +73,12 @@ fn not_understood(report: &Report, out: &mut String) {
         let (path, message) = (visible(&first.path), visible(&first.message));
         let _ = writeln!(out, "not understood: {path}:{}: {message}{more}", first.line);
     }
+}
+
+/// A comment or an acceptance that holds nothing back, in one line.
+pub fn not_in_force(idle: &FileProblem) -> String {
+    let line = if idle.line == 0 { String::new() } else { format!(":{}", idle.line) };
+    format!("not in force: {}{line}: {}", visible(&idle.path), visible(&idle.message))
 }
 
 /// The summary in one line.
@@ -205,42 +218,41 @@ fn score(service: &ServiceReport, show: Show, out: &mut String) {
 }
 
 /// The six pillars of every watched service, passed or failed, and by which rules: for a release.
-pub fn production_check(report: &Report) -> String {
+pub fn production_check(check: &ProductionCheck) -> String {
     let mut out = String::new();
-    if !report.services.iter().any(|s| s.kind.is_watched()) {
-        return "FAIL  no service was found: there is nothing that could be checked\n".to_owned();
-    }
-    for service in report.services.iter().filter(|s| s.kind.is_watched()) {
-        let Some(score) = &service.score else {
-            let why = service.not_judged.as_deref().unwrap_or("its language is not read");
-            let _ = writeln!(out, "{}: FAIL  not judged: {why}", visible(&service.name));
-            continue;
+    for service in &check.services {
+        let name = visible(&service.name);
+        let _ = match (&service.grade, &service.not_judged) {
+            (Some(grade), _) => writeln!(out, "{name}: grade {grade}"),
+            (None, why) => {
+                writeln!(out, "{name}: FAIL  not judged: {}", why.as_deref().unwrap_or_default())
+            }
         };
-        let _ = writeln!(out, "{}: grade {}", visible(&service.name), score.grade);
-        for pillar in &score.pillars {
-            let verdict = if pillar.passes { "pass" } else { "FAIL" };
+        for pillar in &service.pillars {
+            let titled =
+                |code: &&str| format!("{code} {}", Rule::find(code).map_or("", |rule| rule.title));
+            let by: Vec<String> = pillar.rules.iter().map(titled).collect();
+            let by = if by.is_empty() { by.concat() } else { format!(": {}", by.join("; ")) };
             let (name, of) = (pillar.pillar.as_str(), pillar.of);
-            let by = if pillar.passes { String::new() } else { blocking(report, service, pillar) };
+            let verdict = loud(pillar.verdict);
             let _ = writeln!(out, "  {verdict}  {name:<9} {:>4.1} of {of}{by}", pillar.points);
         }
     }
+    let _ = writeln!(out, "{}", production_summary(check));
     out
 }
 
-/// The rules that keep a pillar from passing.
-fn blocking(report: &Report, service: &ServiceReport, pillar: &crate::PillarScore) -> String {
-    let held = report.suppressed.iter().map(|s| &s.finding);
-    let mut rules: Vec<&Rule> = report
-        .failures()
-        .chain(held)
-        .filter(|f| f.service.as_ref().is_none_or(|name| *name == service.name))
-        .filter(|f| f.severity >= Severity::Important)
-        .filter_map(|f| Rule::find(f.rule))
-        .filter(|rule| rule.pillar == pillar.pillar)
-        .collect();
-    rules.sort_by_key(|rule| rule.code);
-    rules.dedup_by_key(|rule| rule.code);
-    let named: Vec<String> =
-        rules.iter().map(|rule| format!("{} {}", rule.code, rule.title)).collect();
-    if named.is_empty() { String::new() } else { format!(": {}", named.join("; ")) }
+/// The verdict in one line.
+pub fn production_summary(check: &ProductionCheck) -> String {
+    let verdict = loud(check.verdict);
+    if let Some(reason) = check.reason {
+        return format!("production check: {verdict}  {reason}");
+    }
+    let passed = check.services.iter().filter(|service| service.verdict.0).count();
+    let all = count(check.services.len(), "service");
+    format!("production check: {verdict}  {passed} of {all} passes every pillar")
+}
+
+fn loud(pass: Pass) -> &'static str {
+    if pass.0 { "pass" } else { "FAIL" }
 }

@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use skopos_audit::cli::{Args, Done, Error, Format, run};
+use skopos_audit::{Config, Means, MemoryTree, Safety, Tree, fix, judge, read};
 
 const BLIND: &str = "from fastapi import FastAPI\napp = FastAPI()\n\ndef f():\n    print('a')\n";
 
@@ -69,6 +71,98 @@ fn codes_say_what_came_of_it() {
 }
 
 #[test]
+fn a_release_is_checked_whatever_is_held_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let check = |args: &Args| {
+        let done = audit(&Args { production_check: true, ..args.clone() });
+        let report: Value = serde_json::from_str(&done.output).unwrap();
+        let verdict = report["production_check"]["verdict"].as_str().unwrap().to_owned();
+        assert_eq!(u8::from(verdict == "fail"), done.code);
+        report["production_check"].clone()
+    };
+    let none = check(&args(root));
+    assert_eq!(none["verdict"], "fail");
+    assert!(none["reason"].as_str().unwrap().contains("no service was found"));
+    assert!(json(&args(root))["production_check"].is_null(), "only where it is asked for");
+
+    fs::create_dir_all(root.join("api")).unwrap();
+    fs::create_dir_all(root.join("web")).unwrap();
+    fs::write(root.join("api/app.py"), BLIND).unwrap();
+    fs::write(root.join("api/requirements.txt"), "fastapi\n").unwrap();
+    fs::write(root.join("web/Gemfile"), "gem 'rails'\n").unwrap();
+    let pillar = |check: &Value, name: &str| {
+        let all = check["services"][0]["pillars"].as_array().unwrap();
+        all.iter().find(|p| p["pillar"] == name).unwrap().clone()
+    };
+    let plain = check(&Args { service: Some("api".into()), ..args(root) });
+    assert_eq!(plain["services"].as_array().unwrap().len(), 1);
+    assert_eq!(pillar(&plain, "metrics")["rules"], serde_json::json!(["MET001"]));
+    assert_eq!(pillar(&plain, "safety")["verdict"], "pass");
+
+    let baseline = root.join("known.json");
+    audit(&Args { write_baseline: Some(baseline.clone()), ..args(root) });
+    let known =
+        check(&Args { baseline: Some(baseline), service: Some("api".into()), ..args(root) });
+    assert_eq!(known, plain, "a baseline accepts; it does not mend");
+}
+
+#[test]
+fn what_holds_nothing_back_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let app = BLIND.replace("print('a')", "print('a')  # skopos-ignore[LOG002]: a banner")
+        + "    print('b')  # skopos-ignore[LOG02]: no such rule\n    # skopos-ignore[LOG005]\n    return 1\n# skopos-ignore-file[MET004]: there are no labels here\n";
+    fs::write(root.join("app.py"), app).unwrap();
+    let config = "[[accept]]\nrules = ['LOG002']\npath = 'srv'\nreason = 'old'\n[[accept]]\nrules = ['TRC']\npath = 'app.py'\nreason = 'no'\n[[accept]]\nrules = ['SEC001']\npath = '.'\nreason = 'no'\n";
+    fs::write(root.join("skopos-audit.toml"), config).unwrap();
+    let told = |args: &Args| -> Vec<String> {
+        let report = json(args);
+        let all = report["not_in_force"].as_array().unwrap().iter();
+        all.map(|p| {
+            format!(
+                "{}:{} {}",
+                p["path"].as_str().unwrap(),
+                p["line"],
+                p["message"].as_str().unwrap()
+            )
+        })
+        .collect()
+    };
+    let all = told(&args(root));
+    let expected = [
+        "app.py:6 `skopos-ignore`: there is no rule `LOG02`",
+        "app.py:7 `skopos-ignore[LOG005]` has no reason",
+        "app.py:9 `skopos-ignore-file[MET004]` has nothing to hold back",
+        "skopos-audit.toml:0 accept of LOG002 in `srv`: there is no such file or folder",
+        "skopos-audit.toml:0 accept of SEC001 in `.`: there is nothing to hold back",
+    ];
+    assert_eq!(all.len(), expected.len(), "{all:#?}");
+    for (line, start) in all.iter().zip(expected) {
+        assert!(line.starts_with(start), "{line}\nnot\n{start}");
+    }
+    // Of rules that did not judge nobody knows whether there is something to hold back.
+    let some = told(&Args { select: vec!["LOG002".into()], ..args(root) });
+    assert_eq!(some.len(), 3, "{some:#?}");
+    let report = json(&args(root));
+    let held: Vec<&str> = report["suppressed"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["by"].as_str().unwrap())
+        .collect();
+    assert!(held.contains(&"comment") && held.contains(&"configuration"));
+    for format in [Format::Text, Format::Concise, Format::Markdown, Format::Sarif, Format::Github] {
+        let done = audit(&Args { format, ..args(root) });
+        assert!(done.output.contains("has no reason"), "{format:?}: {}", done.output);
+    }
+    for format in [Format::Ndjson, Format::Gitlab] {
+        let done = audit(&Args { format, ..args(root) });
+        assert!(done.notes.contains("not in force: app.py:7: "), "{format:?}: {}", done.notes);
+    }
+}
+
+#[test]
 fn a_rule_is_explained_and_all_are_listed() {
     let explained = audit(&Args { explain: Some("met004".into()), ..Args::default() });
     assert!(explained.output.starts_with("# MET004: ") && explained.output.contains("\n## Fix\n"));
@@ -80,6 +174,43 @@ fn a_rule_is_explained_and_all_are_listed() {
     let listed = json(&Args { list_rules: true, format: Format::Json, ..Args::default() });
     let one = listed.as_array().unwrap().iter().find(|r| r["rule"] == "LOG009").unwrap();
     assert_eq!((&one["fixable"], &one["pillar"]), (&true.into(), &"logs".into()));
+}
+
+/// A tree that counts how often a file is read.
+struct Counting {
+    tree: MemoryTree,
+    reads: AtomicUsize,
+}
+
+impl Tree for Counting {
+    fn paths(&self) -> &[String] {
+        self.tree.paths()
+    }
+
+    fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.tree.read(path)
+    }
+}
+
+#[test]
+fn a_file_with_many_findings_is_read_no_more_often_than_one_with_few() {
+    let reads = |n: usize| {
+        let mut app = "import logging\nfrom fastapi import FastAPI\napp = FastAPI()\nlog = logging.getLogger(__name__)\n".to_owned();
+        for n in 0..n {
+            app.push_str(&format!("print('a {n}')\nprint('b')  # skopos-ignore[LOG002]: shown\n"));
+            app.push_str(&format!("log.error('%s' % (n, {n}))\n"));
+        }
+        let tree = Counting { tree: MemoryTree::of([("app.py", app)]), reads: AtomicUsize::new(0) };
+        let config = Config { select: vec!["LOG".into()], ..Config::default() };
+        let (repository, stats) = read(&tree, &config, Means::default());
+        let mut report = judge(&tree, &repository, &config, None, stats);
+        let fixed = fix::plan(&tree, &repository, &mut report, Some(Safety::Unsafe));
+        assert_eq!(fixed[0].findings, 2 * n);
+        assert_eq!(report.suppressed.iter().filter(|s| s.by == "comment").count(), n);
+        tree.reads.load(Ordering::Relaxed)
+    };
+    assert_eq!(reads(200), reads(5));
 }
 
 #[test]
@@ -179,7 +310,13 @@ fn only_lines_that_changed_since_the_branch_began() {
         .map(|f| (f["path"].as_str().unwrap(), f["line"].as_u64().unwrap()))
         .collect();
     assert_eq!(places, [("häuser/app.py", 8), ("new.py", 5)]);
-    assert!(matches!(run(&since("nowhere"), "t"), Err(Error::Since { .. })));
+    let wrong = |args: Args| run(&args, "t").unwrap_err().to_string();
+    let said = wrong(since("nowhere"));
+    assert!(said.starts_with("--since: git knows no revision `nowhere` in "), "{said}");
+    let alone = tempfile::tempdir().unwrap();
+    fs::write(alone.path().join("app.py"), BLIND).unwrap();
+    let said = wrong(Args { path: alone.path().to_owned(), ..since("main") });
+    assert!(said.contains("is in no work tree of git"), "{said}");
     assert!(matches!(run(&since("--output=x"), "t"), Err(Error::Since { .. })));
     assert!(!root.join("x").exists());
 }

@@ -9,7 +9,7 @@ use skopos_audit::cli::{Args, Format as AuditFormat};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
-use crate::output::{Format, is_colored, print_error, write_stdout};
+use crate::output::{Format, is_colored, print_error, write_answer};
 
 pub(crate) fn run(mut args: Args, global: &GlobalArgs) -> Result<Outcome> {
     args.format = match global.format {
@@ -40,7 +40,7 @@ fn audit(mut args: Args) -> Result<Outcome> {
         args.seen = Some(block_on(ask(&server)).context("ask the server given by --live")?);
     }
     let done = skopos_audit::cli::run(&args, env!("CARGO_PKG_VERSION"))?;
-    write_stdout(&done.output);
+    write_answer(&done.output)?;
     // Who closed standard error wants no notes.
     let _ = std::io::stderr().write_all(done.notes.as_bytes());
     Ok(if done.code == 0 { Outcome::Done } else { Outcome::Verdict(1) })

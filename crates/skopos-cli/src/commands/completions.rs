@@ -1,11 +1,11 @@
 //! `skopos completions`: completion scripts, made from the command line's own definition.
 
 use anyhow::Result;
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
 use crate::Outcome;
-use crate::cli::Cli;
+use crate::cli::command;
 use crate::output::write_stdout;
 
 /// Print a shell's completion script.
@@ -23,7 +23,7 @@ pub(crate) struct CompletionsArgs {
 
 pub(crate) fn run(args: CompletionsArgs) -> Result<Outcome> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "skopos", &mut script);
+    clap_complete::generate(args.shell, &mut command(), "skopos", &mut script);
     write_stdout(&String::from_utf8_lossy(&script));
     Ok(Outcome::Done)
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use clap::{Args, CommandFactory};
+use clap::Args;
 
 use crate::Outcome;
-use crate::cli::Cli;
+use crate::cli::command;
 use crate::output::write_stdout;
 
 /// Print the manual page, or write the pages of all commands.
@@ -24,13 +24,13 @@ pub(crate) struct ManArgs {
 pub(crate) fn run(args: ManArgs) -> Result<Outcome> {
     let Some(folder) = args.out else {
         let mut page = Vec::new();
-        let man = clap_mangen::Man::new(Cli::command());
+        let man = clap_mangen::Man::new(command());
         man.render(&mut page).context("write the manual page")?;
         write_stdout(&String::from_utf8_lossy(&page));
         return Ok(Outcome::Done);
     };
     let within = || format!("write manual pages into {}", folder.display());
     std::fs::create_dir_all(&folder).with_context(within)?;
-    clap_mangen::generate_to(Cli::command(), &folder).with_context(within)?;
+    clap_mangen::generate_to(command(), &folder).with_context(within)?;
     Ok(Outcome::Done)
 }

@@ -11,7 +11,7 @@ use skopos_model::{Clock as _, SystemClock, Timestamp};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
-use crate::output::{Format, columns, dim, print_json, printable, write_stdout};
+use crate::output::{Format, columns, dim, print_json, printable, stdout_failed, write_stdout};
 use crate::timespec::{parse_duration, parse_time};
 
 /// Query logs, spans and metrics with SQL.
@@ -125,12 +125,9 @@ pub(crate) fn run(args: SqlArgs, global: &GlobalArgs) -> Result<Outcome> {
                 Format::Csv => out.write_all(&line_ends.of(&chunk)),
                 _ => out.write_all(&chunk),
             };
-            if written.is_err() {
-                // The reader has seen enough.
-                return Ok(Outcome::Done);
-            }
+            written.unwrap_or_else(|error| stdout_failed(&error));
         }
-        let _ = out.flush();
+        out.flush().unwrap_or_else(|error| stdout_failed(&error));
         let none = global.format != Format::Arrow && lines <= header_lines;
         Ok(if none { Outcome::NothingFound } else { Outcome::Done })
     })

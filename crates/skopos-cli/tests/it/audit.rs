@@ -95,6 +95,64 @@ fn every_form_is_written_and_codes_are_kept() {
 }
 
 #[test]
+fn a_release_is_checked_pillar_by_pillar() {
+    let report = report(&blind(), &["--production-check"], 1);
+    let check = &report["production_check"];
+    assert_eq!(check["verdict"], "fail");
+    let service = &check["services"][0];
+    assert_eq!((&service["verdict"], &service["grade"]), (&json!("fail"), &json!("F")));
+    let pillars = service["pillars"].as_array().unwrap();
+    let named: Vec<&str> = pillars.iter().map(|p| p["pillar"].as_str().unwrap()).collect();
+    assert_eq!(named, ["logs", "metrics", "tracing", "health", "alerting", "safety"]);
+    for pillar in pillars {
+        let by = pillar["rules"].as_array().unwrap().len();
+        assert_eq!(pillar["verdict"] == "fail", by > 0, "{pillar}");
+    }
+    let text = String::from_utf8(audit(&blind(), &["--production-check"]).stdout).unwrap();
+    assert!(
+        text.ends_with("production check: FAIL  0 of 1 service passes every pillar\n"),
+        "{text}"
+    );
+    let refused = audit(&blind(), &["--production-check", "--select", "LOG"]);
+    assert_eq!(refused.status.code(), Some(2), "a check of two pillars is none");
+}
+
+#[test]
+fn what_is_not_in_force_and_what_cannot_be_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = "from fastapi import FastAPI\napp = FastAPI()\nprint('x')  # skopos-ignore[LOG002]\n";
+    std::fs::write(folder.path().join("app.py"), app).unwrap();
+    let text = String::from_utf8(audit(folder.path(), &[]).stdout).unwrap();
+    let told = "not in force: app.py:3: `skopos-ignore[LOG002]` has no reason: write `skopos-ignore[LOG002]: reason`";
+    assert!(text.contains(told), "{text}");
+    assert!(text.contains("app.py:3:1: normal[LOG002]"), "{text}");
+    let annotated = audit(folder.path(), &["--format", "github"]);
+    let annotated = String::from_utf8(annotated.stdout).unwrap();
+    assert!(
+        annotated.contains("::warning file=app.py,line=3,title=skopos-ignore::"),
+        "{annotated}"
+    );
+    let lines = audit(folder.path(), &["--format", "ndjson"]);
+    assert!(String::from_utf8_lossy(&lines.stderr).contains("not in force: app.py:3: "));
+
+    let toml = folder.path().join("skopos-audit.toml");
+    std::fs::write(&toml, "[[service]]\nname = 'api'\npath = 'srv/api'\n").unwrap();
+    let refused = audit(folder.path(), &[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("skopos-audit.toml: service `api`: there is no folder `srv/api`"),
+        "{said}"
+    );
+
+    std::fs::remove_file(&toml).unwrap();
+    let outside = audit(folder.path(), &["--since", "main"]);
+    let said = String::from_utf8_lossy(&outside.stderr);
+    assert_eq!(outside.status.code(), Some(2), "{said}");
+    assert!(said.contains("is in no work tree of git"), "{said}");
+}
+
+#[test]
 fn a_baseline_a_file_and_fixes() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["app.py", "Dockerfile", "requirements.txt", "rules.yml", "slo.yml"] {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::harness::{Server, repository_file, run};
+use crate::harness::{Server, repository_file, run, skopos};
 
 fn stderr_of(args: &[&str], code: i32) -> String {
     let output = run(args);
@@ -105,4 +105,44 @@ async fn what_is_stored_is_its_owners_alone() {
         }
     }
     assert!(seen > 4, "folders, lock and logs were looked at");
+}
+
+/// What a command does when standard output is what `out` is: its code and what it says on standard error.
+#[cfg(target_os = "linux")]
+fn with_stdout(args: &[&str], out: std::process::Stdio) -> (Option<i32>, String) {
+    let child = skopos().args(args).stdout(out).stderr(std::process::Stdio::piped()).spawn();
+    let output = child.and_then(std::process::Child::wait_with_output).expect("the binary runs");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_standard_output_is_a_failure_and_a_closed_pipe_is_none() {
+    let blind = repository_file("examples/blind");
+    let blind = blind.to_str().unwrap();
+    let rules = repository_file("examples/guide/rules.yml");
+    let rules = rules.to_str().unwrap();
+    for (args, full, closed) in [
+        // Its code is an answer, and is kept when nobody reads the rest.
+        (&["audit", "--no-cache", blind][..], 2, 1),
+        (&["audit", "--no-cache", blind, "--format", "json"], 2, 1),
+        (&["audit", "--list-rules"], 2, 0),
+        (&["rules", "check", rules], 1, 0),
+        (&["config", "show"], 1, 0),
+        (&["completions", "bash"], 1, 0),
+        (&["man"], 1, 0),
+        (&["--help"], 1, 0),
+        (&["audit", "--help"], 1, 0),
+        (&["--version"], 1, 0),
+    ] {
+        let device = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let (code, said) = with_stdout(args, device.into());
+        assert_eq!(code, Some(full), "{args:?}: {said}");
+        assert!(said.contains("standard output could not be written"), "{args:?}: {said}");
+        assert!(said.contains("No space left"), "{args:?}: {said}");
+
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(with_stdout(args, writer.into()), (Some(closed), String::new()), "{args:?}");
+    }
 }

@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::process::exit;
 
 use anyhow::{Context, Result};
 use reqwest::Response;
 use skopos_sql::encode::ArrowReader;
 use skopos_sql::plain::ParquetRows;
 
-use crate::output::Format;
+use crate::output::{Format, stdout_failed};
 
 type Out = Box<dyn Write + Send>;
 
@@ -73,11 +72,7 @@ impl Target {
         match &mut self.kind {
             Kind::Ndjson(out) => {
                 self.rows += bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
-                match out.write_all(bytes) {
-                    // The reader of a pipe has seen enough.
-                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit(0),
-                    written => written.context("write rows"),
-                }
+                written(out.write_all(bytes))
             }
             Kind::Parquet { out, writer, reader } => {
                 reader.feed(bytes);
@@ -106,7 +101,7 @@ impl Target {
         columns: impl FnOnce() -> F,
     ) -> Result<u64> {
         match self.kind {
-            Kind::Ndjson(mut out) => out.flush().context("write rows")?,
+            Kind::Ndjson(mut out) => written(out.flush())?,
             Kind::Parquet { mut out, mut writer, mut reader } => {
                 if writer.is_none() {
                     let empty = columns().await?.bytes().await.context("read the columns")?;
@@ -123,6 +118,14 @@ impl Target {
             rename(part, path)?;
         }
         Ok(self.rows)
+    }
+}
+
+/// The reader of a pipe may have seen enough; files have no readers.
+fn written(result: io::Result<()>) -> Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => stdout_failed(&error),
+        result => result.context("write rows"),
     }
 }
 

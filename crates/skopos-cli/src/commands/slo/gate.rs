@@ -9,7 +9,9 @@ use super::{items, moment, name_of, word};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
-use crate::output::{Format, bold, dim, green, print_json, red, write_stdout, yellow};
+use crate::output::{
+    Format, bold, dim, green, json_text, print_json, red, write_answer, write_stdout, yellow,
+};
 use crate::timespec::parse_duration;
 
 /// Say whether a service may be deployed: go, caution or freeze.
@@ -74,8 +76,8 @@ pub(super) fn run(args: GateArgs, global: &GlobalArgs) -> Result<Outcome> {
     };
     let decision = answer["data"].take();
     match global.format {
-        Format::Text => write_stdout(&text(&decision)),
-        format => print_json(&decision, format),
+        Format::Text => write_answer(&text(&decision))?,
+        format => write_answer(&json_text(&decision, format))?,
     }
     let code = decision["exit_code"].as_u64().and_then(|code| u8::try_from(code).ok());
     Ok(Outcome::Verdict(code.context("the server's answer has no verdict")?))
