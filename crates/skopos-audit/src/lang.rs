@@ -20,6 +20,8 @@ mod python;
 mod rust;
 mod shared;
 
+use std::cell::RefCell;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Fact, Span};
@@ -119,9 +121,14 @@ pub fn fuzz_audit_code(data: &[u8]) {
 
 /// Parses with a grammar. None when the parser gave up, which it does only for a grammar of a foreign version.
 pub(crate) fn parse(text: &str, grammar: &tree_sitter::Language) -> Option<tree_sitter::Tree> {
-    let mut parser = tree_sitter::Parser::new();
-    parser.set_language(grammar).ok()?;
-    parser.parse(text, None)
+    thread_local! {
+        // One a thread, for it keeps the memory that the next file needs.
+        static PARSER: RefCell<tree_sitter::Parser> = RefCell::new(tree_sitter::Parser::new());
+    }
+    PARSER.with_borrow_mut(|parser| {
+        parser.set_language(grammar).ok()?;
+        parser.parse(text, None)
+    })
 }
 
 /// The first node that the grammar did not understand.

@@ -1,6 +1,9 @@
 //! What every classification shares: names through imports and assignments, and facts from bare words.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
 
 use super::ir::{Call, Context, Expr, Module};
 use crate::fact::{Field, Function, LogCall, LogStyle, Route};
@@ -440,66 +443,83 @@ const REDACTION: &[&str] = &[
 const SWITCHES: &[&str] =
     &["ENABLE_TRACING", "TRACING_ENABLED", "ENABLE_OTEL", "OTEL_ENABLED", "ENABLE_OPENTELEMETRY"];
 
+/// The signal to end.
+const SIGNAL: &str = "SIGTERM";
+
+/// Paths that a server may compare by hand.
+const PATHS: &[&str] = &["/health", "/healthz", "/livez", "/readyz", "/metrics", "/_health"];
+
+/// Every such word, whatever the case: most files hold none, and are passed over once.
+static WORDS: LazyLock<AhoCorasick> = LazyLock::new(|| {
+    AhoCorasick::builder()
+        .ascii_case_insensitive(true)
+        .build(CORRELATION.iter().chain(REDACTION).chain(SWITCHES).chain(PATHS).chain([&SIGNAL]))
+        .expect("a few literals: the tests build them")
+});
+
 /// Facts of bare words; lines that are comments do not count.
 pub(crate) fn words(text: &str, facts: &mut Vec<Fact>) {
-    let mut at = 0;
     let (mut correlation, mut redaction) = (0, 0);
-    for line in text.split_inclusive('\n') {
+    let mut passed = 0;
+    for found in WORDS.find_iter(text) {
+        // A word lies within one line, and each line is looked at once.
+        if found.start() < passed {
+            continue;
+        }
+        let at = text[..found.start()].rfind('\n').map_or(0, |end| end + 1);
+        let end = text[found.end()..].find('\n').map_or(text.len(), |end| found.end() + end + 1);
+        let line = &text[at..end];
+        passed = end;
         let trimmed = line.trim_start();
         let is_comment = ["#", "//", "*", "/*"].iter().any(|sign| trimmed.starts_with(sign))
             && !trimmed.starts_with("#[");
-        if !is_comment {
-            let reads = line.contains("env") || line.contains("ENV");
-            if reads && let Some(name) = SWITCHES.iter().find(|name| line.contains(**name)) {
-                let from = at + line.find(name).unwrap_or_default();
-                let span = Span::new(from, from + name.len());
-                let kind = FactKind::Environment((*name).to_owned());
-                facts.push(Fact { span, scope: Scope::default(), kind });
-            }
-            let lower = line.to_ascii_lowercase();
-            // Signals are taken in too many ways to know each call; sending one is another thing.
-            if line.contains("SIGTERM") && !lower.contains("kill(") {
-                let from = at + line.find("SIGTERM").unwrap_or_default();
-                let span = Span::new(from, from + "SIGTERM".len());
-                let kind = FactKind::Graceful("SIGTERM".to_owned());
-                facts.push(Fact { span, scope: Scope::default(), kind });
-            }
-            if let Some((from, path)) = by_hand(line, &lower) {
-                let span = Span::new(at + from, at + from + path.len());
-                let route = Route { method: None, path, handler: None, calls: Vec::new() };
-                facts.push(Fact { span, scope: Scope::default(), kind: FactKind::Route(route) });
-            }
-            let find = |words: &[&str]| {
-                words.iter().find_map(|w| Some((lower.find(w)?, w.len(), (*w).to_owned())))
-            };
-            if correlation < 3
-                && let Some((from, len, word)) = find(CORRELATION)
-            {
-                correlation += 1;
-                let span = Span::new(at + from, at + from + len);
-                facts.push(Fact {
-                    span,
-                    scope: Scope::default(),
-                    kind: FactKind::Correlation(word),
-                });
-            }
-            if redaction < 3
-                && let Some((from, len, word)) = find(REDACTION)
-                && redacts(&lower, from, &word)
-            {
-                redaction += 1;
-                let span = Span::new(at + from, at + from + len);
-                facts.push(Fact { span, scope: Scope::default(), kind: FactKind::Redaction(word) });
-            }
+        if is_comment {
+            continue;
         }
-        at += line.len();
+        let reads = line.contains("env") || line.contains("ENV");
+        if reads && let Some(name) = SWITCHES.iter().find(|name| line.contains(**name)) {
+            let from = at + line.find(name).unwrap_or_default();
+            let span = Span::new(from, from + name.len());
+            let kind = FactKind::Environment((*name).to_owned());
+            facts.push(Fact { span, scope: Scope::default(), kind });
+        }
+        let lower = line.to_ascii_lowercase();
+        // Signals are taken in too many ways to know each call; sending one is another thing.
+        if line.contains(SIGNAL) && !lower.contains("kill(") {
+            let from = at + line.find(SIGNAL).unwrap_or_default();
+            let span = Span::new(from, from + SIGNAL.len());
+            let kind = FactKind::Graceful(SIGNAL.to_owned());
+            facts.push(Fact { span, scope: Scope::default(), kind });
+        }
+        if let Some((from, path)) = by_hand(line, &lower) {
+            let span = Span::new(at + from, at + from + path.len());
+            let route = Route { method: None, path, handler: None, calls: Vec::new() };
+            facts.push(Fact { span, scope: Scope::default(), kind: FactKind::Route(route) });
+        }
+        let find = |words: &[&str]| {
+            words.iter().find_map(|w| Some((lower.find(w)?, w.len(), (*w).to_owned())))
+        };
+        if correlation < 3
+            && let Some((from, len, word)) = find(CORRELATION)
+        {
+            correlation += 1;
+            let span = Span::new(at + from, at + from + len);
+            facts.push(Fact { span, scope: Scope::default(), kind: FactKind::Correlation(word) });
+        }
+        if redaction < 3
+            && let Some((from, len, word)) = find(REDACTION)
+            && redacts(&lower, from, &word)
+        {
+            redaction += 1;
+            let span = Span::new(at + from, at + from + len);
+            facts.push(Fact { span, scope: Scope::default(), kind: FactKind::Redaction(word) });
+        }
     }
 }
 
 /// A path for health or metrics that a server compares by hand (`if path == "/health"`, `"/metrics" => …`), or keeps in a
 /// constant; those that a client asks do not count.
 fn by_hand(line: &str, lower: &str) -> Option<(usize, String)> {
-    const PATHS: [&str; 6] = ["/health", "/healthz", "/livez", "/readyz", "/metrics", "/_health"];
     let compares = [
         "==",
         "case ",

@@ -1,8 +1,10 @@
 //! HLT on code: whether there is a health endpoint, and whether it keeps quiet.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{is_live, used};
 use crate::fact::{LogStyle, Route};
-use crate::{Case, Fact, FactKind, File, Level, Verdicts};
+use crate::{Case, Fact, FactKind, File, Level, Span, Verdicts};
 
 /// Whether a route answers for health.
 pub(super) fn is_health(route: &Route) -> bool {
@@ -120,26 +122,21 @@ pub(super) fn hlt001(case: &Case<'_>, out: &mut Verdicts) {
 }
 
 pub(super) fn hlt007(case: &Case<'_>, out: &mut Verdicts) {
-    let handlers: Vec<(&str, &str)> = routes(case)
-        .filter(|(_, _, route)| is_health(route))
-        .filter_map(|(file, _, route)| Some((&*file.path, route.handler.as_deref()?)))
-        .collect();
+    // By file: the names of handlers, and the spans of routes that hold theirs.
+    let mut handlers: BTreeMap<&str, (BTreeSet<&str>, Vec<Span>)> = BTreeMap::new();
+    for (file, fact, route) in routes(case).filter(|(_, _, route)| is_health(route)) {
+        let (named, inline) = handlers.entry(&file.path).or_default();
+        named.extend(route.handler.as_deref());
+        inline.push(fact.span);
+    }
     for (file, fact) in case.facts() {
         let FactKind::Log(log) = &fact.kind else { continue };
+        let Some((named, inline)) = handlers.get(&*file.path) else { continue };
         let loud =
             log.style == LogStyle::Print || log.level.is_some_and(|level| level == Level::Info);
         let function = fact.scope.function.as_deref().unwrap_or_default();
-        let in_handler =
-            handlers.iter().any(|(path, handler)| *path == &*file.path && *handler == function);
-        let inline = !in_handler && {
-            let mut own = file.facts.iter().filter_map(|f| match &f.kind {
-                FactKind::Route(route) if is_health(route) && f.span.contains(fact.span) => {
-                    Some(route)
-                }
-                _ => None,
-            });
-            own.next().is_some()
-        };
+        let in_handler = named.contains(function);
+        let inline = !in_handler && inline.iter().any(|span| span.contains(fact.span));
         if loud && (in_handler || inline) && !fact.scope.in_catch && is_live(fact) {
             out.finding(
                 file.place(fact.span),

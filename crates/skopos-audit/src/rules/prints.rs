@@ -149,7 +149,8 @@ impl<'r> Talk<'r> {
             let near = at.saturating_sub(NEAR - 1)..at.saturating_add(NEAR);
             self.usage.get(&function).is_some_and(|places| places.range(near).next().is_some())
         };
-        let by_function = |function| self.named.contains(function) || self.asking.contains(function);
+        let by_function =
+            |function| self.named.contains(function) || self.asking.contains(function);
         function.is_some_and(by_function) || is_usage(log) || in_block()
     }
 }
