@@ -30,7 +30,7 @@ use crate::files::environment::Environment;
 use crate::files::log_xml::LogXml;
 use crate::repository::Role;
 use crate::rule::Judge;
-use crate::{Case, Fact, FactKind, File, Guard, Language, Place};
+use crate::{Case, Fact, FactKind, File, Guard, Place};
 
 /// Pages and judges. Order does not matter: rules are listed by code.
 pub(crate) const TABLE: &[(&str, Judge)] = &[

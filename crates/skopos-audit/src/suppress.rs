@@ -39,7 +39,8 @@ pub(crate) struct Said {
 pub(crate) fn parse(span: Span, comment: &str) -> Option<Said> {
     let at = comment.find(WORD)?;
     let (before, rest) = (&comment[..at], &comment[at + WORD.len()..]);
-    if before.ends_with(['`', '"', '\'']) {
+    let is_code = before.matches('`').count() % 2 == 1;
+    if is_code || before.ends_with(['"', '\'']) {
         return None;
     }
     let (whole_file, rest) = match rest.strip_prefix("-file") {
@@ -106,7 +107,7 @@ impl Ignores {
             file.lines.line(span.start)..=file.lines.line(span.end.max(span.start + 1) - 1)
         };
         let mut of_comment = BTreeSet::new();
-        let mut standing_alone = Vec::new();
+        let (mut standing_alone, mut passed) = (Vec::new(), None);
         for (span, comment) in &file.comments {
             let at = lines(span);
             let start = file.lines.start(*at.start()).unwrap_or(0) as usize;
@@ -115,7 +116,10 @@ impl Ignores {
             if is_alone {
                 of_comment.extend(at.clone());
             }
-            let Some(said) = parse(*span, comment) else { continue };
+            // Rust's documentation is a comment within a comment.
+            let is_inner = passed.is_some_and(|outer: Span| outer.contains(*span));
+            passed = if is_inner { passed } else { Some(*span) };
+            let Some(said) = parse(*span, comment).filter(|_| !is_inner) else { continue };
             wrong.extend(said.wrong.map(|what| (*at.start(), what)));
             let Some(ignore) = said.ignore else { continue };
             let index = ignores.all.len();
@@ -195,6 +199,7 @@ mod tests {
             "# write `skopos-ignore[LOG002]`",
             "# comments of skopos-ignore's kind",
             "# see skopos-ignore",
+            "/// Comments: `# skopos-ignore[…]: …`, and XML's.",
             "# skopos-ignored before",
         ] {
             assert_eq!(read(silent), Said::default(), "{silent}");

@@ -59,7 +59,10 @@ impl FolderTree {
             .canonicalize()
             .map_err(|source| WalkError::Root { path: shown.clone(), source })?;
         if !root.is_dir() {
-            let source = io::Error::new(io::ErrorKind::NotADirectory, "not a folder");
+            let source = io::Error::new(
+                io::ErrorKind::NotADirectory,
+                "not a folder: an audit needs all of a service, or more",
+            );
             return Err(WalkError::Root { path: shown, source });
         }
         let mut excluded = OverrideBuilder::new(&root);
