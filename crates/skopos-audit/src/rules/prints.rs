@@ -44,9 +44,10 @@ fn is_of_servers(fact: &Fact) -> bool {
 fn is_front(file: &File) -> bool {
     let is_page = || {
         [".tsx", ".jsx"].iter().any(|ending| file.path.ends_with(ending))
-            || file.facts.iter().any(
-                |fact| matches!(&fact.kind, FactKind::Import(name) if is_of_browsers(name)),
-            )
+            || file
+                .facts
+                .iter()
+                .any(|fact| matches!(&fact.kind, FactKind::Import(name) if is_of_browsers(name)))
     };
     matches!(file.language, Some(Language::JavaScript | Language::TypeScript)) && is_page()
 }
