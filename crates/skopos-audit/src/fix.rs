@@ -341,7 +341,7 @@ mod tests {
         assert!(insert(&mut edits, &[edit(4..8, "x")]), "the same once more");
         assert!(insert(&mut edits, &[edit(8..10, "z")]), "right behind, right before");
         for wrong in [edit(5..6, ""), edit(3..5, ""), edit(7..9, ""), edit(4..8, "other")] {
-            assert!(!insert(&mut edits, &[wrong.clone()]), "{wrong:?}");
+            assert!(!insert(&mut edits, std::slice::from_ref(&wrong)), "{wrong:?}");
         }
         assert!(!insert(&mut edits, &[edit(10..10, "other")]), "in which order?");
         assert!(!insert(&mut edits, &[edit(20..21, "ok"), edit(0..30, "")]), "all or none");
