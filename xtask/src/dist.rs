@@ -45,8 +45,13 @@ pub(crate) fn run() -> Result<bool> {
 
 /// The binary with everything in it, the demo too.
 pub(crate) fn build() -> Result<Option<PathBuf>> {
-    let line = "cargo build --locked --profile dist -p skopos-cli --bin skopos --features demo";
-    let ok = Cmd::new(line).run()?;
+    let line = "cargo rustc --locked --profile dist -p skopos-cli --bin skopos --features demo";
+    let mut build = Cmd::new(line);
+    // There rustc links with its own LLD, which can keep one of functions that are alike.
+    if target()? == "x86_64-unknown-linux-gnu" {
+        build = build.args("-- -C link-arg=-Wl,--icf=all");
+    }
+    let ok = build.run()?;
     Ok(if ok { Some(system::target_folder()?.join("dist/skopos")) } else { None })
 }
 
