@@ -81,7 +81,8 @@ describe('on the demo’s data', () => {
     await page.getByText('✔ over, lasted').waitFor();
     await panel.locator('[data-note=deploy]', { hasText: 'v42, mended' }).waitFor();
     assert.match((await panel.getByLabel('What is marked').innerText()).replace(/\s+/g, ' '), /pending firing .*deploy v42, mended/);
-    await page.locator('[data-recovery=recovered]').waitFor();
+    // It holds for half a minute first.
+    await page.locator('[data-recovery=recovered]').waitFor({ timeout: 120_000 });
     assert.match(await sentence.innerText(), /^Recovered: [\d.]+%, below 1% for .+, since .+ the incident\.$/);
     assert.match((await panel.locator('dl').innerText()).replace(/\s+/g, ' '), /Before 0% Worst, [\d:]+ [\d.]+% Now [\d.]+% Threshold > 1%/);
     // What has not recovered is said too: the budget that was spent does not come back with the service.
