@@ -12,7 +12,7 @@ use skopos_model::storage::{Append, ErrorKind, StateLog};
 use skopos_store::{Store, StoreConfig, StoreError, SyncPolicy, codec};
 use skopos_testkit::fault_fs::{FaultFs, Faults, Survival};
 
-use crate::format::{self, FRAME_HEADER, HEADER};
+use crate::format::{self, FRAME_HEADER};
 use crate::support::*;
 
 const WAL: &[u8; 8] = b"SKOPWAL\n";
