@@ -5,6 +5,7 @@
 //! in which every series is new. Four senders per server, each with series of its own, like shards
 //! of Prometheus' sender; servers take turns, each first as often as the others.
 
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
@@ -111,20 +112,30 @@ fn lines(load: &Load, kinds: &[Kind], costs: &[Cost]) -> Vec<Vec<String>> {
     kinds.iter().zip(costs).map(line).collect()
 }
 
+/// Senders wait for each other this often: a sender an hour of samples behind is refused by Prometheus.
+const STRETCHES: usize = 20;
+
 fn measure(server: &Server, load: &Load, cost: &mut Cost) -> Result<()> {
     let before = server.cpu_seconds();
     let began = Instant::now();
+    let in_step = Barrier::new(load.bodies.len());
     let refusals: Vec<Result<usize>> = std::thread::scope(|scope| {
         let senders: Vec<_> = load
             .bodies
             .iter()
             .map(|bodies| {
-                let mut sender = server.sender();
+                let (mut sender, in_step) = (server.sender(), &in_step);
                 scope.spawn(move || {
-                    for body in bodies {
-                        sender.write(body)?;
+                    let mut sent = Ok(());
+                    for k in 0..STRETCHES {
+                        let part = k * bodies.len() / STRETCHES..(k + 1) * bodies.len() / STRETCHES;
+                        for body in &bodies[part] {
+                            // Who failed waits for the others all the same.
+                            sent = sent.and_then(|()| sender.write(body));
+                        }
+                        in_step.wait();
                     }
-                    Ok(sender.refusals)
+                    sent.map(|()| sender.refusals)
                 })
             })
             .collect();
