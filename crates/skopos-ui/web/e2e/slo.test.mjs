@@ -103,7 +103,11 @@ describe('the list', () => {
     await page.waitForURL(/\/slos\/pay-availability$/);
     await opened(page, 'pay-availability');
     await page.keyboard.press('Control+k');
-    await page.keyboard.type('browse');
+    // Every objective has an alert of this name; all lead to one page.
+    await page.keyboard.type('SLOBurnFast');
+    await page.getByRole('option', { name: /SLOBurnFast alert rule/ }).waitFor();
+    assert.equal(await page.getByRole('option', { name: /alert rule/ }).count(), 1);
+    await page.getByRole('combobox', { name: /Screen, rule/ }).fill('browse');
     await page.getByRole('option', { name: /browse-availability SLO/ }).waitFor();
     await page.keyboard.press('Enter');
     await page.waitForURL(/\/slos\/browse-availability/);
