@@ -1,5 +1,6 @@
 //! `skopos audit`: its arguments, and what it does with them. The binary prints what comes out and ends with the code.
 
+mod host;
 mod list;
 mod run;
 
@@ -21,7 +22,7 @@ pub use run::run;
   skopos audit services/api --format sarif --output audit.sarif
   skopos audit --write-baseline audit.json       accept what there is
   skopos audit --baseline audit.json             fail on what is new
-  skopos audit --since origin/main               only lines that changed
+  skopos audit --since origin/main               fail on what this branch brings
   skopos audit --fix --diff                      what safe fixes would change
   skopos audit --production-check                six pillars, pass or fail
   skopos audit --live http://127.0.0.1:4319      what has never been traced or counted
@@ -56,7 +57,8 @@ pub struct Args {
     /// Write what is found to a baseline, and end well.
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     pub write_baseline: Option<PathBuf>,
-    /// Report only findings on lines that changed since this revision of git.
+    /// Report only what is new since the branch left this revision of git: findings on lines that changed, and those that the
+    /// tree of then had not (who deletes a probe changes no line of the service that is then without).
     #[arg(long, value_name = "REV")]
     pub since: Option<String>,
     /// The least weight that makes it end with 1.

@@ -150,4 +150,33 @@ impl Report {
     pub fn failures(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.verdict == "finding")
     }
+
+    /// Puts every path below a folder: `prefix` ends with `/`, or is empty.
+    pub(crate) fn below(&mut self, prefix: &str) {
+        if prefix.is_empty() {
+            return;
+        }
+        let all = self.findings.iter_mut();
+        for finding in all.chain(self.suppressed.iter_mut().map(|s| &mut s.finding)) {
+            put_below(prefix, &mut finding.path);
+            if let Some(at) = &mut finding.mitigated_at {
+                put_below(prefix, at);
+            }
+        }
+        for problem in self.problems.iter_mut().chain(&mut self.not_in_force) {
+            put_below(prefix, &mut problem.path);
+        }
+        for (path, _) in &mut self.left_out {
+            put_below(prefix, path);
+        }
+    }
+}
+
+fn put_below(prefix: &str, path: &mut String) {
+    // The folder itself.
+    if path == "." {
+        *path = prefix.trim_end_matches('/').to_owned();
+    } else {
+        path.insert_str(0, prefix);
+    }
 }

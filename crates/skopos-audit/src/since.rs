@@ -1,14 +1,50 @@
-//! Which lines changed since a revision: asked of git, with nothing of the repository's own configuration run.
+//! What changed since a revision: asked of git, with nothing of the repository's own configuration run.
+//!
+//! [`changed`] says which lines are new, [`Before`] is the tree as it was: what is found now and was not found then is
+//! new, too, wherever it stands. Who deletes a probe changes no line of what is then without one.
+
+mod before;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
 use std::process::Command;
 
-/// Changed lines by path.
-pub(crate) type Changed = BTreeMap<String, Vec<RangeInclusive<usize>>>;
+pub(crate) use before::Before;
 
-/// Asks git which lines of the work tree are new since `revision`.
+/// New lines by path.
+type Lines = BTreeMap<String, Vec<RangeInclusive<usize>>>;
+
+/// The difference of a work tree to the commit it began from.
+pub(crate) struct Changed {
+    /// That commit.
+    base: String,
+    lines: Lines,
+    /// Paths that the commit has not, or has with other content, or has and the work tree has not.
+    files: BTreeMap<String, Kind>,
+}
+
+/// What became of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Added,
+    Modified,
+    Deleted,
+}
+
+impl Changed {
+    /// Whether a line is new.
+    pub(crate) fn has(&self, path: &str, line: usize) -> bool {
+        self.lines.get(path).is_some_and(|new| new.iter().any(|range| range.contains(&line)))
+    }
+
+    /// Whether nothing changed.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
+/// Asks git what of the work tree is new since `revision`.
 pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
     if revision.starts_with('-') || revision.is_empty() {
         return Err(format!("`{revision}` is no revision"));
@@ -29,40 +65,44 @@ pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
     // What the other branch changed since this one left it is not this one's.
     let base = git(root, &["merge-base", revision, "HEAD"])?;
     let base = base.map_or_else(|_| revision.to_owned(), |base| base.trim().to_owned());
-    let diff = run(&[
-        "diff",
-        "--relative",
-        "--no-ext-diff",
-        "--no-textconv",
-        "--no-color",
-        "--no-renames",
-        "--src-prefix=a/",
-        "--dst-prefix=b/",
-        "-U0",
-        &base,
-        "--",
-        ".",
-    ])?;
-    let mut changed = parse(&diff);
+    let mut lines = parse(&run(&diff(&base, &["-U0"]))?);
+    let mut files = kinds(&run(&diff(&base, &["--name-status", "-z"]))?);
     // What git does not know yet is new as a whole.
     for path in run(&["ls-files", "-z", "--others", "--exclude-standard"])?.split_terminator('\0') {
-        changed.entry(path.to_owned()).or_default().push(1..=usize::MAX);
+        lines.entry(path.to_owned()).or_default().push(1..=usize::MAX);
+        files.insert(path.to_owned(), Kind::Added);
     }
-    Ok(changed)
+    Ok(Changed { base, lines, files })
+}
+
+/// The arguments of a comparison of the work tree with a commit, within the folder.
+fn diff<'a>(base: &'a str, form: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["diff", "--relative", "--no-ext-diff", "--no-textconv", "--no-color"];
+    args.extend(["--no-renames", "--src-prefix=a/", "--dst-prefix=b/"]);
+    args.extend(form);
+    args.extend([base, "--", "."]);
+    args
+}
+
+/// Reads `--name-status -z`: a letter, a path, each closed by a zero.
+fn kinds(listed: &str) -> BTreeMap<String, Kind> {
+    let mut parts = listed.split_terminator('\0');
+    let mut files = BTreeMap::new();
+    while let (Some(letter), Some(path)) = (parts.next(), parts.next()) {
+        let kind = match letter {
+            "A" => Kind::Added,
+            "D" => Kind::Deleted,
+            _ => Kind::Modified,
+        };
+        files.insert(path.to_owned(), kind);
+    }
+    files
 }
 
 /// Runs git: what it wrote, or else what it said was wrong.
 fn git(root: &Path, args: &[&str]) -> Result<Result<String, String>, String> {
-    let output = Command::new("git")
-        .arg("-C")
-        .arg(root)
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
-        .args(["-c", "core.quotePath=false"])
-        // Nothing is fetched and nothing written.
-        .envs([("GIT_NO_LAZY_FETCH", "1"), ("GIT_OPTIONAL_LOCKS", "0")])
-        .args(args)
-        .output()
-        .map_err(|error| format!("git cannot be run: {error}"))?;
+    let output =
+        command(root).args(args).output().map_err(|error| format!("git cannot be run: {error}"))?;
     Ok(if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
@@ -70,9 +110,20 @@ fn git(root: &Path, args: &[&str]) -> Result<Result<String, String>, String> {
     })
 }
 
+/// Git in a folder: it fetches nothing, writes nothing, and starts nothing of the repository's.
+fn command(root: &Path) -> Command {
+    let mut git = Command::new("git");
+    git.arg("-C")
+        .arg(root)
+        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
+        .args(["-c", "core.quotePath=false"])
+        .envs([("GIT_NO_LAZY_FETCH", "1"), ("GIT_OPTIONAL_LOCKS", "0")]);
+    git
+}
+
 /// Reads a diff without context.
-fn parse(diff: &str) -> Changed {
-    let mut changed = Changed::new();
+fn parse(diff: &str) -> Lines {
+    let mut changed = Lines::new();
     let mut path: Option<String> = None;
     let mut lines = diff.lines();
     while let Some(line) = lines.next() {

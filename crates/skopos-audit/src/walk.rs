@@ -8,7 +8,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
-use ignore::overrides::OverrideBuilder;
+use ignore::overrides::{Override, OverrideBuilder};
 
 use crate::{Config, Tree, files, lang::Language};
 
@@ -22,6 +22,7 @@ const MOST_FILES: usize = 500_000;
 #[derive(Clone, Debug)]
 pub struct FolderTree {
     root: PathBuf,
+    excluded: Override,
     paths: Vec<String>,
     left_out: Vec<(String, String)>,
 }
@@ -80,7 +81,7 @@ impl FolderTree {
             .hidden(false)
             .follow_links(false)
             .require_git(false)
-            .overrides(excluded)
+            .overrides(excluded.clone())
             .filter_entry(|entry| {
                 let name = entry.file_name().to_string_lossy();
                 let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
@@ -129,12 +130,27 @@ impl FolderTree {
         }
         paths.sort();
         left_out.sort();
-        Ok(Self { root, paths, left_out })
+        Ok(Self { root, excluded, paths, left_out })
     }
 
     /// The folder.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Whether a file of this path would be looked at if it were there, as far as its name tells.
+    pub(crate) fn takes(&self, path: &str) -> bool {
+        let folders = path.match_indices('/').map(|(at, _)| path.get(..at).unwrap_or_default());
+        let is_left = |folder: &str| {
+            is_skipped(folder.rsplit('/').next().unwrap_or_default())
+                || self.excluded.matched(folder, true).is_ignore()
+        };
+        !folders.into_iter().any(is_left) && !self.excluded.matched(path, false).is_ignore()
+    }
+
+    /// Whether a file of so many bytes is read.
+    pub(crate) fn is_small(bytes: u64) -> bool {
+        bytes <= LARGEST
     }
 }
 

@@ -1,15 +1,16 @@
 //! What `skopos audit` does, in order: configuration, the tree, the audit, fixes, what is held back, the report, the code.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Args, Done, Error, Format, list};
+use super::{Args, Done, Error, Format, host, list};
 use crate::output::{annotations, count, markdown, sarif, text};
 use crate::{
-    Baseline, Cache, Config, FILE_NAME, FolderTree, Means, ProductionCheck, Report, Repository,
-    Rule, Safety, Severity, Tree as _, fix, judge, read as read_tree, since,
+    Baseline, Cache, Config, FILE_NAME, Finding, FolderTree, Means, ProductionCheck, Report,
+    Repository, Rule, Safety, Severity, Tree as _, fix, judge, read as read_tree, since,
 };
 
 /// Fixes make room for others this often; more would be two that undo each other.
@@ -39,11 +40,11 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
         let notes = format!("{known} known from now on: {}\n", path.display());
         return Ok(Done { output: String::new(), notes, code: 0 });
     }
-    hold_back(args, &audited.tree, &mut audited.report)?;
+    hold_back(args, &config, &mut audited)?;
     let mut notes = String::new();
     if args.fix {
         let trusted = if args.unsafe_fixes { Safety::Unsafe } else { Safety::Safe };
-        let (mut files, mut findings) = (std::collections::BTreeSet::new(), 0);
+        let (mut files, mut findings) = (BTreeSet::new(), 0);
         for _ in 0..ROUNDS {
             let planned = audited.plan(Some(trusted));
             if args.diff {
@@ -68,7 +69,7 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
                 files.insert(fixed.path);
             }
             audited = Audited::of(args, &config)?;
-            hold_back(args, &audited.tree, &mut audited.report)?;
+            hold_back(args, &config, &mut audited)?;
         }
         let (findings, files) = (count(findings, "finding"), count(files.len(), "file"));
         notes.push_str(&format!("{findings} mended in {files}\n"));
@@ -79,6 +80,10 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
     if args.stats {
         notes.push_str(&stats(&audited));
     }
+    if matches!(args.format, Format::Sarif | Format::Github | Format::Gitlab) {
+        audited.report.below(&host::prefix(audited.tree.root()));
+    }
+    let report = &audited.report;
     let is_text = matches!(args.format, Format::Text | Format::Concise);
     let mut output = match &report.production_check {
         Some(check) if is_text => text::production_check(check),
@@ -101,6 +106,7 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
 /// A folder that was read and judged.
 struct Audited {
     tree: FolderTree,
+    cache: Option<Cache>,
     repository: Repository,
     report: Report,
 }
@@ -136,7 +142,7 @@ impl Audited {
         }
         // Without a place to write to the next audit takes longer, and that is all.
         let _ = cache.as_ref().map(Cache::save);
-        Ok(Self { tree, repository, report })
+        Ok(Self { tree, cache, repository, report })
     }
 
     fn plan(&mut self, trusted: Option<Safety>) -> Vec<fix::Fixed> {
@@ -172,8 +178,9 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(|error| Error::file(path, &error))
 }
 
-/// Leaves what was asked for: new since the baseline, of one service, on lines that changed.
-fn hold_back(args: &Args, tree: &FolderTree, report: &mut Report) -> Result<(), Error> {
+/// Leaves what was asked for: new since the baseline or a revision, of one service.
+fn hold_back(args: &Args, config: &Config, audited: &mut Audited) -> Result<(), Error> {
+    let report = &mut audited.report;
     if let Some(name) = &args.service {
         only_service(report, name)?;
     }
@@ -183,16 +190,48 @@ fn hold_back(args: &Args, tree: &FolderTree, report: &mut Report) -> Result<(), 
         let wrong = |message| Error::File { path: path.display().to_string(), message };
         Baseline::parse(&read(path)?).map_err(wrong)?.apply(report);
     }
-    if let Some(revision) = &args.since {
-        let changed =
-            since::changed(tree.root(), revision).map_err(|message| Error::Since { message })?;
-        let is_new = |path: &str, line: usize| {
-            changed.get(path).is_some_and(|c| c.iter().any(|r| r.contains(&line)))
-        };
-        report.findings.retain(|f| is_new(&f.path, f.line));
-        report.not_in_force.retain(|idle| is_new(&idle.path, idle.line));
+    match &args.since {
+        Some(revision) => {
+            only_new(args, config, audited, revision).map_err(|message| Error::Since { message })
+        }
+        None => Ok(()),
     }
+}
+
+/// Leaves what stands on lines that changed since a revision, and what the tree of then had not.
+fn only_new(
+    args: &Args,
+    config: &Config,
+    audited: &mut Audited,
+    revision: &str,
+) -> Result<(), String> {
+    let Audited { tree, cache, report, .. } = audited;
+    let changed = since::changed(tree.root(), revision)?;
+    let is_elsewhere = report.findings.iter().any(|f| !changed.has(&f.path, f.line));
+    let mut before = Report::default();
+    if is_elsewhere && !changed.is_empty() {
+        let tree = since::Before::of(tree, &changed)?;
+        let means = Means { cache: cache.as_ref(), progress: None, live: args.seen.as_ref() };
+        let (repository, stats) = read_tree(&tree, config, means);
+        before = judge(&tree, &repository, config, means.live, stats);
+        let _ = cache.as_ref().map(Cache::save);
+    }
+    // A service that has another name now is not new for that.
+    let known: BTreeSet<&str> = before.findings.iter().map(|f| f.fingerprint.as_str()).collect();
+    let stood: BTreeSet<_> = before.findings.iter().map(stands).collect();
+    report.findings.retain(|f| {
+        changed.has(&f.path, f.line)
+            || !(changed.is_empty()
+                || known.contains(f.fingerprint.as_str())
+                || stood.contains(&stands(f)))
+    });
+    report.not_in_force.retain(|idle| changed.has(&idle.path, idle.line));
     Ok(())
+}
+
+/// What a finding is known by, whatever its service is called.
+fn stands(finding: &Finding) -> (&str, &str, &str) {
+    (finding.rule, &finding.path, finding.snippet.trim())
 }
 
 fn only_service(report: &mut Report, name: &str) -> Result<(), Error> {

@@ -131,8 +131,10 @@ pub(super) fn runbook(case: &Case<'_>, verdicts: &mut Verdicts) {
             continue;
         };
         let Some(target) = relative(link) else { continue };
-        let from_here = deployed::join(folder(&file.path), target);
-        let from_root = deployed::join("", target);
+        // From the rule's folder or one above it: a team's folder, a service's, the repository's.
+        let above = std::iter::successors(Some(folder(&file.path)), |here| {
+            (!here.is_empty()).then(|| folder(here))
+        });
         let paths = &case.repository.paths;
         let is_there = |path: &String| {
             paths.binary_search(path).is_ok()
@@ -140,7 +142,7 @@ pub(super) fn runbook(case: &Case<'_>, verdicts: &mut Verdicts) {
                     .iter()
                     .any(|p| p.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('/')))
         };
-        if !is_there(&from_here) && !is_there(&from_root) {
+        if !above.map(|here| deployed::join(here, target)).any(|path| is_there(&path)) {
             verdicts.finding(
                 file.place(link.span),
                 format!("the runbook `{target}` is not in the repository"),

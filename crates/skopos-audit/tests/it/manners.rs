@@ -322,6 +322,58 @@ fn only_lines_that_changed_since_the_branch_began() {
 }
 
 #[test]
+fn what_a_branch_takes_away_is_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let app = |route: &str| format!("{BLIND}\n{route}");
+    let live = "@app.get('/health/live')\ndef live():\n    return {}\n";
+    fs::create_dir_all(root.join("ops/runbooks")).unwrap();
+    fs::write(root.join("app.py"), app(live)).unwrap();
+    fs::write(root.join("ops/runbooks/errors.md"), "# Errors").unwrap();
+    let alert = "groups:\n- name: api\n  rules:\n  - alert: Errors\n    expr: rate(errors_total[5m]) > 1\n    for: 5m\n    labels: {severity: page, team: shop}\n    annotations: {summary: x, runbook: runbooks/errors.md}\n";
+    fs::write(root.join("ops/rules.yml"), alert).unwrap();
+    git(root, &["init", "-q"]);
+    git(root, &["add", "."]);
+    git(root, &["commit", "-qm", "one"]);
+    let since = || Args {
+        since: Some("HEAD".to_owned()),
+        select: vec!["HLT001".into(), "ALR003".into(), "LOG002".into()],
+        ..args(root)
+    };
+    assert_eq!(rules(&json(&since())), Vec::<&str>::new(), "nothing changed");
+    fs::write(root.join("app.py"), app("")).unwrap();
+    fs::remove_file(root.join("ops/runbooks/errors.md")).unwrap();
+    // What is deleted and would not have been looked at is none of its business.
+    let mut found = rules(&json(&since())).join(" ");
+    assert_eq!(found, "HLT001 ALR003", "the print was there before");
+    git(root, &["add", "-A"]);
+    git(root, &["commit", "-qm", "two"]);
+    found = rules(&json(&since())).join(" ");
+    assert_eq!(found, "", "it is not new for the next change");
+}
+
+#[test]
+fn code_hosts_are_told_paths_from_the_top_of_the_work_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::create_dir_all(root.join("services/api")).unwrap();
+    fs::write(root.join("services/api/app.py"), BLIND).unwrap();
+    git(root, &["init", "-q"]);
+    let of = |format: Format| {
+        let select = vec!["LOG002".into()];
+        audit(&Args { format, select, ..args(&root.join("services/api")) }).output
+    };
+    let github = of(Format::Github);
+    assert!(github.contains("file=services/api/app.py,line=5"), "{github}");
+    let gitlab: Value = serde_json::from_str(&of(Format::Gitlab)).unwrap();
+    assert_eq!(gitlab[0]["location"]["path"], "services/api/app.py");
+    let sarif: Value = serde_json::from_str(&of(Format::Sarif)).unwrap();
+    let place = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "services/api/app.py");
+    assert!(of(Format::Concise).starts_with("app.py:5"), "people stand in the folder");
+}
+
+#[test]
 fn trees_that_nobody_would_want_to_read_are_survived_and_told() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

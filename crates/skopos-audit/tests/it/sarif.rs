@@ -67,7 +67,9 @@ fn gitlab_finds_what_it_asks_for() {
         let severity = one["severity"].as_str().unwrap();
         assert!(["info", "minor", "major", "critical", "blocker"].contains(&severity));
         let path = one["location"]["path"].as_str().unwrap();
-        assert!(!path.starts_with("./") && blind().join(path).is_file(), "{path}");
+        // From the top of the work tree, where there is one.
+        let within = path.strip_prefix("examples/blind/").unwrap_or(path);
+        assert!(!path.starts_with("./") && blind().join(within).is_file(), "{path}");
         assert!(one["location"]["lines"]["begin"].as_u64().is_some_and(|line| line > 0));
         assert!(seen.insert(one["fingerprint"].as_str().unwrap()), "twice: {one}");
     }
