@@ -16,6 +16,9 @@ const VENDORED: &[&str] = &[
     "__pypackages__",
     "jspm_packages",
     "external_libs",
+    "vendored",
+    "_vendor",
+    "_vendored",
 ];
 const GENERATED: &[&str] = &[
     "dist",
@@ -61,7 +64,16 @@ const TEST: &[&str] = &[
     "testutil",
     "testutils",
     "test-utils",
+    "test_utils",
+    "testmode",
+    "functional-tests",
+    "functional_tests",
+    "system-tests",
+    "system_tests",
 ];
+/// How folders of tests end: `shop-integration-tests/`. Modules of Java may end shorter: `orders-it/`.
+const TEST_ENDS: &[&str] = &["-tests", "_tests", "-e2e", "-benchmarks", "-mocks"];
+const TEST_ENDS_OF_JAVA: &[&str] = &["-it", "-test", "-tests", "-benchmarks", "-benchmark"];
 const EXAMPLE: &[&str] = &[
     "examples",
     "example",
@@ -160,21 +172,35 @@ pub(crate) fn of(path: &str, text: &str) -> Role {
         return Role::Generated;
     }
     // `src/test/java` and `src/main/java`: what follows is a package, not a folder of tests.
-    let is_java = parts.windows(2).any(|pair| pair == ["src", "main"]);
-    if is_test_name(name) || (!is_java && is_in(TEST)) {
+    let package = parts.windows(2).position(|pair| pair == ["src", "main"]);
+    let modules = &parts[..package.unwrap_or(parts.len())];
+    let is_of = |names: &[&str], ends: &[&str]| {
+        modules.iter().any(|part| {
+            let part = part.to_ascii_lowercase();
+            names.contains(&part.as_str()) || ends.iter().any(|end| part.ends_with(end))
+        })
+    };
+    let ends = if package.is_some() { TEST_ENDS_OF_JAVA } else { TEST_ENDS };
+    let is_test = is_of(TEST, ends) || modules.first() == Some(&"functional");
+    if is_test_name(name) || is_test || is_of_tests(name, text) {
         return Role::Test;
     }
-    if is_java {
-        return Role::Production;
+    if package.is_some() {
+        // `demo/` is what makers of new projects call them.
+        let aside = ["contrib", "examples", "example", "samples", "docs"];
+        let is_aside = is_of(&aside, &["-examples", "-contrib"]);
+        return if is_aside { Role::Example } else { Role::Production };
     }
-    if is_in(EXAMPLE) || parts.iter().any(|part| part.ends_with("-examples")) {
+    if is_of(EXAMPLE, &["-examples"]) {
         return Role::Example;
     }
     let is_script = [".js", ".mjs", ".ts", ".jsx", ".tsx"].iter().any(|end| name.ends_with(end));
     if is_script && (is_in(BROWSER) || is_of_a_page(text)) {
         return Role::Browser;
     }
-    if is_in_scripts(&parts, name) || is_script_name(name) {
+    // At the top it builds the rest; further down it is about builds.
+    let is_build = parts.is_empty() && matches!(name.split('.').next(), Some("build" | "make"));
+    if is_in_scripts(&parts, name) || is_script_name(name) || is_build {
         return Role::Script;
     }
     Role::Production
@@ -190,10 +216,37 @@ fn is_of_a_page(text: &str) -> bool {
         "document.createElement",
         "addEventListener(\"DOMContentLoaded",
         "addEventListener('DOMContentLoaded",
+        "window.addEventListener",
+        "window.document",
+        "document.currentScript",
+        "document.referrer",
+        "localStorage.",
+        "sessionStorage.",
     ];
     let node =
         ["require(", "module.exports", "process.", "from 'node:", "from \"node:", "__dirname"];
     page.iter().any(|sign| text.contains(sign)) && !node.iter().any(|sign| text.contains(sign))
+}
+
+/// Whether a file helps tests, by what it imports: Go's own package of tests, a case of `unittest`, `pytest`.
+fn is_of_tests(name: &str, text: &str) -> bool {
+    const HEAD: usize = 4000;
+    let head = || {
+        let end = (0..=HEAD.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        &text[..end.unwrap_or_default()]
+    };
+    match name.rsplit_once('.') {
+        Some((_, "go")) => {
+            let head = head();
+            head.contains("\t\"testing\"\n") || head.contains("import \"testing\"\n")
+        }
+        Some((_, "py")) => {
+            let head = head();
+            head.contains("import pytest")
+                || head.contains("unittest") && text.contains("TestCase)")
+        }
+        _ => false,
+    }
 }
 
 /// Whether a folder above holds scripts: `tools/seed.py`, but not `app/tools/search.py` of a program.
@@ -221,7 +274,17 @@ fn is_test_name(name: &str) -> bool {
                 || stem.ends_with("_test")
                 || stem.ends_with("_tests")
                 || stem.contains("pytest")
-                || matches!(stem, "conftest" | "tests" | "locustfile" | "noxfile" | "tasks_test")
+                || matches!(
+                    stem,
+                    "conftest"
+                        | "tests"
+                        | "testing"
+                        | "run_tests"
+                        | "runtests"
+                        | "locustfile"
+                        | "noxfile"
+                        | "tasks_test"
+                )
         }
         "go" => stem.ends_with("_test"),
         "rs" => {
@@ -240,6 +303,7 @@ fn is_test_name(name: &str) -> bool {
                 || stem.ends_with(".stories")
                 || stem.ends_with(".e2e-spec")
                 || stem.ends_with(".cy")
+                || matches!(stem, "run_tests" | "run-tests" | "runtests" | "runTests")
         }
         _ => false,
     }
@@ -261,6 +325,8 @@ fn is_script_name(name: &str) -> bool {
                     stem,
                     "gulpfile"
                         | "Gruntfile"
+                        | "esbuild"
+                        | "webpack"
                         | "seed"
                         | "karma.conf"
                         | "jest.setup"
@@ -329,6 +395,20 @@ mod tests {
             ("shop/management/orders.py", "", Role::Production),
             ("src/bin/server.rs", "", Role::Production),
             ("bin/shop.js", "", Role::Script),
+            ("shop-it/src/main/java/com/acme/Load.java", "", Role::Test),
+            ("contrib/graph/src/main/java/com/acme/Graph.java", "", Role::Example),
+            ("src/main/java/com/acme/test/Api.java", "", Role::Production),
+            ("functional/cmd/proxy/main.go", "", Role::Test),
+            ("shoptest/server.go", "package shoptest\nimport (\n\t\"testing\"\n)\n", Role::Test),
+            (
+                "shop/storage/cases.py",
+                "import unittest\nclass A(unittest.TestCase):\n    pass\n",
+                Role::Test,
+            ),
+            ("shop/_vendor/pint.py", "", Role::Vendored),
+            ("build.py", "", Role::Script),
+            ("shop/build.py", "", Role::Production),
+            ("run_tests.js", "", Role::Test),
             ("shop/static/js/cart.js", "", Role::Browser),
             ("shop/static/cart.py", "", Role::Production),
         ];

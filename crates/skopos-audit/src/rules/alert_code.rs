@@ -1,11 +1,14 @@
 //! ALR008 and ALR009: do alerts and code speak of the same?
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use skopos_promql::ast::selectors;
 
 use super::alert::{alerts, rules};
 use super::deployed;
+use super::prints::is_command;
+use crate::fact::LogStyle;
 use crate::files::Document;
 use crate::{Case, FactKind, Level, Verdicts};
 
@@ -88,10 +91,18 @@ fn is_unit(rest: &str) -> bool {
 
 /// ALR009: the service logs errors, and no alert asks for errors.
 pub(super) fn errors(case: &Case<'_>, verdicts: &mut Verdicts) {
-    let logged = case.facts().find(
-        |(_, fact)| matches!(&fact.kind, FactKind::Log(call) if call.level == Some(Level::Error)),
-    );
-    let Some((file, fact)) = logged else {
+    let logged = case.facts().filter_map(|(file, fact)| match &fact.kind {
+        FactKind::Log(call) if call.level == Some(Level::Error) => Some((file, fact, call)),
+        _ => None,
+    });
+    // Shown is what says most: an error of a request, through a logger; not how a command ends.
+    let logged = logged.max_by_key(|(file, fact, call)| {
+        let is_logger = call.style != LogStyle::Print;
+        let in_service = !is_command(file);
+        let is_caught = fact.scope.in_handler || fact.scope.in_catch;
+        (in_service, is_logger, is_caught, Reverse((&file.path, fact.span.start)))
+    });
+    let Some((file, fact, _)) = logged.filter(|(file, ..)| !is_command(file)) else {
         verdicts.not_applicable();
         return;
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{is_live, used};
 use crate::fact::{LogStyle, Route};
-use crate::{Case, Fact, FactKind, File, Level, Span, Verdicts};
+use crate::{Case, Fact, FactKind, File, Level, Role, Span, Verdicts};
 
 /// Whether a route answers for health.
 pub(super) fn is_health(route: &Route) -> bool {
@@ -111,6 +111,24 @@ pub(super) fn hlt001(case: &Case<'_>, out: &mut Verdicts) {
     }));
     if defines {
         return;
+    }
+    // A health of its own making: told over a message broker, a socket, a protocol of its own.
+    let own = case.files().find(|file| {
+        let stem = crate::files::name(&file.path).split('.').next().unwrap_or_default();
+        let words = crate::sensitive::words(stem);
+        file.role == Role::Production
+            && file.language.is_some()
+            && words
+                .iter()
+                .any(|word| matches!(word.as_str(), "health" | "healthcheck" | "healthz"))
+            && !words.iter().any(|word| matches!(word.as_str(), "client" | "model" | "schema"))
+    });
+    if let Some(file) = own {
+        let path = &file.path;
+        return out.unknown(
+            format!("{path} is about health, and no route leads there"),
+            "who asks for it, and how: then `ignore = [\"HLT001\"]` with the reason",
+        );
     }
     let lack = "no health endpoint: an orchestrator cannot tell whether the service lives or may get traffic";
     match used::idle(case, &libraries).filter(|idle| !idle.may_be_started()) {

@@ -1,5 +1,6 @@
 //! LOG: structured logging.
 
+use super::prints::is_last_of_a_command;
 use super::{first, is_live, is_live_profile, log_files, prints, runs, used};
 use crate::fact::{LogCall, LogFormat, LogStyle};
 use crate::files::environment::Environment;
@@ -325,6 +326,10 @@ pub(super) fn log009(case: &Case<'_>, out: &mut Verdicts) {
         let FactKind::Log(log) = &fact.kind else { continue };
         let is_error = log.level == Some(Level::Error) && log.style != LogStyle::Print;
         if !is_error || !fact.scope.in_catch || log.has_error || log.rethrown {
+            continue;
+        }
+        // What a command says to people has no stack, and should have none.
+        if is_last_of_a_command(file, fact) {
             continue;
         }
         let message = match file.language {

@@ -13,19 +13,69 @@ use crate::{Case, Fact, FactKind, File, Guard, Language};
 pub(super) fn prints<'r>(
     case: &Case<'r>,
 ) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
+    let has_pages = has_pages(case);
+    let packages = commanding_packages(case);
     let files = case.files().filter(|file| file.role == Role::Production);
-    files.flat_map(|file| {
+    files.flat_map(move |file| {
+        if has_pages && is_script(file) {
+            return Vec::new();
+        }
         let mut found: Vec<(&File, &Fact, &LogCall)> = logs(file)
             .filter(|(fact, log)| log.style == LogStyle::Print && is_of_servers(fact))
             .map(|(fact, log)| (file, fact, log))
             .collect();
-        if found.is_empty() || is_command(file) || is_front(file) {
+        let is_beside_commands = || {
+            file.language == Some(Language::Go)
+                && packages.contains(crate::files::folder(&file.path))
+                && !serves(file)
+        };
+        let is_elsewhere =
+            || is_command(file) || is_front(file) || is_beside_commands() || is_sink(file);
+        if found.is_empty() || is_elsewhere() {
             return Vec::new();
         }
         let talk = Talk::of(file);
         found.retain(|(_, fact, log)| !talk.speaks_to_people(fact, log));
         found
     })
+}
+
+fn is_script(file: &File) -> bool {
+    matches!(file.language, Some(Language::JavaScript | Language::TypeScript))
+}
+
+/// Whether scripts of a service are those of its pages, as [`Case::facts`] has it.
+fn has_pages(case: &Case<'_>) -> bool {
+    case.service.is_some_and(|service| {
+        matches!(
+            service.language,
+            Language::Go | Language::Java | Language::Python | Language::Rust
+        )
+    })
+}
+
+/// Packages of Go that make a command line: their files share it.
+fn commanding_packages<'r>(case: &Case<'r>) -> BTreeSet<&'r str> {
+    let is_of_go = |file: &&File| file.language == Some(Language::Go);
+    let commands = case
+        .files()
+        .filter(is_of_go)
+        .filter(|file| file.facts.iter().any(|fact| matches!(fact.kind, FactKind::CommandLine(_))));
+    commands.map(|file| crate::files::folder(&file.path)).collect()
+}
+
+fn serves(file: &File) -> bool {
+    file.facts.iter().any(|fact| matches!(fact.kind, FactKind::Server(_)))
+}
+
+/// Whether a file of a compiled program is where a logger writes: what it prints are the log lines themselves, or that
+/// the logger could not be made.
+fn is_sink(file: &File) -> bool {
+    let (folder, name) = (crate::files::folder(&file.path), crate::files::name(&file.path));
+    let is_named = |part: &str| matches!(part, "log" | "logger" | "logging");
+    let stem = name.split('.').next().unwrap_or(name).to_lowercase();
+    matches!(file.language, Some(Language::Rust | Language::Java))
+        && (is_named(&stem) || stem == "mod" && is_named(crate::files::name(folder)))
 }
 
 fn logs(file: &File) -> impl Iterator<Item = (&Fact, &LogCall)> {
@@ -59,8 +109,8 @@ fn is_of_browsers(name: &str) -> bool {
 }
 
 /// Whether a file is part of a command line, by what it uses or what it is called: what it prints is its output.
-fn is_command(file: &File) -> bool {
-    const NAMES: [&str; 25] = [
+pub(super) fn is_command(file: &File) -> bool {
+    const NAMES: [&str; 27] = [
         "cli",
         "command",
         "commands",
@@ -86,15 +136,30 @@ fn is_command(file: &File) -> bool {
         "upgrades",
         "setuptools",
         "scaffold",
+        "gen",
+        "keygen",
     ];
-    let libraries =
-        ["clap", "structopt", "lexopt", "argh", "docopt", "optparse", "commander", "yargs", "nopt"];
-    let serves = file.facts.iter().any(|fact| matches!(fact.kind, FactKind::Server(_)));
+    let libraries = [
+        "clap",
+        "structopt",
+        "lexopt",
+        "argh",
+        "docopt",
+        "optparse",
+        "argparse",
+        "click",
+        "typer",
+        "commander",
+        "yargs",
+        "nopt",
+    ];
+    let serves =
+        file.facts.iter().any(|fact| matches!(fact.kind, FactKind::Server(_) | FactKind::Route(_)));
     let by_library = file.facts.iter().any(|fact| match &fact.kind {
         FactKind::CommandLine(_) => true,
         FactKind::Import(name) if !serves => {
             let root = name.split(['.', ':', '/']).next().unwrap_or(name);
-            libraries.contains(&root)
+            libraries.contains(&root) || parses_arguments(name)
         }
         _ => false,
     });
@@ -113,6 +178,29 @@ fn is_command(file: &File) -> bool {
     by_library || in_folder || is_go_command || is_named(stem) || runs_once(file)
 }
 
+/// Whether a command says this before it ends: to people, who have no use for a stack.
+pub(super) fn is_last_of_a_command(file: &File, fact: &Fact) -> bool {
+    let Some(function) = fact.scope.function.as_deref() else { return false };
+    let near = fact.span.end..fact.span.end.saturating_add(LAST);
+    let exits = |fact: &Fact| match &fact.kind {
+        FactKind::Function(f) if f.name == function => {
+            f.calls.iter().any(|(call, span)| is_exit(call) && near.contains(&span.start))
+        }
+        _ => false,
+    };
+    is_command(file) && file.facts.iter().any(exits)
+}
+
+/// Whether what is imported takes command lines apart: `shop.core.argparser.parse_input_args`.
+fn parses_arguments(import: &str) -> bool {
+    let last = import.rsplit(['.', '/']).take(2);
+    last.into_iter().any(|part| {
+        let words = crate::sensitive::words(part);
+        let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
+        has(&["argparse", "argparser"]) || has(&["parse"]) && has(&["args", "argv", "arguments"])
+    })
+}
+
 /// What of a file's functions speaks to people: help, a version, a question, a banner.
 struct Talk<'r> {
     /// By function: where a line says how to call the program.
@@ -121,6 +209,8 @@ struct Talk<'r> {
     asking: BTreeSet<&'r str>,
     /// Functions that do so by their name.
     named: BTreeSet<&'r str>,
+    /// By function: where it ends the program. Not of scripts: servers of Node end so, too.
+    ends: BTreeMap<&'r str, BTreeSet<u32>>,
 }
 
 impl<'r> Talk<'r> {
@@ -139,7 +229,14 @@ impl<'r> Talk<'r> {
             _ => None,
         });
         let named = functions.into_iter().filter(|function| is_said_by_name(function));
-        Self { usage, asking: asking.collect(), named: named.collect() }
+        let mut ends: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+        for fact in file.facts.iter().filter(|_| !is_script(file)) {
+            let FactKind::Function(function) = &fact.kind else { continue };
+            let exits = function.calls.iter().filter(|(call, _)| is_exit(call));
+            let places = ends.entry(&function.name).or_default();
+            places.extend(exits.map(|(_, span)| span.start));
+        }
+        Self { usage, asking: asking.collect(), named: named.collect(), ends }
     }
 
     fn speaks_to_people(&self, fact: &Fact, log: &LogCall) -> bool {
@@ -150,14 +247,27 @@ impl<'r> Talk<'r> {
             let near = at.saturating_sub(NEAR - 1)..at.saturating_add(NEAR);
             self.usage.get(&function).is_some_and(|places| places.range(near).next().is_some())
         };
-        let by_function =
-            |function| self.named.contains(function) || self.asking.contains(function);
+        // The last words of a program that does not start: there is no logger yet, or none any more.
+        let is_last = |function| {
+            let near = fact.span.end..fact.span.end.saturating_add(LAST);
+            self.ends.get(function).is_some_and(|places| places.range(near).next().is_some())
+        };
+        let by_function = |function| {
+            self.named.contains(function) || self.asking.contains(function) || is_last(function)
+        };
         function.is_some_and(by_function) || is_usage(log) || in_block()
     }
 }
 
 /// So many bytes are a block of lines.
 const NEAR: u32 = 1500;
+/// So far before its end a program says its last words.
+const LAST: u32 = 240;
+
+fn is_exit(call: &str) -> bool {
+    let call = call.trim_end_matches("()");
+    matches!(call.rsplit(['.', ':']).next(), Some("exit" | "Exit" | "_exit" | "abort"))
+}
 
 fn is_said_by_name(function: &str) -> bool {
     const DOES: [&str; 14] = [
@@ -177,8 +287,19 @@ fn is_said_by_name(function: &str) -> bool {
         "startup",
     ];
     let own = crate::sensitive::words(function.rsplit('.').next().unwrap_or(function));
-    own.iter().any(|word| DOES.contains(&word.as_str()))
+    let words: Vec<&str> = own.iter().map(String::as_str).collect();
+    // `def echo(line): print(line)`: what it is called for is output.
+    matches!(words.as_slice(), ["echo" | "emit" | "output" | "keygen" | "genkey"])
+        || own.iter().any(|word| DOES.contains(&word.as_str()))
+        || owner_commands(function)
         || own.first().is_some_and(|verb| matches!(verb.as_str(), "print" | "show" | "display"))
+}
+
+/// Whether a method belongs to a command: `InstallCommand.run`.
+fn owner_commands(function: &str) -> bool {
+    let owner = function.rsplit_once('.').map_or("", |(owner, _)| owner);
+    let words = crate::sensitive::words(owner);
+    words.last().is_some_and(|word| matches!(word.as_str(), "command" | "cli" | "cmd" | "console"))
 }
 
 fn is_usage(log: &LogCall) -> bool {

@@ -61,7 +61,10 @@ pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
     if binds && mentions(c, call, &ids) {
         c.push(call.span, call.at, FactKind::Correlation(call.callee.clone()));
     }
-    if matches!(full, "fmt.Println" | "fmt.Printf" | "fmt.Print" | "println" | "print") {
+    let is_builtin = || c.function_named(full).is_none();
+    if matches!(full, "fmt.Println" | "fmt.Printf" | "fmt.Print")
+        || matches!(full, "println" | "print") && is_builtin()
+    {
         let log = c.log_call(&formatted(call), "print", LogStyle::Print, None);
         c.push(call.span, call.at, FactKind::Log(log));
         return;

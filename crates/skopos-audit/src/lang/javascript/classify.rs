@@ -308,19 +308,61 @@ fn next_routes(c: &mut Classify<'_>, path: &str, routes: &mut Vec<(Span, Route)>
     }
 }
 
-/// Whether a value is the error that is being caught.
+/// Whether a value is the error that is being caught, or holds it with its stack.
 fn is_error(c: &Classify<'_>, call: &Call, value: &Expr) -> bool {
     let caught = call.at.catch.and_then(|at| c.module.catches[at].error.clone());
-    let is = |path: &str| Some(path) == caught.as_deref() || path.ends_with(".stack");
+    let caught = caught.as_deref();
+    // `const error = ensureError(e)`: what was made of it whole stands for it.
+    let is_made_of_it = |path: &str| {
+        caught.is_some_and(|caught| {
+            c.module.assigns.iter().any(|assign| {
+                assign.target == path
+                    && assign.at.catch == call.at.catch
+                    && is_whole(c, &assign.value, caught)
+            })
+        })
+    };
+    let is = |path: &str| {
+        caught == Some(path) || path.ends_with(".stack") || path == "stack" || is_made_of_it(path)
+    };
     match value {
         Expr::Path(path, _) => is(path),
-        Expr::Dict(pairs, _) => pairs.iter().any(|(key, value)| {
-            matches!(key.as_deref(), Some("err" | "error" | "stack"))
-                && value.path().is_some_and(is)
-                || value.path().is_some_and(is)
-        }),
+        Expr::Dict(pairs, _) => pairs.iter().any(|(_, value)| value.path().is_some_and(is)),
+        Expr::Interpolated(_, parts, _) | Expr::Join(parts, _) => {
+            parts.iter().any(|part| part.path().is_some_and(|path| path.ends_with(".stack")))
+        }
+        // `inspect(err)`, `errors.serialize(err)`.
+        Expr::Call(..) => caught.is_some_and(|caught| is_whole(c, value, caught)),
         _ => false,
     }
+}
+
+/// Whether an expression is an error, or a call that makes another form of all of it.
+fn is_whole(c: &Classify<'_>, value: &Expr, caught: &str) -> bool {
+    match value {
+        Expr::Path(path, _) => path == caught,
+        Expr::Call(at, _) => c.module.calls.get(*at).is_some_and(|made| {
+            let name = made.name().to_ascii_lowercase();
+            let keeps = ["error", "err", "inspect", "serialize", "normalize", "wrap"];
+            keeps.iter().any(|word| name.contains(word))
+                && made.args.iter().any(|arg| arg.value.path() == Some(caught))
+        }),
+        Expr::Choice(_, parts, _) => parts.iter().any(|part| is_whole(c, part, caught)),
+        _ => false,
+    }
+}
+
+/// Whether the catch around a call hands its error on to what answers for it: `next(err)`, `reject(err)`, `exit(err)`.
+fn is_handed_on(c: &Classify<'_>, call: &Call) -> bool {
+    let Some(catch) = call.at.catch.map(|at| &c.module.catches[at]) else { return false };
+    let takes = ["next", "reject", "done", "cb", "callback", "exit", "fail", "fatal"];
+    catch.error.as_deref().is_some_and(|caught| {
+        let inside = c.module.calls.iter().filter(|other| catch.span.contains(other.span));
+        inside.into_iter().any(|other| {
+            takes.contains(&other.name())
+                && other.args.iter().any(|arg| arg.value.path() == Some(caught))
+        })
+    })
 }
 
 fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
@@ -358,6 +400,7 @@ fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
         if style == LogStyle::Print && name == "log" { None } else { Level::from_name(name) };
     let mut log = c.log_call(call, system, style, level);
     log.has_error = call.args.iter().any(|arg| is_error(c, call, &arg.value));
+    log.rethrown |= is_handed_on(c, call);
     c.push(call.span, call.at, FactKind::Log(log));
 }
 
@@ -395,8 +438,29 @@ fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     };
     let options = call.args.iter().find_map(|arg| arg.value.key("level"));
     let level = options.and_then(Expr::text).and_then(Level::from_name);
+    let level = level.filter(|_| system != "winston" || !is_narrowed(c, call));
     let setup = LogSetup { system: system.into(), format, level, by: full.to_owned() };
     c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+/// Whether transports decide on levels of their own: the logger's is no more than what it hands them.
+fn is_narrowed(c: &Classify<'_>, call: &Call) -> bool {
+    let transports = call.args.iter().find_map(|arg| arg.value.key("transports"));
+    let narrows = |transport: &Expr| {
+        let Expr::Call(at, _) = transport else { return false };
+        let options = c.module.calls[*at].args.first();
+        let level = options.and_then(|options| options.value.key("level"));
+        level.is_some_and(|level| {
+            level.text().and_then(Level::from_name).is_none_or(|level| level > Level::Debug)
+        })
+    };
+    match transports {
+        // Made elsewhere: with levels, or without.
+        Some(Expr::Path(..)) => true,
+        // Added later.
+        Some(Expr::List(list, _)) => list.iter().all(narrows),
+        _ => false,
+    }
 }
 
 fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {

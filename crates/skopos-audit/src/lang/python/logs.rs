@@ -26,8 +26,14 @@ pub(super) fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
     if full == "print" || full == "pprint.pprint" || full == "sys.stdout.write" {
         let elsewhere =
             call.named("file").and_then(Expr::path).is_some_and(|path| !path.starts_with("sys."));
-        if !elsewhere {
+        // A function of the house that is called so as well.
+        let is_own = full == "print" && c.function_named("print").is_some();
+        if !elsewhere && !is_own {
             let log = c.log_call(call, "print", LogStyle::Print, None);
+            // What has no words is data on its way through.
+            if full == "sys.stdout.write" && log.message.is_none() {
+                return;
+            }
             c.push(call.span, call.at, FactKind::Log(log));
         }
         return;
@@ -80,6 +86,16 @@ pub(super) fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
         }
     }
     c.push(call.span, call.at, FactKind::Log(log));
+}
+
+/// Whether a level is set on a logger. What a handler lets through is no more than what its loggers hand it.
+fn of_logger(made: &str, full: &str) -> bool {
+    let is_handler = made.starts_with("logging.handlers.")
+        || made.ends_with("Handler")
+        || full.rsplit_once('.').is_some_and(|(object, _)| {
+            object.trim_end_matches("()").to_lowercase().ends_with("handler")
+        });
+    !is_handler && (made.starts_with("logging.") || full.contains("logging."))
 }
 
 fn level_of(expr: Option<&Expr>) -> Option<Level> {
@@ -153,7 +169,7 @@ pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
         let format =
             if mentions_named(call, "serialize") { LogFormat::Structured } else { LogFormat::Text };
         ("loguru", format, level_of(call.named("level")))
-    } else if name == "setLevel" && (made.starts_with("logging.") || full.contains("logging.")) {
+    } else if name == "setLevel" && of_logger(&made, full) {
         let of = call
             .receiver
             .map(|at| &c.module.calls[at])
