@@ -543,6 +543,8 @@ fn by_hand(line: &str, lower: &str) -> Option<(usize, String)> {
         "client",
         "assert",
         "import",
+        "require(",
+        "publish(",
         "probe",
         "expect(",
     ];
