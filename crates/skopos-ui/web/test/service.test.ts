@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { columns, type Columns } from '../src/api/prometheus';
-import { joined, largest, LINE, meanOf, namer } from '../src/lib/lines';
+import { joined, largest, LINE, meanOf, namer, timeSpace, timeTexts } from '../src/lib/lines';
 import {
   before, calledSql, change, endpointName, endpointQueries, endpointRows, errorColumns, errorLines, errorsSql, fixedPart, jobIs, latencyLines, looking,
   overallQueries, plan, rateSpan, sampled, saturationLine, spacing, timedBy, trafficLines, wholeSpan, type Found, type Source,
@@ -177,6 +177,18 @@ describe('the table of endpoints', () => {
 });
 
 describe('lines', () => {
+  it('have times below them that do not touch, with days where there are several', () => {
+    const at = (text: string): number => Date.parse(`${text}Z`) / 1000;
+    const days = [at('2026-11-01T00:00'), at('2026-11-04T00:00')];
+    expect(timeTexts(days, 30 * 86_400, 3 * 86_400, 'utc')).toEqual(['11-01', '11-04']);
+    expect(timeTexts([at('2026-11-01T00:00'), at('2026-11-01T12:00')], 3 * 86_400, 43_200, 'utc')).toEqual(['11-01 00:00', '11-01 12:00']);
+    // Days that begin elsewhere are no days.
+    expect(timeTexts([at('2026-11-01T22:00')], 30 * 86_400, 86_400, 'utc')).toEqual(['11-01 22:00']);
+    expect([timeTexts([at('2026-11-01T14:02')], 3600, 60, 'utc'), timeTexts([at('2026-11-01T14:02:07')], 300, 1, 'utc')]).toEqual([['14:02'], ['14:02:07']]);
+    // A digit of 13 px is 7.5 px wide.
+    for (const [span, text] of [[3600, '14:02'], [300, '14:02:07'], [86_400 * 30, '11-01 00:00']] as const) expect(timeSpace(span).apart).toBeGreaterThan(text.length * 7.5);
+  });
+
   it('of several answers share one axis', () => {
     const one = columns([{ metric: { le: 'x' }, values: [[0, '1']] }], 0, 60, 60);
     expect(joined([{ name: 'p50', columns: one }, { name: 'p99', columns: { times: [], series: [] } }])).toEqual({

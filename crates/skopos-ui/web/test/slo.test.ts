@@ -5,7 +5,7 @@ import {
   stretchSentence, telling, widened,
 } from '../src/lib/burn';
 import {
-  atRisk, chosenBudget, goodText, groupKey, groupText, isOf, leftText, leftWords, hoursText, matching, minutesText, rateText, sloPath, spentText,
+  atRisk, chosenBudget, goodText, groupKey, groupText, isOf, leftText, leftWords, hoursText, matching, minutesText, rateText, sentenceOf, sloPath, spentText,
   targetText, worstFirst, type SloChart, type SloPoint, type SloStatus,
 } from '../src/lib/slo';
 import type { Alert } from '../src/api/types';
@@ -35,10 +35,25 @@ function chart(counts: [number, number][], step = HOUR, start = 0): SloChart {
 describe('figures of objectives', () => {
   it('have as many nines as they need, and are never rounded to all', () => {
     const cases: [number | null, string][] = [
-      [1, '100%'], [0.9994, '99.94%'], [0.999, '99.9%'], [0.99999, '99.999%'], [0.9999999, '99.99999%'], [0.98, '98%'], [0.5, '50%'], [0, '0%'], [null, '–'],
+      [1, '100%'], [0.9994, '99.94%'], [0.99967, '99.967%'], [0.9996699, '99.966%'], [0.9999999, '99.999%'], [0.98966, '98.966%'], [0.57, '57%'], [0, '0%'], [null, '–'],
     ];
-    for (const [ratio, want] of cases) expect(goodText(ratio), String(ratio)).toBe(want);
-    fc.assert(fc.property(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), (ratio) => ratio > 1 - 1e-9 || goodText(ratio) !== '100%'));
+    for (const [ratio, want] of cases) expect(goodText(ratio, 0.999), String(ratio)).toBe(want);
+    expect([goodText(0.999994, 0.99999), goodText(0.99985, 0.9999)]).toEqual(['99.9994%', '99.985%']);
+    fc.assert(fc.property(fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }), fc.constantFrom(0.9, 0.99, 0.999, 0.9995, 0.99999), (ratio, target) => {
+      const text = goodText(ratio, target);
+      const said = Number(text.slice(0, -1)) / 100;
+      expect(text).not.toBe('100%');
+      expect(said).toBeLessThanOrEqual(ratio + 1e-9);
+      expect(ratio - said).toBeLessThan(1.1e-5);
+      // Met or missed: the text says the same.
+      if (Math.abs(ratio - target) > 1e-9) expect(said >= target - 1e-12, text).toBe(ratio >= target);
+    }), { examples: [[0.999 - 1e-9 * 2, 0.999]] });
+  });
+
+  it('are told in sentences without the name above them, and with it as it is written', () => {
+    expect(sentenceOf({ slo: 'shop', group: {}, sentence: 'shop: nothing burns.' })).toBe('Nothing burns.');
+    expect(sentenceOf({ slo: 'classic', group: { region: 'ü-us', zone: 'a' }, sentence: 'classic (ü-us, a): the budget is exhausted.' })).toBe('The budget is exhausted.');
+    expect(sentenceOf({ slo: 'classic', group: { region: 'us' }, sentence: 'classic (eu): 85 % good' })).toBe('classic (eu): 85 % good');
   });
 
   it('say targets, shares, minutes and rates as people write them', () => {

@@ -2,6 +2,7 @@
 
 import type { Columns } from '../api/prometheus';
 import type { Labels } from '../api/types';
+import { clock, dateTime, hourMinute, type Zone } from './time';
 
 /** How a line is drawn: a place in the palette of ten, and whether it is broken. */
 export interface Look {
@@ -11,6 +12,23 @@ export interface Look {
 
 /** The label that names a line which is no single series. */
 export const LINE = 'line';
+
+/** A time axis longer than this (seconds) says days. */
+const DATED = 200_000;
+const DAY = 86_400;
+
+/** How far apart the times below a chart stand at least, and the room that half of the last one needs: pixels. */
+export function timeSpace(span: number): { apart: number; half: number } {
+  return span > DATED ? { apart: 100, half: 42 } : { apart: 66, half: 26 };
+}
+
+/** The times below a chart of so many seconds, whose ticks are so far apart: `14:02:07`, `14:02`, `11-22 14:02`, and of whole days `11-22`. */
+export function timeTexts(ticks: number[], span: number, apart: number, zone: Zone): string[] {
+  if (span < 600) return ticks.map((s) => clock(s * 1000, zone, false));
+  if (span <= DATED) return ticks.map((s) => hourMinute(s * 1000, zone));
+  const texts = ticks.map((s) => dateTime(s * 1000, zone).slice(5, 16));
+  return apart >= DAY && texts.every((text) => text.endsWith(' 00:00')) ? texts.map((text) => text.slice(0, 5)) : texts;
+}
 
 /** Answers to several queries over the same window as one, each with the name it was asked under. */
 export function joined(parts: { name: string; columns: Columns }[]): Columns {

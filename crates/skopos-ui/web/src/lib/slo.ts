@@ -228,14 +228,16 @@ export const KIND: Record<NoteKind, { glyph: string; word: string }> = {
   note: { glyph: '✎', word: 'Note' },
 };
 
-/** A share of good events with as many nines as tell it from all: `99.94%`. Never `100%` for less than all. */
-export function goodText(ratio: number | null): string {
+/** A share of good events with a digit more than its target has (three at least), cut off: `99.966%`. What was missed is never called
+ *  met, and less than all never `100%`. The server's sentences and the command line say it by the same rule. */
+export function goodText(ratio: number | null, target: number): string {
   if (ratio === null || !Number.isFinite(ratio)) return '–';
-  const missing = (1 - ratio) * 100;
-  if (missing <= 0) return '100%';
-  const digits = Math.max(0, Math.min(6, Math.ceil(-Math.log10(missing)) + 1));
+  const digits = Math.max(2, targetText(target).slice(0, -1).split('.')[1]?.length ?? 0) + 1;
   const scale = 10 ** digits;
-  return `${Number((Math.floor(ratio * 100 * scale + 1e-6) / scale).toFixed(digits))}%`;
+  // Binary fractions miss 57 % by a little.
+  let units = Math.floor(ratio * 100 * scale + 1e-6);
+  if ((ratio < 1 && units >= 100 * scale) || (ratio < target - 1e-12 && units >= target * 100 * scale - 1e-6)) units -= 1;
+  return `${Number((units / scale).toFixed(digits))}%`;
 }
 
 /** A target as it is written: `99.9%`. */
@@ -289,10 +291,13 @@ export function groupText(group: Labels): string {
   return Object.entries(group).map(([name, value]) => `${name}=${value}`).join(' · ');
 }
 
-/** What the server says of a budget or its forecast, without the name that stands above it. */
-export function sentenceOf(status: { slo: string; sentence: string }): string {
-  const own = `${status.slo}: `;
-  const text = status.sentence.startsWith(own) ? status.sentence.slice(own.length) : status.sentence;
+/** What the server says of a budget or its forecast, without the name and the group that stand above it. A sentence that begins with a
+ *  name keeps it as it is: names have their own case. */
+export function sentenceOf(status: { slo: string; group: Labels; sentence: string }): string {
+  const { slo, group, sentence } = status;
+  const own = [`${slo} (${Object.values(group).join(', ')}): `, `${slo}: `].find((start) => sentence.startsWith(start));
+  if (own === undefined) return sentence;
+  const text = sentence.slice(own.length);
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
