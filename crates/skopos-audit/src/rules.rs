@@ -43,6 +43,7 @@ pub(crate) const TABLE: &[(&str, Judge)] = &[
     (include_str!("../rules/ALR007.md"), wiring::window),
     (include_str!("../rules/ALR010.md"), wiring::perfect),
     (include_str!("../rules/ALR011.md"), wiring::wired),
+    (include_str!("../rules/ALR012.md"), wiring::refused),
     (include_str!("../rules/COL001.md"), collector::limiter),
     (include_str!("../rules/COL002.md"), collector::batch),
     (include_str!("../rules/COL003.md"), collector::debug),

@@ -224,7 +224,9 @@ fn rule(node: &Node, inherited: &[(Text, Text)]) -> Option<Rule> {
 ///
 /// Findings that need the pages of runbooks are left to the audit, which sees the whole tree.
 pub fn lint(path: &str, text: &str, base: usize) -> Vec<LintFinding> {
-    let options = skopos_lint::Options::default();
+    // Whoever writes what is experimental has switched it on.
+    let language = skopos_promql::ParseOptions::all();
+    let options = skopos_lint::Options { language, ..skopos_lint::Options::default() };
     let report = skopos_lint::check(&[(path, text)], &options, &skopos_lint::NoPages);
     let starts: Vec<usize> = super::text::lines(text).map(|(at, _)| at).collect();
     let place = |line: usize, column: usize, width: usize| {

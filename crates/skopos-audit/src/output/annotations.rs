@@ -52,7 +52,8 @@ pub fn github(report: &Report) -> String {
 
 /// What a workflow command must not hold is escaped.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let escaped = text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
+    super::visible(&escaped)
 }
 
 fn property(text: &str) -> String {

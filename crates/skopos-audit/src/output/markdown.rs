@@ -60,5 +60,6 @@ pub fn markdown(report: &Report) -> String {
 
 /// A text within a cell of a table.
 fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ").replace('<', "&lt;")
+    let escaped = text.replace('|', "\\|").replace(['\n', '\r'], " ").replace('<', "&lt;");
+    super::visible(&escaped)
 }

@@ -1,4 +1,5 @@
-//! ALR007, ALR010 and ALR011: do rules fit what scrapes them, can their objectives be kept, and do alerts reach anybody?
+//! ALR007 and ALR010–ALR012: do rules fit what scrapes them, can their objectives be kept, are they loaded, and do alerts
+//! reach anybody?
 
 use skopos_promql::ast::{ExprKind, selectors};
 
@@ -122,6 +123,47 @@ pub(super) fn perfect(case: &Case<'_>, verdicts: &mut Verdicts) {
     if !is_judged {
         verdicts.not_applicable();
     }
+}
+
+/// ALR012: a file of rules that Prometheus refuses as a whole.
+pub(super) fn refused(case: &Case<'_>, verdicts: &mut Verdicts) {
+    let mut is_judged = false;
+    for (file, rules) in rules(case) {
+        let is_foreign = file.path.to_lowercase().contains("loki")
+            || rules.groups.iter().flat_map(|g| &g.rules).any(|rule| is_of_logs(&rule.expr));
+        if rules.is_template || is_foreign {
+            continue;
+        }
+        is_judged = true;
+        let refused = |code| matches!(code, "yaml/parse" | "promql/syntax" | "rule/schema");
+        // One mistake is enough: the file is refused as a whole.
+        if let Some(finding) = rules.lint.iter().find(|finding| refused(finding.code)) {
+            let judgement = verdicts.finding(
+                file.place(finding.span),
+                format!(
+                    "Prometheus refuses this file, so none of its alerts exists: {}",
+                    finding.message
+                ),
+            );
+            judgement.hint.clone_from(&finding.hint);
+        }
+    }
+    if !is_judged {
+        verdicts.not_applicable();
+    }
+}
+
+/// Whether an expression asks Loki: only LogQL has pipes beside its strings.
+fn is_of_logs(expr: &str) -> bool {
+    let mut quote = None;
+    expr.chars().any(|c| {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if matches!(c, '"' | '\'' | '`') => quote = Some(c),
+            _ => {}
+        }
+        quote.is_none() && c == '|'
+    })
 }
 
 /// ALR011: rules nobody loads, alerts that go nowhere.
