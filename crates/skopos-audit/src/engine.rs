@@ -75,14 +75,14 @@ pub fn read(tree: &dyn Tree, config: &Config, means: Means<'_>) -> (Repository, 
         for _ in 0..workers.min(paths.len().max(1)) {
             let builder = std::thread::Builder::new().stack_size(STACK);
             let worker = || {
-                let mut own = Vec::new();
+                let (mut own, mut buffer) = (Vec::new(), Vec::new());
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(path) = paths.get(at) else { break };
                     if let Some(progress) = means.progress.filter(|_| at.is_multiple_of(STEP)) {
                         progress(at, paths.len());
                     }
-                    match read_file(tree, path, &shipped, means.cache) {
+                    match read_file(tree, path, &shipped, means.cache, &mut buffer) {
                         Ok(Some(file)) => own.push(file),
                         Ok(None) => {}
                         Err(why) => lock(&left_out).push((path.clone(), why)),
@@ -121,27 +121,25 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Reads one file; none when nothing wants it.
+/// Reads one file, by way of a buffer; none when nothing wants it.
 fn read_file(
     tree: &dyn Tree,
     path: &str,
     shipped: &role::Shipped,
     cache: Option<&Cache>,
+    buffer: &mut Vec<u8>,
 ) -> Result<Option<(File, Made)>, String> {
     let language = Language::of_path(path);
     if language.is_none() && !files::is_wanted(path) {
         return Ok(None);
     }
-    let bytes = tree.read(path).map_err(|error| format!("not readable: {error}"))?;
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(_) => return Err("not UTF-8".to_owned()),
-    };
+    tree.read_into(path, buffer).map_err(|error| format!("not readable: {error}"))?;
+    let Ok(text) = std::str::from_utf8(buffer) else { return Err("not UTF-8".to_owned()) };
     let mut file = File {
         path: path.into(),
         language,
-        role: role::of(&shipped.plain(path), &text),
-        lines: Lines::of(&text),
+        role: role::of(&shipped.plain(path), text),
+        lines: Lines::of(text),
         facts: Vec::new(),
         documents: Vec::new(),
         comments: Vec::new(),
@@ -152,9 +150,9 @@ fn read_file(
     if let Some(language) = language
         && is_ours
         && text.len() <= CODE_LIMIT
-        && prefilter::is_interesting(language, &text)
+        && prefilter::is_interesting(language, text)
     {
-        let known = cache.map(|cache| (cache, cache.key(path, &text)));
+        let known = cache.map(|cache| (cache, cache.key(path, text)));
         let extracted = match known.and_then(|(cache, key)| cache.get(key)) {
             Some(extracted) => {
                 made = Made::Cached;
@@ -162,7 +160,7 @@ fn read_file(
             }
             None => {
                 made = Made::Parsed;
-                let extracted = language.extract(path, &text);
+                let extracted = language.extract(path, text);
                 if let Some((cache, key)) = known {
                     cache.put(key, &extracted);
                 }
@@ -177,7 +175,7 @@ fn read_file(
         }
     }
     if files::is_wanted(path) && file.role != Role::Vendored {
-        let read = files::read(path, &text);
+        let read = files::read(path, text);
         file.documents = read.documents;
         file.comments.extend(read.comments);
         file.problems.extend(read.problems);

@@ -2,7 +2,7 @@
 //!
 //! To add a language:
 //! 1. `lang/<name>.rs` with `pub(crate) fn extract(text: &str) -> Extracted`, and `lang/<name>/` when it grows. It parses
-//!    with its grammar ([`parse`]), lowers the tree to [`ir::Module`], and classifies calls and assignments to
+//!    with its grammar ([`read`]), lowers the tree to [`ir::Module`], and classifies calls and assignments to
 //!    [`Fact`]s. Broken code is not an error: what was understood is kept, and [`Extracted::broken`] says so.
 //! 2. A variant of [`Language`] here, with its file endings and its row in [`Language::extract`].
 //! 3. Literals in `prefilter.rs`: a file without any of them is not parsed.
@@ -16,15 +16,19 @@ pub mod ir;
 mod java;
 mod javascript;
 pub(crate) mod lower;
+mod memory;
+mod node;
 mod python;
 mod rust;
 mod shared;
 
-use std::cell::RefCell;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Fact, Span};
+
+pub(crate) use node::{Grammar, Node};
 
 /// A language of programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -119,20 +123,34 @@ pub fn fuzz_audit_code(data: &[u8]) {
     }
 }
 
-/// Parses with a grammar. None when the parser gave up, which it does only for a grammar of a foreign version.
-pub(crate) fn parse(text: &str, grammar: &tree_sitter::Language) -> Option<tree_sitter::Tree> {
-    thread_local! {
-        // One a thread, for it keeps the memory that the next file needs.
-        static PARSER: RefCell<tree_sitter::Parser> = RefCell::new(tree_sitter::Parser::new());
-    }
-    PARSER.with_borrow_mut(|parser| {
-        parser.set_language(grammar).ok()?;
-        parser.parse(text, None)
-    })
+/// Parses with a grammar, and gives the root to `make`. None when the parser gave up, which it does only for a grammar of a
+/// foreign version.
+pub(crate) fn read<R>(
+    text: &str,
+    grammar: &'static Grammar,
+    make: impl FnOnce(Node<'_>) -> R,
+) -> Option<R> {
+    memory::parsed(text, &grammar.language, |root| make(Node::new(root, grammar)))
 }
 
+pub(crate) static GO: LazyLock<Grammar> =
+    LazyLock::new(|| Grammar::of(tree_sitter_go::LANGUAGE.into()));
+pub(crate) static JAVA: LazyLock<Grammar> =
+    LazyLock::new(|| Grammar::of(tree_sitter_java::LANGUAGE.into()));
+pub(crate) static JAVASCRIPT: LazyLock<Grammar> =
+    LazyLock::new(|| Grammar::of(tree_sitter_javascript::LANGUAGE.into()));
+pub(crate) static PYTHON: LazyLock<Grammar> =
+    LazyLock::new(|| Grammar::of(tree_sitter_python::LANGUAGE.into()));
+pub(crate) static RUST: LazyLock<Grammar> =
+    LazyLock::new(|| Grammar::of(tree_sitter_rust::LANGUAGE.into()));
+pub(crate) static TSX: LazyLock<Grammar> =
+    LazyLock::new(|| Grammar::of(tree_sitter_typescript::LANGUAGE_TSX.into()));
+pub(crate) static TYPESCRIPT: LazyLock<Grammar> =
+    LazyLock::new(|| Grammar::of(tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into()));
+
 /// The first node that the grammar did not understand.
-pub(crate) fn first_error(root: tree_sitter::Node<'_>) -> Option<Span> {
+pub(crate) fn first_error(root: Node<'_>) -> Option<Span> {
+    let root = root.raw();
     if !root.has_error() {
         return None;
     }

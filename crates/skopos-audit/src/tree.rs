@@ -14,6 +14,16 @@ pub trait Tree: Sync {
     /// What the file system says; a file that went away since is `NotFound`.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
 
+    /// Reads the bytes of a file into a buffer, which it empties first: one buffer serves for many files.
+    ///
+    /// # Errors
+    /// As [`Tree::read`].
+    fn read_into(&self, path: &str, into: &mut Vec<u8>) -> io::Result<()> {
+        into.clear();
+        into.append(&mut self.read(path)?);
+        Ok(())
+    }
+
     /// What was left out, and why (`too large`, `link out of the tree`, `not readable`).
     fn left_out(&self) -> &[(String, String)] {
         &[]

@@ -15,6 +15,9 @@ use crate::{Config, Tree, files, lang::Language};
 /// Files beyond this are not read.
 const LARGEST: u64 = 2 << 20;
 
+/// Bytes that a buffer has room for before a file is read.
+const ROOM: usize = 16 << 10;
+
 /// Files of a tree beyond this are not looked at.
 const MOST_FILES: usize = 500_000;
 
@@ -170,14 +173,22 @@ impl Tree for FolderTree {
     }
 
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read_into(path, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn read_into(&self, path: &str, into: &mut Vec<u8>) -> io::Result<()> {
+        into.clear();
+        // Most files come whole with the first read; room for them spares a question for their size.
+        into.reserve(ROOM);
         let file = fs::File::open(self.root.join(path))?;
         // It may have grown, or become something else, since it was listed.
-        let mut bytes = Vec::new();
-        file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > LARGEST {
+        file.take(LARGEST + 1).read_to_end(into)?;
+        if into.len() as u64 > LARGEST {
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, "grew beyond the limit"));
         }
-        Ok(bytes)
+        Ok(())
     }
 
     fn left_out(&self) -> &[(String, String)] {

@@ -5,8 +5,7 @@
 
 pub(super) use super::lower::{guard_of, span};
 
-use tree_sitter::Node;
-
+use super::Node;
 use super::ir::{Arg, Assign, Call, Context, Expr, Function, Module};
 use crate::{Guard, Span};
 
@@ -113,8 +112,7 @@ pub(super) fn positional(value: Expr) -> Arg {
 
 /// The named children of a node.
 pub(super) fn children<'n>(node: Node<'n>) -> Vec<Node<'n>> {
-    let mut cursor = node.walk();
-    node.named_children(&mut cursor).collect()
+    node.named_children()
 }
 
 /// The context of a branch that runs only under a condition.

@@ -6,17 +6,20 @@ mod lower;
 mod telemetry;
 
 use crate::lang::{
-    Extracted, classify::finish, classify::words, first_error, lower::comments, parse,
+    Extracted, GO, classify::finish, classify::words, first_error, lower::comments, read,
 };
 
 pub(crate) fn extract(_path: &str, text: &str) -> Extracted {
-    let Some(tree) = parse(text, &tree_sitter_go::LANGUAGE.into()) else {
-        return Extracted::default();
-    };
-    let root = tree.root_node();
-    let module = lower::lower(text, root);
-    let is_main = text.lines().any(|line| line.trim() == "package main");
-    let mut facts = classify::facts(&module, is_main);
-    words(text, &mut facts);
-    Extracted { facts: finish(facts), comments: comments(root, text), broken: first_error(root) }
+    let made = read(text, &GO, |root| {
+        let module = lower::lower(text, root);
+        let is_main = text.lines().any(|line| line.trim() == "package main");
+        let mut facts = classify::facts(&module, is_main);
+        words(text, &mut facts);
+        Extracted {
+            facts: finish(facts),
+            comments: comments(root, text),
+            broken: first_error(root),
+        }
+    });
+    made.unwrap_or_default()
 }

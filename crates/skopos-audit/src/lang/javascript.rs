@@ -5,24 +5,28 @@ mod lower;
 mod setup;
 
 use crate::lang::{
-    Extracted, classify::finish, classify::words, first_error, lower::comments, parse,
+    Extracted, Grammar, JAVASCRIPT, TSX, TYPESCRIPT, classify::finish, classify::words,
+    first_error, lower::comments, read,
 };
 
 pub(crate) fn extract(path: &str, text: &str) -> Extracted {
     let is_typed = [".ts", ".mts", ".cts"].iter().any(|ending| path.ends_with(ending));
-    let grammar = if is_typed {
-        tree_sitter_typescript::LANGUAGE_TYPESCRIPT
+    let grammar: &'static Grammar = if is_typed {
+        &TYPESCRIPT
     } else if path.ends_with(".tsx") {
-        tree_sitter_typescript::LANGUAGE_TSX
+        &TSX
     } else {
-        tree_sitter_javascript::LANGUAGE
+        &JAVASCRIPT
     };
-    let Some(tree) = parse(text, &grammar.into()) else {
-        return Extracted::default();
-    };
-    let root = tree.root_node();
-    let module = lower::lower(text, root);
-    let mut facts = classify::facts(path, &module);
-    words(text, &mut facts);
-    Extracted { facts: finish(facts), comments: comments(root, text), broken: first_error(root) }
+    let made = read(text, grammar, |root| {
+        let module = lower::lower(text, root);
+        let mut facts = classify::facts(path, &module);
+        words(text, &mut facts);
+        Extracted {
+            facts: finish(facts),
+            comments: comments(root, text),
+            broken: first_error(root),
+        }
+    });
+    made.unwrap_or_default()
 }

@@ -1,7 +1,6 @@
 //! What every lowering shares: the state while a tree is walked, and how conditions tell environments apart.
 
-use tree_sitter::Node;
-
+use super::Node;
 use super::ir::{Assign, Call, Context, Expr, Function, Module};
 use crate::{Guard, Span};
 
@@ -65,8 +64,7 @@ pub(crate) fn span(node: Node<'_>) -> Span {
 
 /// The named children of a node, comments left out.
 pub(crate) fn children(node: Node<'_>) -> Vec<Node<'_>> {
-    let mut cursor = node.walk();
-    node.named_children(&mut cursor).filter(|child| !child.kind().contains("comment")).collect()
+    node.said_children()
 }
 
 /// Every comment of a tree that speaks to us, wherever the grammar hangs it.
@@ -75,11 +73,14 @@ pub(crate) fn comments(root: Node<'_>, text: &str) -> Vec<(Span, String)> {
     if !text.contains("skopos-ignore") {
         return found;
     }
-    let mut cursor = root.walk();
+    let mut cursor = root.raw().walk();
     loop {
         let node = cursor.node();
         if node.kind().contains("comment") {
-            found.push((span(node), text.get(node.byte_range()).unwrap_or_default().to_owned()));
+            found.push((
+                node.byte_range().into(),
+                text.get(node.byte_range()).unwrap_or_default().to_owned(),
+            ));
         }
         if cursor.goto_first_child() {
             continue;

@@ -7,16 +7,19 @@ mod lower;
 mod telemetry;
 
 use crate::lang::{
-    Extracted, classify::finish, classify::words, first_error, lower::comments, parse,
+    Extracted, PYTHON, classify::finish, classify::words, first_error, lower::comments, read,
 };
 
 pub(crate) fn extract(path: &str, text: &str) -> Extracted {
-    let Some(tree) = parse(text, &tree_sitter_python::LANGUAGE.into()) else {
-        return Extracted::default();
-    };
-    let root = tree.root_node();
-    let module = lower::lower(text, root);
-    let mut facts = classify::facts(path, &module);
-    words(text, &mut facts);
-    Extracted { facts: finish(facts), comments: comments(root, text), broken: first_error(root) }
+    let made = read(text, &PYTHON, |root| {
+        let module = lower::lower(text, root);
+        let mut facts = classify::facts(path, &module);
+        words(text, &mut facts);
+        Extracted {
+            facts: finish(facts),
+            comments: comments(root, text),
+            broken: first_error(root),
+        }
+    });
+    made.unwrap_or_default()
 }

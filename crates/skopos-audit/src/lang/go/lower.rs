@@ -1,7 +1,6 @@
 //! Go to the common form.
 
-use tree_sitter::Node;
-
+use super::super::Node;
 use super::super::builder::{Builder, children, guard_of, guarded, positional, span, unquote};
 use super::super::ir::{Arg, Catch, Context, Expr, Import, Module, TypeDef};
 
@@ -163,9 +162,9 @@ impl Builder<'_> {
             let Some(list) = node.child_by_field_name(parameters) else { continue };
             for parameter in children(list) {
                 let declared = self.field(parameter, "type").map(str::to_owned);
-                let mut cursor = parameter.walk();
                 let names: Vec<String> = parameter
-                    .children_by_field_name("name", &mut cursor)
+                    .children_by_field_name("name")
+                    .into_iter()
                     .map(|name| self.source(name).to_owned())
                     .collect();
                 for name in names {
@@ -194,9 +193,7 @@ impl Builder<'_> {
             for field in children(list).into_iter().filter(|n| n.kind() == "field_declaration") {
                 let declared = self.field(field, "type").unwrap_or_default().to_owned();
                 let tag = self.field(field, "tag").unwrap_or_default();
-                let mut cursor = field.walk();
-                let names: Vec<Node<'_>> =
-                    field.children_by_field_name("name", &mut cursor).collect();
+                let names: Vec<Node<'_>> = field.children_by_field_name("name");
                 if names.is_empty() {
                     bases.push(declared.clone());
                 }
@@ -251,12 +248,11 @@ impl Builder<'_> {
             "var_spec" | "const_spec" => ("name", "value"),
             _ => ("left", "right"),
         };
-        let mut cursor = node.walk();
-        let targets: Vec<Node<'_>> = node.children_by_field_name(left, &mut cursor).collect();
+        let targets: Vec<Node<'_>> = node.children_by_field_name(left);
         let targets: Vec<Node<'_>> = targets
             .into_iter()
             .flat_map(|n| if n.kind() == "expression_list" { children(n) } else { vec![n] })
-            .filter(tree_sitter::Node::is_named)
+            .filter(Node::is_named)
             .collect();
         let names: Vec<String> = targets.iter().map(|n| self.source(*n).to_owned()).collect();
         let values: Vec<Node<'_>> = match node.child_by_field_name(right) {

@@ -1,7 +1,6 @@
 //! Java to the common form, and the annotations of its classes.
 
-use tree_sitter::Node;
-
+use super::super::Node;
 use super::super::builder::{Builder, children, guard_of, guarded, positional, span, unquote};
 use super::super::ir::{Arg, Catch, Context, Expr, Import, Module, TypeDef};
 use crate::Span;
@@ -299,9 +298,7 @@ impl Java<'_> {
             self.annotations(node);
         }
         let declared = self.b.field(node, "type").map(str::to_owned);
-        let mut cursor = node.walk();
-        let declarators: Vec<Node<'_>> =
-            node.children_by_field_name("declarator", &mut cursor).collect();
+        let declarators: Vec<Node<'_>> = node.children_by_field_name("declarator");
         for declarator in declarators {
             let name = self.b.field(declarator, "name").unwrap_or_default().to_owned();
             if let Some(value) = self.part(declarator, "value") {

@@ -1,8 +1,7 @@
 //! The trees of JavaScript and TypeScript → the common form.
 
-use tree_sitter::Node;
-
 use crate::Guard;
+use crate::lang::Node;
 use crate::lang::ir::{Arg, Call, Catch, Expr, Function, Import, Module, TypeDef};
 use crate::lang::lower::{DEEPEST, Lowering, children, guard_of, otherwise, span, within};
 
@@ -15,8 +14,7 @@ pub(super) fn lower(text: &str, root: Node<'_>) -> Module {
 
 impl Lowering<'_> {
     fn js_statements(&mut self, node: Node<'_>) {
-        let mut cursor = node.walk();
-        let all: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
+        let all: Vec<Node<'_>> = node.named_children();
         let saved = self.at.guard;
         for child in all {
             self.js(child);
@@ -220,8 +218,7 @@ impl Lowering<'_> {
     fn js_template(&mut self, node: Node<'_>) -> Expr {
         let whole = span(node);
         let (mut text, mut values, mut at) = (String::new(), Vec::new(), node.start_byte() + 1);
-        let mut cursor = node.walk();
-        let parts: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
+        let parts: Vec<Node<'_>> = node.named_children();
         for part in parts.into_iter().filter(|part| part.kind() == "template_substitution") {
             text.push_str(self.text.get(at..part.start_byte()).unwrap_or_default());
             text.push_str("{}");

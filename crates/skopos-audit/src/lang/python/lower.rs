@@ -1,7 +1,6 @@
 //! Python's tree → the common form.
 
-use tree_sitter::Node;
-
+use crate::lang::Node;
 use crate::lang::ir::{Arg, Call, Catch, Context, Expr, Function, Import, Module, TypeDef};
 use crate::lang::lower::{DEEPEST, Lowering, children, guard_of, otherwise, span, within};
 
@@ -14,8 +13,7 @@ pub(super) fn lower(text: &str, root: Node<'_>) -> Module {
 
 impl Lowering<'_> {
     fn statements(&mut self, node: Node<'_>) {
-        let mut cursor = node.walk();
-        let all: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
+        let all: Vec<Node<'_>> = node.named_children();
         all.into_iter().for_each(|child| self.statement(child));
     }
 
@@ -105,8 +103,7 @@ impl Lowering<'_> {
 
     fn import(&mut self, node: Node<'_>) {
         let from = node.child_by_field_name("module_name").map(|n| self.of(n).to_owned());
-        let mut cursor = node.walk();
-        let names: Vec<Node<'_>> = node.children_by_field_name("name", &mut cursor).collect();
+        let names: Vec<Node<'_>> = node.children_by_field_name("name");
         let whole = span(node);
         if names.is_empty()
             && let Some(module) = from.clone()
@@ -262,9 +259,7 @@ impl Lowering<'_> {
         if let Some(body) = node.child_by_field_name("consequence") {
             self.statements(body);
         }
-        let mut cursor = node.walk();
-        let others: Vec<Node<'_>> =
-            node.children_by_field_name("alternative", &mut cursor).collect();
+        let others: Vec<Node<'_>> = node.children_by_field_name("alternative");
         for other in others {
             self.at.guard = within(saved, otherwise(guard));
             if let Some(condition) = other.child_by_field_name("condition") {
@@ -516,8 +511,7 @@ impl Lowering<'_> {
         let whole = span(node);
         let mut text = String::new();
         let mut values = Vec::new();
-        let mut cursor = node.walk();
-        let parts: Vec<Node<'_>> = node.named_children(&mut cursor).collect();
+        let parts: Vec<Node<'_>> = node.named_children();
         for part in parts {
             match part.kind() {
                 "string_content" => text.push_str(self.of(part)),
@@ -566,6 +560,5 @@ fn is_statement(kind: &str) -> bool {
 /// Lowers a text, for tests.
 #[cfg(test)]
 pub(super) fn module_of(text: &str) -> Module {
-    let tree = crate::lang::parse(text, &tree_sitter_python::LANGUAGE.into()).expect("a grammar");
-    lower(text, tree.root_node())
+    crate::lang::read(text, &crate::lang::PYTHON, |root| lower(text, root)).expect("a grammar")
 }

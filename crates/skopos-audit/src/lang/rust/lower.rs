@@ -1,7 +1,6 @@
 //! Rust to the common form. Macros are read from their tokens: paths, calls and literals, as a log call needs them.
 
-use tree_sitter::Node;
-
+use super::super::Node;
 use super::super::builder::{
     Builder, children, guard_of, guarded, placeholders, positional, span, unquote,
 };
@@ -412,8 +411,7 @@ impl Rust<'_> {
     }
 
     fn tokens(&mut self, tree: Node<'_>) -> Vec<Arg> {
-        let mut cursor = tree.walk();
-        let all: Vec<Node<'_>> = tree.children(&mut cursor).collect();
+        let all: Vec<Node<'_>> = tree.children();
         // The brackets around it are tokens too.
         let inner = all.get(1..all.len().saturating_sub(1)).unwrap_or_default();
         let mut args = Vec::new();
