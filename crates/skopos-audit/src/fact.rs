@@ -68,6 +68,9 @@ pub enum FactKind {
     Function(Function),
     /// A log call.
     Log(LogCall),
+    /// Values reach the logs by another way than a log call: bound to a logger's context, so that every line to come has
+    /// them, or written to the standard streams.
+    Shown(LogCall),
     /// How a logging system is set up.
     LogSetup(LogSetup),
     /// A metric is defined.

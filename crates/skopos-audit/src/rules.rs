@@ -120,10 +120,12 @@ fn is_live(fact: &Fact) -> bool {
     matches!(fact.scope.guard, Guard::Always | Guard::Production)
 }
 
-/// Every log call that may run in production, prints too.
-fn logs<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
+/// Log calls, and all else by which values reach the logs.
+fn shown<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
     case.facts().filter_map(|(file, fact)| match &fact.kind {
-        FactKind::Log(log) if fact.scope.guard != Guard::Development => Some((file, fact, log)),
+        FactKind::Log(log) | FactKind::Shown(log) if fact.scope.guard != Guard::Development => {
+            Some((file, fact, log))
+        }
         _ => None,
     })
 }

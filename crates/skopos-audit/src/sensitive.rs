@@ -103,6 +103,25 @@ const PASSES: &[&str] = &[
     "Reflect",
     "TrimSpace",
     "Sprintln",
+    "Encode",
+    "MarshalIndent",
+    // Java's writers of JSON, Rust's and Python's makers of whole values.
+    "writeValueAsString",
+    "toJson",
+    "toJSONString",
+    "to_string_pretty",
+    "from_utf8_lossy",
+    "from_utf8",
+    "collect",
+    "copy",
+    "jsonable_encoder",
+    "deepcopy",
+    "expect",
+    "deref",
+    "as_deref",
+    "to_str",
+    "into_inner",
+    "from_utf8_lossy_owned",
 ];
 
 /// Calls that leave a part of what they are given.
@@ -258,6 +277,9 @@ pub(crate) fn words(name: &str) -> Vec<String> {
 
 /// The class of a name, by its last part.
 pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
+    if is_environment(path) {
+        return Some(Class::Credential);
+    }
     let is_call = path.ends_with("()");
     let path = path.trim_end_matches("()");
     let parts: Vec<&str> =
@@ -292,6 +314,16 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
     }
     if is_card(&joined, before) {
         return Some(Class::Card);
+    }
+    if is_one_time(&joined, before) {
+        return Some(Class::Credential);
+    }
+    // A cookie that says who somebody is, by its name: `cookies.get("sid")`.
+    let of_session = ["sid", "sess", "auth", "token", "jwt", "login"];
+    if matches!(before, "cookies" | "COOKIES" | "cookies()" | "signedCookies")
+        && of_session.iter().any(|word| joined.contains(word))
+    {
+        return Some(Class::Header);
     }
     if is_connection(&own, &joined) {
         return Some(Class::Connection);
@@ -369,6 +401,52 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
     class_of_rule(rule)
 }
 
+/// Everything the process was given: keys and passwords are among it.
+fn is_environment(path: &str) -> bool {
+    matches!(
+        path,
+        "process.env"
+            | "os.environ"
+            | "environ"
+            | "Bun.env"
+            | "Deno.env.toObject()"
+            | "os.Environ()"
+            | "syscall.Environ()"
+            // Without a name: all of it.
+            | "System.getenv"
+            | "std.env.vars()"
+            | "env.vars()"
+    )
+}
+
+/// What opens a door once: codes by text message, links that sign somebody in.
+fn is_one_time(joined: &str, before: &str) -> bool {
+    matches!(
+        joined,
+        "otp"
+            | "otp_code"
+            | "totp"
+            | "totp_code"
+            | "one_time_password"
+            | "one_time_code"
+            | "one_time_pin"
+            | "mfa_code"
+            | "two_factor_code"
+            | "twofactorcode"
+            | "tfa_code"
+            | "sms_code"
+            | "verification_code"
+            | "login_code"
+            | "passcode"
+            | "recovery_code"
+            | "recovery_codes"
+            | "backup_codes"
+            | "magic_link"
+            | "seed_phrase"
+            | "mnemonic"
+    ) || joined == "code" && matches!(before, "otp" | "totp" | "mfa")
+}
+
 /// The class of a rule of the redactor. What it hides for other reasons (addresses, names) is not for us to report.
 fn class_of_rule(rule: &str) -> Option<Class> {
     match rule {
@@ -400,10 +478,18 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
     {
         return Some(Class::Body);
     }
+    // Rust's accessors, and Go's whole dumps.
+    if request && matches!(*last, "headers" | "metadata" | "cookies")
+        || parts.len() > 1
+            && matches!(*last, "DumpRequest" | "DumpRequestOut" | "DumpResponse")
+            && before == "httputil"
+    {
+        return Some(Class::Header);
+    }
     if is_response(before) && matches!(*last, "json" | "text" | "read" | "body" | "get_data") {
         return Some(Class::Body);
     }
-    let gives = ["generate", "create", "issue", "make", "fetch", "mint", "sign"];
+    let gives = ["generate", "create", "issue", "make", "fetch", "mint", "sign", "encode"];
     let verb = own.first().map(String::as_str).unwrap_or_default();
     if own.len() > 1 && gives.contains(&verb) {
         let rest = own[1..].join("_");
@@ -488,6 +574,17 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
     {
         return Some(Class::Body);
     }
+    // Go's parsed forms, and what Django calls the headers.
+    if of_request && ["Form", "PostForm", "MultipartForm"].iter().any(|form| ends_with(path, form)) {
+        return Some(Class::Body);
+    }
+    if of_request && ends_with(path, "META") {
+        return Some(Class::Header);
+    }
+    // `requests.post(…).text`, `r = httpx.get(…)` and then `r.text`.
+    if matches!(last, "text" | "content") && is_answer(path) {
+        return Some(Class::Body);
+    }
     if is_response(before) && matches!(last, "text" | "content" | "data") {
         return Some(Class::Body);
     }
@@ -501,6 +598,23 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
             | "raw_request"
     )
     .then_some(Class::Body)
+}
+
+/// Whether the last part of a path is exactly this.
+fn ends_with(path: &str, last: &str) -> bool {
+    path.rsplit('.').next() == Some(last)
+}
+
+/// Whether a path begins with what a client of HTTP gave back.
+fn is_answer(path: &str) -> bool {
+    let Some((call, _)) = path.rsplit_once("().") else { return false };
+    let Some((client, method)) = call.rsplit_once('.') else { return false };
+    let client = client.rsplit('.').next().unwrap_or(client);
+    matches!(method, "get" | "post" | "put" | "patch" | "delete" | "request")
+        && matches!(
+            client.trim_end_matches("()"),
+            "requests" | "httpx" | "session" | "client" | "http_client" | "AsyncClient" | "Client"
+        )
 }
 
 fn is_card(joined: &str, before: &str) -> bool {
@@ -579,6 +693,10 @@ fn is_cleaned(path: &str, case: &Case<'_>) -> bool {
     let Some(callee) = path.strip_suffix("()") else { return false };
     let name = callee.rsplit(['.', ':']).next().unwrap_or(callee);
     let lower = name.to_ascii_lowercase();
+    // `sha256(token).hexdigest()`: what a call before it made harmless stays so.
+    let links = callee.to_ascii_lowercase();
+    let was_cleaned =
+        links.split("().").any(|link| CLEANS.iter().any(|word| last_of(link).contains(word)));
     let about = [
         "len",
         "bool",
@@ -594,7 +712,7 @@ fn is_cleaned(path: &str, case: &Case<'_>) -> bool {
         "number",
     ];
     about.contains(&lower.as_str())
-        || CLEANS.iter().any(|word| lower.contains(word))
+        || was_cleaned
         || case.config.sanitizers.iter().any(|s| s == name || s == callee)
 }
 
@@ -680,17 +798,28 @@ fn is_same_value(path: &str, origin: &str) -> bool {
 }
 
 /// A type whose printed form holds a secret: its name and the field.
-pub(crate) fn secret_field<'r>(declared: &str, case: &Case<'r>) -> Option<(&'r TypeDef, &'r str)> {
-    let bare = declared.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
-    let bare = bare.rsplit(['.', ':', '[', '<', '&', '*']).next().unwrap_or(bare);
+/// Written as JSON, a type's own way of printing itself does not count.
+pub(crate) fn secret_field<'r>(
+    declared: &str,
+    is_json: bool,
+    case: &Case<'r>,
+) -> Option<(&'r TypeDef, &'r str)> {
+    // An annotation before a type is none of it.
+    let bare = match declared.starts_with('@') {
+        true => declared.split_once(") ").or(declared.split_once(' ')).map_or("", |(_, t)| t),
+        false => declared,
+    };
+    let bare = bare.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    let bare = bare.rsplit(['.', ':', '[', ']', '<', '&', '*']).next().unwrap_or(bare);
     case.facts().find_map(|(_, fact)| {
         let FactKind::Type(def) = &fact.kind else { return None };
-        if def.name != bare || def.own_print {
+        if def.name != bare || def.own_print && !is_json {
             return None;
         }
         let field = def.fields.iter().find(|(name, of)| {
             let class = class_of(name, case);
             !hides(Some(of))
+                && !(is_json && of.starts_with("@JsonIgnore"))
                 && !is_own_type(of, case)
                 && matches!(class, Some(Class::Card | Class::Credential | Class::Header))
         })?;
@@ -763,6 +892,22 @@ mod tests {
             ("author", None),
             ("passenger", None),
             ("user.id", None),
+            ("process.env", Some(Class::Credential)),
+            ("process.env.PORT", None),
+            ("os.Environ()", Some(Class::Credential)),
+            ("otp", Some(Class::Credential)),
+            ("mfa.code", Some(Class::Credential)),
+            ("status.code", None),
+            ("r.PostForm", Some(Class::Body)),
+            ("r.Form.city", None),
+            ("request.META", Some(Class::Header)),
+            ("request.meta", None),
+            ("req.headers()", Some(Class::Header)),
+            ("httputil.DumpRequest()", Some(Class::Header)),
+            ("ctx.cookies.sid", Some(Class::Header)),
+            ("request.cookies.theme", None),
+            ("requests.post().text", Some(Class::Body)),
+            ("widget.post().text", None),
         ];
         for (name, class) in cases {
             assert_eq!(class_of(name, &case), class, "{name}");

@@ -265,6 +265,14 @@ impl<'m> Classify<'m> {
             || self.module.calls.iter().any(|call| span.contains(call.span) && records(call))
     }
 
+    /// Values that a logger is bound to, or that are written past it.
+    pub(crate) fn show(&mut self, call: &Call, system: &str) {
+        let log = self.log_call(call, system, LogStyle::Structured, None);
+        if !log.fields.is_empty() {
+            self.push(call.span, call.at, FactKind::Shown(log));
+        }
+    }
+
     /// The parts of a log call that all languages share. `message` is where the message stands among the arguments.
     pub(crate) fn log_call(
         &self,
@@ -437,6 +445,17 @@ const REDACTION: &[&str] = &[
     "sensitive_fields",
     "sensitivefields",
     "send_default_pii",
+    "drop_secret",
+    "filter_secret",
+    "remove_secret",
+    "strip_secret",
+    "hide_secret",
+    "drop_sensitive",
+    "filter_sensitive",
+    "remove_sensitive",
+    "mask_pii",
+    "mask_keys",
+    "***",
 ];
 
 /// Variables that switch tracing on: languages read them in many ways, most of them no call.
@@ -579,6 +598,18 @@ fn by_hand(line: &str, lower: &str) -> Option<(usize, String)> {
 fn redacts(line: &str, from: usize, word: &str) -> bool {
     if word == "send_default_pii" {
         return line[from..].contains("false");
+    }
+    if word == "***" {
+        // Stars that take the place of a value: `event[key] = "***"`, `return "***"`, `.replace(…, "***")`.
+        let before = line[..from].trim_end_matches(['*', '"', '\'', '`', '<', '[', ' ']);
+        let is_logged = ["log.", "logger", "print", "console."].iter().any(|w| line.contains(w));
+        return !is_logged
+            && (before.ends_with("] =")
+                || before.ends_with("]=")
+                || before.trim_end().ends_with("return")
+                || [".replace(", ".sub(", "replaceall(", "replace_all("]
+                    .iter()
+                    .any(|call| before.contains(call)));
     }
     let before = line[..from].trim_end_matches(['[', '<', '*', '(', '_']);
     let Some(before) = before.strip_suffix(['"', '\'', '`']) else { return true };

@@ -1,4 +1,5 @@
-//! What flows into a value, within one function: assignments are followed backwards, calls are looked through by name only.
+//! What flows into a value, within one function: assignments are followed backwards, calls are looked through by name
+//! only.
 
 use super::ir::{Call, Expr, Module};
 use crate::Span;
@@ -27,6 +28,9 @@ const LOOKUPS: &[&str] = &[
     "GetHeader",
     "get_secret",
     "pop",
+    "getFirst",
+    "getOrDefault",
+    "get_one",
 ];
 
 /// Calls that fill a variable from the body of a request.
@@ -138,7 +142,11 @@ impl Module {
                     found.push(self.source(&path, *span, function, wrapped, only_truth));
                     return;
                 }
-                let path = format!("{}()", call.callee);
+                // Without a name, all of the environment.
+                let path = match (call.callee.as_str(), call.args.is_empty()) {
+                    ("System.getenv", true) => call.callee.clone(),
+                    _ => format!("{}()", call.callee),
+                };
                 let origins = Vec::new();
                 found.push(Source {
                     path,
@@ -176,13 +184,13 @@ impl Module {
         wrapped: &[String],
         only_truth: bool,
     ) -> Source {
-        Source {
-            path: path.to_owned(),
-            origins: self.origins(path, span, function),
-            wrapped: wrapped.to_vec(),
-            only_truth,
-            declared: self.declared(path, function),
-        }
+        let origins = self.origins(path, span, function);
+        let declared = self.declared(path, span, function).or_else(|| {
+            // What a variable was made from whole has the type of that.
+            let from = origins.first().filter(|from| !from.contains(['.', '(']))?;
+            self.declared(from, span, function)
+        });
+        Source { path: path.to_owned(), origins, wrapped: wrapped.to_vec(), only_truth, declared }
     }
 
     /// What a variable was assigned from, nearest first.
@@ -235,7 +243,7 @@ impl Module {
 
     /// What a chain of calls leaves as it was: `request.body.strip().decode()` → `request.body`.
     fn kept(&self, call: &Call) -> Option<String> {
-        const KEEPS: [&str; 14] = [
+        const KEEPS: [&str; 22] = [
             "strip",
             "decode",
             "encode",
@@ -250,6 +258,15 @@ impl Module {
             "toLowerCase",
             "String",
             "unwrap_or_default",
+            // The same values in another form.
+            "model_dump",
+            "model_dump_json",
+            "to_dict",
+            "toObject",
+            "toJSON",
+            "copy",
+            "expect",
+            "unwrap_or",
         ];
         let mut call = call;
         for _ in 0..6 {
@@ -280,23 +297,75 @@ impl Module {
                 let given = reader.and_then(|r| r.positional(0)).and_then(Expr::path);
                 given.is_some_and(|path| path.ends_with(".Body"))
             };
-            is_given && is_before && (BINDERS.contains(&call.name()) || decodes)
+            // `json.Unmarshal(body, &order)`, where `body` was read from a request.
+            let parses = call.name() == "Unmarshal" && {
+                let read = call.positional(0).and_then(Expr::path);
+                read.is_some_and(|read| {
+                    read != root
+                        && self
+                            .origins(read, call.span, function)
+                            .iter()
+                            .any(|from| from.ends_with(".Body"))
+                })
+            };
+            is_given && is_before && (BINDERS.contains(&call.name()) || decodes || parses)
         };
         let params = || {
             let function = function.and_then(|at| self.functions.get(at));
             function.into_iter().flat_map(|function| &function.params)
         };
-        let is_body = params().any(|(name, declared)| {
-            name == root && declared.as_deref().is_some_and(|t| t.starts_with("@RequestBody"))
-        });
-        if !is_body && !self.calls.iter().any(|call| fills(&call)) {
-            return None;
+        let told = params()
+            .filter(|(name, _)| name == root)
+            .find_map(|(name, declared)| self.extracted(name, declared.as_deref()?));
+        let from = match told {
+            Some(told) => told,
+            None if self.calls.iter().any(|call| fills(&call)) => "request.body".to_owned(),
+            None => return None,
+        };
+        Some(if rest.is_empty() { from } else { format!("{from}.{rest}") })
+    }
+
+    /// What of a request a parameter is, by its type or by what is written before it: `@RequestBody Order order`,
+    /// `headers: HeaderMap`, `Json(order): Json<Order>`.
+    fn extracted(&self, name: &str, declared: &str) -> Option<String> {
+        if let Some(annotation) = declared.strip_prefix('@') {
+            let end = annotation.find(|c: char| !c.is_alphanumeric()).unwrap_or(annotation.len());
+            let (kind, rest) = annotation.split_at(end);
+            // An optional literal, then the type.
+            let key = rest.strip_prefix("(\"").and_then(|rest| rest.split_once("\")"));
+            let of = key.map_or(rest, |(_, of)| of).trim();
+            let key = key.map_or(name, |(key, _)| key);
+            return match kind {
+                "RequestBody" | "Body" => Some("request.body".to_owned()),
+                "RequestHeader" | "HeaderParam" | "Headers" | "Header" => {
+                    let is_whole = ["Headers", "Map", "Record", "Object", "any", "dict"];
+                    Some(match key == name && is_whole.iter().any(|kind| of.contains(kind)) {
+                        true => "request.headers".to_owned(),
+                        false => format!("request.headers.{key}"),
+                    })
+                }
+                "CookieValue" | "CookieParam" | "Cookie" => Some(format!("request.cookies.{key}")),
+                _ => None,
+            };
         }
-        Some(if rest.is_empty() {
-            "request.body".to_owned()
-        } else {
-            format!("request.body.{rest}")
-        })
+        let bare = declared.trim_start_matches(['&', '*', ' ']).trim_start_matches("mut ");
+        let generic = bare.split('<').next().unwrap_or(bare);
+        let last = generic.rsplit([':', '.']).next().unwrap_or(generic);
+        let lower = name.to_lowercase();
+        let is_answer = ["resp", "res_", "trailer", "out"].iter().any(|word| lower.contains(word));
+        let of_queue = || self.imports.iter().any(|import| import.module.contains("kafka"));
+        match last {
+            "HeaderMap" | "HttpHeaders" | "IncomingHttpHeaders" | "MetadataMap" if !is_answer => {
+                Some("request.headers".to_owned())
+            }
+            "Header" if bare == "http.Header" && !is_answer => Some("request.headers".to_owned()),
+            "Headers" if !is_answer && !of_queue() => Some("request.headers".to_owned()),
+            // Extractors of axum and actix.
+            "Json" | "Form" | "JsonBody" if bare.contains('<') && bare.ends_with('>') => {
+                Some("request.body".to_owned())
+            }
+            _ => None,
+        }
     }
 
     fn is_around(&self, outer: Option<usize>, inner: Option<usize>) -> bool {
@@ -310,31 +379,87 @@ impl Module {
         false
     }
 
-    /// The declared type of a variable or parameter.
-    fn declared(&self, path: &str, function: Option<usize>) -> Option<String> {
+    /// The declared type of a variable or parameter, or the type it was made of (`Credentials{…}`).
+    pub(crate) fn declared(
+        &self,
+        path: &str,
+        before: Span,
+        function: Option<usize>,
+    ) -> Option<String> {
         let (root, rest) = path.split_once('.').map_or((path, ""), |(a, b)| (a, b));
         let params =
             function.and_then(|at| self.functions.get(at)).into_iter().flat_map(|f| &f.params);
         let of_param = params.filter(|(name, _)| name == root).find_map(|(_, t)| t.clone());
-        let of_assign =
-            || self.assigns.iter().find(|a| a.target == root).and_then(|a| a.declared.clone());
+        let of_assign = || {
+            let visible =
+                |of: Option<usize>| of.is_none() || of == function || self.is_around(of, function);
+            let told = |a: &&super::ir::Assign| a.target == root && visible(a.at.function);
+            let nearest = self.assigns.iter().filter(told).filter(|a| a.span.end <= before.start);
+            let assign = nearest.max_by_key(|a| a.span.start);
+            let assign = assign.or_else(|| self.assigns.iter().find(told))?;
+            assign.declared.clone().or_else(|| self.made_of(&assign.value))
+        };
         let declared = of_param.or_else(of_assign)?;
         if rest.is_empty() {
             return Some(declared);
         }
         // A field of a type of the same file.
         let (field, deeper) = rest.split_once('.').map_or((rest, ""), |(a, b)| (a, b));
-        let of = self.types.iter().find(|t| t.name == declared)?;
+        let owner = declared.trim_start_matches(['&', '*']);
+        let of = self.types.iter().find(|t| t.name == owner)?;
         let found = of.fields.iter().find(|(name, _)| name == field).map(|(_, t)| t.clone());
         found.filter(|_| deeper.is_empty())
+    }
+
+    /// The type that a value is made of: `Credentials{…}`, `new Credentials(…)`, `Credentials(…)`.
+    fn made_of(&self, value: &Expr) -> Option<String> {
+        let Expr::Call(at, _) = value else { return None };
+        let call = self.calls.get(*at)?;
+        let name = call.name().trim_start_matches("new ");
+        let is_literal =
+            matches!(call.args.first().map(|arg| &arg.value), Some(Expr::Dict(..) | Expr::List(..)));
+        let is_known = self.types.iter().any(|of| of.name == name);
+        let is_type = name.starts_with(|c: char| c.is_ascii_uppercase());
+        (is_type && (is_known || is_literal)).then(|| name.to_owned())
     }
 }
 
 /// What a call hands on as it was: `io.ReadAll(r.Body)` → `r.Body`, `url.split('?')` → `url`.
 fn handed_on(call: &Call) -> Option<String> {
-    const READS: [&str; 5] = ["ReadAll", "readAll", "to_bytes", "getReader", "unquote"];
-    if READS.contains(&call.name()) {
-        return call.args.first()?.value.path().map(str::to_owned);
+    const READS: [&str; 24] = [
+        "ReadAll",
+        "readAll",
+        "to_bytes",
+        "getReader",
+        "unquote",
+        // The same values in another form.
+        "Marshal",
+        "MarshalIndent",
+        "dumps",
+        "loads",
+        "stringify",
+        "writeValueAsString",
+        "toJson",
+        "asdict",
+        "vars",
+        "dict",
+        "jsonable_encoder",
+        "to_string",
+        "to_string_pretty",
+        "to_value",
+        "from_utf8_lossy",
+        "from_utf8",
+        "string",
+        "str",
+        "repr",
+    ];
+    if READS.contains(&call.name()) || call.callee == "JSON.parse" {
+        let given = &call.args.first()?.value;
+        return match given {
+            // `axum::body::to_bytes(req.into_body(), limit)`.
+            Expr::Call(..) if call.name() == "to_bytes" => Some("request.body".to_owned()),
+            given => given.path().map(str::to_owned),
+        };
     }
     if call.name().starts_with("Sprint") {
         return call.args.iter().find_map(|arg| arg.value.path()).map(str::to_owned);

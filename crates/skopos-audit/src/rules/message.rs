@@ -1,6 +1,6 @@
 //! Messages of gRPC that are logged whole: the line of code shows a variable, the `.proto` file what is in it.
 
-use super::logs;
+use super::shown;
 use crate::fact::{Field, Source};
 use crate::files::Document;
 use crate::files::proto::Proto;
@@ -38,7 +38,7 @@ pub(super) fn dumped<'r>(case: &Case<'r>) -> Vec<Dumped<'r>> {
         return Vec::new();
     }
     let mut found = Vec::new();
-    for (file, fact, log) in logs(case) {
+    for (file, fact, log) in shown(case) {
         for field in &log.fields {
             let of = |source: &Source| {
                 let message = protos.iter().find_map(|p| Some((*p, message_of(p, fact, source)?)));
@@ -63,9 +63,17 @@ fn message_of(proto: &Proto, fact: &Fact, source: &Source) -> Option<String> {
     proto.request_of(handler).filter(|_| is_request).map(str::to_owned)
 }
 
+/// Calls of Java that write every field, whatever `toString` does.
+const JSON: [&str; 4] = ["writeValueAsString", "toJson", "toJSONString", "valueToTree"];
+
+/// Whether a value is written as JSON by its fields, not by what it says of itself.
+pub(super) fn is_json(source: &Source) -> bool {
+    source.wrapped.iter().any(|c| JSON.contains(&c.rsplit('.').next().unwrap_or(c)))
+}
+
 /// Whether all of a value is printed, not a part or something about it.
 pub(super) fn is_dump(source: &Source) -> bool {
-    const DUMPS: [&str; 17] = [
+    const DUMPS: [&str; 34] = [
         "str",
         "repr",
         "dumps",
@@ -83,9 +91,29 @@ pub(super) fn is_dump(source: &Source) -> bool {
         "Any",
         "MessageToJson",
         "MessageToDict",
+        "to_dict",
+        "jsonable_encoder",
+        "pformat",
+        "Marshal",
+        "MarshalIndent",
+        "string",
+        "Sprint",
+        "Sprintln",
+        "to_string",
+        "to_string_pretty",
+        "unwrap",
+        "unwrap_or_default",
+        "clone",
+        "String",
+        "valueOf",
+        "toString",
+        "expect",
     ];
     let is_whole = !source.path.contains('.') || source.path == "call.request";
-    let passes = |callee: &String| DUMPS.contains(&callee.rsplit('.').next().unwrap_or(callee));
+    let passes = |callee: &String| {
+        let name = callee.rsplit('.').next().unwrap_or(callee);
+        DUMPS.contains(&name) || JSON.contains(&name)
+    };
     is_whole
         && !source.path.ends_with("()")
         && !source.only_truth

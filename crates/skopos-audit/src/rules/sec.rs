@@ -1,6 +1,6 @@
 //! SEC: what must not be logged. Arguments are matched, never the words of a message.
 
-use super::{logs, message, used};
+use super::{message, shown, used};
 use crate::fact::{Field, LogCall, Source};
 use crate::files::name as file_name;
 use crate::sensitive::{Class, Leak, class_of, leak, secret_field, words};
@@ -11,11 +11,17 @@ fn leaks<'r>(
     case: &Case<'r>,
     class: Class,
 ) -> Vec<(&'r File, &'r Fact, &'r LogCall, &'r Field, Leak)> {
-    let mut found = Vec::new();
-    for (file, fact, log) in logs(case) {
+    let mut found: Vec<(&File, &Fact, &LogCall, &Field, Leak)> = Vec::new();
+    for (file, fact, log) in shown(case) {
         for field in &log.fields {
             if let Some(leak) = leak(field, case).filter(|leak| leak.class == class) {
-                found.push((file, fact, log, field, leak));
+                // What a logger is bound to is told once, at the binding or at the line that is chained on it.
+                let is_told = found.iter().rev().take(4).any(|(other, _, _, told, _)| {
+                    other.path == file.path && told.span == field.span
+                });
+                if !is_told {
+                    found.push((file, fact, log, field, leak));
+                }
                 break;
             }
         }
@@ -100,7 +106,7 @@ pub(super) fn sec002(case: &Case<'_>, out: &mut Verdicts) {
         "apikey",
         "credential",
     ];
-    for (file, fact, log) in logs(case) {
+    for (file, fact, log) in shown(case) {
         let message = log.message.as_deref().unwrap_or_default().to_ascii_lowercase();
         let has_values = log.interpolated
             || message.contains("%s")
@@ -124,13 +130,18 @@ pub(super) fn sec003(case: &Case<'_>, out: &mut Verdicts) {
     if case.any(|kind| matches!(kind, FactKind::Redaction(_))) {
         return;
     }
-    for (file, _, log) in logs(case).filter(|(_, fact, _)| fact.scope.in_handler) {
+    for (file, _, log) in shown(case).filter(|(_, fact, _)| fact.scope.in_handler) {
         let is_node = matches!(file.language, Some(Language::JavaScript | Language::TypeScript));
-        let whole = log.fields.iter().filter(|_| is_node).find_map(|field| {
+        // Go's and Rust's requests print their headers too, where it is one of theirs.
+        let has_headers = |source: &Source| {
+            let declared = source.declared.as_deref().unwrap_or_default();
+            is_node && matches!(source.path.as_str(), "req" | "request")
+                || matches!(file.language, Some(Language::Go)) && declared.ends_with("http.Request")
+                || matches!(file.language, Some(Language::Rust)) && is_request_of_rust(declared)
+        };
+        let whole = log.fields.iter().find_map(|field| {
             let is_whole = |source: &&Source| {
-                matches!(source.path.as_str(), "req" | "request")
-                    && source.origins.is_empty()
-                    && source.wrapped.is_empty()
+                has_headers(source) && source.origins.is_empty() && source.wrapped.is_empty()
             };
             let source = field.sources.iter().find(is_whole)?;
             (field.sources.len() == 1).then_some((field, &source.path))
@@ -141,6 +152,13 @@ pub(super) fn sec003(case: &Case<'_>, out: &mut Verdicts) {
             out.finding(file.place(field.span), message);
         }
     }
+}
+
+/// A request of hyper, axum, actix or tonic: its `Debug` has every header.
+fn is_request_of_rust(declared: &str) -> bool {
+    let bare = declared.trim_start_matches(['&', ' ']).trim_start_matches("mut ");
+    let name = bare.split('<').next().unwrap_or(bare);
+    matches!(name.rsplit("::").next(), Some("Request" | "HttpRequest" | "ServiceRequest"))
 }
 
 pub(super) fn sec004(case: &Case<'_>, out: &mut Verdicts) {
@@ -161,11 +179,11 @@ pub(super) fn sec004(case: &Case<'_>, out: &mut Verdicts) {
 }
 
 pub(super) fn sec005(case: &Case<'_>, out: &mut Verdicts) {
-    for (file, _, log) in logs(case) {
+    for (file, _, log) in shown(case) {
         for field in &log.fields {
             let found = field.sources.iter().find_map(|source| {
                 let declared = source.declared.as_deref().filter(|_| message::is_dump(source))?;
-                secret_field(declared, case)
+                secret_field(declared, message::is_json(source), case)
             });
             if let Some((def, secret)) = found {
                 out.finding(
@@ -243,7 +261,7 @@ pub(super) fn sec009(case: &Case<'_>, out: &mut Verdicts) {
             format!("`{}` is logged with the credentials in it", leak.what),
         );
     }
-    for (file, fact, log) in logs(case) {
+    for (file, fact, log) in shown(case) {
         let literals =
             log.fields.iter().filter_map(|field| Some((field.literal.as_deref()?, field.span)));
         let message = log.message.as_deref().map(|text| (text, fact.span));

@@ -14,8 +14,11 @@ const ZAP: &str = "go.uber.org/zap";
 fn system(c: &Classify<'_>, call: &Call, full: &str) -> Option<(&'static str, LogStyle)> {
     let made = c.made_on(call).unwrap_or_default();
     let begins = c.resolve(&root(c, call).callee);
+    let declared = declared(c, call).unwrap_or_default();
     let of = |package: &str| {
-        [full, made.as_str(), begins.as_str()].iter().any(|path| path.starts_with(package))
+        [full, made.as_str(), begins.as_str(), declared.as_str()]
+            .iter()
+            .any(|path| path.starts_with(package))
     };
     if of("log/slog") {
         Some(("slog", LogStyle::Structured))
@@ -26,6 +29,7 @@ fn system(c: &Classify<'_>, call: &Call, full: &str) -> Option<(&'static str, Lo
     } else if of(LOGRUS) {
         Some(("logrus", LogStyle::Text))
     } else if made.starts_with("log.")
+        || declared == "log.Logger"
         || (full.starts_with("log.") && c.aliases.get("log").is_some_and(|module| module == "log"))
     {
         Some(("log", LogStyle::Text))
@@ -49,6 +53,17 @@ fn system(c: &Classify<'_>, call: &Call, full: &str) -> Option<(&'static str, Lo
     }
 }
 
+/// The full name of the type that a call's logger is declared to be: a parameter's, or that of a field.
+fn declared(c: &Classify<'_>, call: &Call) -> Option<String> {
+    let first = root(c, call);
+    let object = first.object();
+    if object.is_empty() || c.aliases.contains_key(object) {
+        return None;
+    }
+    let declared = c.module.declared(object, first.span, first.at.function)?;
+    Some(c.resolve(declared.trim_start_matches('*')))
+}
+
 /// Whether a call is made on a logger.
 pub(super) fn is_logger(c: &Classify<'_>, call: &Call, full: &str) -> bool {
     system(c, call, full).is_some()
@@ -70,6 +85,14 @@ pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
         return;
     }
     let name = call.name();
+    // `fmt.Fprintf(os.Stderr, …)`: collected as all else that the process prints.
+    if matches!(full, "fmt.Fprintf" | "fmt.Fprintln" | "fmt.Fprint")
+        && call.positional(0).and_then(Expr::path).is_some_and(|to| to.starts_with("os.Std"))
+    {
+        let args = call.args.iter().skip(1).cloned().collect();
+        c.show(&formatted(&with_args(call, args)), "print");
+        return;
+    }
     // `zap.Error(err)` makes a field, `err.Error()` a text: neither is a log call.
     let makes_field = full.strip_prefix(ZAP).is_some_and(|rest| !rest.contains("()"));
     if makes_field || name == "Error" && call.args.is_empty() {
@@ -79,6 +102,7 @@ pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
     if system == "zerolog" && matches!(name, "Msg" | "Msgf" | "Send" | "MsgFunc") {
         return zerolog(c, call);
     }
+    bound(c, call, system);
     let found = match (system, name) {
         ("log", "Print" | "Println" | "Printf") => Some(Level::Info),
         ("zerolog", _) => None,
@@ -111,6 +135,26 @@ pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
     log.has_error =
         has_error(&rewritten) || chain(c, call).iter().any(|link| link.name() == "WithError");
     c.push(call.span, call.at, FactKind::Log(log));
+}
+
+/// What a logger is bound to stands in every line to come; what is chained on it is a log call of its own.
+fn bound(c: &mut Classify<'_>, call: &Call, system: &str) {
+    let is_chained_on = || {
+        let on = |other: &Call| other.receiver.and_then(|at| c.module.calls.get(at));
+        c.module.calls.iter().any(|other| on(other).is_some_and(|on| on.span == call.span))
+    };
+    let args = match call.name() {
+        "With" | "WithFields" | "WithGroup" if system != "zerolog" && !is_chained_on() => {
+            named_after(c, call.args.clone())
+        }
+        "WithField" if !is_chained_on() => pair(call),
+        // `log.With().Str("user", user).Logger()`.
+        "Logger" if system == "zerolog" => {
+            chain(c, call).iter().skip(1).flat_map(|link| pair(link)).collect()
+        }
+        _ => return,
+    };
+    c.show(&with_args(call, args), "context");
 }
 
 fn has_error(call: &Call) -> bool {

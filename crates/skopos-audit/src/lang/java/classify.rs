@@ -32,6 +32,7 @@ pub(super) fn facts(file: &File, text: &str) -> Vec<Fact> {
         let full = c.resolve(&call.callee);
         serving(&mut c, call, &full);
         log(&mut c, file, call, &full);
+        bound(&mut c, call, &full);
         super::telemetry::metrics(&mut c, call, &full);
         super::telemetry::tracing(&mut c, call, &full);
         lifecycle(&mut c, call, &full);
@@ -336,6 +337,19 @@ fn log(c: &mut Classify<'_>, file: &File, call: &Call, full: &str) {
             .skip(1)
             .any(|arg| arg.value.path().is_some() && arg.value.path() == error.as_deref());
     c.push(call.span, call.at, FactKind::Log(log));
+}
+
+/// What the diagnostic context holds stands in every line of the thread: `MDC.put("user", user)`.
+fn bound(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let of_context = ["MDC.", "ThreadContext."].iter().any(|owner| full.contains(owner));
+    if of_context
+        && matches!(call.name(), "put" | "putCloseable" | "pushByKey")
+        && let (Some(key), Some(value)) = (call.positional(0), call.positional(1))
+    {
+        let name = key.text().map(str::to_owned);
+        let args = vec![Arg { name, value: value.clone() }];
+        c.show(&with_args(call, args), "mdc");
+    }
 }
 
 fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {

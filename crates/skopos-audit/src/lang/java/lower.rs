@@ -253,6 +253,11 @@ impl Java<'_> {
             }
             let name =
                 field.child_by_field_name("declarator").and_then(|d| self.b.field(d, "name"));
+            // What is left out of JSON is printed all the same.
+            let declared = match text.contains("@JsonIgnore") || text.contains("WRITE_ONLY") {
+                true => format!("@JsonIgnore {declared}"),
+                false => declared,
+            };
             fields.extend(name.map(|name| (name.to_owned(), declared)));
         }
         self.b.module.types.push(TypeDef { name: name.clone(), bases, fields, span: span(node) });
@@ -273,10 +278,7 @@ impl Java<'_> {
             let annotated = self.b.source(parameter).to_owned();
             let bare = (parameter.kind() == "identifier").then(|| annotated.clone());
             // What an annotation says of a parameter (`@RequestBody`) is part of its declaration.
-            let declared = match annotated
-                .strip_prefix('@')
-                .and_then(|rest| rest.split(['(', ' ']).next())
-            {
+            let declared = match given(&annotated) {
                 Some(annotation) => Some(format!("@{annotation} {}", declared.unwrap_or_default())),
                 None => declared,
             };
@@ -336,4 +338,24 @@ impl Java<'_> {
         let args = self.arguments(node);
         self.b.call(callee, receiver, args, at, name_span)
     }
+}
+
+/// The annotation of a parameter that says where it comes from, with the name it may give: `RequestHeader("X")`.
+fn given(parameter: &str) -> Option<String> {
+    const KINDS: [&str; 5] =
+        ["RequestBody", "RequestHeader", "HeaderParam", "CookieValue", "CookieParam"];
+    let first = parameter.strip_prefix('@')?.split(['(', ' ', '\n']).next()?;
+    let found = KINDS.iter().find_map(|kind| {
+        let (_, rest) = parameter.split_once(&format!("@{kind}"))?;
+        (!rest.starts_with(|c: char| c.is_alphanumeric())).then_some((*kind, rest))
+    });
+    let Some((kind, rest)) = found else { return Some(first.to_owned()) };
+    let list = rest.strip_prefix('(').and_then(|rest| rest.split(')').next()).unwrap_or_default();
+    let is_name = |text: &str| !text.contains("defaultValue");
+    let before = list.split('"').next().unwrap_or_default();
+    let key = list.split('"').nth(1).filter(|_| is_name(before));
+    Some(match key {
+        Some(key) => format!("{kind}(\"{key}\")"),
+        None => kind.to_owned(),
+    })
 }

@@ -31,6 +31,7 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
             c.push(call.span, call.at, FactKind::Import(name.to_owned()));
         }
         log_call(&mut c, call, full);
+        bound(&mut c, call, full);
         log_setup(&mut c, call, full);
         serving(&mut c, call, full);
         setup::telemetry(&mut c, call, full);
@@ -402,6 +403,21 @@ fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
     log.has_error = call.args.iter().any(|arg| is_error(c, call, &arg.value));
     log.rethrown |= is_handed_on(c, call);
     c.push(call.span, call.at, FactKind::Log(log));
+}
+
+/// What a logger is bound to stands in every line to come: `logger.child({ … })`.
+fn bound(c: &mut Classify<'_>, call: &Call, full: &str) {
+    if !matches!(call.name(), "child" | "setBindings" | "assign" | "setContext") {
+        return;
+    }
+    let made = c.made_on(call).unwrap_or_default();
+    let made = made.trim_start_matches("new ");
+    let of = |text: &str| ["pino", "winston", "bunyan"].iter().any(|name| text.starts_with(name));
+    let object = call.object().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_named = matches!(object.as_str(), "log" | "_log") || object.ends_with("logger");
+    if of(full) || of(made) || is_named {
+        c.show(call, "context");
+    }
 }
 
 fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {

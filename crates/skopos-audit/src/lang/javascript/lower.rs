@@ -504,6 +504,22 @@ impl Lowering<'_> {
         }
     }
 
+    /// What Nest is told of a parameter (`@Body() order: Order`, `@Headers('x') x: string`) is part of its declaration:
+    /// `@Body Order`, `@Headers("x") string`.
+    fn js_given(&self, param: Node<'_>, declared: Option<&str>) -> Option<String> {
+        let decorator = children(param).into_iter().find(|n| n.kind() == "decorator")?;
+        let text = self.of(decorator).trim_start_matches('@');
+        let (kind, rest) = text.split_once('(')?;
+        let of = declared.unwrap_or_default();
+        let key = rest.split(['"', '\'', '`']).nth(1).filter(|_| rest.starts_with(['"', '\'', '`']));
+        match (kind, key) {
+            ("Headers", Some(key)) => Some(format!("@Headers(\"{key}\") {of}")),
+            // A part of the body is what its own name says.
+            ("Body", None) | ("Headers", None) => Some(format!("@{kind} {of}")),
+            _ => None,
+        }
+    }
+
     fn js_function(
         &mut self,
         node: Node<'_>,
@@ -523,6 +539,7 @@ impl Lowering<'_> {
                 let declared = param.child_by_field_name("type");
                 let declared =
                     declared.map(|n| self.of(n).trim_start_matches(':').trim().to_owned());
+                let declared = self.js_given(param, declared.as_deref()).or(declared);
                 params.push((self.of(pattern).to_owned(), declared));
             }
         }

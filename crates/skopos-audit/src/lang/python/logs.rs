@@ -2,8 +2,8 @@
 
 use crate::fact::{Exposed, LogFormat, LogSetup, LogStyle, Tracing, TracingRole};
 use crate::lang::classify::Classify;
-use crate::lang::ir::{Call, Expr};
-use crate::lang::shared::mentions;
+use crate::lang::ir::{Arg, Call, Expr};
+use crate::lang::shared::{mentions, with_args};
 use crate::{FactKind, Level};
 
 const LEVELS: &[&str] = &[
@@ -38,6 +38,7 @@ pub(super) fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
         }
         return;
     }
+    bound(c, call, full);
     if !LEVELS.contains(&name) || call.object().is_empty() {
         return;
     }
@@ -96,6 +97,33 @@ fn of_logger(made: &str, full: &str) -> bool {
             object.trim_end_matches("()").to_lowercase().ends_with("handler")
         });
     !is_handler && (made.starts_with("logging.") || full.contains("logging."))
+}
+
+/// What a logger is bound to stands in every line to come: `log.bind(user=…)`, `bind_contextvars(…)`,
+/// `LoggerAdapter(logger, {…})`.
+fn bound(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let name = call.name();
+    let of_library = full.starts_with("structlog.") || full.starts_with("loguru.");
+    let object = call.object().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let made = c.made_on(call).unwrap_or_default();
+    let on_logger = made.starts_with("structlog")
+        || made.starts_with("loguru")
+        || matches!(object.as_str(), "log" | "logger" | "_log" | "_logger")
+        || object.ends_with("logger")
+        || object.ends_with("_log");
+    let binds = match name {
+        "bind_contextvars" | "bound_contextvars" | "bind_threadlocal" => true,
+        "bind" | "contextualize" | "new" | "try_bind" => of_library || on_logger,
+        _ => false,
+    };
+    if binds {
+        c.show(call, "context");
+    } else if name == "LoggerAdapter"
+        && let Some(extra) = call.positional(1).or_else(|| call.named("extra"))
+    {
+        let args = vec![Arg { name: None, value: extra.clone() }];
+        c.show(&with_args(call, args), "context");
+    }
 }
 
 fn level_of(expr: Option<&Expr>) -> Option<Level> {

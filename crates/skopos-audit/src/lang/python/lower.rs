@@ -139,6 +139,27 @@ impl Lowering<'_> {
         }
     }
 
+    /// What FastAPI is told of a parameter (`= Header(alias="X")`, `Annotated[str, Body()]`) is part of its declaration,
+    /// as an annotation before its type: `@Header("X") str`.
+    fn given(&self, param: Node<'_>, declared: Option<&str>) -> Option<String> {
+        let default = param.child_by_field_name("value").map(|n| self.of(n)).unwrap_or_default();
+        let annotated = declared.and_then(|t| t.strip_prefix("Annotated["));
+        let said = annotated.and_then(|t| t.split_once(',')).map_or(default, |(_, said)| said);
+        let kind = ["Header", "Body", "Cookie"].into_iter().find(|kind| {
+            let said = said.trim().trim_start_matches("fastapi.").trim_start_matches("params.");
+            said.strip_prefix(kind).is_some_and(|rest| rest.starts_with('('))
+        })?;
+        let alias = said.split_once("alias").and_then(|(_, rest)| rest.split(['"', '\'']).nth(1));
+        let of = match annotated {
+            Some(t) => t.split(',').next().unwrap_or_default(),
+            None => declared.unwrap_or_default(),
+        };
+        Some(match alias {
+            Some(alias) => format!("@{kind}(\"{alias}\") {of}"),
+            None => format!("@{kind} {of}"),
+        })
+    }
+
     fn function(&mut self, node: Node<'_>, decorators: Vec<Expr>) -> usize {
         let name =
             node.child_by_field_name("name").map_or("<anonymous>", |n| self.of(n)).to_owned();
@@ -147,6 +168,7 @@ impl Lowering<'_> {
         if let Some(list) = node.child_by_field_name("parameters") {
             for param in children(list) {
                 let declared = param.child_by_field_name("type").map(|n| self.of(n).to_owned());
+                let declared = self.given(param, declared.as_deref()).or(declared);
                 let named = param.child_by_field_name("name").or_else(|| match param.kind() {
                     "identifier" => Some(param),
                     _ => param.named_child(0).filter(|n| n.kind() == "identifier"),

@@ -50,7 +50,56 @@ pub(super) fn facts(path: &str, module: &Module, own_print: &[String]) -> Vec<Fa
         let kind = TypeDef { name: def.name.clone(), fields: def.fields.clone(), own_print };
         c.push_at_top(def.span, FactKind::Type(kind));
     }
+    bodies(&mut c);
     c.facts
+}
+
+/// A handler's argument that is a text or bytes is the body of the request: extractors of everything else have types of
+/// their own.
+fn bodies(c: &mut Classify<'_>) {
+    let module = c.module;
+    let is_raw = |declared: &str| {
+        let last = declared.rsplit("::").next().unwrap_or(declared);
+        matches!(last, "String" | "Bytes" | "BytesMut") || declared == "Vec<u8>"
+    };
+    // The handlers, and what is plainly one of another file: it is given what frameworks extract.
+    let extracts = |declared: &str| {
+        let name = declared.split('<').next().unwrap_or(declared);
+        let last = name.rsplit("::").next().unwrap_or(name);
+        declared.contains('<') && matches!(last, "State" | "Json" | "Query" | "Extension" | "Form")
+            || matches!(last, "HeaderMap" | "HttpRequest")
+            || declared.starts_with("web::")
+    };
+    let bodies: Vec<(Span, &str)> = module
+        .functions
+        .iter()
+        .enumerate()
+        .filter(|(index, function)| {
+            let declared = function.params.iter().filter_map(|(_, t)| t.as_deref());
+            c.handlers.contains(index) || declared.into_iter().any(extracts)
+        })
+        .flat_map(|(_, function)| {
+            let raw = function.params.iter().filter(|(_, t)| t.as_deref().is_some_and(is_raw));
+            raw.map(|(name, _)| (function.span, name.as_str()))
+        })
+        .collect();
+    if bodies.is_empty() {
+        return;
+    }
+    for fact in &mut c.facts {
+        let FactKind::Log(log) = &mut fact.kind else { continue };
+        for source in log.fields.iter_mut().flat_map(|field| &mut field.sources) {
+            let is_body =
+                |(span, name): &(Span, &str)| span.contains(fact.span) && source.path == *name;
+            if source.origins.is_empty() && bodies.iter().any(is_body) {
+                source.origins.push("request.body".to_owned());
+            } else if let Some(from) = source.origins.last().cloned()
+                && bodies.iter().any(|(span, name)| span.contains(fact.span) && from == *name)
+            {
+                source.origins.push("request.body".to_owned());
+            }
+        }
+    }
 }
 
 /// `#[get("/path")]` of actix and Rocket.
@@ -58,6 +107,11 @@ fn attributed(c: &mut Classify<'_>) {
     let module = c.module;
     for (index, function) in module.functions.iter().enumerate() {
         for decorator in &function.decorators {
+            if let Expr::Path(path, span) = decorator
+                && path.trim_start_matches('#').rsplit('.').next() == Some("instrument")
+            {
+                instrumented(c, index, "", *span);
+            }
             let Expr::Call(at, span) = decorator else { continue };
             let call = &module.calls[*at];
             let name = call.callee.trim_start_matches('#').rsplit('.').next().unwrap_or_default();

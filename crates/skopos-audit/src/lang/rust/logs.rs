@@ -12,6 +12,10 @@ pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
     setup(c, call, full);
     let Some(name) = full.strip_suffix('!') else { return };
     let last = name.rsplit('.').next().unwrap_or(name);
+    spans(c, call, last);
+    if last == "o" && call.args.iter().any(|arg| arg.name.is_some()) {
+        return c.show(call, "slog");
+    }
     if matches!(
         name,
         "println"
@@ -67,6 +71,30 @@ pub(super) fn log(c: &mut Classify<'_>, call: &Call, full: &str) {
         arg.name.as_deref().is_some_and(is_error) || arg.value.path().is_some_and(is_error)
     });
     c.push(call.span, call.at, FactKind::Log(log));
+}
+
+/// `info_span!("login", user = %user)`: fields of a span stand in every line in it.
+fn spans(c: &mut Classify<'_>, call: &Call, last: &str) {
+    let is_span = matches!(
+        last,
+        "span" | "trace_span" | "debug_span" | "info_span" | "warn_span" | "error_span"
+    );
+    if !is_span {
+        return;
+    }
+    for arg in &call.args {
+        let is_setting = matches!(arg.name.as_deref(), Some("target" | "parent"));
+        let path = arg.value.path();
+        if is_setting || path.is_some_and(|path| path.contains("Level.")) {
+            continue;
+        }
+        let name = arg.name.as_deref().or(path);
+        for field in c.module.fields(name, &arg.value, call.at.function) {
+            if !field.sources.is_empty() {
+                c.push(field.span, call.at, FactKind::SpanAttribute(field));
+            }
+        }
+    }
 }
 
 fn level_argument(call: &Call) -> Option<Level> {

@@ -497,7 +497,10 @@ impl Rust<'_> {
                         }
                         None => {
                             let values = args.into_iter().map(|arg| arg.value).collect();
-                            found.push(Expr::Other(values, span(*token)));
+                            found.push(match self.b.source(*token).starts_with('[') {
+                                true => Expr::List(values, span(*token)),
+                                false => Expr::Other(values, span(*token)),
+                            });
                         }
                     }
                 }

@@ -238,6 +238,16 @@ pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
             }
         }
     }
+    // `span.record("user", &user)` of tracing.
+    if name == "record"
+        && call.args.len() == 2
+        && let (Some(key), Some(value)) =
+            (call.positional(0).and_then(Expr::text), call.positional(1))
+    {
+        for field in c.module.fields(Some(key), value, call.at.function) {
+            c.push(call.span, call.at, FactKind::SpanAttribute(field));
+        }
+    }
     let is_name = call.callee.ends_with("with_service_name")
         || (call.callee.ends_with("KeyValue.new")
             && call.args.first().is_some_and(|arg| {
