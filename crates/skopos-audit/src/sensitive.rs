@@ -575,7 +575,8 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
         return Some(Class::Body);
     }
     // Go's parsed forms, and what Django calls the headers.
-    if of_request && ["Form", "PostForm", "MultipartForm"].iter().any(|form| ends_with(path, form)) {
+    if of_request && ["Form", "PostForm", "MultipartForm"].iter().any(|form| ends_with(path, form))
+    {
         return Some(Class::Body);
     }
     if of_request && ends_with(path, "META") {
@@ -818,8 +819,9 @@ pub(crate) fn secret_field<'r>(
         }
         let field = def.fields.iter().find(|(name, of)| {
             let class = class_of(name, case);
-            !hides(Some(of))
-                && !(is_json && of.starts_with("@JsonIgnore"))
+            let is_left_out = is_json && of.starts_with("@JsonIgnore");
+            !is_left_out
+                && !hides(Some(of))
                 && !is_own_type(of, case)
                 && matches!(class, Some(Class::Card | Class::Credential | Class::Header))
         })?;

@@ -416,8 +416,10 @@ impl Module {
         let Expr::Call(at, _) = value else { return None };
         let call = self.calls.get(*at)?;
         let name = call.name().trim_start_matches("new ");
-        let is_literal =
-            matches!(call.args.first().map(|arg| &arg.value), Some(Expr::Dict(..) | Expr::List(..)));
+        let is_literal = matches!(
+            call.args.first().map(|arg| &arg.value),
+            Some(Expr::Dict(..) | Expr::List(..))
+        );
         let is_known = self.types.iter().any(|of| of.name == name);
         let is_type = name.starts_with(|c: char| c.is_ascii_uppercase());
         (is_type && (is_known || is_literal)).then(|| name.to_owned())

@@ -39,7 +39,7 @@ pub(super) fn unknown_metric(case: &Case<'_>, verdicts: &mut Verdicts) {
         .filter(|rule| !rule.is_alert)
         .map(|rule| rule.name.value.as_str())
         .collect();
-    if prefixes.is_empty() {
+    if defined.is_empty() {
         verdicts.not_applicable();
         return;
     }
@@ -61,7 +61,17 @@ pub(super) fn unknown_metric(case: &Case<'_>, verdicts: &mut Verdicts) {
                         || stem.strip_prefix(own.as_str()).is_some_and(is_unit)
                 })
             });
-            if is_ours && !is_defined && !recorded.contains(name) {
+            if is_defined || recorded.contains(name) {
+                continue;
+            }
+            if let Some(meant) = dotted.iter().find(|own| is_slip(name, own)) {
+                verdicts.finding(
+                    file.place(alert.expr.span),
+                    format!("`{}` reads `{name}`, which no code of the service defines; `{meant}` is defined: it can never fire", alert.name),
+                );
+                break;
+            }
+            if is_ours {
                 verdicts.finding(
                     file.place(alert.expr.span),
                     format!("`{}` reads `{name}`, which no code of the service defines: it can never fire", alert.name),
@@ -70,6 +80,54 @@ pub(super) fn unknown_metric(case: &Case<'_>, verdicts: &mut Verdicts) {
             }
         }
     }
+}
+
+/// Whether a name is another one with a slip of the pen: a letter or two wrong, missing or swapped. Short names are too
+/// near to each other to tell.
+fn is_slip(name: &str, own: &str) -> bool {
+    let (name, own) = (stem(name), stem(own));
+    let most = match name.len().min(own.len()) {
+        0..4 => return false,
+        4..12 => 1,
+        _ => 2,
+    };
+    // Another unit, another number, or `failed` for `passed`, is another metric.
+    let words = |text: &str| text.split('_').map(str::to_owned).collect::<Vec<_>>();
+    let (ours, theirs) = (words(own), words(name));
+    let differ = ours.iter().zip(&theirs).filter(|(a, b)| a != b);
+    let is_number = |text: &str| text.chars().any(|c| c.is_ascii_digit());
+    let is_slight = differ.clone().count() == 1
+        && differ.clone().all(|(a, b)| a.len().min(b.len()) >= 3 && !is_number(a) && !is_number(b));
+    ours.len() == theirs.len() && is_slight && distance(name, own) <= most
+}
+
+/// A name without what exporters add to it.
+fn stem(name: &str) -> &str {
+    let ends = ["_total", "_bucket", "_count", "_sum", "_created", "_info", "_max"];
+    ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
+}
+
+/// How many letters have to be put, taken away, changed or swapped to make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    // Names are short; longer ones differ anyway.
+    if a.len().abs_diff(b.len()) > 2 || a.len().max(b.len()) > 200 {
+        return usize::MAX;
+    }
+    let mut before_last = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, y) in b.iter().enumerate() {
+            let mut least = (last[j] + usize::from(x != y)).min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                least = least.min(before_last[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
 }
 
 /// What exporters add to names: `_seconds`, `_bytes_total`.
@@ -149,4 +207,31 @@ pub(super) fn errors(case: &Case<'_>, verdicts: &mut Verdicts) {
         file.place(fact.span),
         "errors are logged here, and no alert asks for errors: nobody reads them until a user complains",
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_told_from_other_metrics() {
+        for (name, own) in [
+            ("hitz_total", "hits_total"),
+            ("htis_total", "hits_total"),
+            ("order_placed_total", "orders_placed_total"),
+            ("payment_failurs", "payment_failures_total"),
+        ] {
+            assert!(is_slip(name, own), "{name} {own}");
+        }
+        for (name, own) in [
+            ("up", "ups"),
+            ("queue_size_p95", "queue_size_p99"),
+            ("orders_placed_total", "orders_paid_total"),
+            ("jobs_in", "jobs_on"),
+            ("pods_total", "jobs_total"),
+            ("hits_total", "hits_seconds"),
+        ] {
+            assert!(!is_slip(name, own), "{name} {own}");
+        }
+    }
 }

@@ -511,7 +511,8 @@ impl Lowering<'_> {
         let text = self.of(decorator).trim_start_matches('@');
         let (kind, rest) = text.split_once('(')?;
         let of = declared.unwrap_or_default();
-        let key = rest.split(['"', '\'', '`']).nth(1).filter(|_| rest.starts_with(['"', '\'', '`']));
+        let key =
+            rest.split(['"', '\'', '`']).nth(1).filter(|_| rest.starts_with(['"', '\'', '`']));
         match (kind, key) {
             ("Headers", Some(key)) => Some(format!("@Headers(\"{key}\") {of}")),
             // A part of the body is what its own name says.
