@@ -297,18 +297,32 @@ impl Module {
                 let given = reader.and_then(|r| r.positional(0)).and_then(Expr::path);
                 given.is_some_and(|path| path.ends_with(".Body"))
             };
-            // `json.Unmarshal(body, &order)`, where `body` was read from a request.
-            let parses = call.name() == "Unmarshal" && {
-                let read = call.positional(0).and_then(Expr::path);
-                read.is_some_and(|read| {
-                    read != root
-                        && self
-                            .origins(read, call.span, function)
-                            .iter()
-                            .any(|from| from.ends_with(".Body"))
-                })
+            // `json.Unmarshal(body, &order)`, `io.Copy(&buffer, r.Body)`. No further back than one step: two calls that fill
+            // each other's arguments would lead round and round.
+            let parses = || {
+                call.name() == "Unmarshal"
+                    && call.positional(1).and_then(Expr::path) == Some(root)
+                    && call.positional(0).and_then(Expr::path).is_some_and(|read| {
+                        self.assigns.iter().any(|a| {
+                            a.target == read
+                                && a.at.function == function
+                                && matches!(&a.value, Expr::Call(at, _) if self.calls.get(*at).is_some_and(|of| {
+                                    of.positional(0).and_then(Expr::path).is_some_and(|path| path.ends_with(".Body"))
+                                }))
+                        })
+                    })
             };
-            is_given && is_before && (BINDERS.contains(&call.name()) || decodes || parses)
+            let copies = || {
+                matches!(call.callee.as_str(), "io.Copy" | "io.CopyN")
+                    && call.positional(0).and_then(Expr::path) == Some(root)
+                    && call
+                        .positional(1)
+                        .and_then(Expr::path)
+                        .is_some_and(|path| path.ends_with(".Body"))
+            };
+            is_given
+                && is_before
+                && (BINDERS.contains(&call.name()) || decodes || parses() || copies())
         };
         let params = || {
             let function = function.and_then(|at| self.functions.get(at));
