@@ -1,5 +1,6 @@
 //! Settings from the environment: the `OTEL_*` variables, `RUST_LOG`, `ENVIRONMENT`, `SKOPOS_LOG_FORMAT`,
-//! `SKOPOS_LOG_RATE_LIMIT`, `SKOPOS_ALLOW_DEBUG`, `SKOPOS_PENDING_SPANS`, `SKOPOS_TRACES_PER_SECOND` and `SKOPOS_PROPAGATE_TO`.
+//! `SKOPOS_LOG_RATE_LIMIT`, `SKOPOS_ALLOW_DEBUG`, `SKOPOS_PENDING_SPANS`, `SKOPOS_TRACES_PER_SECOND`, `SKOPOS_PROPAGATE_TO` and
+//! `SKOPOS_LOCAL_COLLECTOR`.
 //!
 //! Reading is a pure function of a look-up. A value that cannot be used never stops a service from starting: the default
 //! holds and a warning says so, once logging works. What differs from the OpenTelemetry specification: spans wait at most 1 s
@@ -13,6 +14,7 @@ use crate::context::propagators::Propagators;
 
 mod endpoint;
 pub(crate) mod limits;
+pub(crate) mod local;
 mod metrics;
 
 #[cfg(any(feature = "tls", all(test, feature = "otlp")))]
@@ -21,6 +23,7 @@ pub(crate) use endpoint::Endpoint;
 #[cfg(feature = "otlp")]
 pub(crate) use endpoint::Protocol;
 use limits::Limits;
+use local::LocalCollector;
 pub(crate) use metrics::Pushing;
 #[cfg(feature = "otlp")]
 pub(crate) use metrics::Temporality;
@@ -74,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) disabled: bool,
     pub(crate) traces: Option<Endpoint>,
     pub(crate) logs: Option<Endpoint>,
+    /// Where all of it would go when nobody has said where.
+    pub(crate) local: LocalCollector,
     /// Whether ended spans are lines, too.
     pub(crate) console_spans: bool,
     /// Whether metrics are lines, too.
@@ -121,6 +126,7 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
     let console_spans = endpoint::wants_console(endpoint::TRACES, &variable);
     let console_metrics = endpoint::wants_console(endpoint::METRICS, &variable);
     let logs = endpoint::read(endpoint::LOGS, &variable, &mut warnings);
+    let local = local::read(&variable, &mut warnings);
     let limits = Limits::read(&variable, &mut warnings);
     let own_level = read_own_level(variable("OTEL_LOG_LEVEL"), &mut warnings);
     let metrics = endpoint::read(endpoint::METRICS, &variable, &mut warnings);
@@ -176,6 +182,7 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
             .is_some_and(|value| value.eq_ignore_ascii_case("true")),
         traces,
         logs,
+        local,
         limits,
         own_level,
         metrics,

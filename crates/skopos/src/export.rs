@@ -49,6 +49,8 @@ pub(crate) struct Counts {
     pub(crate) dropped_refused: AtomicU64,
     pub(crate) dropped_unreachable: AtomicU64,
     pub(crate) failed_requests: AtomicU64,
+    /// For a collector that nobody has named and that was not there: not lost, never promised to anybody.
+    pub(crate) unheard: AtomicU64,
 }
 
 impl Counts {
@@ -63,6 +65,9 @@ impl Counts {
 pub(crate) trait Counted: Clone + Send + Sync + 'static {
     fn counts(&self) -> &Counts;
 
+    /// Whether items are let go where nobody of this machine listens.
+    fn is_local(&self) -> bool;
+
     /// Returns what keeps items from arriving just now.
     fn trouble(&self) -> Option<String>;
 }
@@ -70,6 +75,10 @@ pub(crate) trait Counted: Clone + Send + Sync + 'static {
 impl<S: Signal> Counted for Exporter<S> {
     fn counts(&self) -> &Counts {
         &self.shared.counts
+    }
+
+    fn is_local(&self) -> bool {
+        self.shared.is_local
     }
 
     fn trouble(&self) -> Option<String> {
@@ -104,6 +113,7 @@ struct Shared<S: Signal> {
     settled: Condvar,
     counts: Counts,
     latest: Latest,
+    is_local: bool,
 }
 
 struct State<T> {
@@ -143,6 +153,7 @@ impl<S: Signal> Exporter<S> {
             settled: Condvar::new(),
             counts: Counts::default(),
             latest: trouble.latest(),
+            is_local: endpoint.local.is_some(),
         });
         let transport = Transport::new(endpoint);
         let for_thread = shared.clone();
@@ -243,8 +254,12 @@ fn run<S: Signal>(shared: &Shared<S>, transport: &Transport, trouble: &mut Troub
             state.queue.drain(..count).collect::<Vec<_>>()
         };
         let count = batch.len() as u64;
-        let body = shared.signal.encode(batch);
-        let delivered = deliver(shared, transport, trouble, &body, count);
+        let delivered = if transport.is_there() {
+            let body = shared.signal.encode(batch);
+            deliver(shared, transport, trouble, &body, count)
+        } else {
+            Delivered { unheard: count, ..Delivered::default() }
+        };
         let mut state = shared.lock();
         state.in_flight = 0;
         if !state.is_closed {
@@ -252,6 +267,7 @@ fn run<S: Signal>(shared: &Shared<S>, transport: &Transport, trouble: &mut Troub
             counts.exported.fetch_add(delivered.exported, Ordering::Relaxed);
             counts.dropped_refused.fetch_add(delivered.refused, Ordering::Relaxed);
             counts.dropped_unreachable.fetch_add(delivered.unreachable, Ordering::Relaxed);
+            counts.unheard.fetch_add(delivered.unheard, Ordering::Relaxed);
         }
         drop(state);
         shared.settled.notify_all();
@@ -264,6 +280,7 @@ struct Delivered {
     exported: u64,
     refused: u64,
     unreachable: u64,
+    unheard: u64,
 }
 
 /// Posts one batch until it is taken, refused, or not worth more patience.
@@ -297,6 +314,10 @@ fn deliver<S: Signal>(
                     refused: rejected,
                     ..Delivered::default()
                 };
+            }
+            // Whoever has that port was not asked to take anything.
+            _ if transport.is_local() => {
+                return Delivered { unheard: count, ..Delivered::default() };
             }
             Outcome::Refused { cause } => {
                 counts.failed_requests.fetch_add(1, Ordering::Relaxed);

@@ -89,10 +89,15 @@ impl Service {
     }
 
     /// Whether somebody sits before it.
-    #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
     pub(crate) fn is_development(&self) -> bool {
         let environment = self.environment_or_default();
         ["development", "dev", "local"].iter().any(|name| environment.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether it runs at somebody's desk: where it was said, or where nothing was said of a debug build. A release build of
+    /// which nobody has said where it runs may stand before users.
+    pub(crate) fn is_at_a_desk(&self, is_debug_build: bool) -> bool {
+        self.is_development() && (self.environment.is_some() || is_debug_build)
     }
 
     pub(crate) fn is_production(&self) -> bool {
@@ -124,5 +129,27 @@ impl Service {
         put("telemetry.sdk.language", "rust".to_owned());
         put("telemetry.sdk.version", env!("CARGO_PKG_VERSION").to_owned());
         resource
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Service;
+
+    #[test]
+    fn a_desk_is_where_it_was_said_or_where_a_debug_build_runs() {
+        for (environment, is_debug_build, expected) in [
+            (None, true, true),
+            (None, false, false),
+            (Some("development"), false, true),
+            (Some("LOCAL"), true, true),
+            (Some("production"), true, false),
+            (Some("staging"), true, false),
+        ] {
+            let mut service = Service::new("shop");
+            service.environment = environment.map(str::to_owned);
+            let is_at_a_desk = service.is_at_a_desk(is_debug_build);
+            assert_eq!(is_at_a_desk, expected, "{environment:?} {is_debug_build}");
+        }
     }
 }

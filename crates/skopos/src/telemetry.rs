@@ -78,7 +78,8 @@ pub enum InitError {
 pub type TelemetryLayer = Box<dyn Layer<SpanRegistry> + Send + Sync>;
 
 /// Sets up logs, traces and metrics from the environment, with JSON lines when not on a terminal or in production. The service
-/// is named after the binary, unless the environment names it; [`init!`](crate::init!) names it after the crate.
+/// is named after the binary, unless the environment names it; [`init!`](crate::init!) names it after the crate. At a desk
+/// telemetry goes to the collector of this machine, when one listens: [`Builder::local_collector`].
 ///
 /// ```no_run
 /// let telemetry = skopos::init()?;
@@ -100,7 +101,7 @@ pub fn init() -> Result<Telemetry, InitError> {
 /// What [`init`] and [`init!`](crate::init!) do.
 #[doc(hidden)]
 pub fn init_service(service: Service) -> Result<Telemetry, InitError> {
-    let telemetry = Telemetry::builder(service).from_env().install()?;
+    let telemetry = Telemetry::builder(service).from_env().local_collector().install()?;
     telemetry.watch_process();
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         telemetry.watch_runtime(&runtime);
@@ -757,6 +758,10 @@ fn register_counts<C: export::Counted>(metrics: &Registry, signal: &str, exporte
     add(dropped, help, &[signal, ("reason", "queue_full")], |counts| &counts.dropped_queue_full);
     add(dropped, help, &[signal, ("reason", "refused")], |counts| &counts.dropped_refused);
     add(dropped, help, &[signal, ("reason", "unreachable")], |counts| &counts.dropped_unreachable);
+    if exporter().is_local() {
+        let help = "Items for which no collector of this machine was there; in development only.";
+        add("skopos_telemetry_unheard_total", help, &[signal], |counts| &counts.unheard);
+    }
 }
 
 impl Drop for Inner {

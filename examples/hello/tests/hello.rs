@@ -19,6 +19,7 @@ fn one_request_is_logged_traced_counted_and_probed() {
     let mut service = Command::new(env!("CARGO_BIN_EXE_hello"))
         .env_clear()
         .env("LISTEN", "127.0.0.1:0")
+        .env("SKOPOS_LOCAL_COLLECTOR", "none")
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -33,6 +33,7 @@ impl Drop for Running {
 fn start_hello(variables: &[(&str, &str)]) -> (Running, String) {
     let mut child = Command::new(hello())
         .env_clear()
+        .env("SKOPOS_LOCAL_COLLECTOR", "none")
         .envs(variables.iter().copied())
         .env("LISTEN", "127.0.0.1:0")
         .stdout(Stdio::piped())
@@ -74,6 +75,24 @@ fn the_smallest_example_meets_every_demand() {
     assert!(text.contains(" 0 failed, 0 unknown"), "{text}");
     // What was started is gone.
     assert!(TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn the_smallest_example_that_runs_already_meets_every_demand_when_only_its_address_is_given() {
+    // As at 127.0.0.1:4318, where both look unless told otherwise; a test must not take that port.
+    let collector = format!("127.0.0.1:{}", free_port());
+    let (_hello, address) = start_hello(&[("SKOPOS_LOCAL_COLLECTOR", &collector)]);
+    let output = run(&["doctor", &address, "--otlp", &collector, "--strict", "--patience", "30s"]);
+    let text = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("29 demands: 29 ok, 0 failed, 0 unknown"), "{text}");
+    // In production it looks for nobody.
+    let variables = [("SKOPOS_LOCAL_COLLECTOR", collector.as_str()), ("ENVIRONMENT", "production")];
+    let (_hello, address) = start_hello(&variables);
+    let args = ["doctor", &address, "--otlp", &collector, "--patience", "2s", "--format", "json"];
+    let output = run(&args);
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&report["failed"], report["unknown"].as_u64() > Some(0)), (&0.into(), true));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Where a signal is sent, and how: address, protocol, headers, compression, certificates.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::{Lookup, number, pairs};
@@ -15,6 +16,8 @@ pub(crate) struct Endpoint {
     pub(crate) timeout: Duration,
     pub(crate) is_compressed: bool,
     pub(crate) certificates: Certificates,
+    /// Where to look whether anybody listens, before each attempt; none when the endpoint was asked for by name.
+    pub(crate) local: Option<SocketAddr>,
 }
 
 impl Endpoint {
@@ -94,6 +97,11 @@ fn exporters(signal: SignalNames, variable: Lookup<'_>) -> Vec<String> {
         }
     }
     exporters
+}
+
+/// Whether a signal goes to a collector, when there is one.
+pub(super) fn is_pushed(signal: SignalNames, variable: Lookup<'_>) -> bool {
+    exporters(signal, variable).iter().any(|exporter| exporter == "otlp")
 }
 
 /// Reads where a signal goes; nowhere without an endpoint, or with one that cannot be used. Certificates are the one thing that
@@ -189,7 +197,7 @@ pub(super) fn read(
             false
         }
     };
-    Some(Endpoint { url, protocol, headers, timeout, is_compressed, certificates })
+    Some(Endpoint { url, protocol, headers, timeout, is_compressed, certificates, local: None })
 }
 
 fn read_protocol(asked: Option<&str>, endpoint: &str, warnings: &mut Vec<String>) -> Protocol {

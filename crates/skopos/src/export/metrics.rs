@@ -64,6 +64,11 @@ impl Counted for Pusher {
         &self.shared.counts
     }
 
+    fn is_local(&self) -> bool {
+        // Numbers are told again at the next turn, so that none goes unheard.
+        false
+    }
+
     fn trouble(&self) -> Option<String> {
         self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -163,12 +168,14 @@ fn run(
         state.begun += 1;
         drop(state);
         let (request, points) = collection.read();
-        let is_taken =
-            points == 0 || deliver(shared, transport, trouble, &request, points, give_up);
+        let is_taken = points == 0
+            || transport.is_there()
+                && deliver(shared, transport, trouble, &request, points, give_up);
         if is_taken {
             collection.was_taken();
         }
-        shared.is_behind.store(!is_taken, Ordering::Relaxed);
+        // A collector that nobody has named is promised nothing.
+        shared.is_behind.store(!is_taken && !transport.is_local(), Ordering::Relaxed);
         let mut state = shared.lock();
         state.done = state.begun;
         drop(state);
@@ -201,6 +208,7 @@ fn deliver(
                 counts.exported.fetch_add(points - rejected, Ordering::Relaxed);
                 return true;
             }
+            _ if transport.is_local() => return false,
             Outcome::Refused { cause } => {
                 counts.failed_requests.fetch_add(1, Ordering::Relaxed);
                 counts.dropped_refused.fetch_add(points, Ordering::Relaxed);

@@ -4,7 +4,9 @@
 //! the secrets in them, to another host. Whatever fails says why, in words of [`cause`].
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use ureq::Agent;
@@ -24,6 +26,9 @@ const LONGEST_RESPONSE: usize = 64 * 1024;
 /// Longest wait that a server may ask for.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 
+/// How long it may take to find out whether anybody of this machine listens.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// What an attempt came to.
 #[derive(Debug)]
 pub(crate) enum Outcome {
@@ -40,6 +45,8 @@ pub(crate) struct Transport {
     /// What HTTP is spoken with; or why it cannot be.
     agent: Result<Agent, String>,
     endpoint: Endpoint,
+    /// Whether the last attempt was taken.
+    was_taken: Cell<bool>,
     /// Made on the thread that uses it, because a runtime must not be dropped inside another one.
     #[cfg(feature = "grpc")]
     connection: std::cell::OnceCell<Result<grpc::Connection, String>>,
@@ -50,9 +57,21 @@ impl Transport {
         Transport {
             agent: agent(endpoint),
             endpoint: endpoint.clone(),
+            was_taken: Cell::new(false),
             #[cfg(feature = "grpc")]
             connection: std::cell::OnceCell::new(),
         }
+    }
+
+    /// Whether it goes to a collector of this machine that nobody has named: what it does not take is let go.
+    pub(crate) fn is_local(&self) -> bool {
+        self.endpoint.local.is_some()
+    }
+
+    /// Whether it is worth an attempt. Only of a collector that nobody has named it is asked.
+    pub(crate) fn is_there(&self) -> bool {
+        let Some(address) = self.endpoint.local else { return true };
+        self.was_taken.get() || TcpStream::connect_timeout(&address, LOOK).is_ok()
     }
 
     /// Posts a body; gives up at the endpoint's timeout or the deadline, whichever comes first.
@@ -70,7 +89,10 @@ impl Transport {
                 self.send(body, timeout)
             }
         }));
-        posted.unwrap_or_else(|_| Outcome::Refused { cause: "the exporter panicked".to_owned() })
+        let outcome = posted
+            .unwrap_or_else(|_| Outcome::Refused { cause: "the exporter panicked".to_owned() });
+        self.was_taken.set(matches!(outcome, Outcome::Taken { .. }));
+        outcome
     }
 
     /// Posts over HTTP.
@@ -148,8 +170,8 @@ fn agent(endpoint: &Endpoint) -> Result<Agent, String> {
         .user_agent(concat!("skopos-sdk/", env!("CARGO_PKG_VERSION")));
     #[cfg(feature = "tls")]
     let config = config.tls_config(tls_config(&endpoint.certificates)?);
-    #[cfg(not(feature = "tls"))]
-    let _ = endpoint;
+    // What is meant for this machine takes no way through another one.
+    let config = if endpoint.local.is_some() { config.proxy(None) } else { config };
     Ok(config.build().new_agent())
 }
 

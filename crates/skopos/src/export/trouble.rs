@@ -3,7 +3,12 @@
 //! A WARN when something is lost or an attempt failed twice in a row; again when the cause changes, and every five minutes while
 //! it does not; an INFO when the collector takes telemetry again. The lines go to standard output and are not exported: they
 //! would tell of themselves. A service that writes no lines of its own gets them as events. Endpoint and cause are redacted.
+//!
+//! A collector that nobody has named is greeted once, so that nobody wonders where telemetry goes; that it is not there, or no
+//! longer there, is no trouble.
 
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +32,8 @@ pub(crate) struct Voice {
     pub(crate) lines: Option<Arc<dyn Sink>>,
     pub(crate) redactor: Redactor,
     pub(crate) clock: Clock,
+    /// Whether a collector that nobody has named was told of; all signals share it.
+    pub(crate) has_greeted: Arc<AtomicBool>,
 }
 
 /// What keeps something from arriving just now, for the report at the end: endpoint and cause.
@@ -37,6 +44,7 @@ pub(crate) struct Trouble {
     voice: Voice,
     signal: &'static str,
     endpoint: String,
+    local: Option<SocketAddr>,
     latest: Latest,
     /// Attempts that failed since the last one that did not.
     failures: u32,
@@ -53,11 +61,13 @@ struct Told {
 
 impl Trouble {
     pub(crate) fn new(voice: Voice, signal: &'static str, endpoint: &Endpoint) -> Trouble {
+        let local = endpoint.local;
         let endpoint = voice.redactor.redact_text(&endpoint.shown()).text.into_owned();
         Trouble {
             voice,
             signal,
             endpoint,
+            local,
             latest: Latest::default(),
             failures: 0,
             lost: 0,
@@ -90,6 +100,11 @@ impl Trouble {
 
     /// The collector took something.
     pub(crate) fn is_over(&mut self) {
+        if let Some(address) = self.local
+            && !self.voice.has_greeted.swap(true, Ordering::Relaxed)
+        {
+            self.greet(address);
+        }
         self.failures = 0;
         if self.told.take().is_none() {
             return;
@@ -97,6 +112,20 @@ impl Trouble {
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let lost = std::mem::take(&mut self.lost);
         self.say(Level::INFO, "telemetry is exported again", None, lost);
+    }
+
+    fn greet(&self, address: SocketAddr) {
+        let message = "development telemetry goes to the collector of this machine";
+        let endpoint = format!("http://{address}");
+        let Some(lines) = &self.voice.lines else {
+            filter::aloud(|| tracing::info!(target: TARGET, endpoint, "{message}"));
+            return;
+        };
+        let mut record = Record::default();
+        record.reset(self.voice.clock.now(), Level::INFO, TARGET);
+        record.put("message", Value::Text(message));
+        record.put("endpoint", Value::Text(&endpoint));
+        lines.write(&record);
     }
 
     fn tell(&mut self, cause: String, now: Instant) {
@@ -168,6 +197,7 @@ mod tests {
             lines: Some(lines.clone()),
             redactor: skopos_redact::Redactor::default(),
             clock: Clock::system(),
+            has_greeted: Arc::default(),
         };
         let endpoint = Endpoint {
             url: "https://u:hunter2@collector:4318/v1/traces?token=hunter2".to_owned(),
@@ -176,6 +206,7 @@ mod tests {
             timeout: Duration::ZERO,
             is_compressed: false,
             certificates: crate::config::Certificates::default(),
+            local: None,
         };
         let mut trouble = Trouble::new(voice, "spans", &endpoint);
         let latest = trouble.latest();

@@ -77,6 +77,7 @@ pub struct Builder {
     has_lines: bool,
     has_panic_hook: bool,
     has_signals: bool,
+    looks_for_collector: bool,
     lines_per_second: Option<u32>,
     series_limit: Option<usize>,
     http_prefix: String,
@@ -106,6 +107,7 @@ impl Builder {
             has_lines: true,
             has_panic_hook: true,
             has_signals: true,
+            looks_for_collector: false,
             lines_per_second: Some(DEFAULT_PER_SECOND),
             series_limit: None,
             http_prefix: String::new(),
@@ -320,6 +322,25 @@ impl Builder {
         self
     }
 
+    /// At a desk, where the environment names no OTLP endpoint, sends telemetry to the collector of this machine: to
+    /// 127.0.0.1:4318 when somebody listens there (`skopos serve`, `skopos doctor`, an OpenTelemetry Collector), and nowhere
+    /// when not. What nobody takes is let go without a word, and counted in `skopos_telemetry_unheard_total`. [`init`] does so.
+    ///
+    /// A desk is where `ENVIRONMENT` is `development`, `dev` or `local`; where nothing is said, only a debug build looks.
+    /// `SKOPOS_LOCAL_COLLECTOR` is another loopback address, or `none`.
+    ///
+    /// ```
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).from_env().local_collector();
+    /// # let _ = builder;
+    /// ```
+    ///
+    /// [`init`]: crate::init
+    #[must_use]
+    pub fn local_collector(mut self) -> Builder {
+        self.looks_for_collector = true;
+        self
+    }
+
     /// Sets how many lines one call site may write in a second (1,000 unless said otherwise). Further ones are counted: on
     /// the next line as `suppressed_lines`, and in `skopos_log_lines_suppressed_total`. Access lines are not limited.
     /// `SKOPOS_LOG_RATE_LIMIT` wins over it; 0 is no limit.
@@ -419,6 +440,13 @@ impl Builder {
     }
 
     fn assemble(mut self) -> Result<Telemetry, InitError> {
+        if self.looks_for_collector && self.service.is_at_a_desk(cfg!(debug_assertions)) {
+            // There is none where an endpoint was named.
+            let local = std::mem::take(&mut self.config.local);
+            self.config.traces = self.config.traces.or(local.traces);
+            self.config.logs = self.config.logs.or(local.logs);
+            self.config.metrics = self.config.metrics.or(local.metrics);
+        }
         let (filter, base, usual) = self.event_filter()?;
         let is_verbose = filter.max_level_hint().is_none_or(|level| level > LevelFilter::INFO);
         let has_floor = self.service.is_production() && !self.config.allows_debug;
@@ -447,6 +475,7 @@ impl Builder {
             lines: lines.clone(),
             redactor: self.redactor.clone(),
             clock: self.clock.clone(),
+            has_greeted: Arc::default(),
         };
         #[cfg(feature = "otlp")]
         let (logs, spans) = self.exporters(&voice);

@@ -11,7 +11,9 @@ const CANARY: &str = "cAnArY9Zx7Q";
 fn child(role: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["install::child_process", "--exact", "--nocapture", "--test-threads=1"]);
-    command.env_clear().env("SKOPOS_TEST_ROLE", role).envs(variables.iter().copied());
+    // Whoever listens at this machine's usual port is none of ours.
+    command.env_clear().env("SKOPOS_TEST_ROLE", role).env("SKOPOS_LOCAL_COLLECTOR", "none");
+    command.envs(variables.iter().copied());
     command.output().unwrap()
 }
 
@@ -173,6 +175,33 @@ fn the_macro_names_the_service_after_the_crate_and_finds_out_where_it_runs() {
     assert!(
         attribute(resource, "process.pid").is_some() && attribute(resource, "host.name").is_some()
     );
+}
+
+#[test]
+fn at_a_desk_init_finds_the_collector_of_this_machine_and_says_so() {
+    for (environment, is_found) in
+        [("", cfg!(debug_assertions)), ("dev", true), ("production", false)]
+    {
+        let collector = Collector::start(Manner::Accepts);
+        let endpoint = collector.endpoint();
+        let mut variables = vec![
+            ("SKOPOS_LOCAL_COLLECTOR", endpoint.as_str()),
+            ("SKOPOS_PENDING_SPANS", "false"),
+            // Not for whoever happens to listen.
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20k"),
+        ];
+        variables.extend((!environment.is_empty()).then_some(("ENVIRONMENT", environment)));
+        let output = child("drops", &variables);
+        assert!(output.status.success(), "{output:?}");
+        let lines = lines(&output);
+        let greetings = lines.iter().filter(|line| line["target"] == "skopos::export");
+        let greetings: Vec<_> = greetings.map(|line| line["endpoint"].as_str().unwrap()).collect();
+        let expected = if is_found { vec![endpoint.as_str()] } else { Vec::new() };
+        assert_eq!(greetings, expected, "{environment}: one line, whatever the signals");
+        let came = (collector.logs().len(), collector.spans().len());
+        assert_eq!(came, (usize::from(is_found), usize::from(is_found)), "{environment}");
+        assert!(collector.headers().iter().all(|headers| !headers.contains_key("authorization")));
+    }
 }
 
 #[cfg(unix)]

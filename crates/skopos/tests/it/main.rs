@@ -17,6 +17,7 @@ mod install;
 mod isolation;
 mod level;
 mod lines;
+mod local;
 mod objectives;
 mod pages;
 #[cfg(feature = "_integrations")]

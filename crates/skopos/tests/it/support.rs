@@ -98,7 +98,12 @@ enum Kind {
 
 impl Collector {
     pub(crate) fn start(manner: Manner) -> Collector {
-        let (address, received) = serve(manner, |listener| listener);
+        Collector::start_at(([127, 0, 0, 1], 0).into(), manner)
+    }
+
+    /// Starts one at an address that something looks at.
+    pub(crate) fn start_at(address: SocketAddr, manner: Manner) -> Collector {
+        let (address, received) = serve(address, manner, |listener| listener);
         Collector { address, scheme: "http", received }
     }
 
@@ -106,8 +111,9 @@ impl Collector {
     #[cfg(feature = "tls")]
     pub(crate) fn start_tls(manner: Manner, config: rustls::ServerConfig) -> Collector {
         let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-        let (address, received) =
-            serve(manner, move |listener| tls::Listener { listener, acceptor });
+        let (address, received) = serve(([127, 0, 0, 1], 0).into(), manner, move |listener| {
+            tls::Listener { listener, acceptor }
+        });
         Collector { address, scheme: "https", received }
     }
 
@@ -175,8 +181,9 @@ impl Collector {
     }
 }
 
-/// Takes telemetry on a port of its own, through whatever is made of the listener.
+/// Takes telemetry at an address, through whatever is made of the listener.
 fn serve<L>(
+    address: SocketAddr,
     manner: Manner,
     make: impl FnOnce(tokio::net::TcpListener) -> L + Send + 'static,
 ) -> (SocketAddr, Arc<Received>)
@@ -190,7 +197,7 @@ where
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let listener = tokio::net::TcpListener::bind(address).await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
             let route = |kind| {
                 let received = for_thread.clone();
