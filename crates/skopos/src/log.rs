@@ -3,9 +3,10 @@
 //! The record is redacted once, while it is collected; the sinks (JSON, pretty, OTLP) only ever see the redacted form. Fields
 //! of the enclosing spans come first, those of the event last, and the last value of a name wins, so no key repeats. The
 //! names `timestamp`, `level`, `service`, `version`, `environment`, `trace_id` and `span_id` belong to the line: an event's
-//! own field of such a name is shown as `event.<name>`.
+//! own field of such a name is shown as `event.<name>`. So is an event's own `request_id` that is another than the request's.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -405,13 +406,14 @@ impl<F: FnMut(&'static str, Value<&str>)> Visit for Collect<'_, F> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
+        // An error means that it cannot be shown: what there is must do. (`to_string` would panic.)
+        let mut text = String::new();
+        let _ = write!(text, "{value}");
         let mut source = value.source();
         // Bounded: a cause may, wrongly, name itself.
         for _ in 0..16 {
             let Some(cause) = source else { break };
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
+            let _ = write!(text, ": {cause}");
             source = cause.source();
         }
         self.text(field, &text);

@@ -69,7 +69,14 @@ impl fmt::Display for ShutdownReport {
     }
 }
 
+/// How long a service in Kubernetes takes traffic after SIGTERM: until its endpoint is out of every load balancer.
+const KUBERNETES_GRACE: Duration = Duration::from_secs(5);
+
 /// Completes on Ctrl-C or SIGTERM, after the service has been marked not ready. For `with_graceful_shutdown`.
+///
+/// In Kubernetes it goes on serving for five seconds in between, since a pod that is being ended still gets requests until all
+/// load balancers know; anywhere else there is no delay. [`shutdown_signal_after`] says how long. A second signal ends the
+/// waiting.
 ///
 /// ```
 /// # async fn example(app: axum::Router, health: skopos::health::Health) -> std::io::Result<()> {
@@ -79,10 +86,13 @@ impl fmt::Display for ShutdownReport {
 /// # }
 /// ```
 pub async fn shutdown_signal(health: Health) {
-    shutdown_signal_after(health, Duration::ZERO).await;
+    let is_kubernetes = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let grace = if is_kubernetes { KUBERNETES_GRACE } else { Duration::ZERO };
+    shutdown_signal_after(health, grace).await;
 }
 
-/// As [`shutdown_signal`], and then waits for load balancers to notice (one period of their readiness probe).
+/// As [`shutdown_signal`], and goes on serving for this long, as not ready, until load balancers have noticed (one period of
+/// their readiness probe). A second signal ends the waiting.
 ///
 /// ```
 /// # async fn example(app: axum::Router, health: skopos::health::Health) -> std::io::Result<()> {
@@ -94,33 +104,62 @@ pub async fn shutdown_signal(health: Health) {
 /// # }
 /// ```
 pub async fn shutdown_signal_after(health: Health, grace: Duration) {
-    wait_for_signal().await;
+    let mut signals = Signals::new();
+    signals.next().await;
     health.mark_draining();
     tracing::info!(target: "skopos", "shutting down");
     if grace > Duration::ZERO {
-        tokio::time::sleep(grace).await;
+        tokio::select! {
+            () = tokio::time::sleep(grace) => {}
+            () = signals.next() => {}
+        }
     }
 }
 
+/// Ctrl-C and SIGTERM, none of them lost between two looks.
 #[cfg(unix)]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signals) => {
-                signals.recv().await;
-            }
-            // Without the handler SIGTERM ends the process anyway.
-            Err(_) => std::future::pending().await,
+struct Signals {
+    terminate: Option<tokio::signal::unix::Signal>,
+    interrupt: Option<tokio::signal::unix::Signal>,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> Signals {
+        use tokio::signal::unix::{SignalKind, signal};
+        // Without a handler the signal ends the process anyway.
+        Signals {
+            terminate: signal(SignalKind::terminate()).ok(),
+            interrupt: signal(SignalKind::interrupt()).ok(),
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminate => {}
+    }
+
+    async fn next(&mut self) {
+        async fn of(signal: &mut Option<tokio::signal::unix::Signal>) {
+            match signal {
+                Some(signal) => {
+                    signal.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        }
+        tokio::select! {
+            () = of(&mut self.terminate) => {}
+            () = of(&mut self.interrupt) => {}
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn wait_for_signal() {
-    let _ = tokio::signal::ctrl_c().await;
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> Signals {
+        Signals
+    }
+
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }

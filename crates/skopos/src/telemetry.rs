@@ -31,6 +31,7 @@ use crate::{ClientLayer, Service, ShutdownReport};
 use crate::export::{self, Exporter, logs::Logs, metrics::Pusher, spans::Spans};
 
 mod builder;
+mod sound;
 mod spans;
 
 pub use builder::{Builder, Preset};

@@ -271,7 +271,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
             match rejection {
                 PathRejection::FailedToDeserializePathParams(failed) => {
                     let status = failed.status();
-                    source.reject(status, Problem::of_path(&failed.into_kind()))
+                    source.reject(status, Problem::of_path(&failed.into_kind(), source.endpoint))
                 }
                 other => {
                     source.reject(other.status(), Problem::whole("the route has no parameters"))

@@ -65,3 +65,32 @@ fn one_request_is_logged_traced_counted_and_probed() {
     assert!(left.status.success());
     assert_eq!(String::from_utf8_lossy(&left.stderr), "telemetry flushed, nothing lost\n");
 }
+
+#[test]
+fn in_kubernetes_it_serves_as_not_ready_before_it_goes_and_a_second_signal_ends_that() {
+    let mut service = Command::new(env!("CARGO_BIN_EXE_hello"))
+        .env_clear()
+        .env("LISTEN", "127.0.0.1:0")
+        .env("SKOPOS_LOCAL_COLLECTOR", "none")
+        .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(service.stdout.take().unwrap()).lines().map(|line| {
+        let line = line.unwrap();
+        serde_json::from_str::<serde_json::Value>(&line).expect(&line)
+    });
+    let address = lines.next().unwrap()["listening"].as_str().unwrap().to_owned();
+    let terminate = || Command::new("kill").arg(service.id().to_string()).status().unwrap();
+    assert!(terminate().success());
+    assert_eq!(lines.next().unwrap()["message"], "shutting down");
+    // Whoever still sends to it is served.
+    let ready = get(&address, "/health/ready");
+    assert!(ready.starts_with("HTTP/1.1 503") && ready.contains("not_ready"), "{ready}");
+    assert!(get(&address, "/").starts_with("HTTP/1.1 200"));
+    assert!(terminate().success());
+    let left = service.wait_with_output().unwrap();
+    assert!(left.status.success());
+    assert_eq!(String::from_utf8_lossy(&left.stderr), "telemetry flushed, nothing lost\n");
+}

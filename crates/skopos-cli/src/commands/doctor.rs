@@ -12,7 +12,7 @@ use skopos_doctor::{Logs, Options, Otlp, Report, Skopos, Status, examine};
 
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
-use crate::output::{Format, dim, green, print_json, red, write_stdout, yellow};
+use crate::output::{Format, dim, green, print_error, print_json, red, write_stdout, yellow};
 
 /// How long a service that the doctor starts, or that waits for the doctor's port, may take to answer.
 const START: Duration = Duration::from_secs(60);
@@ -92,12 +92,22 @@ pub(crate) fn run(args: DoctorArgs, global: &GlobalArgs) -> Result<Outcome> {
             }
         };
         tokio::select! {
-            report = examine(&options, &step) => report.map(Some),
+            report = examine(&options, &step) => Some(report),
             // The visit is dropped, and with it what it started.
-            _ = tokio::signal::ctrl_c() => Ok(None),
+            _ = tokio::signal::ctrl_c() => None,
         }
-    })?;
+    });
     let Some(report) = report else { std::process::exit(130) };
+    let report = match report {
+        // Nothing was asked yet: the arguments are wrong.
+        Err(
+            error @ (skopos_doctor::Error::Address { .. } | skopos_doctor::Error::Header { .. }),
+        ) => {
+            print_error(&error.into());
+            return Ok(Outcome::Verdict(2));
+        }
+        report => report?,
+    };
     print(&report, global.format)?;
     let is_met = report.failed() == 0 && !(is_strict && report.count(Status::Unknown) > 0);
     Ok(if is_met { Outcome::Done } else { Outcome::ConditionFailed })

@@ -178,6 +178,10 @@ fn wrong_usage_says_how_and_shows_no_secret() {
         (&["doctor", "http://x", "--otlp", "nowhere"], "127.0.0.1:4318"),
         (&["doctor", "http://x", "-H", "Authorization=hunter2"], "no colon"),
         (&["doctor", "http://x", "--format", "csv"], "csv"),
+        (&["doctor", "127.0.0.1:8000"], "scheme"),
+        (&["doctor", "http://127.0.0.1:99999"], "from 1 to 65535"),
+        (&["doctor", "http://ann:hunter2@127.0.0.1:1"], "--header"),
+        (&["doctor", "http://127.0.0.1:1", "--ops", "127.0.0.1:9090"], "scheme"),
         (&["k8s", "probes"], "--port"),
         (&["k8s", "probes", "--port", "0"], "1..=65535"),
         (&["k8s", "probes", "--port", "80", "--path-prefix", "a b"], "/internal"),
@@ -185,6 +189,7 @@ fn wrong_usage_says_how_and_shows_no_secret() {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output));
         assert!(text(&output).contains(expected), "{args:?}: {}", text(&output));
+        assert!(!text(&output).contains("hunter2"), "{args:?}: {}", text(&output));
     }
 }
 

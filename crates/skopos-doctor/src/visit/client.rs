@@ -113,13 +113,26 @@ impl Client {
     }
 }
 
-/// The innermost cause says most: "connection refused" rather than "client error".
+/// The innermost cause says most: "connection refused" rather than "client error". What another protocol on that port makes of
+/// it is said in words of a user.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    crate::shown::shown(&cause.to_string())
+    let cause = cause.to_string();
+    if cause.contains("InvalidContentType") {
+        return "no TLS is spoken there: write http:// instead of https://".to_owned();
+    }
+    let is_other =
+        ["unexpected message from connection", "invalid HTTP version", "HTTP header parsed"];
+    if is_other.iter().any(|sign| cause.contains(sign)) {
+        return format!(
+            "no HTTP/1.1 is spoken there (a port for gRPC, or for https?): {}",
+            crate::shown::shown(&cause)
+        );
+    }
+    crate::shown::shown(&cause)
 }
 
 /// An address taken apart: where requests go, and what may be shown of it.
@@ -134,8 +147,15 @@ impl Target {
     pub(super) fn parse(text: &str) -> Result<Target, Error> {
         let wrong = |reason| {
             // Whatever stands before an `@` may be a password.
-            let after = text.rsplit_once('@').map_or(text, |(_, after)| after);
-            let url = crate::shown::shown(after.split(['?', '#']).next().unwrap_or_default());
+            let (scheme, after) = match text.rsplit_once('@') {
+                Some((before, after)) => {
+                    (before.split_once("://").map(|(scheme, _)| scheme), after)
+                }
+                None => (None, text),
+            };
+            let shown = after.split(['?', '#']).next().unwrap_or_default();
+            let scheme = scheme.map(|scheme| format!("{scheme}://")).unwrap_or_default();
+            let url = crate::shown::shown(&format!("{scheme}{shown}"));
             Error::Address { url, reason }
         };
         let uri: Uri = text.parse().map_err(|_| wrong("it does not parse"))?;
@@ -146,6 +166,10 @@ impl Target {
         let Some(authority) = uri.authority() else { return Err(wrong("it names no host")) };
         if authority.as_str().contains('@') {
             return Err(wrong("give credentials with --header 'Authorization: …'"));
+        }
+        let has_port = authority.as_str().len() > authority.host().len();
+        if has_port && !matches!(authority.port_u16(), Some(1..)) {
+            return Err(wrong("a port is a number from 1 to 65535"));
         }
         let origin = format!("{scheme}://{authority}");
         Ok(Target { uri, origin })
@@ -168,6 +192,7 @@ impl Target {
 
     /// Without the query, whose values may be secrets.
     pub(super) fn shown(&self) -> String {
-        format!("{}{}", self.origin, self.uri.path().trim_end_matches('/'))
+        let path = self.uri.path();
+        format!("{}{}", self.origin, if path == "/" { "" } else { path })
     }
 }

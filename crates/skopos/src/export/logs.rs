@@ -69,7 +69,15 @@ fn log_record(record: &Record, limits: &Limits) -> LogRecord {
         attributes.push(attribute("request_id", any_value::Value::StringValue(id.to_string())));
     }
     attributes.push(attribute("target", any_value::Value::StringValue(record.target.clone())));
-    attributes.extend(record.fields().map(|field| attribute(field.name, any(field.value))));
+    attributes.extend(record.fields().map(|field| {
+        // No name stands twice.
+        let name = match field.name {
+            "request_id" => "event.request_id",
+            "target" => "event.target",
+            name => name,
+        };
+        attribute(name, any(field.value))
+    }));
     let most = usize::try_from(limits.log_attributes).unwrap_or(usize::MAX);
     let beyond = u32::try_from(attributes.len().saturating_sub(most)).unwrap_or(u32::MAX);
     attributes.truncate(most);

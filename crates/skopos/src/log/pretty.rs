@@ -32,7 +32,9 @@ impl PrettySink {
         let _ = write!(line, "{dim}{time}{reset} {level}{:<5}{reset} ", record.level.as_str());
         push_shown(line, &record.message);
         for field in record.fields() {
-            let _ = write!(line, " {dim}{}={reset}", field.name);
+            // The line has one of its own, at its end.
+            let prefix = if field.name == "request_id" { "event." } else { "" };
+            let _ = write!(line, " {dim}{prefix}{}={reset}", field.name);
             match field.value {
                 Value::Text(text) => push_shown(line, text),
                 Value::Signed(number) => drop(write!(line, "{number}")),

@@ -17,6 +17,7 @@ pub(crate) const MOST_FIELDS: usize = 128;
 
 /// Names that belong to the line itself.
 const RESERVED: &[&str] = &[
+    "request_id",
     "timestamp",
     "level",
     "service",
@@ -155,17 +156,17 @@ impl Record {
                 };
                 return;
             }
-            // The bound id wins over a field; without one the field is as good.
-            "request_id" => {
-                if self.request_id.is_none()
-                    && let Value::Text(text) = value
-                {
+            // The bound id wins over a field; without one the field is as good. One that says the same says nothing.
+            "request_id" => match (&self.request_id, value) {
+                (None, Value::Text(text)) => {
                     let mut id = String::new();
                     push_shortened(&mut id, text);
                     self.request_id = Some(id.into());
+                    return;
                 }
-                return;
-            }
+                (Some(bound), Value::Text(text)) if **bound == *text => return,
+                _ => {}
+            },
             _ => {}
         }
         let known = self.entries.iter().position(|entry| is_same_name(entry.name, name));

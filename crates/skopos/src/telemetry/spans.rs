@@ -1,7 +1,8 @@
 //! The layer that makes spans of OpenTelemetry out of those of `tracing`, spared the events that nobody would see.
 //!
 //! `tracing-opentelemetry` copies every event into the span around it. Where spans go nowhere (no exporter, no test that
-//! captures them) that copy is a quarter of the price of a log line, for nothing.
+//! captures them) that copy is a quarter of the price of a log line, for nothing. Nor does it see values that cannot be shown,
+//! at which it would panic.
 
 use std::any::TypeId;
 
@@ -13,6 +14,8 @@ use tracing_opentelemetry::OpenTelemetryLayer;
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
+
+use super::sound;
 
 /// Passes everything on to the layer of `tracing-opentelemetry`, events only if spans are seen.
 pub(super) struct SpanLayer<S> {
@@ -49,11 +52,17 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer<S> {
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        self.inner.on_new_span(attributes, id, context);
+        if sound::is_span(attributes) {
+            self.inner.on_new_span(attributes, id, context);
+        } else {
+            sound::with_bare(attributes, |bare| self.inner.on_new_span(bare, id, context));
+        }
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        self.inner.on_record(id, values, context);
+        if sound::is_record(values) {
+            self.inner.on_record(id, values, context);
+        }
     }
 
     fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
@@ -65,7 +74,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for SpanLayer<S> {
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if self.has_readers {
+        if self.has_readers && sound::is_event(event) {
             self.inner.on_event(event, context);
         }
     }

@@ -46,7 +46,9 @@ impl Problem {
         Problem::at(error.path(), &error.inner().to_string())
     }
 
-    pub(super) fn of_path(kind: &ErrorKind) -> Problem {
+    /// A problem of the parameters of this route; where the extractor knows only a place, the template has the name.
+    pub(super) fn of_path(kind: &ErrorKind, template: &str) -> Problem {
+        let of_template = |index: usize| parameters(template).nth(index);
         let named = |name: &str, expected: &str| {
             let name = safe_name(name);
             Problem {
@@ -58,10 +60,13 @@ impl Problem {
         match kind {
             ErrorKind::ParseErrorAtKey { key, expected_type, .. } => named(key, expected_type),
             ErrorKind::ParseErrorAtIndex { index, expected_type, .. } => {
-                named(&format!("parameter_{index}"), expected_type)
+                let place = format!("parameter_{index}");
+                named(of_template(*index).unwrap_or(&place), expected_type)
             }
             ErrorKind::InvalidUtf8InPathParam { key } => named(key, "UTF-8"),
-            ErrorKind::ParseError { expected_type, .. } => named("parameter", expected_type),
+            ErrorKind::ParseError { expected_type, .. } => {
+                named(of_template(0).unwrap_or("parameter"), expected_type)
+            }
             ErrorKind::DeserializeError { key, .. } => named(key, "another form"),
             ErrorKind::WrongNumberOfParameters { .. } => {
                 Problem::whole("the route has another number of parameters")
@@ -164,6 +169,15 @@ fn reason(message: &str) -> (String, Option<String>, bool) {
         None => what.to_owned(),
     };
     (reason, None, false)
+}
+
+/// The names of a template's parameters, in order: `id` and `rest` of `/orders/{id}/{*rest}`.
+fn parameters(template: &str) -> impl Iterator<Item = &str> {
+    template.split('/').filter_map(|segment| {
+        let (_, rest) = segment.split_once('{')?;
+        let (name, _) = rest.split_once('}')?;
+        Some(name.trim_start_matches('*')).filter(|name| !name.is_empty())
+    })
 }
 
 #[cfg(test)]

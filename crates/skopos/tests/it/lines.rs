@@ -271,3 +271,20 @@ proptest! {
         prop_assert!(!text.trim_end_matches('\n').chars().any(char::is_control));
     }
 }
+
+#[test]
+fn an_id_of_an_events_own_neither_vanishes_nor_takes_the_place_of_the_requests() {
+    let output = Output::default();
+    let (telemetry, guard) = scoped(builder(&output, &[]));
+    tracing::info_span!("request", request_id = "r-1").in_scope(|| {
+        tracing::info!(request_id = "r-1", "the same");
+        tracing::info!(request_id = "spoofed", "another");
+        tracing::info!(request_id = 7, "a number");
+    });
+    drop(guard);
+    assert!(telemetry.flush(PATIENCE));
+    let lines = output.lines();
+    assert!(lines.iter().all(|line| line["request_id"] == "r-1"), "{lines:?}");
+    let own: Vec<_> = lines.iter().map(|line| line.get("event.request_id").cloned()).collect();
+    assert_eq!(own, [None, Some("spoofed".into()), Some(7.into())]);
+}

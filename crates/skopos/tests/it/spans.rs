@@ -195,3 +195,51 @@ fn spans_are_lines_when_the_environment_asks_for_the_console() {
     assert_eq!(collector.spans().len(), 1);
     assert_eq!(run("none", None).len(), 1);
 }
+
+/// Fails to show itself, which `tracing` allows.
+struct Unshowable;
+
+impl std::fmt::Display for Unshowable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Err(std::fmt::Error)
+    }
+}
+
+impl std::fmt::Debug for Unshowable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        Err(std::fmt::Error)
+    }
+}
+
+impl std::error::Error for Unshowable {}
+
+#[test]
+fn a_value_that_cannot_be_shown_costs_its_span_an_attribute_and_the_host_nothing() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let output = Output::default();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let (telemetry, guard) = scoped(builder(&output, &variables));
+    let outer = tracing::info_span!("outer", order = 7, later = tracing::field::Empty);
+    outer.in_scope(|| {
+        let inner = tracing::info_span!("inner", order = 8, broken = %Unshowable);
+        inner.in_scope(|| {
+            tracing::info!(broken = ?Unshowable, "a field");
+            tracing::info!("a message: {}", Unshowable);
+            let error: &(dyn std::error::Error + 'static) = &Unshowable;
+            tracing::error!(error, "an error");
+            tracing::info!("sound");
+        });
+        outer.record("later", tracing::field::display(Unshowable));
+    });
+    drop((outer, guard));
+    assert!(telemetry.shutdown_blocking(PATIENCE).is_complete());
+    let messages: Vec<_> = output.lines().into_iter().map(|line| line["message"].clone()).collect();
+    assert_eq!(messages.len(), 4, "{messages:?}");
+    assert_eq!((&messages[0], &messages[3]), (&"a field".into(), &"sound".into()));
+    let (outer, inner) = (collector.span("outer"), collector.span("inner"));
+    assert_eq!(attribute(&outer.attributes, "order").as_deref(), Some("7"));
+    assert_eq!((inner.trace_id, inner.parent_span_id), (outer.trace_id, outer.span_id));
+    let events: Vec<&str> = inner.events.iter().map(|event| event.name.as_str()).collect();
+    assert_eq!(events, ["sound"]);
+}

@@ -101,7 +101,7 @@ fn rejected_input_is_seen_everywhere_and_its_value_nowhere() {
             "",
             String::new(),
             400,
-            "parameter",
+            "id",
             "invalid value, expected u64",
         ),
         (
@@ -110,7 +110,7 @@ fn rejected_input_is_seen_everywhere_and_its_value_nowhere() {
             "",
             String::new(),
             400,
-            "parameter_1",
+            "b",
             "invalid value, expected u8",
         ),
         ("GET", &format!("/list?page={canary}"), "", String::new(), 400, "page", "invalid value"),
