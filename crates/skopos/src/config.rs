@@ -28,6 +28,9 @@ pub(crate) use metrics::Pushing;
 #[cfg(feature = "otlp")]
 pub(crate) use metrics::Temporality;
 
+/// Longest time that a setting can give; an instant so far away still exists.
+const LONGEST_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How log lines are written to standard output.
 ///
 /// ```
@@ -174,12 +177,13 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
             }
         }
     });
+    let disabled = flag("OTEL_SDK_DISABLED", &variable, &mut warnings);
+    let allows_debug = flag("SKOPOS_ALLOW_DEBUG", &variable, &mut warnings);
     Config {
         console_spans,
         console_metrics,
         pending_spans,
-        disabled: variable("OTEL_SDK_DISABLED")
-            .is_some_and(|value| value.eq_ignore_ascii_case("true")),
+        disabled,
         traces,
         logs,
         local,
@@ -195,8 +199,7 @@ pub(crate) fn read(service: &mut Service, variable: impl Fn(&str) -> Option<Stri
         filter: variable("RUST_LOG"),
         format,
         lines_per_second,
-        allows_debug: variable("SKOPOS_ALLOW_DEBUG")
-            .is_some_and(|value| value.eq_ignore_ascii_case("true") || value == "1"),
+        allows_debug,
         warnings,
     }
 }
@@ -281,6 +284,9 @@ fn read_sampler(
 }
 
 fn read_batching(prefix: &str, variable: Lookup<'_>, warnings: &mut Vec<String>) -> Batching {
+    let key = format!("{prefix}_EXPORT_TIMEOUT");
+    let patience = variable(&key).and_then(|text| millis(&key, &text, warnings));
+    let patience = patience.unwrap_or(Duration::from_secs(60));
     let mut read = |name: &str, default: u64| {
         let key = format!("{prefix}_{name}");
         variable(&key).and_then(|text| number(&key, &text, warnings)).unwrap_or(default)
@@ -290,8 +296,8 @@ fn read_batching(prefix: &str, variable: Lookup<'_>, warnings: &mut Vec<String>)
     Batching {
         queue,
         batch: size(read("MAX_EXPORT_BATCH_SIZE", 512)).min(queue),
-        delay: Duration::from_millis(read("SCHEDULE_DELAY", 1000)),
-        patience: Duration::from_millis(read("EXPORT_TIMEOUT", 60_000)),
+        delay: Duration::from_millis(read("SCHEDULE_DELAY", 1000)).min(LONGEST_TIME),
+        patience,
     }
 }
 
@@ -301,6 +307,29 @@ fn number(key: &str, text: &str, warnings: &mut Vec<String>) -> Option<u64> {
         warnings.push(format!("{key} is no whole number: the default holds"));
     }
     parsed
+}
+
+/// A time of at least a millisecond, and of at most a day: longer ones are as good as never.
+fn millis(key: &str, text: &str, warnings: &mut Vec<String>) -> Option<Duration> {
+    match number(key, text, warnings)? {
+        0 => {
+            warnings.push(format!("{key} is 0: the default holds"));
+            None
+        }
+        millis => Some(Duration::from_millis(millis).min(LONGEST_TIME)),
+    }
+}
+
+/// `true` or `false`; what is neither counts as false, as the specification has it, and is said.
+fn flag(key: &str, variable: Lookup<'_>, warnings: &mut Vec<String>) -> bool {
+    match variable(key).map(|text| text.to_ascii_lowercase()).as_deref() {
+        Some("true" | "1") => true,
+        None | Some("false" | "0") => false,
+        Some(_) => {
+            warnings.push(format!("{key} is neither true nor false: it counts as false"));
+            false
+        }
+    }
 }
 
 /// Parses `key=value,key=value` with percent-encoded values.
@@ -430,8 +459,24 @@ mod tests {
             ("SKOPOS_TRACES_PER_SECOND", "many"),
             ("OTEL_RESOURCE_ATTRIBUTES", "novalue"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
+            ("OTEL_BLRP_EXPORT_TIMEOUT", "0"),
+            ("OTEL_SDK_DISABLED", "perhaps"),
+            ("SKOPOS_ALLOW_DEBUG", "yes"),
         ]);
-        assert_eq!(config.warnings.len(), 8, "{:?}", config.warnings);
+        assert_eq!(config.pushing.interval, Duration::from_secs(60));
+        assert_eq!(config.log_batching.patience, Duration::from_secs(60));
+        assert!(!config.disabled && !config.allows_debug);
+        assert!(config.warnings.iter().any(|warning| {
+            warning.contains("OTEL_EXPORTER_OTLP_ENDPOINT") && warning.contains("http://HOST:4318")
+        }));
+        let (_, endless) = with(&[
+            ("OTEL_METRIC_EXPORT_INTERVAL", "18446744073709551615"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "18446744073709551615"),
+        ]);
+        assert_eq!(endless.pushing.interval, super::LONGEST_TIME);
+        assert_eq!(endless.span_batching.delay, super::LONGEST_TIME);
+        assert_eq!(config.warnings.len(), 12, "{:?}", config.warnings);
         assert!(config.traces.is_none());
     }
 

@@ -219,6 +219,15 @@ impl<S: Signal> Exporter<S> {
         self.shared.wake.notify_one();
         left
     }
+
+    /// Ends the thread and sends nothing more.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.shared.lock();
+        state.is_closed = true;
+        state.queue.clear();
+        drop(state);
+        self.shared.wake.notify_one();
+    }
 }
 
 fn run<S: Signal>(shared: &Shared<S>, transport: &Transport, trouble: &mut Trouble) {

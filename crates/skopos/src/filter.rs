@@ -19,6 +19,8 @@ use tracing_subscriber::{EnvFilter, registry::LookupSpan};
 
 use crate::context::propagators::Propagators;
 
+pub(crate) mod words;
+
 /// Libraries that talk much and are held at WARN, unless `RUST_LOG` names them.
 pub(crate) const QUIET: &[&str] = &[
     "hyper",

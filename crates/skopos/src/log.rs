@@ -342,6 +342,8 @@ struct Collect<'r, F> {
 impl<F: FnMut(&'static str, Value<&str>)> Collect<'_, F> {
     fn text(&mut self, field: &Field, text: &str) {
         let name = field_name(field);
+        // What is cut off below needs not be looked through here, on the caller's thread.
+        let text = record::bounded(text);
         if name == "message" || self.pipeline.is_harmless(name) {
             (self.put)(name, Value::Text(&self.pipeline.redactor.redact_text(text).text));
         } else {

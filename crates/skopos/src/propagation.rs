@@ -1,6 +1,6 @@
 //! To whom ids go: trace ids, baggage and request ids are for services of one's own, not for third parties.
 //!
-//! Without a list ids go to hosts that are not on the public internet: loopback, private addresses, names of one word (as in a
+//! Without a list, and to the word `private` in one, ids go to hosts that are not on the public internet: loopback, private addresses, names of one word (as in a
 //! cluster or a compose file) and names below a domain that is never public. A host that is left out for the first time is
 //! told at INFO, so that a trace that breaks is not a riddle.
 
@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Domains that only exist inside: by RFC 6761, 6762 and 8375, ICANN's resolution on `internal`, and Kubernetes' default.
 const PRIVATE_DOMAINS: &[&str] =
     &[".internal", ".local", ".localhost", ".home.arpa", ".lan", ".svc", ".test"];
+/// The word in a list for what is allowed without one.
+const PRIVATE: &str = "private";
 /// Hosts that are told about at most.
 const MOST_TOLD: usize = 32;
 
@@ -23,7 +25,8 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    /// These only; one that begins with a dot stands for all below it, and `*` for all there are.
+    /// These only; one that begins with a dot stands for all below it, `private` for all that are not on the public internet,
+    /// and `*` for all there are.
     pub(crate) fn listed<I: IntoIterator<Item: Into<String>>>(hosts: I) -> Hosts {
         Hosts { listed: Some(hosts.into_iter().map(Into::into).collect()), ..Hosts::default() }
     }
@@ -37,7 +40,11 @@ impl Hosts {
             }
             return is_allowed;
         };
-        listed.iter().any(|allowed| allowed == "*" || is_at_or_below(host, allowed))
+        listed.iter().any(|allowed| match allowed.as_str() {
+            "*" => true,
+            PRIVATE => is_private(host),
+            allowed => is_at_or_below(host, allowed),
+        })
     }
 
     fn tell(&self, host: &str) {
@@ -47,7 +54,7 @@ impl Hosts {
             tracing::info!(
                 target: "skopos",
                 host,
-                "ids are not sent to a public host; name it in `propagate_to` or SKOPOS_PROPAGATE_TO if it is yours"
+                "ids are not sent to a public host; if it is yours, name it in SKOPOS_PROPAGATE_TO=private,HOST or `propagate_to`"
             );
         }
     }
@@ -117,6 +124,11 @@ mod tests {
             assert!(!hosts.allow(outside), "{outside}");
         }
         assert!(Hosts::listed(["*"]).allow("anything.com"));
+        let with_private = Hosts::listed(["private", "api.example.com"]);
+        for inside in ["localhost", "10.1.2.3", "payments.shop.svc", "api.example.com"] {
+            assert!(with_private.allow(inside), "{inside}");
+        }
+        assert!(!with_private.allow("other.example.com"));
         assert!(!Hosts::listed([""; 0]).allow("localhost"));
     }
 }

@@ -53,7 +53,9 @@ const DROP_PATIENCE: Duration = Duration::from_secs(1);
 #[non_exhaustive]
 pub enum InitError {
     /// Another `tracing` subscriber is set; use [`Builder::build`] and add the layer to that one.
-    #[error("another tracing subscriber is already installed")]
+    #[error(
+        "another tracing subscriber is already installed; to live beside it, `Builder::build` and add `Telemetry::layers` to it"
+    )]
     SubscriberAlreadySet,
     /// The filter given in code does not parse. (One from `RUST_LOG` only makes a warning.)
     #[error("log filter `{filter}` does not parse: {reason}")]
@@ -657,6 +659,26 @@ impl Inner {
             writer.flush(deadline.max(clock::instant() + Duration::from_millis(50)))
         });
         (left, is_written, is_told)
+    }
+
+    /// Stops without a word to anybody: another one has the place, and speaks for the same service.
+    fn abandon(&self) {
+        self.is_down.store(true, Ordering::Relaxed);
+        if let Some(console) = &self.console_metrics {
+            console.abandon();
+        }
+        #[cfg(feature = "otlp")]
+        {
+            if let Some(logs) = &self.logs {
+                logs.abandon();
+            }
+            if let Some(spans) = &self.spans {
+                spans.abandon();
+            }
+            if let Some(pusher) = &self.pusher {
+                pusher.abandon();
+            }
+        }
     }
 
     fn shutdown(&self, deadline: Instant) -> ShutdownReport {

@@ -70,16 +70,28 @@ pub struct Log {
 }
 
 impl Log {
-    /// Returns the text of a field.
+    /// Returns the text of a field; by their names also what stands on each line: `request_id`, `trace_id`, `span_id`,
+    /// `message`, `target` and `level`.
     ///
     /// ```
     /// let capture = skopos::testing::Capture::start();
-    /// tracing::info!(amount = 2, "paid");
-    /// assert_eq!(capture.logs()[0].field("amount"), Some("2"));
+    /// tracing::info!(amount = 2, request_id = "r-1", "paid");
+    /// let log = &capture.logs()[0];
+    /// assert_eq!((log.field("amount"), log.field("request_id")), (Some("2"), Some("r-1")));
     /// ```
     pub fn field(&self, name: &str) -> Option<&str> {
-        let (_, value) = self.fields.iter().find(|(existing, _)| existing == name)?;
-        Some(value)
+        match name {
+            "request_id" => self.request_id.as_deref(),
+            "trace_id" => self.trace_id.as_deref(),
+            "span_id" => self.span_id.as_deref(),
+            "message" => Some(&self.message),
+            "target" => Some(&self.target),
+            "level" => Some(self.level.as_str()),
+            _ => {
+                let (_, value) = self.fields.iter().find(|(existing, _)| existing == name)?;
+                Some(value)
+            }
+        }
     }
 }
 

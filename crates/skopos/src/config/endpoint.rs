@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::{Lookup, number, pairs};
+use super::{Lookup, millis, pairs};
 
 /// Where one signal is sent.
 #[cfg_attr(not(feature = "otlp"), allow(dead_code, reason = "only the exporters need it"))]
@@ -134,6 +134,10 @@ pub(super) fn read(
             .or_else(|| variable(&format!("OTEL_EXPORTER_OTLP_{part}")))
     };
     let exact = variable(&format!("OTEL_EXPORTER_OTLP_{name}_ENDPOINT"));
+    let source = match &exact {
+        Some(_) => format!("OTEL_EXPORTER_OTLP_{name}_ENDPOINT"),
+        None => "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+    };
     let given = exact.clone().or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))?;
     let asked = either("PROTOCOL").map(|protocol| protocol.to_ascii_lowercase());
     let protocol = read_protocol(asked.as_deref(), &given, warnings);
@@ -164,8 +168,13 @@ pub(super) fn read(
     let is_usable = url.starts_with("http://") || (is_https && cfg!(feature = "tls"));
     if !is_usable {
         // The URL may hold credentials: it is not repeated.
-        let reason = if is_https { "needs the cargo feature `tls`" } else { "is no http URL" };
-        warnings.push(format!("the OTLP endpoint for {name} {reason}; nothing is exported"));
+        let reason = if is_https {
+            "needs the cargo feature `tls`"
+        } else {
+            "is no URL: write it as http://HOST:4318"
+        };
+        let signal = name.to_ascii_lowercase();
+        warnings.push(format!("{source} {reason}; no {signal} are exported"));
         return None;
     }
     if cfg!(not(feature = "otlp")) {
@@ -186,8 +195,8 @@ pub(super) fn read(
         .map(|text| pairs("OTEL_EXPORTER_OTLP_HEADERS", &text, warnings))
         .unwrap_or_default();
     let timeout = either("TIMEOUT")
-        .and_then(|text| number("OTEL_EXPORTER_OTLP_TIMEOUT", &text, warnings))
-        .map_or(Duration::from_secs(10), Duration::from_millis);
+        .and_then(|text| millis("OTEL_EXPORTER_OTLP_TIMEOUT", &text, warnings))
+        .unwrap_or(Duration::from_secs(10));
     let compression = either("COMPRESSION").map(|compression| compression.to_ascii_lowercase());
     let is_compressed = match compression.as_deref() {
         None | Some("none") => false,

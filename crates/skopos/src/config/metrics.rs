@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Lookup, number};
+use super::{Lookup, millis};
 
 /// Whether a counter tells its sum since the start or since it was last told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(crate) struct Pushing {
 impl Pushing {
     pub(super) fn read(variable: Lookup<'_>, warnings: &mut Vec<String>) -> Pushing {
         let key = "OTEL_METRIC_EXPORT_INTERVAL";
-        let interval = variable(key).and_then(|text| number(key, &text, warnings));
+        let interval = variable(key).and_then(|text| millis(key, &text, warnings));
         let key = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
         let preference = variable(key).map(|text| text.to_ascii_lowercase());
         let temporality = match preference.as_deref() {
@@ -48,7 +48,7 @@ impl Pushing {
                 true
             }
         };
-        let every = |default| Duration::from_millis(interval.unwrap_or(default).max(1));
+        let every = |default| interval.unwrap_or(Duration::from_millis(default));
         Pushing {
             // Both as the specification has them.
             interval: every(60_000),

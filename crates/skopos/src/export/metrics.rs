@@ -134,9 +134,14 @@ impl Pusher {
     /// Flushes and ends the thread.
     pub(crate) fn close(&self, deadline: Instant) -> bool {
         let is_told = self.flush(deadline);
+        self.abandon();
+        is_told
+    }
+
+    /// Ends the thread and pushes nothing more.
+    pub(crate) fn abandon(&self) {
         self.shared.lock().is_closed = true;
         self.shared.wake.notify_one();
-        is_told
     }
 }
 

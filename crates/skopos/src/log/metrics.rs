@@ -121,6 +121,11 @@ impl ConsoleMetrics {
     /// Tells a last time and ends the thread.
     pub(crate) fn close(&self) {
         self.tell();
+        self.abandon();
+    }
+
+    /// Ends the thread.
+    pub(crate) fn abandon(&self) {
         *self.shared.is_closed.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.shared.closing.notify_all();
     }

@@ -12,6 +12,8 @@ use crate::context::TraceIds;
 
 /// Longest text of one value, in bytes; the rest is cut off and said to be.
 pub(crate) const LONGEST_VALUE: usize = 8 * 1024;
+/// Bytes of a text that are looked at: some slack, so that redaction sees a secret's end before the text is cut.
+const LOOKED_AT: usize = 8 * LONGEST_VALUE;
 /// Most fields of one record; more are counted in `fields_dropped`.
 pub(crate) const MOST_FIELDS: usize = 128;
 
@@ -208,9 +210,8 @@ pub(crate) fn with_debug_text<R>(value: &dyn fmt::Debug, use_it: impl FnOnce(&st
 
     impl fmt::Write for Limited<'_> {
         fn write_str(&mut self, part: &str) -> fmt::Result {
-            self.text.push_str(part);
-            // Some slack, so that redaction sees a secret's end before the text is cut.
-            if self.text.len() > 8 * LONGEST_VALUE { Err(fmt::Error) } else { Ok(()) }
+            self.text.push_str(bounded(part));
+            if self.text.len() > LOOKED_AT { Err(fmt::Error) } else { Ok(()) }
         }
     }
 
@@ -225,15 +226,24 @@ pub(crate) fn with_debug_text<R>(value: &dyn fmt::Debug, use_it: impl FnOnce(&st
     result
 }
 
+/// As much of a text as is looked at.
+pub(crate) fn bounded(text: &str) -> &str {
+    // Some more, so that it shows that it was longer.
+    start_of(text, LOOKED_AT + 8)
+}
+
+fn start_of(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or_default()
+}
+
 fn push_shortened(output: &mut String, text: &str) {
     if text.len() <= LONGEST_VALUE {
         output.push_str(text);
         return;
     }
-    let mut end = LONGEST_VALUE;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let kept = text.get(..end).unwrap_or_default();
-    let _ = write!(output, "{kept}… ({} bytes in all)", text.len());
+    let kept = start_of(text, LONGEST_VALUE);
+    let _ = match text.len() {
+        length @ ..=LOOKED_AT => write!(output, "{kept}… ({length} bytes in all)"),
+        _ => write!(output, "{kept}… (more than {LOOKED_AT} bytes in all)"),
+    };
 }

@@ -55,11 +55,16 @@ pub(crate) fn detect(
             .then(|| file("/var/run/secrets/kubernetes.io/serviceaccount/namespace"))
             .flatten()
     });
+    let in_pod = is_kubernetes || pod.is_some();
     put("k8s.pod.name", pod);
     put("k8s.pod.uid", pod_uid.clone());
     put("k8s.namespace.name", namespace);
     put("k8s.node.name", first(&["K8S_NODE_NAME", "NODE_NAME"]));
-    put("k8s.container.name", first(&["K8S_CONTAINER_NAME", "CONTAINER_NAME"]));
+    // By itself the short name says nothing of Kubernetes.
+    let container_name = first(&["CONTAINER_NAME"]);
+    let of_pod = container_name.clone().filter(|_| in_pod);
+    put("k8s.container.name", first(&["K8S_CONTAINER_NAME"]).or(of_pod));
+    put("container.name", container_name.filter(|_| !in_pod));
     put("k8s.cluster.name", first(&["K8S_CLUSTER_NAME", "CLUSTER_NAME"]));
     put("vcs.ref.head.revision", first(REVISIONS));
     // What tells replicas apart: as stable as the surroundings allow.
@@ -129,6 +134,18 @@ mod tests {
         }
         for key in ["container.id", "k8s.pod.name", "vcs.ref.head.revision"] {
             assert_eq!(service.find(key), None, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_container_is_kubernetes_only_in_a_pod() {
+        let name = ("CONTAINER_NAME", "shop");
+        for (variables, in_pod) in [(vec![name], false), (vec![name, ("POD_NAME", "shop-1")], true)]
+        {
+            let service = with(Service::new("s"), &variables, &[]);
+            let expected = Some("shop");
+            assert_eq!(service.find("k8s.container.name"), expected.filter(|_| in_pod));
+            assert_eq!(service.find("container.name"), expected.filter(|_| !in_pod));
         }
     }
 

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::limits::Limits;
 use crate::config::{self, Config, LogFormat, Sampler};
 use crate::context::global;
-use crate::filter::{Filters, QUIET};
+use crate::filter::{Filters, QUIET, words};
 use crate::http::{HttpLayer, RedMetrics};
 use crate::level::{self, LevelControl};
 use crate::log::format;
@@ -248,11 +248,11 @@ impl Builder {
     }
 
     /// Sends ids of requests and traces to these hosts only, from every client that this telemetry makes; one that begins with
-    /// a dot stands for all below it (`.example.com`), and `*` for all. Without a list ids go to hosts that are not on the
-    /// public internet. `SKOPOS_PROPAGATE_TO` wins over it.
+    /// a dot stands for all below it (`.example.com`), `private` for all that are not on the public internet, and `*` for all.
+    /// Without a list it is `private`. `SKOPOS_PROPAGATE_TO` wins over it.
     ///
     /// ```
-    /// let builder = skopos::Telemetry::builder(skopos::service!()).propagate_to(["payments.example.com", ".internal"]);
+    /// let builder = skopos::Telemetry::builder(skopos::service!()).propagate_to(["private", "payments.example.com"]);
     /// # let _ = builder;
     /// ```
     #[must_use]
@@ -392,11 +392,13 @@ impl Builder {
     pub fn install(self) -> Result<Telemetry, InitError> {
         let has_panic_hook = self.has_panic_hook;
         let has_signals = self.has_signals;
-        let warnings = self.config.warnings.clone();
         let propagators = self.config.propagators;
-        let telemetry = self.assemble()?;
-        tracing::subscriber::set_global_default(SpanRegistry::default().with(telemetry.layers()))
-            .map_err(|_| InitError::SubscriberAlreadySet)?;
+        let (telemetry, warnings) = self.assemble()?;
+        let subscriber = SpanRegistry::default().with(telemetry.layers());
+        if tracing::subscriber::set_global_default(subscriber).is_err() {
+            telemetry.inner.abandon();
+            return Err(InitError::SubscriberAlreadySet);
+        }
         let provider = telemetry.inner.parts.provider.clone();
         #[cfg(feature = "otel-metrics")]
         opentelemetry::global::set_meter_provider(telemetry.inner.metrics.meter_provider());
@@ -434,12 +436,13 @@ impl Builder {
     /// # Errors
     /// The filter given in code does not parse.
     pub fn build(self) -> Result<(Telemetry, TelemetryLayer), InitError> {
-        let telemetry = self.assemble()?;
+        let (telemetry, _) = self.assemble()?;
         let layer = telemetry.layers();
         Ok((telemetry, layer))
     }
 
-    fn assemble(mut self) -> Result<Telemetry, InitError> {
+    /// Returns what was made of the settings, and what of them could not be used.
+    fn assemble(mut self) -> Result<(Telemetry, Vec<String>), InitError> {
         if self.looks_for_collector && self.service.is_at_a_desk(cfg!(debug_assertions)) {
             // There is none where an endpoint was named.
             let local = std::mem::take(&mut self.config.local);
@@ -545,6 +548,7 @@ impl Builder {
             &metrics,
         );
 
+        let warnings = std::mem::take(&mut self.config.warnings);
         let inner = Inner {
             http: HttpLayer::new(
                 RedMetrics::register(&metrics, &self.http_prefix),
@@ -574,7 +578,7 @@ impl Builder {
             is_down: AtomicBool::new(false),
         };
         inner.register_own_metrics();
-        Ok(Telemetry { inner: Arc::new(inner) })
+        Ok((Telemetry { inner: Arc::new(inner) }, warnings))
     }
 
     fn line_sink(&mut self) -> (Arc<dyn Sink>, LineWriter) {
@@ -602,13 +606,16 @@ impl Builder {
         base.push_str(&format!("skopos={},", self.config.own_level));
         let parse = |filter: &str| EnvFilter::builder().parse(format!("{base}{filter}"));
         if let Some(from_environment) = &self.config.filter {
+            self.config.warnings.extend(words::doubt(from_environment));
             match parse(from_environment) {
                 Ok(filter) => {
                     let usual = from_environment.clone();
                     return Ok((filter, base, usual));
                 }
                 Err(error) => {
-                    self.config.warnings.push(format!("RUST_LOG does not parse: {error}"))
+                    self.config.warnings.push(format!(
+                        "RUST_LOG does not parse and is ignored as a whole: {error}"
+                    ));
                 }
             }
         }

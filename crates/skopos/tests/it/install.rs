@@ -58,6 +58,11 @@ fn child_process() {
             assert!(metrics.contains("\nprocess_cpu_seconds_total "), "it is watched: {metrics}");
             assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
         }
+        Ok("comes second") => {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry()).unwrap();
+            let problem = skopos::init().unwrap_err();
+            assert!(problem.to_string().contains("Builder::build"), "{problem}");
+        }
         #[cfg(unix)]
         Ok("is signalled") => {
             let telemetry = skopos::init().unwrap();
@@ -175,6 +180,36 @@ fn the_macro_names_the_service_after_the_crate_and_finds_out_where_it_runs() {
     assert!(
         attribute(resource, "process.pid").is_some() && attribute(resource, "host.name").is_some()
     );
+}
+
+#[test]
+fn who_comes_second_sends_nothing_in_the_name_of_the_first() {
+    // One that hangs would hold up the caller, too.
+    for manner in [Manner::Accepts, Manner::Hangs] {
+        let collector = Collector::start(manner);
+        let endpoint = collector.endpoint();
+        let output = child("comes second", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!((collector.requests(), collector.pushes().len()), (0, 0));
+        assert!(collector.bytes().is_empty());
+    }
+}
+
+#[test]
+fn a_filter_that_is_a_slip_is_told() {
+    for (filter, part) in [
+        ("warn,[", "does not parse"),
+        ("info,skopos=banana", "does not parse"),
+        ("info,dbug", "`dbug` is no level"),
+    ] {
+        let output = child("is a crate", &[("RUST_LOG", filter)]);
+        assert!(output.status.success(), "{output:?}");
+        let lines = lines(&output);
+        let warnings: Vec<_> = lines.iter().filter(|line| line["level"] == "WARN").collect();
+        assert_eq!(warnings.len(), 1, "{filter}: {lines:?}");
+        let message = warnings[0]["message"].as_str().unwrap();
+        assert!(message.contains("RUST_LOG") && message.contains(part), "{message}");
+    }
 }
 
 #[test]

@@ -95,10 +95,14 @@ fn a_value_that_logs_while_it_is_formatted_is_logged_too() {
 
 #[test]
 fn long_values_are_cut_and_many_fields_bounded() {
-    let text = lines_of(|| tracing::info!(long = "ä".repeat(50_000), "x"));
-    assert!(text.len() < 20_000);
-    assert!(text.contains("(100000 bytes in all)"), "{}", &text[text.len() - 200..]);
-    let _: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+    for (count, expected) in
+        [(20_000, "(40000 bytes in all)"), (50_000, "(more than 65536 bytes in all)")]
+    {
+        let text = lines_of(|| tracing::info!(long = "ä".repeat(count), "x"));
+        assert!(text.len() < 20_000);
+        assert!(text.contains(expected), "{}", &text[text.floor_char_boundary(text.len() - 200)..]);
+        let _: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+    }
 }
 
 #[test]
@@ -287,4 +291,22 @@ fn an_id_of_an_events_own_neither_vanishes_nor_takes_the_place_of_the_requests()
     assert!(lines.iter().all(|line| line["request_id"] == "r-1"), "{lines:?}");
     let own: Vec<_> = lines.iter().map(|line| line.get("event.request_id").cloned()).collect();
     assert_eq!(own, [None, Some("spoofed".into()), Some(7.into())]);
+}
+
+#[test]
+fn of_a_huge_value_no_more_is_looked_at_than_may_be_shown() {
+    let output = Output::default();
+    let (telemetry, guard) = scoped(builder(&output, &[]));
+    // Redacting all of it would take seconds on the caller's thread.
+    let text = "password=hunter2 ".repeat(2_000_000);
+    tracing::info!(text, debug = ?text, "huge {text}");
+    drop(guard);
+    assert!(telemetry.flush(PATIENCE));
+    let line = &output.lines()[0];
+    for name in ["text", "debug", "message"] {
+        let shown = line[name].as_str().unwrap();
+        assert!(shown.contains("password=[REDACTED]"), "{name}");
+        assert!(shown.ends_with("… (more than 65536 bytes in all)"), "{name}: {}", shown.len());
+        assert!(shown.len() < 9_000 && !shown.contains("hunter2"), "{name}");
+    }
 }

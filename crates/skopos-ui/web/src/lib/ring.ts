@@ -29,6 +29,11 @@ export class Ring<T> {
     return n < this.#total - this.length || n >= this.#total ? undefined : this.#items[n % this.capacity];
   }
 
+  /** Puts another item in the place of number `n`, while that is kept. */
+  replace(n: number, item: T): void {
+    if (this.at(n) !== undefined) this.#items[n % this.capacity] = item;
+  }
+
   clear(): void {
     this.#items = new Array<T | undefined>(this.capacity);
     this.#total = 0;

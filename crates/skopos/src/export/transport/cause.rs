@@ -30,8 +30,17 @@ pub(super) fn of_error(error: &(dyn Error + 'static)) -> String {
     if let Some(alert) = alert_in(&text) {
         return of_handshake(&rustls::Error::AlertReceived(alert));
     }
+    if NO_GRPC.iter().any(|sign| text.contains(sign)) {
+        return format!("{SPEAKS_HTTP} ({text})");
+    }
     text
 }
+
+/// What comes of gRPC where HTTP/1.1 is spoken, in the words of h2 and tonic.
+const NO_GRPC: &[&str] = &["frame with invalid size", "invalid compression flag"];
+const SPEAKS_HTTP: &str = "it does not speak gRPC: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, whose usual port is 4318";
+const SPEAKS_GRPC: &str = "it does not speak HTTP/1.1; if it speaks gRPC, set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, \
+    whose usual port is 4317";
 
 /// Finds the alert of TLS in a text: h2 keeps only the text of what failed below it.
 #[cfg(feature = "tls")]
@@ -70,6 +79,7 @@ pub(super) fn of_request(error: &ureq::Error, timeout: Duration) -> String {
         ureq::Error::Rustls(error) => of_handshake(error),
         ureq::Error::Timeout(_) => no_answer(timeout),
         ureq::Error::HostNotFound => "the host is not known".to_owned(),
+        ureq::Error::Protocol(error) => format!("{SPEAKS_GRPC} ({error})"),
         other => other.to_string(),
     }
 }
@@ -82,6 +92,9 @@ pub(super) fn no_answer(timeout: Duration) -> String {
 pub(super) fn of_answer(status: &str, words: &str) -> String {
     let words: String =
         words.chars().filter(|character| !character.is_control()).take(LONGEST_ANSWER).collect();
+    if NO_GRPC.iter().any(|sign| words.contains(sign)) {
+        return SPEAKS_HTTP.to_owned();
+    }
     let mut cause = format!("it answered {status}");
     if !words.trim().is_empty() {
         cause.push_str(": ");
@@ -184,6 +197,27 @@ mod tests {
                 assert_eq!(of_error(&text), told, "as h2 has it");
             }
         }
+    }
+
+    #[test]
+    fn a_port_of_the_other_protocol_is_told_with_the_way_out() {
+        let h2 = io::Error::other("frame with invalid size");
+        assert!(of_error(&h2).contains("OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"));
+        let answered = "protocol error: received message with invalid compression flag: 123";
+        let told = of_answer("Internal", answered);
+        assert!(told.contains("OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"), "{told}");
+        // What HTTP/2 sends first, where an answer of HTTP/1.1 is awaited.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            use std::io::{Read as _, Write as _};
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 1024]);
+            let _ = stream.write_all(b"\0\0\x06\x04\0\0\0\0\0\0\x05\0\0@\0");
+        });
+        let error = ureq::get(&url).call().unwrap_err();
+        let told = of_request(&error, Duration::ZERO);
+        assert!(told.contains("OTEL_EXPORTER_OTLP_PROTOCOL=grpc"), "{told}");
     }
 
     #[test]
