@@ -52,6 +52,7 @@ pub(crate) fn browser(selection: &str) -> Result<Cmd> {
         .arg(format!("{WEB}/e2e/walk.test.mjs"))
         .arg(format!("{WEB}/e2e/service.test.mjs"))
         .arg(format!("{WEB}/e2e/slo.test.mjs"))
+        .arg(format!("{WEB}/e2e/live.test.mjs"))
         .env("NO_COLOR", "1")
         .env("SKOPOS_BIN", binary)
         .env("SKOPOS_UI_DIST", files))
