@@ -82,6 +82,10 @@ fn in_kubernetes_it_serves_as_not_ready_before_it_goes_and_a_second_signal_ends_
         serde_json::from_str::<serde_json::Value>(&line).expect(&line)
     });
     let address = lines.next().unwrap()["listening"].as_str().unwrap().to_owned();
+    // Once it has answered, it listens to signals, too.
+    for _ in 0..3 {
+        assert!(get(&address, "/health/live").starts_with("HTTP/1.1 200"));
+    }
     let terminate = || Command::new("kill").arg(service.id().to_string()).status().unwrap();
     assert!(terminate().success());
     assert_eq!(lines.next().unwrap()["message"], "shutting down");

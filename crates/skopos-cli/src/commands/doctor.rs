@@ -54,8 +54,9 @@ pub(crate) struct DoctorArgs {
     #[arg(long, value_name = "URL")]
     ops: Option<String>,
     /// Header for the service's own routes, never sent to probes and /metrics; may be repeated.
-    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = header)]
-    header: Vec<(String, String)>,
+    // Taken apart by us: what is wrong with an argument clap shows with its value, which may be a secret.
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    header: Vec<String>,
     /// How long to wait until the service answers [default: 0s; 60s with a command or a port 0].
     #[arg(long, value_name = "DUR", value_parser = duration)]
     wait: Option<Duration>,
@@ -78,7 +79,10 @@ pub(crate) struct DoctorArgs {
 
 pub(crate) fn run(args: DoctorArgs, global: &GlobalArgs) -> Result<Outcome> {
     let is_strict = args.strict;
-    let options = options(args);
+    let options = match options(args) {
+        Ok(options) => options,
+        Err(problem) => return Ok(wrong_usage(&problem)),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -103,8 +107,7 @@ pub(crate) fn run(args: DoctorArgs, global: &GlobalArgs) -> Result<Outcome> {
         Err(
             error @ (skopos_doctor::Error::Address { .. } | skopos_doctor::Error::Header { .. }),
         ) => {
-            print_error(&error.into());
-            return Ok(Outcome::Verdict(2));
+            return Ok(wrong_usage(&error.into()));
         }
         report => report?,
     };
@@ -113,12 +116,18 @@ pub(crate) fn run(args: DoctorArgs, global: &GlobalArgs) -> Result<Outcome> {
     Ok(if is_met { Outcome::Done } else { Outcome::ConditionFailed })
 }
 
-fn options(args: DoctorArgs) -> Options {
+fn wrong_usage(problem: &anyhow::Error) -> Outcome {
+    print_error(problem);
+    Outcome::Verdict(2)
+}
+
+fn options(args: DoctorArgs) -> Result<Options> {
+    let headers: Result<Vec<_>> = args.header.iter().map(|text| header(text)).collect();
     let waits_for_us = matches!(&args.otlp, Some(Otlp::At(address)) if address.port() == 0);
     let usual = if waits_for_us || !args.command.is_empty() { START } else { Duration::ZERO };
-    Options {
+    Ok(Options {
         ops: args.ops,
-        headers: args.header,
+        headers: headers?,
         otlp: args.otlp.unwrap_or(Otlp::Usual),
         skopos: Skopos { url: args.server.server, token: args.server.token },
         logs: args.logs.map(|path| match path.as_os_str() == "-" {
@@ -131,7 +140,7 @@ fn options(args: DoctorArgs) -> Options {
         timeout: args.timeout,
         probe_limit: args.probe_limit,
         ..Options::new(args.url)
-    }
+    })
 }
 
 fn print(report: &Report, format: Format) -> Result<()> {
@@ -161,10 +170,10 @@ fn otlp(text: &str) -> Result<Otlp, String> {
     parsed.map_err(|_| "write an address as 127.0.0.1:4318, or `none`".to_owned())
 }
 
-fn header(text: &str) -> Result<(String, String), String> {
-    // What is wrong is said without the value: it may be a secret.
+fn header(text: &str) -> Result<(String, String)> {
+    // Said without the value: it may be a secret.
     let (name, value) =
-        text.split_once(':').ok_or("write it as 'Name: value'; there is no colon")?;
+        text.split_once(':').context("--header: write it as 'Name: value'; there is no colon")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 

@@ -1,7 +1,7 @@
 //! What keeps a signal from its collector, told on the service's own lines.
 //!
-//! A WARN when something is lost or an attempt failed twice in a row; again when the cause changes, and every five minutes while
-//! it does not; an INFO when the collector takes telemetry again. The lines go to standard output and are not exported: they
+//! A WARN when something is lost or an attempt failed twice in a row; another for each other cause, and again every five minutes
+//! while it lasts; an INFO when the collector takes telemetry again. The lines go to standard output and are not exported: they
 //! would tell of themselves. A service that writes no lines of its own gets them as events. Endpoint and cause are redacted.
 //!
 //! A collector that nobody has named is greeted once, so that nobody wonders where telemetry goes; that it is not there, or no
@@ -50,10 +50,14 @@ pub(crate) struct Trouble {
     failures: u32,
     /// Items lost since the first line.
     lost: u64,
-    told: Option<Told>,
+    /// What was said, each cause once.
+    told: Vec<Told>,
 }
 
-/// What was said last.
+/// Causes that are remembered at most; they may take turns.
+const MOST_CAUSES: usize = 8;
+
+/// What was said, and when.
 struct Told {
     cause: String,
     at: Instant,
@@ -71,7 +75,7 @@ impl Trouble {
             latest: Latest::default(),
             failures: 0,
             lost: 0,
-            told: None,
+            told: Vec::new(),
         }
     }
 
@@ -106,9 +110,10 @@ impl Trouble {
             self.greet(address);
         }
         self.failures = 0;
-        if self.told.take().is_none() {
+        if self.told.is_empty() {
             return;
         }
+        self.told.clear();
         *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let lost = std::mem::take(&mut self.lost);
         self.say(Level::INFO, "telemetry is exported again", None, lost);
@@ -129,14 +134,12 @@ impl Trouble {
     }
 
     fn tell(&mut self, cause: String, now: Instant) {
-        let is_known = self.told.as_ref().is_some_and(|told| {
-            told.cause == cause && now.saturating_duration_since(told.at) < SILENCE
-        });
-        if is_known {
+        self.told.retain(|told| now.saturating_duration_since(told.at) < SILENCE);
+        if self.told.iter().any(|told| told.cause == cause) || self.told.len() >= MOST_CAUSES {
             return;
         }
         self.say(Level::WARN, "telemetry cannot be exported", Some(&cause), self.lost);
-        self.told = Some(Told { cause, at: now });
+        self.told.push(Told { cause, at: now });
     }
 
     fn say(&self, level: Level, message: &str, cause: Option<&str>, lost: u64) {
@@ -236,6 +239,10 @@ mod tests {
                 ),
             ]
         );
+        // Causes may take turns.
+        trouble.failed("busy", start + SILENCE);
+        trouble.failed("gone, password=hunter2", start + SILENCE);
+        assert_eq!(said(), [""; 0]);
         trouble.is_over();
         trouble.is_over();
         assert_eq!(said(), [format!("INFO telemetry is exported again {base} lost=12")]);
