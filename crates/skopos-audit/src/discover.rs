@@ -198,7 +198,21 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
             _ => None,
         })
     };
-    let server = serves(false).or_else(|| serves(true));
+    // A server of sockets without a `main` is a part for programs elsewhere.
+    let bare =
+        ["serves with jetty", "serves with netty", "serves with tcp", "serves with undertow"];
+    let has_main = first(&|kind| match kind {
+        FactKind::EntryPoint(name) => Some(name.clone()),
+        _ => None,
+    });
+    let is_part = |evidence: &Evidence| {
+        let file = repository.file(&evidence.place.path);
+        file.and_then(|file| file.language) == Some(Language::Java)
+            && bare.contains(&evidence.what.as_str())
+            && has_main.is_none()
+            && unit.has_image.is_none()
+    };
+    let server = serves(false).or_else(|| serves(true)).filter(|server| !is_part(server));
     let worker = first(&|kind| match kind {
         FactKind::Worker(framework) => Some(format!("consumes with {}", framework.0)),
         _ => None,

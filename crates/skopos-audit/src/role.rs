@@ -226,7 +226,7 @@ fn is_of_a_page(text: &str) -> bool {
     let node =
         ["require(", "module.exports", "process.", "from 'node:", "from \"node:", "__dirname"];
     let has = |sign: &&str| memchr::memmem::find(text.as_bytes(), sign.as_bytes()).is_some();
-    page.iter().any(has) && !node.iter().any(has)
+    has(&"eslint-env browser") || page.iter().any(has) && !node.iter().any(has)
 }
 
 /// Whether a file helps tests, by what it imports: Go's own package of tests, a case of `unittest`, `pytest`.

@@ -18,6 +18,7 @@ mod runs;
 mod scrape;
 mod sec;
 mod shell;
+mod spring;
 mod trc;
 mod used;
 mod wiring;

@@ -44,13 +44,17 @@ pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
             continue;
         }
         let flushes_first = case.facts().any(|(other, near)| {
-            matches!(near.kind, FactKind::Flush(_))
+            matches!(&near.kind, FactKind::Flush(by) if !by.starts_with("defer "))
                 && other.path == file.path
                 && near.scope.function == fact.scope.function
                 && near.span.start < fact.span.start
                 && !by.to_lowercase().contains("fatal")
         });
-        if is_before || flushes_first || fact.scope.guard == Guard::Development {
+        if is_before
+            || flushes_first
+            || is_flushed_within(case, file, fact)
+            || fact.scope.guard == Guard::Development
+        {
             continue;
         }
         verdicts.finding(
@@ -58,6 +62,31 @@ pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
             format!("`{by}` ends the process at once: deferred flushes do not run, and the error that led here is lost"),
         );
     }
+}
+
+/// Whether what flushes has returned by then: `main` calls `run`, whose deferred calls flush, and ends the process.
+fn is_flushed_within(case: &Case<'_>, file: &File, exit: &Fact) -> bool {
+    let Some(here) = exit.scope.function.as_deref() else { return false };
+    let flushing: Vec<&str> = case
+        .facts()
+        .filter(|(_, fact)| matches!(fact.kind, FactKind::Flush(_)))
+        .filter_map(|(_, fact)| fact.scope.function.as_deref())
+        // `defer func() { … }()` runs where it stands.
+        .filter(|name| !name.is_empty() && !name.contains('<'))
+        .collect();
+    if flushing.contains(&here) {
+        return false;
+    }
+    file.facts.iter().any(|fact| match &fact.kind {
+        FactKind::Function(function) if function.name == here => {
+            function.calls.iter().any(|(call, span)| {
+                let last = call.rsplit('.').next().unwrap_or(call);
+                span.start < exit.span.start
+                    && flushing.iter().any(|name| name.rsplit('.').next() == Some(last))
+            })
+        }
+        _ => false,
+    })
 }
 
 /// Whether code of a file runs before its telemetry starts: then there is nothing to flush.

@@ -406,7 +406,11 @@ fn asked_level(line: &str) -> Option<&str> {
 pub(super) fn log010(case: &Case<'_>, out: &mut Verdicts) {
     for (file, fact) in case.facts() {
         let FactKind::LogSetup(setup) = &fact.kind else { continue };
-        let counts = matches!(fact.scope.guard, Guard::Always | Guard::Production);
+        let stem = file_name(&file.path).split('.').next().unwrap_or_default();
+        // `settings/dev.py`, `settings_local.py`.
+        let counts = matches!(fact.scope.guard, Guard::Always | Guard::Production)
+            && (!stem.contains("settings") && !file.path.contains("settings/")
+                || Environment::of_path(&file.path).may_be_production());
         if counts && setup.level.is_some_and(|level| level <= Level::Debug) {
             out.finding(
                 file.place(fact.span),

@@ -81,21 +81,18 @@ pub(super) fn healthcheck(case: &Case<'_>, verdicts: &mut Verdicts) {
 fn is_for_building(image: &Image) -> bool {
     let base = image.base.rsplit('/').next().unwrap_or_default();
     let name = base.split([':', '@']).next().unwrap_or_default();
-    image.entrypoint.is_none()
-        && image.command.is_none()
-        && matches!(
-            name,
-            "golang"
-                | "rust"
-                | "maven"
-                | "gradle"
-                | "gcc"
-                | "debian"
-                | "ubuntu"
-                | "alpine"
-                | "fedora"
-                | "centos"
-        )
+    let starts = image.entrypoint.as_ref().or(image.command.as_ref());
+    let is_for_programs = matches!(name, "golang" | "rust" | "maven" | "gradle" | "gcc");
+    // A script on an image of compilers: it builds, packs or tests.
+    let is_script = starts.is_some_and(|(command, _)| {
+        let line = command.line();
+        let first = line.split_whitespace().next().unwrap_or_default();
+        first.trim_matches('"').ends_with(".bash") || first.contains("build")
+    });
+    is_for_programs && is_script
+        || starts.is_none()
+            && (is_for_programs
+                || matches!(name, "debian" | "ubuntu" | "alpine" | "fedora" | "centos"))
 }
 
 /// HLT005: liveness asks what readiness asks, with the same patience.

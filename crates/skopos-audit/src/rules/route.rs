@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::deployed;
+use super::{deployed, spring};
 use crate::fact::{Function, Route};
 use crate::files::dockerfile::Health;
 use crate::files::kubernetes::{Probe, ProbeAction};
@@ -11,6 +11,7 @@ use crate::{Case, FactKind, File, Place, Span, Verdicts};
 
 /// HLT004: the liveness probe's handler touches what may be down without a restart helping.
 pub(super) fn dependency(case: &Case<'_>, verdicts: &mut Verdicts) {
+    spring::liveness(case, verdicts);
     let mut paths: Vec<(String, Option<Place>)> = Vec::new();
     for pod in deployed::pods(case) {
         if let Some((path, span)) = http_path(case, pod.file, pod.container.liveness.as_ref()) {
@@ -32,7 +33,9 @@ pub(super) fn dependency(case: &Case<'_>, verdicts: &mut Verdicts) {
         }
     }
     if paths.is_empty() {
-        verdicts.not_applicable();
+        if verdicts.said.is_empty() {
+            verdicts.not_applicable();
+        }
         return;
     }
     let mut seen = BTreeSet::new();

@@ -216,6 +216,8 @@ fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
     {
         c.push(call.span, call.at, FactKind::Exit(by.clone()));
     }
+    // What is deferred does not run where the process is ended.
+    let by = if call.at.in_finally { format!("defer {by}") } else { by };
     let flushes_words =
         ["shutdown", "flush", "sync", "close", "cleanup", "stop"].iter().any(|w| lower.contains(w));
     match name {

@@ -171,7 +171,9 @@ fn routes(c: &mut Classify<'_>, path: &str) {
         let named = named
             .filter(|path| {
                 let last = path.rsplit('.').take(2).collect::<Vec<_>>().join(".");
-                last.to_ascii_lowercase().contains("health")
+                let last = last.to_ascii_lowercase();
+                let own = last.split('.').next().unwrap_or_default();
+                last.contains("health") || matches!(own, "ping" | "liveness" | "readiness")
             })
             .map(|_| "/health");
         let path =
@@ -329,8 +331,8 @@ fn is_error(c: &Classify<'_>, call: &Call, value: &Expr) -> bool {
     match value {
         Expr::Path(path, _) => is(path),
         Expr::Dict(pairs, _) => pairs.iter().any(|(_, value)| value.path().is_some_and(is)),
-        Expr::Interpolated(_, parts, _) | Expr::Join(parts, _) => {
-            parts.iter().any(|part| part.path().is_some_and(|path| path.ends_with(".stack")))
+        Expr::Interpolated(..) | Expr::Join(..) | Expr::Choice(..) => {
+            crate::lang::shared::mentions_expr(value, &|path| path.ends_with(".stack"), 0)
         }
         // `inspect(err)`, `errors.serialize(err)`.
         Expr::Call(..) => caught.is_some_and(|caught| is_whole(c, value, caught)),
@@ -346,7 +348,13 @@ fn is_whole(c: &Classify<'_>, value: &Expr, caught: &str) -> bool {
             let name = made.name().to_ascii_lowercase();
             let keeps = ["error", "err", "inspect", "serialize", "normalize", "wrap"];
             keeps.iter().any(|word| name.contains(word))
-                && made.args.iter().any(|arg| arg.value.path() == Some(caught))
+                && made.args.iter().any(|arg| match &arg.value {
+                    // `new ImportError({ err })`
+                    Expr::Dict(pairs, _) => {
+                        pairs.iter().any(|(_, value)| value.path() == Some(caught))
+                    }
+                    value => value.path() == Some(caught),
+                })
         }),
         Expr::Choice(_, parts, _) => parts.iter().any(|part| is_whole(c, part, caught)),
         _ => false,
@@ -449,14 +457,33 @@ fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
             }
         }
         "morgan" => ("morgan", LogFormat::Text),
+        "@nestjs/core.NestFactory.create" | "@nestjs/core.NestFactory.createMicroservice" => {
+            return nest_levels(c, call, full);
+        }
         _ if full.ends_with("OTLPLogExporter") => ("otlp", LogFormat::Structured),
         _ => return,
     };
-    let options = call.args.iter().find_map(|arg| arg.value.key("level"));
+    // Fastify hands its `logger` on to pino.
+    let options = call
+        .args
+        .iter()
+        .find_map(|arg| arg.value.key("level").or_else(|| arg.value.key("logger")?.key("level")));
     let level = options.and_then(Expr::text).and_then(Level::from_name);
     let level = level.filter(|_| system != "winston" || !is_narrowed(c, call));
     let setup = LogSetup { system: system.into(), format, level, by: full.to_owned() };
     c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+/// `NestFactory.create(App, { logger: ["debug", …] })`: the list names what is written.
+fn nest_levels(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let list = call.args.iter().find_map(|arg| arg.value.key("logger"));
+    let levels = list.map(Expr::texts).unwrap_or_default();
+    let level = levels.iter().filter_map(|(text, _)| Level::from_name(text)).min();
+    if let Some(level) = level {
+        let (system, format) = ("nest".to_owned(), LogFormat::Unsaid);
+        let setup = LogSetup { system, format, level: Some(level), by: full.to_owned() };
+        c.push(call.span, call.at, FactKind::LogSetup(setup));
+    }
 }
 
 /// Whether transports decide on levels of their own: the logger's is no more than what it hands them.
@@ -490,7 +517,7 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     let full = full.strip_prefix("node:").unwrap_or(full);
     let server = match full {
         "express" | "express.express" => "express",
-        "connect" => "connect",
+        "connect" if imports("connect") => "connect",
         "restana" => "restana",
         "h3.createApp" | "h3.H3" => "h3",
         "elysia.Elysia" | "elysia" => "elysia",
@@ -590,6 +617,7 @@ fn error_answer(c: &mut Classify<'_>, call: &Call) {
             number(call.positional(1).and_then(|options| options.key("status")))
         }
         "new InternalServerErrorException" | "InternalServerErrorException" => Some(500),
+        "new HttpException" | "HttpException" => number(call.positional(1)),
         _ => None,
     };
     if let Some(status @ (500 | 502 | 504)) = status {

@@ -350,12 +350,9 @@ fn settings(c: &mut Classify<'_>, path: &str) {
                 } else {
                     LogFormat::Text
                 };
-                let setup = LogSetup {
-                    system: "logging".into(),
-                    format,
-                    level: None,
-                    by: "LOGGING".into(),
-                };
+                let level = super::logs::root_level(&assign.value);
+                let setup =
+                    LogSetup { system: "logging".into(), format, level, by: "LOGGING".into() };
                 c.push(assign.span, assign.at, FactKind::LogSetup(setup));
             }
             "urlpatterns" => {

@@ -139,6 +139,14 @@ fn level_of(expr: Option<&Expr>) -> Option<Level> {
     }
 }
 
+/// The level of the root logger in the dictionary of a set-up: of `root`, or of the logger without a name.
+pub(super) fn root_level(dictionary: &Expr) -> Option<Level> {
+    let root = dictionary
+        .key("root")
+        .or_else(|| dictionary.key("loggers").and_then(|loggers| loggers.key("")));
+    level_of(root?.key("level"))
+}
+
 /// Words of formats that a machine reads.
 pub(super) const JSON: &[&str] =
     &["json", "Json", "JSON", "logfmt", "Logfmt", "ecs_logging", "stdlib.ProcessorFormatter"];
@@ -192,14 +200,23 @@ pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     } else if name == "dictConfig" {
         let format =
             if mentions(c, call, JSON) { LogFormat::Structured } else { LogFormat::Unsaid };
-        ("logging", format, None)
+        ("logging", format, call.positional(0).and_then(root_level))
     } else if full == "loguru.logger.add" || full == "loguru.logger.configure" {
         let format =
             if mentions_named(call, "serialize") { LogFormat::Structured } else { LogFormat::Text };
         ("loguru", format, level_of(call.named("level")))
     } else if name == "setLevel" && of_logger(&made, full) {
+        // `logging.getLogger("name").setLevel(…)`, or of what was assigned from that.
+        let assigned = || {
+            let mut assigns = c.module.assigns.iter();
+            match &assigns.find(|assign| assign.target == call.object())?.value {
+                Expr::Call(at, _) => Some(*at),
+                _ => None,
+            }
+        };
         let of = call
             .receiver
+            .or_else(assigned)
             .map(|at| &c.module.calls[at])
             .and_then(|r| r.positional(0))
             .and_then(Expr::text);

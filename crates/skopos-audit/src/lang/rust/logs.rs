@@ -136,6 +136,7 @@ fn message_first(call: &Call) -> Call {
 fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     let links = chain(c, call);
     let has = |name: &str| links.iter().any(|link| link.name() == name);
+    let is_started = matches!(call.name(), "init" | "try_init" | "build");
     let begins = links.last().map(|link| c.resolve(&link.callee)).unwrap_or_default();
     let (system, format) = match full {
         "env_logger.init"
@@ -156,6 +157,10 @@ fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
             let is_json = has("json") || begins.contains("json");
             ("tracing", if is_json { LogFormat::Structured } else { LogFormat::Text })
         }
+        _ if begins.starts_with("env_logger.Builder.") && is_end(c, call) && is_started => {
+            ("log", LogFormat::Text)
+        }
+        "log.set_max_level" => ("log", LogFormat::Unsaid),
         _ if full.starts_with("tracing_bunyan_formatter.BunyanFormattingLayer")
             || full.starts_with("tracing_stackdriver") =>
         {
@@ -163,8 +168,12 @@ fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
         }
         _ => return,
     };
-    let setup =
-        LogSetup { system: system.to_owned(), format, level: None, by: call.callee.clone() };
+    let levels = ["with_max_level", "filter_level", "set_max_level"];
+    let level = links.iter().find(|link| levels.contains(&link.name())).and_then(|link| {
+        let path = link.args.first()?.value.path()?;
+        Level::from_name(path.rsplit('.').next()?)
+    });
+    let setup = LogSetup { system: system.to_owned(), format, level, by: call.callee.clone() };
     c.push(call.span, call.at, FactKind::LogSetup(setup));
 }
 
