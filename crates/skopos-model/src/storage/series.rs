@@ -215,6 +215,10 @@ pub trait SelectSeries: Send + Sync {
     /// Metadata of one metric, or of all, sorted by metric.
     async fn metadata(&self, metric: Option<&str>) -> Result<MetricMetadata, StorageError>;
 
+    /// The time of the oldest sample, milliseconds since the epoch; `None` when there is none. No sample is older; it may
+    /// be earlier than that of any sample that is left, where samples were deleted, or came with older exemplars.
+    async fn oldest_sample_ms(&self) -> Result<Option<i64>, StorageError>;
+
     /// Exemplars of the selected series within the range, in label order.
     async fn exemplars(
         &self,

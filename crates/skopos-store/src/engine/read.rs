@@ -111,6 +111,10 @@ impl SelectSeries for Store {
         self.read(move |view| view.metadata(metric.as_deref())).await
     }
 
+    async fn oldest_sample_ms(&self) -> Result<Option<i64>, StorageError> {
+        Ok(self.ingest.views().current().oldest_sample_ms())
+    }
+
     async fn exemplars(
         &self,
         select: &SeriesSelect,

@@ -16,7 +16,7 @@ use skopos_model::storage::{
     MetricMetadata, QueryBudget, SelectedSeries, SeriesExemplars, SeriesSelect, SeriesSet,
     StorageError,
 };
-use skopos_model::{Exemplar, Labels, TimeRange, TraceId};
+use skopos_model::{Exemplar, Labels, TimeRange, Timestamp, TraceId};
 
 use crate::block::{Block, BlockKind};
 use crate::catalog::Version;
@@ -198,6 +198,13 @@ impl View {
             all.extend(head.metadata(metric));
         }
         Ok(all.into_iter().collect())
+    }
+
+    /// The time of the oldest sample in any block or head, as their bounds say.
+    pub(super) fn oldest_sample_ms(&self) -> Option<i64> {
+        let blocks = self.blocks(BlockKind::Metrics);
+        let in_blocks = blocks.map(|block| Timestamp(block.meta.first_ns).as_millis());
+        in_blocks.chain(self.heads().filter_map(|head| head.first_ms())).min()
     }
 
     pub(super) fn exemplars(

@@ -137,6 +137,10 @@ impl SelectSeries for Flushing {
         self.store.metadata(metric).await
     }
 
+    async fn oldest_sample_ms(&self) -> Result<Option<i64>, StorageError> {
+        self.store.oldest_sample_ms().await
+    }
+
     async fn exemplars(
         &self,
         select: &SeriesSelect,

@@ -23,6 +23,18 @@ pub async fn select_suite<S: FullStore>(make: impl AsyncFn(Arc<VirtualClock>) ->
     labels_and_metadata(&fresh().await).await;
     exemplars_come_once_in_time_order(&fresh().await).await;
     budgets_stop_a_read(&fresh().await).await;
+    the_oldest_sample_is_known(&fresh().await).await;
+}
+
+async fn the_oldest_sample_is_known<S: FullStore>(store: &S) {
+    let oldest = async || store.oldest_sample_ms().await.expect("oldest sample");
+    assert_eq!(oldest().await, None);
+    for (name, back, want) in [("a", 50_000, 50_000), ("b", 0, 50_000), ("b", 90_000, 90_000)] {
+        let labels = Labels::from_pairs([("__name__", name)]);
+        let one = SeriesSamples::single(labels, NOW_MS - back, 1.0);
+        append_series(store, vec![one]).await;
+        assert_eq!(oldest().await, Some(NOW_MS - want), "after one of {back} ms ago");
+    }
 }
 
 async fn matchers_mean_what_prometheus_means<S: FullStore>(store: &S) {

@@ -87,6 +87,11 @@ impl SelectSeries for MemStore {
         Ok(found)
     }
 
+    async fn oldest_sample_ms(&self) -> Result<Option<i64>, StorageError> {
+        let inner = self.lock();
+        Ok(inner.series.iter().flat_map(|one| one.samples.first()).map(|s| s.timestamp_ms).min())
+    }
+
     async fn exemplars(
         &self,
         select: &SeriesSelect,
