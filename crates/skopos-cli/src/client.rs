@@ -18,6 +18,8 @@ pub(crate) struct Refusal {
     text: String,
     /// Whether a query read more than it may, or took longer.
     pub(crate) too_much: bool,
+    /// What is not there, when that is it.
+    pub(crate) not_found: Option<String>,
     /// What of the query is at fault.
     pub(crate) span: Option<Span>,
 }
@@ -192,7 +194,8 @@ fn refusal(status: StatusCode, answer: Option<&Value>, body: &str) -> anyhow::Er
     let too_much = timed_out || status == StatusCode::UNPROCESSABLE_ENTITY;
     let byte = |name: &str| usize::try_from(answer?["position"][name].as_u64()?).ok();
     let span = byte("start").zip(byte("end")).map(|(start, end)| Span::new(start, end));
-    Refusal { text, too_much, span }.into()
+    let not_found = (status == StatusCode::NOT_FOUND).then(|| message.to_owned());
+    Refusal { text, too_much, not_found, span }.into()
 }
 
 /// Runs a client command on a small runtime; Ctrl-C ends it with exit code 130.

@@ -19,6 +19,7 @@ use skopos_alerting::slo::{self, SloSet};
 use super::rules::files_in;
 use crate::Outcome;
 use crate::cli::GlobalArgs;
+use crate::client::Refusal;
 use crate::output::{printable, write_stdout};
 
 /// Service level objectives: write, check, watch, decide.
@@ -57,15 +58,34 @@ pub(crate) fn run(command: SloCommand, global: &GlobalArgs) -> Result<Outcome> {
     match command {
         SloCommand::Init(args) => init::run(args, global),
         SloCommand::Check(args) => check::run(args, global),
-        SloCommand::Status(args) => status::run(args, global),
+        SloCommand::Status(args) => or_nothing(status::run(args, global)),
+        // Has exit codes of its own.
         SloCommand::Gate(args) => gate::run(args, global),
-        SloCommand::Review(args) => review::run(args, global),
-        SloCommand::Annotate(args) => annotate::run(args, global),
-        SloCommand::Correct(args) => correct::run(args, global),
+        SloCommand::Review(args) => or_nothing(review::run(args, global)),
+        SloCommand::Annotate(args) => or_nothing(annotate::run(args, global)),
+        SloCommand::Correct(args) => or_nothing(correct::run(args, global)),
         SloCommand::Generate(args) => convert::generate(args, global),
         SloCommand::Import(args) => convert::import(args, global),
         SloCommand::Export(args) => convert::export(args, global),
     }
+}
+
+/// What the server does not know is nothing found, and no failure.
+fn or_nothing(ended: Result<Outcome>) -> Result<Outcome> {
+    let Err(error) = ended else { return ended };
+    let unknown = error.downcast_ref::<Refusal>().and_then(|refusal| refusal.not_found.as_ref());
+    let Some(message) = unknown else { return Err(error) };
+    eprintln!("{}", printable(message));
+    Ok(Outcome::NothingFound)
+}
+
+/// Ends a list, as JSON too: an empty one is nothing found.
+fn listed(data: &Value, key: &str, nothing: &str) -> Outcome {
+    if items(&data[key]).next().is_some() {
+        return Outcome::Done;
+    }
+    eprintln!("{nothing}");
+    Outcome::NothingFound
 }
 
 /// Reads objectives. With any mistake, all mistakes are said on standard error, and how the command ends; so it is where
@@ -152,10 +172,12 @@ fn percent(share: &Value) -> String {
     share.as_f64().map_or("–".into(), |share| format!("{} %", figure(share * 100.0)))
 }
 
-/// A share of good events in percent, with the digits that tell it from all.
+/// A share of good events in percent, with the digits that tell it from all; rounded down, for what was missed is not met.
 fn fine_percent(share: &Value) -> String {
     let Some(share) = share.as_f64() else { return "–".into() };
-    let text = format!("{:.3}", share * 100.0);
+    // Without the digits that binary fractions add.
+    let thousandths = (share * 100_000.0 * 1e6).round() / 1e6;
+    let text = format!("{:.3}", thousandths.floor() / 1_000.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
@@ -186,6 +208,8 @@ mod tests {
             (percent(&Value::Null), fine_percent(&json!(1.0))),
             ("–".into(), "100 %".into())
         );
+        assert_eq!(fine_percent(&json!(0.999_999_9)), "99.999 %");
+        assert_eq!(fine_percent(&json!(0.57)), "57 %");
         assert_eq!(moment(&json!(1_700_000_000_000_i64)), "2023-11-14 22:13:20");
         let grouped = json!({"slo": "a", "group": {"region": "eu"}});
         assert_eq!(name_of(&grouped), "a (eu)");

@@ -79,6 +79,34 @@ fn files_are_checked_without_a_server() {
     let output = run(&["slo", "check", &bad, "--format", "json"]);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(found["errors"].as_array().unwrap().len(), 2, "{found:#}");
+    // What is rarely meant is told, and no mistake.
+    let short = OBJECTIVE.replace("30d", "1h").replace("team-shop", "nobody yet");
+    let short = write(folder.path(), "short.yml", &short);
+    let output = run(&["slo", "check", &short]);
+    assert_eq!(output.status.code(), Some(0));
+    for want in [
+        &format!("{short}:2: warning: shop-availability: no burn rate pages"),
+        "the owner is \"nobody yet\"",
+        "1 objective, without mistakes; 2 warnings",
+    ] {
+        assert!(out(&output).contains(want), "{want}: {}", out(&output));
+    }
+    let output = run(&["slo", "check", &short, "--format", "json"]);
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(found["warnings"].as_array().unwrap().len(), 2, "{found:#}");
+    // Nothing is written over what was read.
+    for verb in ["generate", "import", "export"] {
+        let output = run(&["slo", verb, &good, "--output", &good]);
+        assert_eq!(output.status.code(), Some(1), "{verb}");
+        assert!(err(&output).contains("give another name"), "{verb}: {}", err(&output));
+    }
+    let only = folder.path().join("only");
+    std::fs::create_dir(&only).unwrap();
+    let only_file = write(&only, "a.yml", OBJECTIVE);
+    let only = only.display().to_string();
+    let output = run(&["slo", "import", &only, "--output", &only_file]);
+    assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    assert_eq!(std::fs::read_to_string(&good).unwrap(), OBJECTIVE);
     // What cannot be read is not compiled either.
     let output = run(&["slo", "generate", &bad]);
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(4), ""));
@@ -174,6 +202,25 @@ async fn budgets_decide_and_people_overrule_them() {
     assert!(out(&output).contains("no data is not go"), "{}", out(&output));
     let output = slo(&["init", "--service", "shop"]);
     assert_eq!(output.status.code(), Some(3), "nothing was sent yet");
+    let noted = ["--from", "now-1h", "--reason", "x", "--by", "a"];
+    for (args, says) in [
+        (&["status", "nosuch"][..], "there is no objective \"nosuch\""),
+        (&["status", "nosuch", "--format", "json"], "there is no objective \"nosuch\""),
+        (&["status", "--service", "nosuch"], "no objective is about service \"nosuch\""),
+        (&["review", "nosuch"], "there is no objective \"nosuch\""),
+        (&[&["correct", "nosuch"][..], &noted].concat(), "there is no objective \"nosuch\""),
+        (&["correct", "--revoke", "0123456789abcdef"], "0123456789abcdef"),
+        (&["correct", "--list"], "there are no corrections"),
+        (&["correct", "--list", "--format", "json"], "there are no corrections"),
+        (&["annotate", "--list"], "nothing was noted"),
+        (&["annotate", "--list", "--format", "json"], "nothing was noted"),
+        (&["gate", "--overrides"], "nobody gave leave"),
+        (&["gate", "--overrides", "--format", "json"], "nobody gave leave"),
+    ] {
+        let output = slo(args);
+        assert_eq!(output.status.code(), Some(3), "{args:?}: {}", err(&output));
+        assert!(err(&output).contains(says), "{args:?}: {}", err(&output));
+    }
 
     assert!(server.post("/v1/metrics", &counters(100)).await);
     let mut text = String::new();

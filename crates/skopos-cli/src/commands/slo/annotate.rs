@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use skopos_model::{Clock, SystemClock, Timestamp};
 
-use super::{items, moment, word};
+use super::{items, listed, moment, word};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
@@ -119,9 +119,10 @@ fn list(client: &Client, service: Option<&str>, global: &GlobalArgs) -> Result<O
     let query: Vec<(&str, String)> = service.iter().map(|s| ("service", (*s).to_owned())).collect();
     let mut answer = block_on(client.get("/api/v1/slo/annotations", &query))?;
     let data = answer["data"].take();
+    let ended = listed(&data, "annotations", "nothing was noted in the last 30 days");
     if global.format != Format::Text {
         print_json(&data, global.format);
-        return Ok(Outcome::Done);
+        return Ok(ended);
     }
     let row = |note: &Value| {
         vec![
@@ -135,11 +136,10 @@ fn list(client: &Client, service: Option<&str>, global: &GlobalArgs) -> Result<O
     };
     let mut rows: Vec<_> = items(&data["annotations"]).map(row).collect();
     if rows.is_empty() {
-        eprintln!("nothing was noted in the last 30 days");
-        return Ok(Outcome::NothingFound);
+        return Ok(ended);
     }
     let head = ["FROM (UTC)", "UNTIL", "KIND", "SERVICE", "BY", "WHAT"].map(str::to_owned);
     rows.insert(0, head.to_vec());
     write_stdout(&columns(&rows));
-    Ok(Outcome::Done)
+    Ok(ended)
 }

@@ -17,14 +17,15 @@ use crate::output::{Format, columns, print_json, printable, write_stdout};
 /// Check files of objectives, native or OpenSLO v1.
 ///
 /// What cannot be kept is refused with the reason: a target of 100 %, an alert that cannot fire, an
-/// objective without owner or runbook.
+/// objective without owner or runbook. What is rarely meant is told as a warning: an owner that is nobody yet, a window too
+/// short for burn alerts, a threshold in the wrong unit.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   skopos slo check slo.yml
   skopos slo check slos/ --format json
 
-Exit codes: 0 all good, 4 mistakes found, 3 there is no objective, 1 a file could not be read, 2 wrong usage.")]
+Exit codes: 0 no mistakes (warnings or not), 4 mistakes found, 3 there is no objective, 1 a file could not be read, 2 wrong usage.")]
 pub(crate) struct CheckArgs {
     /// Files of objectives, or folders of them; checked together.
     #[arg(required = true, value_name = "FILE|DIR")]
@@ -38,6 +39,11 @@ pub(super) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
         Ok(set) => (set, Vec::new()),
         Err(errors) => (slo::SloSet::default(), errors),
     };
+    let doubts: Vec<_> = set
+        .slos
+        .iter()
+        .flat_map(|slo| slo::doubts(slo).into_iter().map(move |d| (slo, d)))
+        .collect();
     let is_empty = errors.is_empty() && set.slos.is_empty();
     // Units of the calendar differ in length: the present one's budget is told.
     let now = SystemClock::new().now();
@@ -58,7 +64,15 @@ pub(super) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
                 rows.push(vec![name, service, target, minutes, place]);
             }
             write_stdout(&columns(&rows));
-            write_stdout(&format!("{}, all good\n", counted(set.slos.len(), "objective")));
+            for (slo, doubt) in &doubts {
+                let place = format!("{}:{}", printable(&slo.file), slo.line);
+                write_stdout(&format!("{place}: warning: {}: {doubt}\n", printable(&slo.name)));
+            }
+            let verdict = match doubts.len() {
+                0 => "all good".to_owned(),
+                some => format!("without mistakes; {}", counted(some, "warning")),
+            };
+            write_stdout(&format!("{}, {verdict}\n", counted(set.slos.len(), "objective")));
         } else {
             errors.iter().for_each(|error| write_stdout(&format!("{error}\n")));
             write_stdout(&format!("{}\n", counted(errors.len(), "mistake")));
@@ -75,8 +89,15 @@ pub(super) fn run(args: CheckArgs, global: &GlobalArgs) -> Result<Outcome> {
                 })
             })
             .collect();
+        let warnings: Vec<_> = doubts
+            .iter()
+            .map(|(slo, doubt)| {
+                json!({"slo": slo.name, "message": doubt, "file": slo.file, "line": slo.line})
+            })
+            .collect();
         let errors_json = serde_json::to_value(&errors).context("print the mistakes")?;
-        print_json(&json!({"slos": slos, "errors": errors_json}), global.format);
+        let found = json!({"slos": slos, "errors": errors_json, "warnings": warnings});
+        print_json(&found, global.format);
     }
     Ok(match (errors.is_empty(), is_empty) {
         (false, _) => Outcome::ConditionFailed,

@@ -1,8 +1,8 @@
 //! `skopos slo generate`, `import` and `export`: the same objectives in other words. None needs a server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use skopos_alerting::slo::rules::prometheus_rules;
@@ -91,7 +91,7 @@ pub(super) fn generate(args: GenerateArgs, global: &GlobalArgs) -> Result<Outcom
         Ok(set) => set,
         Err(outcome) => return Ok(outcome),
     };
-    finish("rules", prometheus_rules(&set.slos), args.output.as_ref(), global)
+    finish("rules", prometheus_rules(&set.slos), &args.paths, args.output.as_ref(), global)
 }
 
 pub(super) fn import(args: ImportArgs, global: &GlobalArgs) -> Result<Outcome> {
@@ -117,16 +117,33 @@ fn convert(
         Err(outcome) => return Ok(outcome),
     };
     let texts: Vec<String> = set.slos.iter().map(|slo| print(slo)).collect();
-    finish("text", texts.join("---\n"), output, global)
+    finish("text", texts.join("---\n"), paths, output, global)
+}
+
+/// Refuses to write over what was read: the objectives would be gone, or the next reading would find rules among them.
+fn keep_inputs(inputs: &[PathBuf], output: &Path) -> Result<()> {
+    let Ok(target) = std::fs::canonicalize(output) else { return Ok(()) };
+    let is_yaml = target.extension().is_some_and(|e| e == "yml" || e == "yaml");
+    for input in inputs.iter().filter_map(|path| std::fs::canonicalize(path).ok()) {
+        let is_input = input == target || (is_yaml && target.parent() == Some(&*input));
+        if is_input && target.is_file() {
+            bail!("{} is among the files that were read; give another name", output.display());
+        }
+    }
+    Ok(())
 }
 
 /// Writes a text; as JSON it is a member of an object.
 fn finish(
     name: &str,
     text: String,
+    inputs: &[PathBuf],
     output: Option<&PathBuf>,
     global: &GlobalArgs,
 ) -> Result<Outcome> {
+    if let Some(path) = output {
+        keep_inputs(inputs, path)?;
+    }
     match (global.format, output) {
         (Format::Text, _) | (_, Some(_)) => write_text(&text, output)?,
         (format, None) => print_json(&json!({ name: text }), format),

@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use skopos_model::{Clock, SystemClock};
 
-use super::{items, moment, word};
+use super::{items, listed, moment, word};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
@@ -22,7 +22,7 @@ Examples:
   skopos slo correct --list
   skopos slo correct --revoke 1f0c9a4477b01e55
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there are no corrections (--list).")]
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there is no such objective or correction, or none at all (--list).")]
 pub(crate) struct CorrectArgs {
     /// The objective.
     #[arg(required_unless_present_any = ["list", "revoke"])]
@@ -97,9 +97,10 @@ fn list(client: &Client, slo: Option<&str>, global: &GlobalArgs) -> Result<Outco
     let query: Vec<(&str, String)> = slo.iter().map(|slo| ("slo", (*slo).to_owned())).collect();
     let mut answer = block_on(client.get("/api/v1/slo/corrections", &query))?;
     let data = answer["data"].take();
+    let ended = listed(&data, "corrections", "there are no corrections");
     if global.format != Format::Text {
         print_json(&data, global.format);
-        return Ok(Outcome::Done);
+        return Ok(ended);
     }
     let row = |note: &Value| {
         let state = if note["revoked_ms"].is_null() { "in force" } else { "taken back" };
@@ -115,11 +116,10 @@ fn list(client: &Client, slo: Option<&str>, global: &GlobalArgs) -> Result<Outco
     };
     let mut rows: Vec<_> = items(&data["corrections"]).map(row).collect();
     if rows.is_empty() {
-        eprintln!("there are no corrections");
-        return Ok(Outcome::NothingFound);
+        return Ok(ended);
     }
     let head = ["ID", "SLO", "FROM (UTC)", "TO (UTC)", "STATE", "BY", "REASON"].map(str::to_owned);
     rows.insert(0, head.to_vec());
     write_stdout(&columns(&rows));
-    Ok(Outcome::Done)
+    Ok(ended)
 }

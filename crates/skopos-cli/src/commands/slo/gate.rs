@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use skopos_model::{Clock, SystemClock};
 
-use super::{items, moment, name_of, word};
+use super::{items, listed, moment, name_of, word};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
@@ -17,8 +17,9 @@ use crate::timespec::parse_duration;
 /// Say whether a service may be deployed: go, caution or freeze.
 ///
 /// The worst of its objectives decides. Freeze: a budget is exhausted, or burns at a rate that pages.
-/// Caution: little is left, or there is no data: no data is not go. With `--override`, leave is given for a while; who,
-/// why and until when stay on record, and the policy of an objective may say who.
+/// Caution: little is left, or there is no data: no data is not go. Nor is too little of it: an objective needs half an
+/// hour of data in its window, or as much as its policy says (`go_after`), before it says go. With `--override`, leave is
+/// given for a while; who, why and until when stay on record, and the policy of an objective may say who.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -27,7 +28,8 @@ Examples:
   skopos slo gate --service checkout --override 'the fix of the fault' --by ada --for 2h
   skopos slo gate --overrides
 
-Exit codes: 0 go; 1 caution, or nobody could be asked; 2 freeze, or wrong usage. Only 0 is go.")]
+Exit codes: 0 go; 1 caution, or nobody could be asked; 2 freeze, or wrong usage; with --overrides 3 when there are
+none. Only 0 is go.")]
 pub(crate) struct GateArgs {
     /// The service to be deployed.
     #[arg(long, value_name = "NAME", required_unless_present = "overrides")]
@@ -125,9 +127,10 @@ fn text(decision: &Value) -> String {
 }
 
 fn list(data: &Value, global: &GlobalArgs) -> Outcome {
+    let ended = listed(data, "overrides", "nobody gave leave");
     if global.format != Format::Text {
         print_json(data, global.format);
-        return Outcome::Done;
+        return ended;
     }
     let mut rows = Vec::new();
     for leave in items(&data["overrides"]) {
@@ -140,13 +143,12 @@ fn list(data: &Value, global: &GlobalArgs) -> Outcome {
         ]);
     }
     if rows.is_empty() {
-        eprintln!("nobody gave leave");
-        return Outcome::NothingFound;
+        return ended;
     }
     let head = ["GIVEN (UTC)", "UNTIL (UTC)", "SERVICE", "BY", "REASON"].map(str::to_owned);
     rows.insert(0, head.to_vec());
     write_stdout(&crate::output::columns(&rows));
-    Outcome::Done
+    ended
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ Examples:
   skopos slo review
   skopos slo review checkout-availability --format json
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there are no objectives.")]
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there is no such objective, or none at all.")]
 pub(crate) struct ReviewArgs {
     /// Only this objective.
     slo: Option<String>,

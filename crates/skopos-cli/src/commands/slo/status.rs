@@ -28,7 +28,7 @@ Examples:
 BURN is how many times as fast as it can bear the budget was spent over the last hour and the last six;
 DATA the share of the window for which there is data.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there are no objectives.")]
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there is no such objective, or none at all.")]
 pub(crate) struct StatusArgs {
     /// Only this objective, with everything that is known of it.
     slo: Option<String>,
