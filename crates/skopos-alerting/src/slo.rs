@@ -49,6 +49,7 @@
 mod budget;
 mod burn;
 mod count;
+mod doubts;
 mod engine;
 mod export;
 mod forecast;
@@ -74,6 +75,7 @@ use skopos_model::Timestamp;
 pub use budget::Budget;
 pub use burn::{AbsentAlert, Alerts, BurnAlert, GUIDE_STYLE, WORKBOOK_WINDOWS};
 pub use count::MAX_GROUPS;
+pub use doubts::doubts;
 pub use engine::{
     AlertStatus, BACKFILL_SOURCE, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health,
     NOTES_SOURCE, Plan, RestoredSlos, SLO_SOURCE, SavedSlos, SloEngine, SloQuery, SloSettings,
@@ -197,7 +199,13 @@ pub struct Policy {
     pub override_by: Vec<String>,
     /// How often the target is looked at.
     pub review: Review,
+    /// How much data there must be to say that it may be changed; half the window is always enough.
+    pub go_after: Duration,
 }
+
+/// How much data there must be, usually, before a gate says go: half of the long window of the fastest alert that pages.
+/// With less, neither it nor the ratio tells a fault from a hiccup. The shortest window is an hour.
+pub const GO_AFTER: Duration = Duration::from_secs(30 * 60);
 
 /// How often a target is looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -218,6 +226,7 @@ impl Default for Policy {
             freeze_below: 0.0,
             override_by: Vec::new(),
             review: Review::default(),
+            go_after: GO_AFTER,
         }
     }
 }

@@ -199,7 +199,7 @@ impl Ingest {
                 self.refuse(export, error.1);
                 error.0
             })?;
-            late.into_iter().for_each(|oldest| self.late.note(oldest));
+            late.into_iter().for_each(|late| self.late.note(late));
             written = written.without(appended.rejected.iter().map(|r| r.count).sum());
             for mut rejection in appended.rejected {
                 // The store names the job, which for pushed metrics is `namespace/service`.

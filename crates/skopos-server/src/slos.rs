@@ -68,6 +68,8 @@ struct Inner {
     /// Held from a change of the engine to the end of its commit.
     commit_order: tokio::sync::Mutex<()>,
     progress: Mutex<Progress>,
+    /// Told when a stretch of history is to be read.
+    unread: tokio::sync::Notify,
     metrics: Metrics,
     tasks: tokio::sync::Mutex<Tasks>,
     stop: CancellationToken,
@@ -161,6 +163,8 @@ pub(crate) struct Unread {
     pub(crate) error: Option<String>,
     /// Up to when there was data.
     pub(crate) since: Option<Timestamp>,
+    /// The bound of the bucket without which nothing is known, where it counts one.
+    pub(crate) bucket: Option<String>,
 }
 
 struct Metrics {
@@ -171,6 +175,7 @@ struct Metrics {
     commit_failures: Counter,
     corrupt_records: Counter,
     groups_dropped: Counter,
+    history_chunks_again: Counter,
     duration: Histogram,
 }
 
@@ -203,6 +208,10 @@ impl Metrics {
             groups_dropped: registry.counter(
                 "skopos_slo_groups_dropped_total",
                 "Groups left out at a slot because their objective has too many.",
+            ),
+            history_chunks_again: registry.counter(
+                "skopos_slo_history_chunks_again_total",
+                "Chunks of history that were read again: their queries had failed, or samples came more than six hours late.",
             ),
             duration: registry.histogram(
                 "skopos_slo_slot_duration_seconds",
@@ -254,6 +263,7 @@ impl Slos {
             engine: Mutex::new(engine),
             commit_order: tokio::sync::Mutex::new(()),
             progress: Mutex::new(progress),
+            unread: tokio::sync::Notify::new(),
             metrics,
             tasks: tokio::sync::Mutex::new(Tasks {
                 running: JoinSet::new(),
@@ -272,6 +282,13 @@ impl Slos {
             &[],
             move || measured.upgrade().map_or(0.0, |inner| inner.lock_engine().size_bytes() as f64),
         );
+        let late = Arc::clone(&inner.late);
+        registry.counter_fn(
+            "skopos_slo_late_history_samples_total",
+            "Pushed samples that came more than six hours late; objectives count them when that stretch of history is read again.",
+            &[],
+            move || late.history_samples(),
+        );
         let counted = Arc::downgrade(&inner);
         registry.gauge_fn("skopos_slo_objectives", "Objectives in force.", &[], move || {
             counted.upgrade().map_or(0.0, |inner| inner.lock_engine().slos().len() as f64)
@@ -282,7 +299,7 @@ impl Slos {
     /// Fills in history and evaluates until told to stop.
     pub(crate) async fn run(&self) {
         let inner = &self.inner;
-        inner.spawn(&mut *inner.tasks.lock().await);
+        inner.spawn(&mut *inner.tasks.lock().await).await;
         inner.stop.cancelled().await;
         inner.tasks.lock().await.halt().await;
     }
@@ -301,7 +318,7 @@ impl Slos {
         }
         tasks.set = set;
         tasks.stop = inner.stop.child_token();
-        inner.spawn(&mut tasks);
+        inner.spawn(&mut tasks).await;
     }
 
     /// Looks at the engine, off the threads that serve requests.
@@ -357,7 +374,7 @@ impl Slos {
             }
         }
         tasks.stop = inner.stop.child_token();
-        inner.spawn(&mut tasks);
+        inner.spawn(&mut tasks).await;
     }
 
     /// How far things are.
@@ -377,13 +394,14 @@ impl Slos {
             if status.error.is_none() && (is_new || !is_silent) {
                 continue;
             }
+            let bucket = engine.slo(&status.slo).and_then(|slo| slo.indicator.bucket());
             let mut name = status.slo;
             let values: Vec<&str> = status.group.iter().map(|(_, value)| value.as_str()).collect();
             if !values.is_empty() {
                 name = format!("{name} ({})", values.join(", "));
             }
             let since = status.last_data_ms.map(Timestamp::from_millis);
-            unread.push(Unread { name, error: status.error, since });
+            unread.push(Unread { name, error: status.error, since, bucket });
         }
         unread
     }
@@ -431,13 +449,13 @@ impl Inner {
 
     /// Starts slots, and history where some is missing. History is planned here, before the first slot:
     /// that one must leave the objectives concerned alone.
-    fn spawn(self: &Arc<Self>, tasks: &mut Tasks) {
+    async fn spawn(self: &Arc<Self>, tasks: &mut Tasks) {
         if self.lock_engine().slos().len() == 0 {
             return;
         }
         let now = self.clock.now();
         self.lock_progress().due_since = now;
-        let plans = self.lock_engine().begin_backfill(now, self.history);
+        let plans = self.plan_history(now).await;
         let (filling, stop) = (Arc::clone(self), tasks.stop.clone());
         tasks.running.spawn(async move { filling.fill_history(plans, now, &stop).await });
         let (inner, stop) = (Arc::clone(self), tasks.stop.clone());

@@ -2,12 +2,16 @@
 //!
 //! Rolling windows take what they have data for. In a unit of the calendar the budget is that of the whole unit, or one
 //! failure on the morning of the first would exhaust it: the events of the whole unit are
-//! estimated by the unit before, where that is known, and else by those so far.
+//! estimated by the unit before, where that is known, and else by all that was seen since that began. So a unit
+//! that has just begun has its whole budget, and not none.
 
 use std::time::Duration;
 
 use super::ledger::{Ledger, Sum};
 use super::{Period, Slo, Window, millis};
+
+/// Data is fresh for so long: twice the usual time between exports or scrapes.
+pub(super) const FRESH_MS: i64 = 2 * 60_000;
 
 const HOUR_MS: f64 = 3_600_000.0;
 
@@ -20,6 +24,8 @@ pub(super) struct Book<'a> {
     pub(super) slo: &'a Slo,
     pub(super) ledger: &'a Ledger,
     pub(super) excluded: &'a [(i64, i64)],
+    /// Since when it is kept. Data that ended before says what was spent, and nothing about what burns.
+    pub(super) since_ms: i64,
 }
 
 /// The budget of a window at a moment.
@@ -57,6 +63,12 @@ impl Book<'_> {
         self.ledger.sum_without(start_ms, end_ms, self.excluded)
     }
 
+    /// Whether data arrived since this is kept. While none did, burn rates are unknown: nobody is paged for what
+    /// burned hours before the objective was there.
+    pub(super) fn was_live(&self) -> bool {
+        self.ledger.covered_until().is_none_or(|end| end + FRESH_MS >= self.since_ms)
+    }
+
     /// What the last so much time had.
     pub(super) fn over(&self, window: Duration, now_ms: i64) -> Sum {
         let until = self.until(now_ms);
@@ -65,7 +77,12 @@ impl Book<'_> {
 
     /// The burn rate over the last so much time; none where nothing happened.
     pub(super) fn burn(&self, window: Duration, now_ms: i64) -> Option<f64> {
-        self.over(window, now_ms).error_ratio().map(|ratio| ratio / self.slo.budget())
+        self.error_ratio(window, now_ms).map(|ratio| ratio / self.slo.budget())
+    }
+
+    /// The share of bad events over the last so much time.
+    pub(super) fn error_ratio(&self, window: Duration, now_ms: i64) -> Option<f64> {
+        self.over(window, now_ms).error_ratio().filter(|_| self.was_live())
     }
 
     pub(super) fn budget(&self, now_ms: i64) -> Budget {
@@ -74,7 +91,19 @@ impl Book<'_> {
             Window::Rolling(_) => self.slo.window.at(until),
             Window::Calendar { .. } => self.slo.window.at(now_ms),
         };
-        self.budget_of(period, until.clamp(period.start_ms, period.end_ms))
+        let mut budget = self.budget_of(period, until.clamp(period.start_ms, period.end_ms));
+        // Of a unit that has only begun nothing can have arrived, so nothing is missing.
+        if now_ms - period.start_ms <= self.ledger.slice_ms() + FRESH_MS {
+            budget.coverage = 1.0;
+        }
+        budget
+    }
+
+    /// Minutes with data in a window's length before a moment: before the unit of the calendar too, which may have
+    /// only begun.
+    pub(super) fn minutes_known(&self, now_ms: i64) -> i64 {
+        let until = self.until(now_ms);
+        self.ledger.sum(until - millis(self.slo.window.nominal()), until).minutes
     }
 
     /// The budget of any period up to a moment in it.
@@ -96,7 +125,7 @@ impl Book<'_> {
     fn expected(&self, period: Period, until: i64, sum: Sum) -> f64 {
         let length = period.duration_ms().max(1) as f64;
         let passed = ((until - period.start_ms) as f64 / length).clamp(0.0, 1.0);
-        if passed >= 1.0 || sum.total <= 0.0 {
+        if passed >= 1.0 {
             return sum.total;
         }
         let before = self.slo.window.before(period.end_ms);
@@ -105,24 +134,30 @@ impl Book<'_> {
         let estimate = match known >= KNOWN_ENOUGH {
             true => had.total / known.min(1.0) * (length / before.duration_ms().max(1) as f64),
             false => {
-                let known = sum.minutes as f64 * 60_000.0 / length;
-                sum.total / known.clamp(f64::MIN_POSITIVE, 1.0)
+                let known = had + sum;
+                let share = known.minutes as f64 * 60_000.0 / length;
+                if share > 0.0 { known.total / share } else { 0.0 }
             }
         };
         estimate.max(sum.total)
     }
 
-    /// Hours until nothing is left at a burn rate; none when that is never.
+    /// Hours until nothing is left at a burn rate; none when that is never: a window that moves on loses as much as it
+    /// gains at a rate of 1, and in a unit of the calendar the next one begins with a whole budget.
     pub(super) fn hours_left(&self, budget: &Budget, burn: Option<f64>) -> Option<f64> {
         let remaining = budget.remaining()?;
         if remaining <= 0.0 {
             return Some(0.0);
         }
         let burn = burn.filter(|burn| *burn > 0.0)?;
-        let length = match self.slo.window {
-            Window::Rolling(length) => millis(length) as f64,
-            Window::Calendar { .. } => budget.period.duration_ms() as f64,
-        };
-        Some(remaining * length / HOUR_MS / burn)
+        match self.slo.window {
+            Window::Rolling(length) => {
+                (burn > 1.0).then(|| remaining * millis(length) as f64 / HOUR_MS / burn)
+            }
+            Window::Calendar { .. } => {
+                let left = remaining * budget.period.duration_ms() as f64 / burn;
+                (left < (budget.period.end_ms - budget.until_ms) as f64).then_some(left / HOUR_MS)
+            }
+        }
     }
 }

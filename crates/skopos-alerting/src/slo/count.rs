@@ -36,6 +36,8 @@ pub(super) struct Counted {
     pub(super) groups_dropped: usize,
     /// How far apart the samples of each group's densest counter are.
     pub(super) spacings: BTreeMap<Labels, i64>,
+    /// Why these numbers cannot be meant, if so.
+    pub(super) nonsense: Option<String>,
 }
 
 /// What a sample counts.
@@ -98,6 +100,11 @@ pub(super) const CHUNK_MS: i64 = 86_400_000 / 4;
 /// chunk, so that slots and history say the same.
 pub(super) fn remembered_since(at_ms: i64) -> i64 {
     (at_ms - 1).div_euclid(CHUNK_MS) * CHUNK_MS - 86_400_000
+}
+
+/// Up to when a counter's value at a moment may still say what it did meanwhile.
+pub(super) fn remembered_until(at_ms: i64) -> i64 {
+    at_ms + 86_400_000 + CHUNK_MS
 }
 
 /// The series of one answer, and how to count them.
@@ -271,6 +278,7 @@ pub(super) fn count(
         }
         let of_group = parts.get(group);
         let mut out = Vec::with_capacity(slices.len());
+        let (mut all_parts, mut all) = (0.0, 0.0);
         for (start, total) in slices {
             let part = of_group.and_then(|parts| parts.get(start)).copied();
             let part = match part {
@@ -280,6 +288,8 @@ pub(super) fn count(
                 Some(part) => part,
             };
             let total = if total.is_nan() { 0.0 } else { total.max(0.0) };
+            all_parts += part;
+            all += total;
             let bad = match asks.role {
                 Role::Bad => part,
                 Role::Good => total - part,
@@ -287,11 +297,37 @@ pub(super) fn count(
             let bad = bad.clamp(0.0, total);
             out.push((*start, in_budget(&slo.budgeting, bad, total)));
         }
+        if let Some(why) = nonsense(asks, all_parts, all) {
+            counted.nonsense.get_or_insert(why);
+        }
         if !out.is_empty() {
             counted.groups.insert(group.clone(), out);
         }
     }
     counted
+}
+
+/// Why a part and a whole of a stretch of time cannot be what somebody meant: more good or bad events than events. A
+/// little more is the difference of two reads.
+fn nonsense(asks: &Asks, part: f64, all: f64) -> Option<String> {
+    let (what, slack) = match (asks.role, asks.total.is_some()) {
+        (Role::Bad, true) => ("bad", 5.0),
+        (Role::Good, true) => ("good", 5.0),
+        // Shares, one of each slice.
+        (Role::Bad, false) => ("bad", 0.5),
+        (Role::Good, false) => ("good", 0.5),
+    };
+    if part <= all * 1.1 || part - all <= slack {
+        return None;
+    }
+    let (part, all) = (super::tidy(part), super::tidy(all));
+    Some(match asks.total {
+        Some(_) => format!(
+            "there are more {what} events than events ({part} of {all} in what was read last): `{what}` must count a part of \
+             what `total` counts"
+        ),
+        None => format!("the share of {what} events is not between 0 and 1"),
+    })
 }
 
 /// What the events of a slice are in units of budget.

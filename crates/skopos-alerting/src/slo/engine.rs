@@ -4,6 +4,7 @@ mod notes;
 mod output;
 mod plan;
 mod saved;
+mod unread;
 mod view;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,16 +20,17 @@ pub use saved::{RestoredSlos, SavedSlos, fuzz_slo_records};
 pub use view::{
     AlertStatus, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health, SloStatus,
 };
-pub(super) use view::{as_object, hours, is_page, percent, rounded};
+pub(super) use view::{as_object, hours, is_page, name_of, percent, rounded};
 
 use super::budget::Book;
 use super::count::{self, Births, Counted, MAX_GROUPS};
 use super::indicator::{Ask, Asks};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, QUARTER_MS, RETENTION_DAYS};
 use super::notes::Notes;
 use super::{Slo, SloId, SloSet, millis};
 use crate::rules::hash_pieces;
 use output::Output;
+use unread::Unread;
 
 /// The source of the commits of steps.
 pub const SLO_SOURCE: &str = "slo/slots";
@@ -116,8 +118,8 @@ struct SloState {
     filled_until: Option<i64>,
     /// From here on slices may be wrong: samples came late, or queries failed. The next slot begins there.
     changed_since: Option<i64>,
-    /// Stretches of history whose queries failed.
-    unread: Vec<(i64, i64)>,
+    /// Stretches of history that are still to be read.
+    unread: Unread,
     births: Births,
 }
 
@@ -129,6 +131,8 @@ struct Group {
     prefix: String,
     /// Whether the log knows what it is.
     is_recorded: bool,
+    /// Since when it is kept.
+    since_ms: i64,
     /// How far apart its samples are, where that was seen.
     spacing_ms: i64,
     outputs: Vec<Output>,
@@ -140,6 +144,7 @@ impl Group {
             ledger: Ledger::new(slo.slice(), now_ms),
             prefix: prefix_of(slo.id, labels),
             is_recorded: false,
+            since_ms: now_ms,
             spacing_ms: 0,
             outputs: output::outputs(slo, labels),
         }
@@ -166,13 +171,14 @@ impl SloState {
             chunks_to_fill: 0,
             filled_until: None,
             changed_since: None,
-            unread: Vec::new(),
+            unread: Unread::default(),
             births: Births::default(),
         }
     }
 
     fn book<'a>(&'a self, group: &'a Group) -> Book<'a> {
-        Book { slo: &self.slo, ledger: &group.ledger, excluded: &self.excluded }
+        let (ledger, since_ms) = (&group.ledger, group.since_ms);
+        Book { slo: &self.slo, ledger, excluded: &self.excluded, since_ms }
     }
 
     /// Puts counted slices into the ledgers.
@@ -206,10 +212,11 @@ impl SloState {
             group.ledger.advance(now_ms);
             if !group.is_recorded {
                 group.is_recorded = true;
-                records.push(saved::identity_record(&self.slo, labels, &group.prefix));
+                records.push(saved::identity_record(&self.slo, labels, group));
             }
             records.append(&mut group.ledger.take_records(&group.prefix, now_ms));
         }
+        records.extend(self.unread.take_record(&self.slo));
     }
 }
 
@@ -256,12 +263,20 @@ impl SloEngine {
             return SloStep { skipped: true, ..SloStep::default() };
         }
         let mut step = SloStep::default();
+        let failed = self.take_answers(plan, answers, slot, &mut step);
         for read in &plan.reads {
-            if let Some(at) = self.index.get(&read.slo) {
-                self.states[*at].changed_since = None;
+            let Some(at) = self.index.get(&read.slo) else { continue };
+            let state = &mut self.states[*at];
+            state.changed_since = None;
+            // Slots reach back so far and no farther: what is older is history.
+            if read.wanted_ms < read.start_ms {
+                state.unread.add(plan::quarter_before(read.wanted_ms), read.start_ms);
+            }
+            if !failed.iter().any(|(other, ..)| other == at) {
+                state.filled_until = None;
             }
         }
-        for (at, start_ms, _) in self.take_answers(plan, answers, slot, &mut step) {
+        for (at, start_ms, _) in failed {
             self.states[at].change_since(start_ms);
         }
         self.last_slot = Some(slot);
@@ -295,6 +310,22 @@ impl SloEngine {
         }
     }
 
+    /// Says that samples between two moments came later than slots reach back. As far as slots do not read it anew, this
+    /// stretch is part of [`unread_history`](Self::unread_history) from now on; the commit of the next step makes that
+    /// durable. It ends where what a counter did in a silence is put down at last: samples that come into a
+    /// silence take from what was counted behind it.
+    pub fn changed_between(&mut self, start: Timestamp, end: Timestamp, now: Timestamp) {
+        let reach = plan::quarter_before(now.as_millis() - plan::CATCH_UP_MS) + 2 * QUARTER_MS;
+        let start = plan::quarter_before(start.as_millis() - 1);
+        let end = plan::quarter_before(count::remembered_until(end.as_millis())) + QUARTER_MS;
+        for state in &mut self.states {
+            state.unread.add(start, end.min(reach));
+            if end > reach {
+                state.change_since(reach);
+            }
+        }
+    }
+
     fn take_answers(
         &mut self,
         plan: &Plan,
@@ -323,10 +354,6 @@ impl SloEngine {
                     continue;
                 }
             };
-            state.error = None;
-            if state.chunks_to_fill == 0 {
-                state.filled_until = None;
-            }
             let part = part.unwrap_or_default();
             for (ask, series, before) in [
                 (Some(&state.asks.part), part, part_before),
@@ -339,6 +366,7 @@ impl SloEngine {
             let births = &state.births;
             let counted = count::count(&state.slo, &state.asks, read.start_ms, part, total, births);
             state.births.forget(read.end_ms - FORGET_BIRTHS_MS);
+            state.error.clone_from(&counted.nonsense);
             step.groups_dropped += state.take(counted, now_ms);
         }
         failed
@@ -348,16 +376,20 @@ impl SloEngine {
     /// days), for others the time since their last slice. Chunks of a day, to be
     /// [taken](Self::take_backfill) in their order.
     pub fn backfill(&self, now: Timestamp, history: Duration) -> Vec<Plan> {
-        plan::backfill(&self.states, now.as_millis(), history, 0)
+        let since = now.as_millis().saturating_sub(millis(history));
+        plan::backfill(&self.states, now.as_millis(), kept(since, now), 0)
     }
 
-    /// Like [`backfill`](Self::backfill), for objectives of which more than an hour is missing (slots catch up
-    /// less by themselves), and keeps slots away from each until the last of its chunks is taken: a crash
-    /// on the way then loses nothing, because what is known of an objective has no gap.
-    pub fn begin_backfill(&mut self, now: Timestamp, history: Duration) -> Vec<Plan> {
+    /// Like [`backfill`](Self::backfill) from the oldest stored sample on (none: nothing is stored, and nothing is
+    /// asked), for objectives of which more than an hour is missing (slots catch up less by themselves), and keeps slots
+    /// away from each until the last of its chunks is taken: a crash on the way then loses nothing, because what is
+    /// known of an objective has no gap.
+    pub fn begin_backfill(&mut self, now: Timestamp, oldest: Option<Timestamp>) -> Vec<Plan> {
         let now_ms = now.as_millis();
-        let plans = plan::backfill(&self.states, now_ms, history, plan::LEFT_TO_SLOTS_MS);
         self.end_backfill();
+        let Some(oldest) = oldest else { return Vec::new() };
+        let oldest = kept(oldest.as_millis(), now);
+        let plans = plan::backfill(&self.states, now_ms, oldest, plan::LEFT_TO_SLOTS_MS);
         for read in plans.iter().flat_map(|plan| &plan.reads) {
             if let Some(at) = self.index.get(&read.slo).copied() {
                 self.states[at].chunks_to_fill += 1;
@@ -377,9 +409,15 @@ impl SloEngine {
         self.states.iter().any(|state| state.slo.name == slo && state.chunks_to_fill > 0)
     }
 
-    /// What to ask again of history: the chunks whose queries failed.
+    /// What is still to be asked of history: chunks whose queries failed, and what [changed long after its
+    /// time](Self::changed_between). Restarts do not forget it.
     pub fn unread_history(&self) -> Vec<Plan> {
         plan::unread(&self.states)
+    }
+
+    /// Whether anything of history is still to be asked.
+    pub fn has_unread_history(&self) -> bool {
+        self.states.iter().any(|state| !state.unread.is_empty())
     }
 
     /// Takes the answers of a chunk of history.
@@ -393,13 +431,11 @@ impl SloEngine {
         let mut step = SloStep::default();
         for read in &plan.reads {
             if let Some(at) = self.index.get(&read.slo) {
-                let is_other =
-                    |(start, end): &(i64, i64)| *start < read.start_ms || *end > read.end_ms;
-                self.states[*at].unread.retain(is_other);
+                self.states[*at].unread.remove(read.start_ms, read.end_ms);
             }
         }
         for (at, start_ms, end_ms) in self.take_answers(plan, answers, now_ms, &mut step) {
-            self.states[at].unread.push((start_ms, end_ms));
+            self.states[at].unread.add(start_ms, end_ms);
         }
         let mut records = Vec::new();
         for read in &plan.reads {
@@ -445,6 +481,9 @@ impl SloEngine {
                     for group in before.groups.values() {
                         records.append(&mut saved::deletions(group));
                     }
+                    if before.unread.is_known() {
+                        records.push(unread::deletion(slo.id));
+                    }
                 }
                 None => {}
             }
@@ -465,6 +504,11 @@ impl SloEngine {
         let groups = self.states.iter().flat_map(|state| state.groups.values());
         groups.map(|group| group.ledger.size_bytes()).sum()
     }
+}
+
+/// A moment, no earlier than what is kept.
+fn kept(since_ms: i64, now: Timestamp) -> i64 {
+    since_ms.max(now.as_millis() - RETENTION_DAYS * 86_400_000)
 }
 
 /// How long what a series had before its first sample is remembered: as long as slots read that sample again.

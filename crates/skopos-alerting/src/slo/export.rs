@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::window::window_text;
 use super::{
-    Alerts, Budgeting, Count, EmptySlice, Indicator, Policy, Review, Role, Slo, WORKBOOK_WINDOWS,
-    Window, openslo, tidy,
+    Alerts, Budgeting, Count, EmptySlice, GO_AFTER, Indicator, Policy, Review, Role, Slo,
+    WORKBOOK_WINDOWS, Window, openslo, tidy,
 };
 
 /// A text in quotes.
@@ -177,6 +177,9 @@ fn native_policy(policy: &Policy) -> String {
         format!("caution_below: {}", percent(policy.caution_below)),
         format!("freeze_below: {}", percent(policy.freeze_below)),
     ];
+    if policy.go_after != GO_AFTER {
+        parts.push(format!("go_after: {}", window_text(policy.go_after)));
+    }
     if !policy.override_by.is_empty() {
         let names: Vec<String> = policy.override_by.iter().map(|name| quoted(name)).collect();
         parts.push(format!("override: [{}]", names.join(", ")));

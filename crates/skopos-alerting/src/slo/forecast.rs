@@ -9,7 +9,7 @@
 use serde::Serialize;
 use skopos_model::{Labels, Timestamp};
 
-use super::engine::{SloEngine, as_object, hours, percent};
+use super::engine::{SloEngine, as_object, hours, name_of, percent};
 use super::ledger::{QUARTER_MS, Sum};
 use super::{Slo, Window};
 
@@ -240,7 +240,7 @@ fn past_block(
 }
 
 fn told(slo: &Slo, labels: &Labels, outcome: Outcome, now: Timestamp) -> Forecast {
-    let name = &slo.name;
+    let name = name_of(&slo.name, labels.iter().map(|(_, value)| value));
     let from_now = |ms: i64| hours((ms - now.as_millis()).max(0) as f64 / 3_600_000.0);
     let sentence = match &outcome {
         Outcome::InsufficientData { reason } => format!("{name}: insufficient data: {reason}."),

@@ -1,7 +1,7 @@
 //! May this service be changed now? Go, caution or freeze, with reasons.
 //!
-//! The worst of the service's objectives decides. No data is not go, and neither is a service that
-//! nobody promised anything about. An override says who gave leave, why and until when; it turns
+//! The worst of the service's objectives decides. No data is not go, neither is too little of it, and neither is a service
+//! that nobody promised anything about. An override says who gave leave, why and until when; it turns
 //! a freeze into go and stays visible.
 
 use serde::Serialize;
@@ -77,8 +77,14 @@ pub struct GateDecision {
     pub sentence: String,
 }
 
-/// What one budget says.
-fn judge(status: &SloStatus, policy: &Policy, now_ms: i64) -> (Verdict, String) {
+/// What one budget says. `minutes_known` is how much data its objective has: a group that is new in one that is known
+/// needs no more than fresh data.
+fn judge(
+    status: &SloStatus,
+    policy: &Policy,
+    (minutes_known, minutes_needed): (i64, i64),
+    now_ms: i64,
+) -> (Verdict, String) {
     let Some(remaining) = status.budget_remaining else {
         return (Verdict::Caution, "there is no data, and no data is not go".into());
     };
@@ -114,6 +120,15 @@ fn judge(status: &SloStatus, policy: &Policy, now_ms: i64) -> (Verdict, String) 
         let reason = format!("data stopped arriving {since} ago, and no data is not go");
         return (Verdict::Caution, reason);
     }
+    if let Some(error) = &status.error {
+        return (Verdict::Caution, format!("what it counts cannot be relied on: {error}"));
+    }
+    if minutes_known < minutes_needed {
+        let reason = format!(
+            "there is too little data to say go: {minutes_known} of {minutes_needed} minutes"
+        );
+        return (Verdict::Caution, reason);
+    }
     if status.is_scant {
         let reason = "data has only begun to arrive: a second minute of it is needed to say go";
         return (Verdict::Caution, reason.into());
@@ -140,8 +155,12 @@ impl SloEngine {
     pub fn gate(&self, service: &str, now: Timestamp) -> GateDecision {
         let mut reasons = Vec::new();
         for slo in self.slos().filter(|slo| slo.service == service) {
-            for status in self.status(&slo.name, now) {
-                let (verdict, reason) = judge(&status, &slo.policy, now.as_millis());
+            let statuses = self.status(&slo.name, now);
+            let known = statuses.iter().map(|status| status.minutes_known).max().unwrap_or(0);
+            let needed = slo.policy.go_after.min(slo.window.nominal() / 2);
+            let minutes = (known, needed.as_secs().div_ceil(60) as i64);
+            for status in statuses {
+                let (verdict, reason) = judge(&status, &slo.policy, minutes, now.as_millis());
                 let (slo, group) = (status.slo, status.group);
                 let budget_remaining = status.budget_remaining;
                 reasons.push(GateReason { slo, group, verdict, reason, budget_remaining });

@@ -303,6 +303,15 @@ fn quotient(expr: &Expr, role: Role) -> Option<(Indicator, Vec<String>)> {
     }
 }
 
+/// The bound that a selector of buckets names.
+fn bound_of(selector: &str) -> Option<String> {
+    let expr = parse(selector, &ParseOptions::default()).ok()?;
+    let ExprKind::Vector(selector) = &expr.unparenthesised().kind else { return None };
+    let bound = selector.matchers.iter().find(|m| m.name() == "le")?;
+    let is_bucket = selector.name.as_ref().is_some_and(|name| name.ends_with("_bucket"));
+    is_bucket.then(|| bound.value().to_string())
+}
+
 /// Reads the selector of a histogram; `_bucket`, `_count` and `_sum` at the end of its name and `le`
 /// among its labels are mistakes worth naming.
 pub(super) fn read_histogram(text: &str, language: &ParseOptions) -> Result<String, Mistake> {
@@ -407,6 +416,15 @@ impl Indicator {
         (Count::Counter(good), Count::Counter(derived(histogram, "_count", "")))
     }
 
+    /// The bound of the one bucket of a classic histogram whose observations are its good events.
+    pub fn bucket(&self) -> Option<String> {
+        match self {
+            Self::Latency { threshold, .. } => Some(format_value(*threshold)),
+            Self::Events { part: Count::Counter(selector), .. } => bound_of(selector),
+            _ => None,
+        }
+    }
+
     /// The selectors of the good and of all events of a classic histogram.
     pub(super) fn counters(&self) -> Option<(String, String)> {
         let Self::Latency { histogram, threshold } = self else { return None };
@@ -430,7 +448,9 @@ impl Indicator {
                 role: *role,
                 part: ask(part),
                 total: Some(ask(total)),
-                absent_part_is_zero: true,
+                // No failure was counted yet, or no success: there is none. But a histogram has all of its buckets from the
+                // first observation on; one that is not there is not among its bounds.
+                absent_part_is_zero: self.bucket().is_none(),
             },
             Self::Latency { histogram, threshold } => {
                 let (good, total) = Self::latency_counts(histogram, *threshold);

@@ -48,6 +48,9 @@ pub const DURATION_HISTOGRAMS: [&str; 3] = [
     "rpc_server_duration_seconds",
 ];
 
+/// The owner until somebody is named.
+pub(super) const NOBODY: &str = "nobody yet";
+
 /// The threshold that the guide names, in seconds.
 const GUIDE_THRESHOLD: f64 = 0.2;
 
@@ -80,7 +83,7 @@ pub fn init_text(observed: &Observed) -> String {
             out,
             "slo: {name}-{kind}\nservice: {}\nowner: {}\ndescription: {}\n",
             quoted(service),
-            quoted("nobody yet"),
+            quoted(NOBODY),
             quoted(description)
         );
     };

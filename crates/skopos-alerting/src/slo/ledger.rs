@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use skopos_model::storage::{StateKind, StateRecord};
 
-use super::millis;
+use super::{Period, millis};
 pub(super) use codec::{decode_quarter, decode_quarters};
 
 /// Width of a quarter of an hour.
@@ -350,6 +350,14 @@ impl Ledger {
             }
         }
         Sum { bad: sum.bad.max(0.0), total: sum.total.max(0.0), minutes: sum.minutes.max(0) }
+    }
+
+    /// The slice, or the quarter of an hour, that a moment lies in.
+    pub(super) fn slice_at(&self, at_ms: i64) -> Period {
+        let is_fine = at_ms.div_euclid(QUARTER_MS) >= self.first_quarter;
+        let width = if is_fine { self.slice_ms } else { QUARTER_MS };
+        let start_ms = at_ms.div_euclid(width) * width;
+        Period { start_ms, end_ms: start_ms + width }
     }
 
     fn border_after(&self, at_ms: i64) -> i64 {

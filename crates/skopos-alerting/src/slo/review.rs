@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use skopos_model::{Labels, Timestamp};
 
-use super::engine::{SloEngine, as_object, percent};
+use super::engine::{SloEngine, as_object, name_of, percent};
 use super::notes::AnnotationKind;
 use super::{Period, Review, Slo, tidy};
 
@@ -251,7 +251,7 @@ fn conclude(slo: &Slo, periods: Vec<ReviewPeriod>, labels: &Labels) -> ReviewRep
         target,
         suggestion,
         suggested_target: suggested_target.map(tidy),
-        why: format!("{}: {why}.", slo.name),
+        why: format!("{}: {why}.", name_of(&slo.name, labels.iter().map(|(_, value)| value))),
         periods,
     }
 }

@@ -211,7 +211,7 @@ fn recording_groups(text: &mut String, slo: &Slo) {
     let hours = tidy(period.as_secs_f64() / 3600.0);
     let left = recorded("slo:period_error_budget_remaining:ratio", slo);
     let burn = without_window("slo:sli_error:ratio_rate1h");
-    let hours_left = format!("clamp_min({left}, 0) * {hours}\n/\n({burn} > 0)");
+    let hours_left = format!("clamp_min({left}, 0) * {hours}\n/\n({burn} > 1)");
     group.record("slo:error_budget_exhaustion:hours", &hours_left, None);
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use skopos_alerting::rules::{self, RuleKind, RuleSet};
-use skopos_alerting::slo::{self, SavedSlos, SloEngine, SloSet, SloSettings, SloStep};
+use skopos_alerting::slo::{self, SavedSlos, SloEngine, SloSet, SloSettings, SloStatus, SloStep};
 use skopos_alerting::template::TemplateHost;
 use skopos_alerting::{AlertState, Engine, SavedState, Settings};
 use skopos_model::storage::{Committed, QueryBudget, StateCommit, StateKind};
@@ -20,6 +20,22 @@ pub(crate) const START: i64 = 1_767_571_200_000;
 pub(crate) const MINUTE: i64 = 60_000;
 pub(crate) const HOUR: i64 = 60 * MINUTE;
 pub(crate) const DAY: i64 = 24 * HOUR;
+
+/// Usual time between slots.
+pub(crate) const SLOTS: i64 = 15_000;
+
+/// A shop whose failures are 500s: 99 % of a week.
+pub(crate) fn slo(more: &str) -> String {
+    format!(
+        "slo: shop\nservice: shop\nowner: o\nrunbook: r.md\nsli: {{bad: 'req_total{{code=\"500\"}}', total: req_total}}\n\
+         target: 99%\nwindow: 7d\n{more}"
+    )
+}
+
+/// The status of its only budget.
+pub(crate) fn status(world: &World, now: i64) -> SloStatus {
+    world.engine.statuses(at(now)).remove(0)
+}
 
 pub(crate) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millis(ms)

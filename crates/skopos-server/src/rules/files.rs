@@ -33,6 +33,13 @@ pub(crate) fn load(sources: &[String], language: &ParseOptions) -> Result<RuleSe
 /// The files that the sources stand for, each with its text.
 pub(crate) fn read(sources: &[String]) -> Result<Vec<(String, String)>, ServerError> {
     let mut texts = Vec::new();
+    // Told here and not where files are looked at every few seconds.
+    for pattern in sources.iter().filter(|source| *source != builtin::SOURCE) {
+        let path = Path::new(pattern);
+        if !path.is_dir() && expand(path)?.is_empty() {
+            tracing::warn!(pattern, "no file matches the pattern");
+        }
+    }
     for path in paths(sources)? {
         let text = std::fs::read_to_string(&path).map_err(failed(&path))?;
         texts.push((path.display().to_string(), text));
@@ -132,9 +139,6 @@ fn matching(pattern: &Path) -> Result<Vec<PathBuf>, ServerError> {
         found = next;
     }
     found.retain(|path| path.is_file());
-    if found.is_empty() {
-        tracing::warn!(pattern = %pattern.display(), "no file matches the pattern");
-    }
     Ok(found)
 }
 

@@ -1,8 +1,10 @@
 //! Filling in history: what the store holds of the time before an objective was there, or the server down.
 //!
-//! By quarters of a day, oldest first, a few queries at a time, so that rules keep their slots. A query that fails is
-//! tried again; after that its chunk is left empty, the status says so, and it is tried again from time to time until
-//! it can be read.
+//! By quarters of a day, oldest first, a few queries at a time, so that rules keep their slots; not from before the oldest
+//! stored sample. A query that fails is tried again; after that its chunk is left empty, the status says so, and it is
+//! tried again from time to time until it can be read, by the next process too. Samples that come so late that slots do
+//! not reach them have their stretch of history filled in anew, a quarter of an hour after the last time at the soonest:
+//! a sender that is always behind, or an import of years, costs one round and not one after each batch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,8 @@ const LATER: [Duration; 4] = [
     Duration::from_secs(900),
     Duration::from_secs(3600),
 ];
+/// How long after a round another one may begin.
+const REST: Duration = Duration::from_secs(900);
 /// What passed meanwhile is filled in as well when it is longer than this; slots catch up the rest.
 const WORTH_ANOTHER_ROUND: Duration = Duration::from_secs(3600);
 
@@ -57,22 +61,53 @@ impl Inner {
             }
             let now = self.clock.now();
             plans = match now.since(begun) > WORTH_ANOTHER_ROUND {
-                true => self.lock_engine().begin_backfill(now, self.history),
+                true => self.plan_history(now).await,
                 false => Vec::new(),
             };
             begun = now;
         }
         self.lock_engine().end_backfill();
         self.end_history(missing.as_ref());
-        let mut waits = LATER.into_iter().chain(std::iter::repeat(LATER[LATER.len() - 1]));
-        while missing.is_some() {
-            let wait = waits.next().unwrap_or(LATER[0]);
+        self.keep_history(missing, stop).await;
+    }
+
+    /// What to ask of history. It is looked up what the store holds, so that nothing is asked of the time before.
+    pub(super) async fn plan_history(&self, now: Timestamp) -> Vec<Plan> {
+        let kept = now.saturating_sub(self.history);
+        let oldest = match self.store.oldest_sample_ms().await {
+            Ok(oldest) => oldest.map(|oldest| Timestamp::from_millis(oldest).max(kept)),
+            Err(error) => {
+                tracing::warn!(%error, "it is not known since when there are samples, all of history is looked through");
+                Some(kept)
+            }
+        };
+        self.lock_engine().begin_backfill(now, oldest)
+    }
+
+    /// Fills in what is still missing of history, or comes to be, until told to stop. `missing` says why something is.
+    async fn keep_history(self: &Arc<Self>, mut missing: Option<String>, stop: &CancellationToken) {
+        let mut failures = 0;
+        // What an earlier process left is tried at once.
+        let mut rest = Duration::ZERO;
+        loop {
+            let wait = async {
+                match &missing {
+                    Some(_) => tokio::time::sleep(LATER[failures.min(LATER.len() - 1)]).await,
+                    None => {
+                        tokio::time::sleep(rest).await;
+                        while !self.lock_engine().has_unread_history() {
+                            self.unread.notified().await;
+                        }
+                    }
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(wait) => {}
+                () = wait => {}
             }
             missing = None;
             let plans = self.lock_engine().unread_history();
+            let chunks = plans.len();
             for plan in plans {
                 match self.fill(plan, stop).await {
                     Filled::Stopped => return,
@@ -80,6 +115,9 @@ impl Inner {
                     Filled::Partly(error) => missing = Some(error),
                 }
             }
+            failures = if missing.is_some() { failures + 1 } else { 0 };
+            rest = REST;
+            self.metrics.history_chunks_again.add(chunks as u64);
             self.end_history(missing.as_ref());
         }
     }

@@ -56,6 +56,9 @@ impl Inner {
             if let Some(since) = self.late.take(slot) {
                 engine.changed_since(since);
             }
+            if let Some((start, end)) = self.late.take_history(slot) {
+                engine.changed_between(start, end, slot);
+            }
             engine.plan(slot)
         };
         let answers = self.answer(&mut plan, self.concurrency).await;
@@ -85,6 +88,9 @@ impl Inner {
         } else {
             self.metrics.slots.inc();
             self.lock_progress().last_slot = Some(slot);
+            if self.lock_engine().has_unread_history() {
+                self.unread.notify_one();
+            }
             self.report(&step);
         }
         true

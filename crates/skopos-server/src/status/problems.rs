@@ -201,16 +201,24 @@ impl List {
         let unread = slos.unread();
         let failing = unread.iter().filter_map(|unread| {
             let error = unread.error.as_ref()?;
-            Some(format!("objective {} cannot be read: {error}", unread.name))
+            Some(format!("objective {} cannot be relied on: {error}", unread.name))
         });
-        self.some(Severity::Error, failing, "objectives cannot be read", remedy);
+        self.some(Severity::Error, failing, "objectives cannot be relied on", remedy);
         let silent = unread.iter().filter(|unread| unread.error.is_none());
         let silent = silent.map(|unread| match &unread.since {
             Some(since) => format!(
                 "objective {}: nothing that it counts has arrived since {since}",
                 unread.name
             ),
-            None => format!("objective {}: nothing that it counts has ever arrived", unread.name),
+            None => {
+                let bucket = unread.bucket.as_ref().map_or(String::new(), |bound| {
+                    format!("; its histogram must have the bucket le=\"{bound}\"")
+                });
+                format!(
+                    "objective {}: nothing that it counts has ever arrived{bucket}",
+                    unread.name
+                )
+            }
         });
         self.some(Severity::Warning, silent, "objectives have no data", remedy);
         if let Some(error) = slos.state().history.error {

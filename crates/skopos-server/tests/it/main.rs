@@ -27,6 +27,7 @@ mod remote_write;
 mod rules;
 mod runbooks;
 mod scrape;
+mod slo_history;
 mod slos;
 mod sql;
 mod status;

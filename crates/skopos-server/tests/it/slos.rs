@@ -19,7 +19,7 @@ use crate::harness::{TestServer, eventually, settings, start};
 use crate::openapi::{document, fits};
 use crate::rules::Sink;
 
-const OBJECTIVES: &str = r#"
+pub(crate) const OBJECTIVES: &str = r#"
 slo: shop-availability
 service: shop
 owner: team-shop
@@ -33,7 +33,7 @@ policy: {override: [sre-lead]}
 runbook: runbooks/shop-availability.md
 "#;
 
-fn file(text: &str) -> (TempDir, String) {
+pub(crate) fn file(text: &str) -> (TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.yml");
     std::fs::write(&path, text).unwrap();
@@ -41,7 +41,7 @@ fn file(text: &str) -> (TempDir, String) {
     (folder, path)
 }
 
-fn with(path: &str) -> impl FnOnce(&mut Settings) + use<> {
+pub(crate) fn with(path: &str) -> impl FnOnce(&mut Settings) + use<> {
     let path = path.to_owned();
     move |settings| {
         settings.slo_files = vec![path];
@@ -50,7 +50,7 @@ fn with(path: &str) -> impl FnOnce(&mut Settings) + use<> {
 }
 
 /// Requests of a shop, one good one a second and one bad one in so many.
-fn requests(from: i64, to: i64, one_bad_in: i64) -> [(&'static str, Vec<Sample>); 2] {
+pub(crate) fn requests(from: i64, to: i64, one_bad_in: i64) -> [(&'static str, Vec<Sample>); 2] {
     let count = |label: &'static str, of: &dyn Fn(i64) -> i64| {
         let sample = |at: i64| Sample {
             timestamp_ms: at * 1000,
@@ -236,7 +236,7 @@ async fn push(server: &TestServer, from: i64, to: i64, one_bad_in: i64) {
     }
 }
 
-async fn status(server: &TestServer) -> Value {
+pub(crate) async fn status(server: &TestServer) -> Value {
     server.get_json("/api/v1/slos").await["data"]["slos"][0].clone()
 }
 

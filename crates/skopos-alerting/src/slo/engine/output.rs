@@ -78,12 +78,13 @@ pub(super) fn samples(state: &mut SloState, slot_ms: i64, samples: &mut Vec<Seri
     // What never changes is said once a minute; look-back is five.
     let is_full = slot_ms.rem_euclid(60_000) == 0;
     for group in state.groups.values_mut() {
-        let book = Book { slo: &slo, ledger: &group.ledger, excluded: &state.excluded };
+        let (ledger, since_ms) = (&group.ledger, group.since_ms);
+        let book = Book { slo: &slo, ledger, excluded: &state.excluded, since_ms };
         let budget = book.budget(slot_ms);
         let burn = book.burn(PRESENT, slot_ms);
         for output in &mut group.outputs {
             let value = match output.what {
-                What::ErrorRatio(window) => book.over(window, slot_ms).error_ratio(),
+                What::ErrorRatio(window) => book.error_ratio(window, slot_ms),
                 What::BadEvents(window) => Some(book.over(window, slot_ms).bad),
                 What::Objective if is_full || !output.is_live => Some(slo.target),
                 What::ErrorBudget if is_full || !output.is_live => Some(slo.budget()),

@@ -10,13 +10,11 @@ use super::{SloSettings, SloState};
 use crate::duration::format_duration;
 use crate::slo::count::{CHUNK_MS, LOOK_BACK_MS, remembered_since};
 use crate::slo::indicator::{Ask, last_values, ranged};
-use crate::slo::ledger::RETENTION_DAYS;
+use crate::slo::ledger::QUARTER_MS;
 use crate::slo::{SloId, millis};
 
-const DAY_MS: i64 = 86_400_000;
-
-/// Most that one slot catches up; longer gaps are for [`backfill`].
-const CATCH_UP_MS: i64 = 6 * 3_600_000;
+/// Most that one slot catches up; what is older is left to [`unread`].
+pub(super) const CATCH_UP_MS: i64 = 6 * 3_600_000;
 
 /// What is missing of an objective for no longer than this is not history: slots catch it up.
 pub(super) const LEFT_TO_SLOTS_MS: i64 = 3_600_000;
@@ -58,6 +56,8 @@ pub(super) struct Read {
     pub(super) start_ms: i64,
     /// Up to where it reads.
     pub(super) end_ms: i64,
+    /// From where on it would have read, had slots no limit.
+    pub(super) wanted_ms: i64,
 }
 
 struct Builder {
@@ -106,7 +106,9 @@ impl Builder {
         }
         let (total, slo) = (total.flatten(), state.slo.id);
         let (part_before, total_before) = (None, None);
-        let read = Read { slo, part, total, part_before, total_before, start_ms, end_ms };
+        let wanted_ms = start_ms;
+        let read =
+            Read { slo, part, total, part_before, total_before, start_ms, end_ms, wanted_ms };
         self.plan.reads.push(read);
     }
 }
@@ -174,10 +176,13 @@ pub(super) fn at_slot(
             .filled_until
             .or(last_slot)
             .map(|last| floor(last) - i64::from(settings.reread_slices) * slice);
-        for since in [missed, state.changed_since.map(floor)].into_iter().flatten() {
-            start = start.min(since.max(floor(slot_ms - CATCH_UP_MS)));
-        }
+        let wanted = [missed, state.changed_since.map(floor)].into_iter().flatten().min();
+        start = wanted.map_or(start, |since| start.min(since.max(floor(slot_ms - CATCH_UP_MS))));
+        let known = builder.plan.reads.len();
         builder.read(state, start, slot_ms);
+        if let (Some(read), Some(wanted)) = (builder.plan.reads.get_mut(known), wanted) {
+            read.wanted_ms = wanted.min(start);
+        }
     }
     builder.plan
 }
@@ -203,18 +208,13 @@ impl Chunks {
     }
 }
 
-fn quarter_before(at_ms: i64) -> i64 {
-    at_ms.div_euclid(15 * 60_000) * 15 * 60_000
+/// The border of quarters of an hour before a moment: history is read in whole ones, as it is kept.
+pub(super) fn quarter_before(at_ms: i64) -> i64 {
+    at_ms.div_euclid(QUARTER_MS) * QUARTER_MS
 }
 
-/// The history of all objectives. Those of which no more than `slack_ms` is missing are left out.
-pub(super) fn backfill(
-    states: &[SloState],
-    now_ms: i64,
-    history: Duration,
-    slack_ms: i64,
-) -> Vec<Plan> {
-    let oldest = now_ms - millis(history).min(RETENTION_DAYS * DAY_MS);
+/// The history of all objectives since `oldest`. Those of which no more than `slack_ms` is missing are left out.
+pub(super) fn backfill(states: &[SloState], now_ms: i64, oldest: i64, slack_ms: i64) -> Vec<Plan> {
     let mut chunks = Chunks::default();
     for state in states {
         let slice = millis(state.slo.slice());
@@ -229,12 +229,12 @@ pub(super) fn backfill(
     chunks.plans()
 }
 
-/// The stretches of history that could not be read.
+/// The stretches of history that are still to be read.
 pub(super) fn unread(states: &[SloState]) -> Vec<Plan> {
     let mut chunks = Chunks::default();
     for state in states {
-        for (start_ms, end_ms) in &state.unread {
-            chunks.read(state, *start_ms, *end_ms);
+        for (start_ms, end_ms) in state.unread.stretches() {
+            chunks.read(state, start_ms, end_ms);
         }
     }
     chunks.plans()

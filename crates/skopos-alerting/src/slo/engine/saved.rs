@@ -7,6 +7,7 @@ use skopos_model::{Labels, Timestamp};
 
 use super::{
     BACKFILL_SOURCE, Group, NOTES_SOURCE, SLO_SOURCE, SloEngine, SloSettings, SloState, prefix_of,
+    unread,
 };
 use crate::codec::{DecodeError, Reader, Writer};
 use crate::engine::CorruptRecord;
@@ -16,6 +17,8 @@ use crate::slo::notes::Notes;
 use crate::slo::{Budgeting, Slo, SloSet};
 
 const VERSION: u8 = 1;
+/// Version 2 says since when a group is kept.
+const IDENTITY_VERSION: u8 = 2;
 const DAY_MS: i64 = 86_400_000;
 
 /// Everything that objectives keep in a state log.
@@ -69,22 +72,32 @@ pub(super) fn fingerprint(slo: &Slo) -> u64 {
 }
 
 /// What a group is: its objective's name, its labels, and what its slices count.
-pub(super) fn identity_record(slo: &Slo, labels: &Labels, prefix: &str) -> StateRecord {
-    let mut writer = Writer::new(VERSION);
+pub(super) fn identity_record(slo: &Slo, labels: &Labels, group: &Group) -> StateRecord {
+    let mut writer = Writer::new(IDENTITY_VERSION);
     writer.text(&slo.name);
     writer.labels(labels);
     writer.unsigned(fingerprint(slo));
+    writer.signed(group.since_ms);
     let value = Some(writer.finish());
-    StateRecord { kind: StateKind::SloSlice, key: format!("{prefix}/s"), value }
+    let key = format!("{}/s", group.prefix);
+    StateRecord { kind: StateKind::SloSlice, key, value }
 }
 
-fn decode_identity(data: &[u8]) -> Result<(String, Labels, u64), DecodeError> {
-    let mut reader = Reader::new(data, VERSION)?;
+struct Identity {
+    name: String,
+    labels: Labels,
+    fingerprint: u64,
+    since_ms: i64,
+}
+
+fn decode_identity(data: &[u8]) -> Result<Identity, DecodeError> {
+    let (mut reader, version) = Reader::of_versions(data, VERSION..=IDENTITY_VERSION)?;
     let name = reader.text("name")?.to_string();
     let labels = reader.labels("labels")?;
     let fingerprint = reader.unsigned("fingerprint")?;
+    let since_ms = if version > VERSION { reader.signed("since")? } else { i64::MIN };
     reader.finish()?;
-    Ok((name, labels, fingerprint))
+    Ok(Identity { name, labels, fingerprint, since_ms })
 }
 
 /// Records that take everything of a group out of the log.
@@ -150,6 +163,10 @@ impl SloEngine {
         let mut records = Vec::new();
         let mut by_group: BTreeMap<&str, Vec<&StateRecord>> = BTreeMap::new();
         for record in &saved.slices {
+            if unread::is_of_unread(&record.key) {
+                engine.restore_unread(record, now_ms, &mut records, &mut restored.corrupt);
+                continue;
+            }
             if is_expired(&record.key, now_ms) {
                 records.push(deletion(record));
                 continue;
@@ -167,6 +184,35 @@ impl SloEngine {
         (engine, restored)
     }
 
+    fn restore_unread(
+        &mut self,
+        record: &StateRecord,
+        now_ms: i64,
+        records: &mut Vec<StateRecord>,
+        corrupted: &mut Vec<CorruptRecord>,
+    ) {
+        let Some(value) = &record.value else { return };
+        let mut found = match unread::decode(value) {
+            Ok(found) => found,
+            Err(error) => {
+                corrupted.push(CorruptRecord::new(record, error));
+                return;
+            }
+        };
+        found.unread.remove(i64::MIN, now_ms - RETENTION_DAYS * DAY_MS);
+        let id = crate::slo::native::id_of(&found.name);
+        let state = self.index.get(&id).and_then(|at| self.states.get_mut(*at));
+        match state {
+            _ if found.unread.is_empty() => records.push(deletion(record)),
+            Some(state) if found.fingerprint == fingerprint(&state.slo) => {
+                state.unread = found.unread;
+            }
+            Some(_) => records.push(deletion(record)),
+            // Like the slices of an objective that is no longer there.
+            None => {}
+        }
+    }
+
     fn restore_group(
         &mut self,
         prefix: &str,
@@ -181,7 +227,7 @@ impl SloEngine {
             records.extend(group.iter().map(|record| deletion(record)));
             return;
         };
-        let (name, labels, found) = match decode_identity(value) {
+        let Identity { name, labels, fingerprint: found, since_ms } = match decode_identity(value) {
             Ok(identity) => identity,
             Err(error) => {
                 corrupted.push(CorruptRecord::new(identity, error));
@@ -205,6 +251,7 @@ impl SloEngine {
         }
         let mut restored = Group::new(&state.slo, &labels, now_ms);
         restored.is_recorded = true;
+        restored.since_ms = since_ms;
         for record in group.iter().filter(|record| !record.key.ends_with("/s")) {
             let Some(value) = &record.value else { continue };
             if let Err(reason) = restored.ledger.restore_record(&record.key, value) {
@@ -224,6 +271,7 @@ fn corrupt(record: &StateRecord, reason: String) -> CorruptRecord {
 /// encodes to.
 pub fn fuzz_slo_records(data: &[u8]) {
     let _ = decode_identity(data);
+    let _ = unread::decode(data);
     ledger::fuzz_records(data);
     let mut notes = Notes::default();
     for folder in ["annotation", "correction", "override"] {

@@ -6,14 +6,12 @@ use serde::{Serialize, Serializer};
 use skopos_model::{Labels, Timestamp};
 
 use super::{Group, PRESENT, SloEngine, SloState};
-use crate::slo::budget::{Book, Budget};
+use crate::slo::budget::{Book, Budget, FRESH_MS};
 use crate::slo::notes::{Annotation, AnnotationKind, Correction, GateOverride};
 use crate::slo::window::window_text;
 use crate::slo::{Period, Slo, Sum, millis, tidy};
 
 const HOUR_MS: i64 = 3_600_000;
-/// Data is fresh for so long: twice the usual time between exports or scrapes.
-const FRESH_MS: i64 = 2 * 60_000;
 /// How long after it a deploy is blamed, unless another follows.
 const BLAME_MS: i64 = 6 * HOUR_MS;
 
@@ -96,6 +94,9 @@ pub struct SloStatus {
     /// Whether data arrives since less than two minutes, or hardly at all.
     #[serde(skip)]
     pub(in crate::slo) is_scant: bool,
+    /// Minutes with data in the window's length until now.
+    #[serde(skip)]
+    pub(in crate::slo) minutes_known: i64,
     /// All of it in a sentence.
     pub sentence: String,
 }
@@ -210,6 +211,21 @@ pub(in crate::slo) fn percent(share: f64) -> String {
     format!("{} %", rounded(share * 100.0))
 }
 
+/// An objective's name, with the values of its group.
+pub(in crate::slo) fn name_of<'a>(slo: &str, group: impl Iterator<Item = &'a str>) -> String {
+    let values: Vec<&str> = group.collect();
+    if values.is_empty() { slo.to_string() } else { format!("{slo} ({})", values.join(", ")) }
+}
+
+/// A share of good events in percent, rounded down and with the digits that tell it from its target: what was missed is
+/// never called met.
+pub(in crate::slo) fn good_percent(share: f64, target: f64) -> String {
+    let in_target = tidy(target * 100.0).to_string();
+    let digits = in_target.split_once('.').map_or(0, |(_, digits)| digits.len()).max(2) + 1;
+    let scale = 10_f64.powi(digits as i32);
+    format!("{} %", tidy((tidy(share * 100.0) * scale).floor() / scale))
+}
+
 /// Hours as people say them: `35 min`, `5.2 h`, `12 d`.
 pub(in crate::slo) fn hours(hours: f64) -> String {
     match hours {
@@ -296,9 +312,10 @@ impl SloState {
             budget_remaining_uncorrected: uncorrected,
             error: self.error.clone(),
             is_scant: self.is_scant(group, budget.until_ms),
+            minutes_known: book.minutes_known(now_ms),
             sentence: String::new(),
         };
-        status.sentence = sentence(&status, &budget, present, now_ms);
+        status.sentence = sentence(&status, &budget, present, now_ms, slo.indicator.bucket());
         status
     }
 
@@ -328,18 +345,21 @@ fn health(slo: &Slo, remaining: Option<f64>, alerts: &[AlertStatus], silent: boo
     }
 }
 
-fn sentence(status: &SloStatus, budget: &Budget, burn: Option<f64>, now_ms: i64) -> String {
-    let name = match status.group.is_empty() {
-        true => status.slo.clone(),
-        false => {
-            let values: Vec<&str> = status.group.iter().map(|(_, value)| value.as_str()).collect();
-            format!("{} ({})", status.slo, values.join(", "))
-        }
-    };
+fn sentence(
+    status: &SloStatus,
+    budget: &Budget,
+    burn: Option<f64>,
+    now_ms: i64,
+    bucket: Option<String>,
+) -> String {
+    let name = name_of(&status.slo, status.group.iter().map(|(_, value)| value.as_str()));
     let Some(remaining) = status.budget_remaining else {
-        return format!("{name}: no events in the window, so nothing can be said.");
+        let needs = bucket.map_or(String::new(), |bound| {
+            format!(" (its histogram must have the bucket le=\"{bound}\")")
+        });
+        return format!("{name}: no events in the window, so nothing can be said{needs}.");
     };
-    let good = percent(status.good_ratio.unwrap_or(1.0));
+    let good = good_percent(status.good_ratio.unwrap_or(1.0), status.target);
     let left = match remaining {
         left if left <= 0.0 && left > -10.0 => {
             format!("the budget is exhausted ({} spent)", percent(1.0 - left))
@@ -544,6 +564,25 @@ impl SloEngine {
     }
 }
 
+/// Bad events between two moments. Nobody knows when in its slice an event was: a slice that only begins or ends
+/// in between is shared out by time, as far as there is data in it.
+fn bad_between(book: &Book<'_>, start: i64, end: i64, until: i64) -> f64 {
+    let share_before = |at: i64| {
+        let slice = book.ledger.slice_at(at);
+        let known = slice.end_ms.min(until.max(at));
+        match known > slice.start_ms && at > slice.start_ms {
+            true => {
+                let share = (at - slice.start_ms) as f64 / (known - slice.start_ms) as f64;
+                (slice, book.sum(slice.start_ms, slice.end_ms).bad * share)
+            }
+            false => (slice, 0.0),
+        }
+    };
+    let (first, before) = share_before(start);
+    let (last, within) = share_before(end);
+    (book.sum(first.start_ms, last.start_ms).bad - before + within).max(0.0)
+}
+
 fn cost(
     book: &Book<'_>,
     budget: &Budget,
@@ -554,16 +593,13 @@ fn cost(
     let slo = book.slo;
     let allowed = budget.expected_total * slo.budget();
     let share = |start: i64, end: i64| {
-        if allowed > 0.0 { book.sum(start, end).bad / allowed } else { 0.0 }
+        if allowed > 0.0 { bad_between(book, start, end, budget.until_ms) / allowed } else { 0.0 }
     };
     let length = (until - note.start_ms).max(0);
-    // Whole slices: the one with the deploy in it is put down to the deploy, and not to the time before.
-    let slice = book.ledger.slice_ms();
-    let begin = note.start_ms.div_euclid(slice) * slice;
-    let span = (until - begin).max(1).div_euclid(slice) * slice;
-    let span = span.max(slice);
-    let spent = share(begin, until.max(begin));
-    let spent_before = share(begin - span, begin);
+    // As much time before it, a slice at least.
+    let span = length.max(book.ledger.slice_ms());
+    let spent = share(note.start_ms, until.max(note.start_ms));
+    let spent_before = share(note.start_ms - span, note.start_ms);
     let lasted = hours(length as f64 / HOUR_MS as f64);
     let sentence = format!(
         "{} {:?} burned {} of the budget of {} in {lasted} ({} in as much time before).",

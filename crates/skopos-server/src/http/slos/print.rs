@@ -53,6 +53,7 @@ pub(super) fn definition(slo: &Slo) -> Value {
         "policy": {
             "caution_below": slo.policy.caution_below,
             "freeze_below": slo.policy.freeze_below,
+            "go_after_seconds": slo.policy.go_after.as_secs_f64(),
             "override_by": slo.policy.override_by,
             "review": match slo.policy.review {
                 skopos_alerting::slo::Review::Monthly => "monthly",

@@ -180,6 +180,7 @@ fn definitions() -> Value {
             "policy": whole_object(json!({
                 "caution_below": number(),
                 "freeze_below": number(),
+                "go_after_seconds": {"type": "number", "description": "How much data the gate needs to say go."},
                 "override_by": texts(),
                 "review": {"enum": ["monthly", "quarterly", "yearly"]},
             })),
