@@ -53,7 +53,9 @@ async fn a_young_store_is_not_asked_for_months() {
     assert!(asked >= 100.0, "{asked}");
     let list = api.ok("/api/v1/slos", &[]).await;
     let seventh = list["data"]["slos"].as_array().unwrap().iter().find(|s| s["slo"] == "shop-7");
-    assert_eq!(seventh.unwrap()["total"], 800.0);
+    // The clock stands still in a minute that is not over: slots would count what of it was seen so far.
+    let total = seventh.unwrap()["total"].as_f64().unwrap();
+    assert!((760.0..=800.0).contains(&total), "{total}");
     api.stop().await;
 }
 
