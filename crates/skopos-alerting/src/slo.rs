@@ -79,7 +79,7 @@ pub use doubts::doubts;
 pub use engine::{
     AlertStatus, BACKFILL_SOURCE, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health,
     NOTES_SOURCE, Plan, RestoredSlos, SLO_SOURCE, SavedSlos, SloEngine, SloQuery, SloSettings,
-    SloStatus, SloStep, fuzz_slo_records,
+    SloStatus, SloStep, fuzz_slo_records, good_percent, left_percent,
 };
 pub use export::{to_native, to_openslo};
 pub use forecast::{Forecast, Outcome};

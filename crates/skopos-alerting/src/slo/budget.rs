@@ -142,22 +142,48 @@ impl Book<'_> {
         estimate.max(sum.total)
     }
 
-    /// Hours until nothing is left at a burn rate; none when that is never: a window that moves on loses as much as it
-    /// gains at a rate of 1, and in a unit of the calendar the next one begins with a whole budget.
+    /// Hours until nothing is left at a burn rate; none when that is never: in a unit of the calendar the next one
+    /// begins with a whole budget, and from a window that moves on old failures go as new ones come.
     pub(super) fn hours_left(&self, budget: &Budget, burn: Option<f64>) -> Option<f64> {
         let remaining = budget.remaining()?;
         if remaining <= 0.0 {
             return Some(0.0);
         }
         let burn = burn.filter(|burn| *burn > 0.0)?;
-        match self.slo.window {
-            Window::Rolling(length) => {
-                (burn > 1.0).then(|| remaining * millis(length) as f64 / HOUR_MS / burn)
-            }
+        let left_ms = match self.slo.window {
+            Window::Rolling(length) => self.rolling_left(budget, burn, millis(length))?,
             Window::Calendar { .. } => {
                 let left = remaining * budget.period.duration_ms() as f64 / burn;
-                (left < (budget.period.end_ms - budget.until_ms) as f64).then_some(left / HOUR_MS)
+                (left < (budget.period.end_ms - budget.until_ms) as f64).then_some(left)?
+            }
+        };
+        Some(left_ms / HOUR_MS)
+    }
+
+    /// When a window that moves on has spent its budget if there are as many events as on average, and as many of them
+    /// bad as now. What leaves it is known; when all in it is new, nothing changes any more.
+    fn rolling_left(&self, budget: &Budget, burn: f64, length: i64) -> Option<f64> {
+        const STEPS: i64 = 32;
+        let known = budget.sum.minutes as f64 * 60_000.0;
+        let allowed_per_ms = budget.sum.total * self.slo.budget() / known.max(1.0);
+        // Above 0 the budget is exhausted.
+        let over = |later: i64| {
+            let stays = self.sum(budget.until_ms - length + later, budget.until_ms);
+            let new = (burn - 1.0) * allowed_per_ms * later as f64;
+            stays.bad - stays.total * self.slo.budget() + new
+        };
+        // A rate of exactly 1 spends exactly the budget, and not more.
+        let noise = allowed_per_ms * length as f64 * 1e-9;
+        let step = (length / STEPS).max(1);
+        let later = (1..=STEPS).map(|at| at * step).find(|later| over(*later) > noise)?;
+        let (mut low, mut high) = (later - step, later);
+        while high - low > 60_000 {
+            let middle = low + (high - low) / 2;
+            match over(middle) > noise {
+                true => high = middle,
+                false => low = middle,
             }
         }
+        Some(high as f64)
     }
 }

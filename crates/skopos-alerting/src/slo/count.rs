@@ -10,16 +10,19 @@
 //! its first failure makes a new series, which began at zero.
 
 mod births;
+mod sense;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use skopos_model::{Labels, SampleValue};
 use skopos_promql::{MatrixSeries, histogram_share_below};
 
-use super::indicator::{Ask, Asks, Reading};
+use super::indicator::{Absent, Ask, Asks, Reading};
 use super::ledger::Slice;
 use super::{Budgeting, EmptySlice, Role, Slo};
 pub(super) use births::{Births, Earlier};
+pub(super) use sense::{Known, Problem, Unmatched, bounds_of, bounds_query, unmatched_text};
+use sense::{Volume, nonsense};
 
 /// Groups of one objective at most: beyond that labels were chosen that nobody has a budget for.
 pub const MAX_GROUPS: usize = 1_000;
@@ -37,7 +40,13 @@ pub(super) struct Counted {
     /// How far apart the samples of each group's densest counter are.
     pub(super) spacings: BTreeMap<Labels, i64>,
     /// Why these numbers cannot be meant, if so.
-    pub(super) nonsense: Option<String>,
+    pub(super) nonsense: Option<Problem>,
+    /// What has events of which nobody knows whether they are bad.
+    pub(super) unmatched: Option<Unmatched>,
+    /// Whether there are events at all, bad or good ones too.
+    pub(super) is_matched: bool,
+    /// Whether there is enough to say that a former problem is gone.
+    pub(super) is_sound: bool,
 }
 
 /// What a sample counts.
@@ -238,6 +247,7 @@ pub(super) fn count(
     part: &[MatrixSeries],
     total: Option<&[MatrixSeries]>,
     births: &Births,
+    known: &Known<'_>,
 ) -> Counted {
     let slice_ms = super::millis(slo.slice());
     let begins = has_births(part, start_ms) || total.is_some_and(|t| has_births(t, start_ms));
@@ -271,25 +281,36 @@ pub(super) fn count(
             .collect(),
     };
 
+    let is_seen = known.is_seen || !part.is_empty();
+    let absent_is_zero = match asks.absent {
+        Absent::None => true,
+        Absent::NoneOnceSeen => is_seen,
+        Absent::Unknown => false,
+    };
+    counted.is_matched = !part.is_empty() && !totals.is_empty();
     for (group, slices) in &totals {
         if counted.groups.len() >= MAX_GROUPS {
             counted.groups_dropped += 1;
             continue;
         }
-        let of_group = parts.get(group);
+        let of_group = parts.get(group).filter(|parts| !parts.is_empty());
         let mut out = Vec::with_capacity(slices.len());
-        let (mut all_parts, mut all) = (0.0, 0.0);
+        let mut volume = Volume::default();
+        if of_group.is_none() && !absent_is_zero {
+            Unmatched::add(&mut counted.unmatched, group, slices);
+            continue;
+        }
         for (start, total) in slices {
             let part = of_group.and_then(|parts| parts.get(start)).copied();
             let part = match part {
-                None if asks.absent_part_is_zero => 0.0,
+                None if absent_is_zero => 0.0,
                 None => continue,
                 Some(part) if part.is_nan() => 0.0,
                 Some(part) => part,
             };
             let total = if total.is_nan() { 0.0 } else { total.max(0.0) };
-            all_parts += part;
-            all += total;
+            volume.part += part;
+            volume.all += total;
             let bad = match asks.role {
                 Role::Bad => part,
                 Role::Good => total - part,
@@ -297,37 +318,18 @@ pub(super) fn count(
             let bad = bad.clamp(0.0, total);
             out.push((*start, in_budget(&slo.budgeting, bad, total)));
         }
-        if let Some(why) = nonsense(asks, all_parts, all) {
-            counted.nonsense.get_or_insert(why);
+        match nonsense(asks, volume) {
+            Some(text) => drop(counted.nonsense.get_or_insert(Problem::of_group(text, group))),
+            None if known.suspect.is_none_or(|suspect| suspect == group) => {
+                counted.is_sound |= volume.is_enough(slices.len() as i64 * slice_ms);
+            }
+            None => {}
         }
         if !out.is_empty() {
             counted.groups.insert(group.clone(), out);
         }
     }
     counted
-}
-
-/// Why a part and a whole of a stretch of time cannot be what somebody meant: more good or bad events than events. A
-/// little more is the difference of two reads.
-fn nonsense(asks: &Asks, part: f64, all: f64) -> Option<String> {
-    let (what, slack) = match (asks.role, asks.total.is_some()) {
-        (Role::Bad, true) => ("bad", 5.0),
-        (Role::Good, true) => ("good", 5.0),
-        // Shares, one of each slice.
-        (Role::Bad, false) => ("bad", 0.5),
-        (Role::Good, false) => ("good", 0.5),
-    };
-    if part <= all * 1.1 || part - all <= slack {
-        return None;
-    }
-    let (part, all) = (super::tidy(part), super::tidy(all));
-    Some(match asks.total {
-        Some(_) => format!(
-            "there are more {what} events than events ({part} of {all} in what was read last): `{what}` must count a part of \
-             what `total` counts"
-        ),
-        None => format!("the share of {what} events is not between 0 and 1"),
-    })
 }
 
 /// What the events of a slice are in units of budget.

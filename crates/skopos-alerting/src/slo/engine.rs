@@ -19,12 +19,13 @@ pub use plan::{Plan, SloQuery};
 pub use saved::{RestoredSlos, SavedSlos, fuzz_slo_records};
 pub use view::{
     AlertStatus, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health, SloStatus,
+    good_percent, left_percent,
 };
 pub(super) use view::{as_object, hours, is_page, name_of, percent, rounded};
 
 use super::budget::Book;
-use super::count::{self, Births, Counted, MAX_GROUPS};
-use super::indicator::{Ask, Asks};
+use super::count::{self, Births, Counted, Known, MAX_GROUPS, Problem};
+use super::indicator::{Absent, Ask, Asks};
 use super::ledger::{Ledger, QUARTER_MS, RETENTION_DAYS};
 use super::notes::Notes;
 use super::{Slo, SloId, SloSet, millis};
@@ -91,6 +92,14 @@ pub struct SloStep {
     pub skipped: bool,
 }
 
+/// What became of the reads of a plan.
+struct Taken {
+    /// Objectives whose queries failed, and what they were to read.
+    failed: Vec<(usize, i64, i64)>,
+    /// Objectives that have to read again what they have read, and from where on.
+    again: Vec<(usize, i64)>,
+}
+
 /// All objectives with what they spent.
 #[derive(Debug)]
 pub struct SloEngine {
@@ -110,6 +119,12 @@ struct SloState {
     groups: BTreeMap<Labels, Group>,
     excluded: Vec<(i64, i64)>,
     error: Option<String>,
+    /// What is wrong with what it counts, as far as anybody can tell.
+    problem: Option<Problem>,
+    /// The bounds that its histogram has, and when somebody looked; only where the one that it counts is missing.
+    bounds: Option<(i64, Vec<String>)>,
+    /// From here on there were events, and never a good one.
+    unmatched_since: Option<i64>,
     groups_dropped: usize,
     /// Chunks of its history that are still to be filled in, oldest first; slots leave it alone until that is
     /// done, so that the end of its last slice always says up to where it is known.
@@ -167,6 +182,9 @@ impl SloState {
             groups,
             excluded,
             error: None,
+            problem: None,
+            bounds: None,
+            unmatched_since: None,
             groups_dropped: 0,
             chunks_to_fill: 0,
             filled_until: None,
@@ -199,6 +217,38 @@ impl SloState {
         }
         self.groups_dropped = dropped;
         dropped
+    }
+
+    /// Takes what a read says about the objective itself. Returns from where on slices are to be read again: once a good
+    /// event was seen, its selector is right, and what came before was bad.
+    fn take_sense(
+        &mut self,
+        counted: &Counted,
+        end_ms: i64,
+        bounds: Option<Vec<String>>,
+    ) -> Option<i64> {
+        if let Some(bounds) = bounds {
+            self.bounds = Some((end_ms, bounds));
+        }
+        let bounds = self.bounds.as_ref().map(|(_, bounds)| bounds.as_slice());
+        let unmatched = counted.unmatched.as_ref();
+        let text = unmatched.and_then(|of| count::unmatched_text(&self.asks, of, bounds));
+        let is_suspect = self.problem.as_ref().is_some_and(|problem| problem.group.is_some());
+        if let Some(text) = text {
+            self.problem = Some(Problem { text, group: None });
+        } else if counted.nonsense.is_some() {
+            self.problem.clone_from(&counted.nonsense);
+        } else if if is_suspect { counted.is_sound } else { counted.is_matched } {
+            self.problem = None;
+        }
+        if self.asks.absent != Absent::NoneOnceSeen {
+            return None;
+        }
+        if let Some(unmatched) = unmatched {
+            let since = self.unmatched_since.unwrap_or(i64::MAX);
+            self.unmatched_since = Some(since.min(unmatched.since_ms));
+        }
+        if counted.is_matched { self.unmatched_since.take() } else { None }
     }
 
     fn change_since(&mut self, since_ms: i64) {
@@ -263,7 +313,7 @@ impl SloEngine {
             return SloStep { skipped: true, ..SloStep::default() };
         }
         let mut step = SloStep::default();
-        let failed = self.take_answers(plan, answers, slot, &mut step);
+        let Taken { failed, again } = self.take_answers(plan, answers, slot, &mut step);
         for read in &plan.reads {
             let Some(at) = self.index.get(&read.slo) else { continue };
             let state = &mut self.states[*at];
@@ -276,7 +326,8 @@ impl SloEngine {
                 state.filled_until = None;
             }
         }
-        for (at, start_ms, _) in failed {
+        let failed = failed.into_iter().map(|(at, start_ms, _)| (at, start_ms));
+        for (at, start_ms) in failed.chain(again) {
             self.states[at].change_since(start_ms);
         }
         self.last_slot = Some(slot);
@@ -332,19 +383,19 @@ impl SloEngine {
         answers: &[Result<Vec<MatrixSeries>, String>],
         now_ms: i64,
         step: &mut SloStep,
-    ) -> Vec<(usize, i64, i64)> {
-        let mut failed = Vec::new();
+    ) -> Taken {
+        let (mut failed, mut again) = (Vec::new(), Vec::new());
         for read in &plan.reads {
             let Some(at) = self.index.get(&read.slo).copied() else { continue };
             let state = &mut self.states[at];
-            let answer = |index: usize| match answers.get(index) {
+            let answers_of = |index: usize| match answers.get(index) {
                 Some(Ok(series)) => Ok(series.as_slice()),
                 Some(Err(error)) => Err(error.clone()),
                 None => Err("the query was not answered".to_string()),
             };
-            let answers = [read.part, read.total, read.part_before, read.total_before]
-                .map(|index| index.map(answer).transpose());
-            let (part, total, part_before, total_before) = match answers {
+            let needed = [read.part, read.total, read.part_before, read.total_before]
+                .map(|index| index.map(answers_of).transpose());
+            let (part, total, part_before, total_before) = match needed {
                 [Ok(a), Ok(b), Ok(c), Ok(d)] => (a, b, c, d),
                 answers => {
                     let error = answers.into_iter().find_map(Result::err).unwrap_or_default();
@@ -363,13 +414,23 @@ impl SloEngine {
                     state.births.take(series, *reading, read.start_ms, before);
                 }
             }
-            let births = &state.births;
-            let counted = count::count(&state.slo, &state.asks, read.start_ms, part, total, births);
+            let known = Known {
+                is_seen: !state.groups.is_empty(),
+                suspect: state.problem.as_ref().and_then(|problem| problem.group.as_ref()),
+            };
+            let (slo, asks, births) = (&state.slo, &state.asks, &state.births);
+            let counted = count::count(slo, asks, read.start_ms, part, total, births, &known);
             state.births.forget(read.end_ms - FORGET_BIRTHS_MS);
-            state.error.clone_from(&counted.nonsense);
+            state.error = None;
+            // A refusal of this one keeps nobody from counting.
+            let bounds = read.bounds.and_then(|index| answers_of(index).ok());
+            let bounds = bounds.map(count::bounds_of);
+            if let Some(since) = state.take_sense(&counted, read.end_ms, bounds) {
+                again.push((at, since));
+            }
             step.groups_dropped += state.take(counted, now_ms);
         }
-        failed
+        Taken { failed, again }
     }
 
     /// What to ask to fill in history: for an objective without data the last `history` (at most 400
@@ -434,8 +495,12 @@ impl SloEngine {
                 self.states[*at].unread.remove(read.start_ms, read.end_ms);
             }
         }
-        for (at, start_ms, end_ms) in self.take_answers(plan, answers, now_ms, &mut step) {
+        let Taken { failed, again } = self.take_answers(plan, answers, now_ms, &mut step);
+        for (at, start_ms, end_ms) in failed {
             self.states[at].unread.add(start_ms, end_ms);
+        }
+        for (at, start_ms) in again {
+            self.states[at].change_since(start_ms);
         }
         let mut records = Vec::new();
         for read in &plan.reads {
@@ -475,6 +540,8 @@ impl SloEngine {
                         group.outputs = output::outputs(slo, labels);
                     }
                     (state.error, state.unread) = (before.error, before.unread);
+                    (state.problem, state.bounds) = (before.problem, before.bounds);
+                    state.unmatched_since = before.unmatched_since;
                     state.changed_since = before.changed_since;
                 }
                 Some(before) => {

@@ -8,7 +8,9 @@ use serde::Serialize;
 use skopos_model::Timestamp;
 
 use super::Policy;
-use super::engine::{Health, SloEngine, SloStatus, as_object, hours, is_page, percent, rounded};
+use super::engine::{
+    Health, SloEngine, SloStatus, as_object, hours, is_page, left_percent, percent, rounded,
+};
 use super::notes::GateOverride;
 
 /// The answer.
@@ -86,7 +88,11 @@ fn judge(
     now_ms: i64,
 ) -> (Verdict, String) {
     let Some(remaining) = status.budget_remaining else {
-        return (Verdict::Caution, "there is no data, and no data is not go".into());
+        let reason = match &status.problem {
+            Some(problem) => format!("nothing is known, and that is not go: {problem}"),
+            None => "there is no data, and no data is not go".into(),
+        };
+        return (Verdict::Caution, reason);
     };
     let met = |page: bool| {
         let mut alerts = status.alerts.iter().filter(|alert| alert.is_met);
@@ -105,7 +111,7 @@ fn judge(
             }
             left => format!(
                 "{} of the budget is left, and the policy freezes at {}",
-                percent(left),
+                left_percent(left),
                 percent(policy.freeze_below)
             ),
         };
@@ -121,7 +127,10 @@ fn judge(
         return (Verdict::Caution, reason);
     }
     if let Some(error) = &status.error {
-        return (Verdict::Caution, format!("what it counts cannot be relied on: {error}"));
+        return (Verdict::Caution, format!("its queries fail, so nothing new is known: {error}"));
+    }
+    if let Some(problem) = &status.problem {
+        return (Verdict::Caution, format!("what it counts cannot be relied on: {problem}"));
     }
     if minutes_known < minutes_needed {
         let reason = format!(
@@ -137,7 +146,7 @@ fn judge(
         let limit = percent(policy.caution_below);
         return (
             Verdict::Caution,
-            format!("{} of the budget is left, less than {limit}", percent(remaining)),
+            format!("{} of the budget is left, less than {limit}", left_percent(remaining)),
         );
     }
     if let Some(alert) = met(false) {
@@ -145,9 +154,9 @@ fn judge(
     }
     let known = match status.coverage {
         all if all >= 0.995 => String::new(),
-        part => format!(" ({} of the window has data)", percent(part)),
+        part => format!(" ({} of the window has data)", left_percent(part)),
     };
-    (Verdict::Go, format!("{} of the budget is left{known}", percent(remaining)))
+    (Verdict::Go, format!("{} of the budget is left{known}", left_percent(remaining)))
 }
 
 impl SloEngine {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use skopos_model::{Labels, METRIC_NAME};
-use skopos_promql::ast::{AggregateOp, BinaryOp, Expr, ExprKind, VectorSelector};
+use skopos_promql::ast::{AggregateOp, BinaryOp, Expr, ExprKind, VectorSelector, selectors};
 use skopos_promql::{ParseOptions, format_value, parse};
 
 use super::export::quoted;
@@ -303,13 +303,25 @@ fn quotient(expr: &Expr, role: Role) -> Option<(Indicator, Vec<String>)> {
     }
 }
 
-/// The bound that a selector of buckets names.
-fn bound_of(selector: &str) -> Option<String> {
-    let expr = parse(selector, &ParseOptions::default()).ok()?;
-    let ExprKind::Vector(selector) = &expr.unparenthesised().kind else { return None };
-    let bound = selector.matchers.iter().find(|m| m.name() == "le")?;
-    let is_bucket = selector.name.as_ref().is_some_and(|name| name.ends_with("_bucket"));
-    is_bucket.then(|| bound.value().to_string())
+/// A bucket of a classic histogram.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bucket {
+    /// Its bound, as the selector has it.
+    pub(super) bound: String,
+    /// Selects all buckets of that histogram.
+    pub(super) all: Option<String>,
+}
+
+/// The bucket that a selector or a query counts.
+fn bucket_of(text: &str) -> Option<Bucket> {
+    let expr = parse_query(text, &ParseOptions::default()).ok()?;
+    selectors(&expr).into_iter().find_map(|(_, selector)| {
+        selector.name.as_ref().filter(|name| name.ends_with("_bucket"))?;
+        let bound = selector.matchers.iter().find(|m| m.name() == "le")?.value().to_string();
+        let mut all = selector.clone();
+        all.matchers.retain(|m| m.name() != "le");
+        Some(Bucket { bound, all: plain_selector(&all) })
+    })
 }
 
 /// Reads the selector of a histogram; `_bucket`, `_count` and `_sum` at the end of its name and `le`
@@ -405,8 +417,23 @@ pub(super) struct Asks {
     pub(super) part: Ask,
     /// All events; none for shares.
     pub(super) total: Option<Ask>,
-    /// Whether an absent part means that there are none, or that nothing is known.
-    pub(super) absent_part_is_zero: bool,
+    /// What it means that the part is absent while there are events.
+    pub(super) absent: Absent,
+    /// The bucket that the part is.
+    pub(super) bucket: Option<Bucket>,
+}
+
+/// What it means that nothing matches the bad or good events while something matches all events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// There are none. The usual bad events: a counter of failures is made by the first one.
+    None,
+    /// There are none if there were any before; otherwise nobody knows whether its selector is right. Good events: they
+    /// are what a service usually has.
+    NoneOnceSeen,
+    /// Nothing is known. A histogram has all of its buckets from the first observation on: one that is not there is not
+    /// among its bounds.
+    Unknown,
 }
 
 impl Indicator {
@@ -418,10 +445,18 @@ impl Indicator {
 
     /// The bound of the one bucket of a classic histogram whose observations are its good events.
     pub fn bucket(&self) -> Option<String> {
+        self.counted_bucket().map(|bucket| bucket.bound)
+    }
+
+    fn counted_bucket(&self) -> Option<Bucket> {
         match self {
-            Self::Latency { threshold, .. } => Some(format_value(*threshold)),
-            Self::Events { part: Count::Counter(selector), .. } => bound_of(selector),
-            _ => None,
+            Self::Latency { histogram, threshold } => Some(Bucket {
+                bound: format_value(*threshold),
+                all: Some(derived(histogram, "_bucket", "")),
+            }),
+            Self::Events { part: Count::Counter(text) | Count::Query(text), .. } => bucket_of(text),
+            Self::Ratio { query, .. } => bucket_of(query),
+            Self::NativeLatency { .. } => None,
         }
     }
 
@@ -443,14 +478,18 @@ impl Indicator {
             }
             Count::Query(query) => Ask::PerSlice(with_window(query, &width)),
         };
+        let bucket = self.counted_bucket();
         match self {
             Self::Events { role, part, total } => Asks {
                 role: *role,
                 part: ask(part),
                 total: Some(ask(total)),
-                // No failure was counted yet, or no success: there is none. But a histogram has all of its buckets from the
-                // first observation on; one that is not there is not among its bounds.
-                absent_part_is_zero: self.bucket().is_none(),
+                absent: match (&bucket, role) {
+                    (Some(_), _) => Absent::Unknown,
+                    (None, Role::Bad) => Absent::None,
+                    (None, Role::Good) => Absent::NoneOnceSeen,
+                },
+                bucket,
             },
             Self::Latency { histogram, threshold } => {
                 let (good, total) = Self::latency_counts(histogram, *threshold);
@@ -458,8 +497,8 @@ impl Indicator {
                     role: Role::Good,
                     part: ask(&good),
                     total: Some(ask(&total)),
-                    // Without the bucket nothing is known: the histogram may not have that bound.
-                    absent_part_is_zero: false,
+                    absent: Absent::Unknown,
+                    bucket,
                 }
             }
             Self::NativeLatency { histogram, threshold } => {
@@ -468,7 +507,8 @@ impl Indicator {
                     role: Role::Good,
                     part: samples(Reading::Within(*threshold)),
                     total: Some(samples(Reading::Count)),
-                    absent_part_is_zero: false,
+                    absent: Absent::Unknown,
+                    bucket,
                 }
             }
             Self::Ratio { role, query } => {
@@ -481,7 +521,8 @@ impl Indicator {
                     role: *role,
                     part: Ask::PerSlice(part),
                     total: None,
-                    absent_part_is_zero: false,
+                    absent: Absent::Unknown,
+                    bucket,
                 }
             }
         }
@@ -489,13 +530,18 @@ impl Indicator {
 
     /// PromQL for the share of bad events over a window.
     pub(super) fn error_ratio(&self, window: &str, group_by: &[String]) -> String {
+        let has_zero = self.bucket().is_none();
         let quotient = |role: Role, part: &Count, total: &Count| {
             let (part, total) = (part.over(window, group_by), total.over(window, group_by));
-            match role {
-                Role::Bad => format!("(\n  {part}\n    or\n  0 * {total}\n)\n/\n({total})"),
-                Role::Good => {
+            match (role, has_zero) {
+                (Role::Bad, true) => {
+                    format!("(\n  {part}\n    or\n  0 * {total}\n)\n/\n({total})")
+                }
+                (Role::Good, true) => {
                     format!("1 - (\n  ({part}\n    or\n  0 * {total})\n  /\n  ({total})\n)")
                 }
+                (Role::Bad, false) => format!("({part})\n/\n({total})"),
+                (Role::Good, false) => format!("1 - (\n  ({part})\n  /\n  ({total})\n)"),
             }
         };
         match self {
@@ -530,12 +576,14 @@ impl Indicator {
 
     /// PromQL for the number of bad events and of all events in a window; none for shares.
     pub(super) fn events(&self, window: &str, group_by: &[String]) -> Option<(String, String)> {
+        let has_zero = self.bucket().is_none();
         let pair = |role: Role, part: &Count, total: &Count| {
             let (part, total) =
                 (part.events_in(window, group_by), total.events_in(window, group_by));
+            let part = if has_zero { format!("{part}\n  or\n0 * {total}") } else { part };
             match role {
-                Role::Bad => (format!("{part}\n  or\n0 * {total}"), total),
-                Role::Good => (format!("{total} - ({part}\n  or\n0 * {total})"), total),
+                Role::Bad => (part, total),
+                Role::Good => (format!("{total} - ({part})"), total),
             }
         };
         match self {
@@ -659,12 +707,42 @@ mod tests {
     }
 
     #[test]
+    fn buckets_are_known_wherever_they_are_counted() {
+        let good = |part: Count| Indicator::Events { role: Role::Good, part, total: counter("t") };
+        let query = |text: &str| Count::Query(text.into());
+        for (indicator, bound, all) in [
+            (good(counter(r#"h_bucket{a="b",le="0.2"}"#)), "0.2", r#"h_bucket{a="b"}"#),
+            (
+                good(query(r#"sum(increase(h_bucket{le=~"0.2|0.5"}[$window])) * 2"#)),
+                "0.2|0.5",
+                "h_bucket",
+            ),
+            (
+                Indicator::Latency { histogram: r#"h{a="b"}"#.into(), threshold: 0.3 },
+                "0.3",
+                r#"h_bucket{a="b"}"#,
+            ),
+        ] {
+            let asks = indicator.asks(Duration::from_secs(60), &[]);
+            let want = Bucket { bound: bound.into(), all: Some(all.into()) };
+            assert_eq!((asks.bucket, asks.absent), (Some(want), Absent::Unknown));
+            // In Prometheus, too, a bucket that is not there is no zero.
+            assert!(!indicator.error_ratio("5m", &[]).contains(" or"), "{indicator:?}");
+            assert!(!indicator.events("5m", &[]).unwrap().0.contains(" or"), "{indicator:?}");
+        }
+        let asks = good(counter("ok_total")).asks(Duration::from_secs(60), &[]);
+        assert_eq!((asks.bucket, asks.absent), (None, Absent::NoneOnceSeen));
+    }
+
+    #[test]
     fn every_expression_is_promql() {
         let query = "count_over_time(up[$window])";
         let events = |role, part: Count| Indicator::Events { role, part, total: counter("t") };
         for indicator in [
             events(Role::Bad, counter("b")),
             events(Role::Good, Count::Query(query.into())),
+            events(Role::Good, counter(r#"h_bucket{le="1"}"#)),
+            events(Role::Bad, counter(r#"h_bucket{le="1"}"#)),
             Indicator::Latency { histogram: r#"h{a="b"}"#.into(), threshold: 1.0 },
             Indicator::NativeLatency { histogram: "h".into(), threshold: 0.25 },
             Indicator::Ratio { role: Role::Good, query: "avg_over_time(up[$window])".into() },

@@ -311,8 +311,10 @@ fn burn_alert(group: &mut Group<'_>, alert: &BurnAlert) {
          {{{{ $value | humanize }}}} times as fast as it can bear; above {} a whole budget is gone within {hours} h.",
         slo.window, alert.factor
     );
-    let left = lookup(slo, "slo:period_error_budget_remaining:ratio", "humanizePercentage");
-    let exhausted = lookup(slo, "slo:error_budget_exhaustion:hours", "printf \"%.1f\"");
+    let left =
+        lookup(slo, "slo:period_error_budget_remaining:ratio", "humanizePercentage", "unknown");
+    let lasts = "none, it lasts at this rate";
+    let exhausted = lookup(slo, "slo:error_budget_exhaustion:hours", "printf \"%.1f\"", lasts);
     annotations(
         group,
         &[
@@ -324,8 +326,8 @@ fn burn_alert(group: &mut Group<'_>, alert: &BurnAlert) {
     );
 }
 
-/// A template that looks a recorded series of the alert's group up.
-fn lookup(slo: &Slo, metric: &str, format: &str) -> String {
+/// A template that looks a recorded series of the alert's group up, and says something else where it has no value.
+fn lookup(slo: &Slo, metric: &str, format: &str, otherwise: &str) -> String {
     let mut selector = format!("{metric}{{sloth_id=\"{}\"", slo.name);
     let mut arguments = String::new();
     for label in &slo.group_by {
@@ -338,7 +340,7 @@ fn lookup(slo: &Slo, metric: &str, format: &str) -> String {
         false => format!("printf `{selector}`{arguments} | query"),
     };
     format!(
-        "{{{{ with {query} }}}}{{{{ . | first | value | {format} }}}}{{{{ else }}}}unknown{{{{ end }}}}"
+        "{{{{ with {query} }}}}{{{{ . | first | value | {format} }}}}{{{{ else }}}}{otherwise}{{{{ end }}}}"
     )
 }
 

@@ -26,6 +26,7 @@ mod slo_ledger;
 mod slo_life;
 mod slo_notes;
 mod slo_rules;
+mod slo_sense;
 mod slo_world;
 mod state;
 mod superseded;

@@ -426,7 +426,7 @@ fn the_sentence_says_it_all() {
     assert_eq!(
         found.sentence,
         "shop: 99.5 % good over 28d, 50 % of the budget is left (202 of 403 min); it burns 0.5 times as fast as it \
-         can bear (25 % of the window has data)."
+         can bear and lasts at that rate (25 % of the window has data)."
     );
     assert_eq!(
         (found.budget_minutes, found.budget_minutes_left.map(f64::round)),

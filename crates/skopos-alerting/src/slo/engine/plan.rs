@@ -8,7 +8,7 @@ use skopos_promql::MatrixSeries;
 
 use super::{SloSettings, SloState};
 use crate::duration::format_duration;
-use crate::slo::count::{CHUNK_MS, LOOK_BACK_MS, remembered_since};
+use crate::slo::count::{self, CHUNK_MS, LOOK_BACK_MS, remembered_since};
 use crate::slo::indicator::{Ask, last_values, ranged};
 use crate::slo::ledger::QUARTER_MS;
 use crate::slo::{SloId, millis};
@@ -18,6 +18,9 @@ pub(super) const CATCH_UP_MS: i64 = 6 * 3_600_000;
 
 /// What is missing of an objective for no longer than this is not history: slots catch it up.
 pub(super) const LEFT_TO_SLOTS_MS: i64 = 3_600_000;
+
+/// How often the bounds of a histogram are looked up that does not have the one that is counted.
+const BOUNDS_EVERY_MS: i64 = 5 * 60_000;
 
 /// What to ask: an expression at steps, or once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +55,8 @@ pub(super) struct Read {
     /// What those of their series had before that begin in this read.
     pub(super) part_before: Option<usize>,
     pub(super) total_before: Option<usize>,
+    /// The bounds of its histogram, where the one that it counts is not there.
+    pub(super) bounds: Option<usize>,
     /// Where the first slice begins.
     pub(super) start_ms: i64,
     /// Up to where it reads.
@@ -106,10 +111,18 @@ impl Builder {
         }
         let (total, slo) = (total.flatten(), state.slo.id);
         let (part_before, total_before) = (None, None);
-        let wanted_ms = start_ms;
-        let read =
-            Read { slo, part, total, part_before, total_before, start_ms, end_ms, wanted_ms };
-        self.plan.reads.push(read);
+        let (bounds, wanted_ms) = (None, start_ms);
+        self.plan.reads.push(Read {
+            slo,
+            part,
+            total,
+            part_before,
+            total_before,
+            bounds,
+            start_ms,
+            end_ms,
+            wanted_ms,
+        });
     }
 }
 
@@ -150,6 +163,19 @@ pub(super) fn look_back<'a>(
         };
         read.part_before = before(&state.asks.part, read.part);
         read.total_before = state.asks.total.as_ref().and_then(|ask| before(ask, read.total));
+        let has_series = |answer: Option<usize>| {
+            let answer = answer.and_then(|index| answers.get(index));
+            answer.is_some_and(|answer| answer.as_ref().is_ok_and(|series| !series.is_empty()))
+        };
+        let is_missing = !has_series(read.part) || state.problem.is_some();
+        let is_told =
+            state.bounds.as_ref().is_some_and(|(at, _)| (read.end_ms - at).abs() < BOUNDS_EVERY_MS);
+        let all = state.asks.bucket.as_ref().and_then(|bucket| bucket.all.as_ref());
+        if let Some(all) = all.filter(|_| is_missing && !is_told && has_series(read.total)) {
+            let (expr, at) = (count::bounds_query(all), read.end_ms);
+            let query = SloQuery { expr, start_ms: at, end_ms: at, step_ms: Some(1000) };
+            read.bounds = Some(query_in(&mut plan.queries, &mut known, query));
+        }
     }
 }
 

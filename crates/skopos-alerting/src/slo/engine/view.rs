@@ -21,7 +21,7 @@ const BLAME_MS: i64 = 6 * HOUR_MS;
 pub enum Health {
     /// The budget lasts.
     Ok,
-    /// A burn-rate condition holds, or little is left.
+    /// A burn-rate condition holds, little is left, or what is counted cannot be what was meant.
     Warning,
     /// The budget is exhausted, or burns at a rate that pages.
     Critical,
@@ -91,6 +91,8 @@ pub struct SloStatus {
     pub budget_remaining_uncorrected: Option<f64>,
     /// Why the last queries failed, if they did.
     pub error: Option<String>,
+    /// Why what it counts cannot be what was meant, if so: a bucket that is not there, more good events than events.
+    pub problem: Option<String>,
     /// Whether data arrives since less than two minutes, or hardly at all.
     #[serde(skip)]
     pub(in crate::slo) is_scant: bool,
@@ -217,13 +219,34 @@ pub(in crate::slo) fn name_of<'a>(slo: &str, group: impl Iterator<Item = &'a str
     if values.is_empty() { slo.to_string() } else { format!("{slo} ({})", values.join(", ")) }
 }
 
-/// A share of good events in percent, rounded down and with the digits that tell it from its target: what was missed is
-/// never called met.
-pub(in crate::slo) fn good_percent(share: f64, target: f64) -> String {
+/// A share of good events in percent, cut off, with a digit more than its target has (three at least): what was missed is
+/// never called met, and less than all is never 100 %.
+pub fn good_percent(share: f64, target: f64) -> String {
     let in_target = tidy(target * 100.0).to_string();
     let digits = in_target.split_once('.').map_or(0, |(_, digits)| digits.len()).max(2) + 1;
     let scale = 10_f64.powi(digits as i32);
-    format!("{} %", tidy((tidy(share * 100.0) * scale).floor() / scale))
+    // Binary fractions miss 57 % by a little.
+    let mut units = (share * 100.0 * scale + 1e-6).floor();
+    let is_too_much = share < 1.0 && units >= 100.0 * scale;
+    if is_too_much || (share < target - 1e-12 && units >= target * 100.0 * scale - 1e-6) {
+        units -= 1.0;
+    }
+    format!("{} %", tidy(units / scale))
+}
+
+/// What is left of a budget in percent, cut off: 99.96 % is not all of it. Below 0 when overspent.
+pub fn left_percent(share: f64) -> String {
+    let percent = (share * 100.0).abs();
+    if share > 0.0 && percent < 0.01 {
+        return "less than 0.01 %".into();
+    }
+    let scale = match percent {
+        p if p >= 100.0 => 1.0,
+        p if p < 0.1 => 100.0,
+        _ => 10.0,
+    };
+    let cut = tidy((percent * scale + 1e-9).floor() / scale);
+    format!("{} %", if share < 0.0 && cut > 0.0 { -cut } else { cut })
 }
 
 /// Hours as people say them: `35 min`, `5.2 h`, `12 d`.
@@ -285,7 +308,12 @@ impl SloState {
             false => raw.budget(now_ms).remaining(),
         };
         let hours_to_exhaustion = book.hours_left(&budget, present);
-        let health = health(slo, remaining, &alerts, self.is_silent(group, now_ms));
+        let problem = self.problem.as_ref().filter(|problem| problem.concerns(labels));
+        let problem = problem.map(|problem| problem.text.clone());
+        let mut health = health(slo, remaining, &alerts, self.is_silent(group, now_ms));
+        if health == Health::Ok && problem.is_some() {
+            health = Health::Warning;
+        }
         let budget_minutes = slo.budget_minutes_of(budget.period);
         let mut status = SloStatus {
             slo: slo.name.clone(),
@@ -311,6 +339,7 @@ impl SloState {
             corrections: Vec::new(),
             budget_remaining_uncorrected: uncorrected,
             error: self.error.clone(),
+            problem,
             is_scant: self.is_scant(group, budget.until_ms),
             minutes_known: book.minutes_known(now_ms),
             sentence: String::new(),
@@ -357,7 +386,10 @@ fn sentence(
         let needs = bucket.map_or(String::new(), |bound| {
             format!(" (its histogram must have the bucket le=\"{bound}\")")
         });
-        return format!("{name}: no events in the window, so nothing can be said{needs}.");
+        return match &status.problem {
+            Some(problem) => format!("{name}: nothing can be said: {problem}."),
+            None => format!("{name}: no events in the window, so nothing can be said{needs}."),
+        };
     };
     let good = good_percent(status.good_ratio.unwrap_or(1.0), status.target);
     let left = match remaining {
@@ -369,7 +401,7 @@ fn sentence(
         }
         left => format!(
             "{} of the budget is left ({} of {} min)",
-            percent(left),
+            left_percent(left),
             rounded(left * status.budget_minutes),
             rounded(status.budget_minutes)
         ),
@@ -385,16 +417,21 @@ fn sentence(
         text.push_str(&format!("; it burns {} times as fast as it can bear", rounded(burn)));
         if let Some(left) = status.hours_to_exhaustion.filter(|left| *left > 0.0) {
             text.push_str(&format!(" and is gone in {}", hours(left)));
+        } else if status.hours_to_exhaustion.is_none() {
+            text.push_str(" and lasts at that rate");
         }
     } else {
         text.push_str("; nothing burns now");
     }
     if budget.coverage < 0.995 {
-        text.push_str(&format!(" ({} of the window has data)", percent(budget.coverage)));
+        text.push_str(&format!(" ({} of the window has data)", left_percent(budget.coverage)));
     }
     let guarded = status.alerts.iter().any(|alert| alert.is_guarded && !alert.is_met);
     if guarded {
         text.push_str("; there is too little traffic for an alert");
+    }
+    if let Some(problem) = &status.problem {
+        text.push_str(&format!(". That cannot be relied on: {problem}"));
     }
     text.push('.');
     text
