@@ -155,12 +155,14 @@ pub(crate) enum NoteFailure {
     Storage(#[from] StorageError),
 }
 
-/// An objective without data.
+/// An objective without data, or with such that cannot be what was meant.
 pub(crate) struct Unread {
     /// Its name, and its group's values.
     pub(crate) name: String,
     /// Why its queries fail, if they do.
     pub(crate) error: Option<String>,
+    /// What is wrong with what it counts.
+    pub(crate) problem: Option<String>,
     /// Up to when there was data.
     pub(crate) since: Option<Timestamp>,
     /// The bound of the bucket without which nothing is known, where it counts one.
@@ -391,7 +393,8 @@ impl Slos {
         let mut unread = Vec::new();
         for status in engine.statuses(now) {
             let is_silent = status.health == Health::NoData && !engine.is_filling(&status.slo);
-            if status.error.is_none() && (is_new || !is_silent) {
+            let is_wrong = status.error.is_some() || status.problem.is_some();
+            if !is_wrong && (is_new || !is_silent) {
                 continue;
             }
             let bucket = engine.slo(&status.slo).and_then(|slo| slo.indicator.bucket());
@@ -401,7 +404,8 @@ impl Slos {
                 name = format!("{name} ({})", values.join(", "));
             }
             let since = status.last_data_ms.map(Timestamp::from_millis);
-            unread.push(Unread { name, error: status.error, since, bucket });
+            let (error, problem) = (status.error, status.problem);
+            unread.push(Unread { name, error, problem, since, bucket });
         }
         unread
     }

@@ -172,13 +172,22 @@ fn percent(share: &Value) -> String {
     share.as_f64().map_or("–".into(), |share| format!("{} %", figure(share * 100.0)))
 }
 
-/// A share of good events in percent, with the digits that tell it from all; rounded down, for what was missed is not met.
-fn fine_percent(share: &Value) -> String {
+/// A target in percent, as it is written.
+fn target_percent(share: &Value) -> String {
     let Some(share) = share.as_f64() else { return "–".into() };
-    // Without the digits that binary fractions add.
-    let thousandths = (share * 100_000.0 * 1e6).round() / 1e6;
-    let text = format!("{:.3}", thousandths.floor() / 1_000.0);
+    let text = format!("{:.6}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// A share of good events in percent, or a dash; said as in the sentences of the server.
+fn good_percent(share: &Value, target: &Value) -> String {
+    let said = |share| slo::good_percent(share, target.as_f64().unwrap_or(0.0));
+    share.as_f64().map_or("–".into(), said)
+}
+
+/// What is left of a whole in percent, or a dash; said as in the sentences of the server.
+fn left_percent(share: &Value) -> String {
+    share.as_f64().map_or("–".into(), slo::left_percent)
 }
 
 /// A moment as people read it, in UTC.
@@ -203,13 +212,25 @@ mod tests {
             assert_eq!(figure(value), want);
         }
         assert_eq!(percent(&json!(-1.905)), "-190 %");
-        assert_eq!(fine_percent(&json!(0.99912)), "99.912 %");
-        assert_eq!(
-            (percent(&Value::Null), fine_percent(&json!(1.0))),
-            ("–".into(), "100 %".into())
+        let target = json!(0.999);
+        for (share, want) in
+            [(0.999_669, "99.966 %"), (1.0, "100 %"), (0.999_999_9, "99.999 %"), (0.57, "57 %")]
+        {
+            assert_eq!(good_percent(&json!(share), &target), want);
+        }
+        assert_eq!(target_percent(&json!(0.999_995)), "99.9995 %");
+        assert_eq!(left_percent(&json!(0.999_6)), "99.9 %");
+        let none = Value::Null;
+        assert!(
+            [
+                percent(&none),
+                target_percent(&none),
+                good_percent(&none, &target),
+                left_percent(&none)
+            ]
+            .iter()
+            .all(|text| text == "–")
         );
-        assert_eq!(fine_percent(&json!(0.999_999_9)), "99.999 %");
-        assert_eq!(fine_percent(&json!(0.57)), "57 %");
         assert_eq!(moment(&json!(1_700_000_000_000_i64)), "2023-11-14 22:13:20");
         let grouped = json!({"slo": "a", "group": {"region": "eu"}});
         assert_eq!(name_of(&grouped), "a (eu)");

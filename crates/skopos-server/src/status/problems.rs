@@ -12,7 +12,7 @@ use crate::notify::Notifier;
 use crate::receipts::Receipt;
 use crate::rules::{Part, ReloadFailure, ReloadStatus};
 use crate::scrape::{TargetHealth, TargetStatus};
-use crate::slos::Slos;
+use crate::slos::{Slos, Unread};
 use crate::state::AppState;
 
 /// How much a problem weighs.
@@ -201,10 +201,17 @@ impl List {
         let unread = slos.unread();
         let failing = unread.iter().filter_map(|unread| {
             let error = unread.error.as_ref()?;
-            Some(format!("objective {} cannot be relied on: {error}", unread.name))
+            Some(format!("objective {} cannot be read: {error}", unread.name))
         });
-        self.some(Severity::Error, failing, "objectives cannot be relied on", remedy);
-        let silent = unread.iter().filter(|unread| unread.error.is_none());
+        self.some(Severity::Error, failing, "objectives cannot be read", remedy);
+        let wrong = unread.iter().filter_map(|unread| {
+            let problem = unread.problem.as_ref().filter(|_| unread.error.is_none())?;
+            Some(format!("objective {} cannot be relied on: {problem}", unread.name))
+        });
+        let mend = "mend its `sli`: docs/slo.md says what may be counted";
+        self.some(Severity::Error, wrong, "objectives cannot be relied on", mend);
+        let is_silent = |unread: &&Unread| unread.error.is_none() && unread.problem.is_none();
+        let silent = unread.iter().filter(is_silent);
         let silent = silent.map(|unread| match &unread.since {
             Some(since) => format!(
                 "objective {}: nothing that it counts has arrived since {since}",

@@ -28,6 +28,7 @@ mod rules;
 mod runbooks;
 mod scrape;
 mod slo_history;
+mod slo_sense;
 mod slos;
 mod sql;
 mod status;

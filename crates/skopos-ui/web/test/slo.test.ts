@@ -20,7 +20,7 @@ function budget(over: Partial<SloStatus> = {}): SloStatus {
   return {
     slo: 'orders', service: 'order-service', owner: 'team-orders', description: '', runbook: '', group: {}, target: 0.99, window: '30d', budgeting: 'occurrences',
     window_start_ms: 0, window_end_ms: 100 * HOUR, good_ratio: 0.995, bad: 50, total: 10_000, budget_remaining: 0.5, budget_minutes: 432, budget_minutes_left: 216,
-    coverage: 1, burn: [], alerts: [], hours_to_exhaustion: null, last_data_ms: 0, health: 'ok', corrections: [], budget_remaining_uncorrected: 0.5, error: null, sentence: '', ...over,
+    coverage: 1, burn: [], alerts: [], hours_to_exhaustion: null, last_data_ms: 0, health: 'ok', corrections: [], budget_remaining_uncorrected: 0.5, error: null, problem: null, sentence: '', ...over,
   };
 }
 

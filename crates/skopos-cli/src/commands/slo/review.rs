@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use super::{fine_percent, items, moment, name_of, percent, word};
+use super::{good_percent, items, moment, name_of, percent, target_percent, word};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
@@ -53,10 +53,10 @@ fn text(data: &Value) -> String {
             Some("keep") => "keep",
             _ => "insufficient data",
         };
-        let target = fine_percent(&review["target"]);
+        let target = target_percent(&review["target"]);
         let instead = match review["suggested_target"].as_f64() {
             Some(_) => {
-                format!(", {} instead of {target}", fine_percent(&review["suggested_target"]))
+                format!(", {} instead of {target}", target_percent(&review["suggested_target"]))
             }
             None => format!(" ({target})"),
         };
@@ -67,7 +67,7 @@ fn text(data: &Value) -> String {
             let day = |millis: &Value| moment(millis).split(' ').next().unwrap_or("").to_owned();
             rows.push(vec![
                 format!("  {} to {}", day(&period["start_ms"]), day(&period["end_ms"])),
-                format!("{} good", fine_percent(&period["good_ratio"])),
+                format!("{} good", good_percent(&period["good_ratio"], &review["target"])),
                 format!("{} of the budget spent", percent(&period["spent"])),
                 format!("{} of it in incidents", percent(&period["spent_by_incidents"])),
                 format!("{} deploys, {} incidents", period["deploys"], period["incidents"]),

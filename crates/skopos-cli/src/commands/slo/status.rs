@@ -4,7 +4,9 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{figure, fine_percent, items, moment, name_of, percent, word};
+use super::{
+    figure, good_percent, items, left_percent, moment, name_of, percent, target_percent, word,
+};
 use crate::Outcome;
 use crate::cli::{GlobalArgs, ServerArgs};
 use crate::client::{Client, block_on};
@@ -26,7 +28,8 @@ Examples:
   skopos slo status --service checkout --format json
 
 BURN is how many times as fast as it can bear the budget was spent over the last hour and the last six;
-DATA the share of the window for which there is data.
+OUT IN is when the budget is gone if it goes on like the last hour: – when it lasts. DATA the share of the window for
+which there is data.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 there is no such objective, or none at all.")]
 pub(crate) struct StatusArgs {
@@ -125,7 +128,7 @@ fn left(status: &Value) -> String {
             let of = status["budget_minutes"].as_f64().unwrap_or(0.0);
             format!(
                 "{} ({} of {} min)",
-                percent(&status["budget_remaining"]),
+                left_percent(&status["budget_remaining"]),
                 figure(minutes),
                 figure(of)
             )
@@ -153,13 +156,13 @@ fn list(data: &Value, spenders: &dyn Fn(&Value) -> Value) -> String {
         rows.push(vec![
             String::new(),
             name_of(status),
-            format!("{} of {}", fine_percent(&status["target"]), word(&status["window"])),
-            fine_percent(&status["good_ratio"]),
+            format!("{} of {}", target_percent(&status["target"]), word(&status["window"])),
+            good_percent(&status["good_ratio"], &status["target"]),
             left(status),
             burn(status, "1h"),
             burn(status, "6h"),
             gone_in(status),
-            percent(&status["coverage"]),
+            left_percent(&status["coverage"]),
         ]);
         if status["health"] != "ok" {
             sentences += &format!("\n{}\n", word(&status["sentence"]));
@@ -209,7 +212,7 @@ fn detail(data: &Value) -> String {
         vec!["owner".into(), word(&slo["owner"])],
         vec![
             "target".into(),
-            format!("{} of {}", fine_percent(&slo["target"]), word(&slo["window"])),
+            format!("{} of {}", target_percent(&slo["target"]), word(&slo["window"])),
         ],
         vec!["runbook".into(), word(&slo["runbook"])],
         vec!["file".into(), format!("{}:{}", word(&slo["file"]), slo["line"])],
@@ -248,7 +251,7 @@ fn budget(status: &Value) -> String {
                 "{} to {} UTC, {} of it has data",
                 moment(&status["window_start_ms"]),
                 moment(&status["window_end_ms"]),
-                percent(&status["coverage"])
+                left_percent(&status["coverage"])
             ),
         ],
     ];
@@ -293,7 +296,7 @@ fn budget(status: &Value) -> String {
         ]);
     }
     if items(&status["corrections"]).next().is_some() {
-        let without = percent(&status["budget_remaining_uncorrected"]);
+        let without = left_percent(&status["budget_remaining_uncorrected"]);
         rows.push(vec!["  without that".into(), format!("{without} of the budget would be left")]);
     }
     columns(&rows)
@@ -328,6 +331,7 @@ mod tests {
         for want in [
             "99.9 % of 30d",
             "-190 % (-82.1 of 43.2 min)",
+            "99.71 %",
             "28.9×",
             "gone",
             "It burns.\nDeploy \"v2\"",

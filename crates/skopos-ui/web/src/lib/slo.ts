@@ -69,6 +69,8 @@ export interface SloStatus {
   corrections: (SloCorrection & { bad: number; total: number })[];
   budget_remaining_uncorrected: number | null;
   error: string | null;
+  /** Why what it counts cannot be what was meant; its sentence says so too. */
+  problem: string | null;
   sentence: string;
 }
 
@@ -271,7 +273,7 @@ export function spentText(share: number): string {
 /** `43.2`, `0.08`, `2,160` */
 export function minutesText(minutes: number): string {
   const size = Math.abs(minutes);
-  const digits = size >= 100 || size === 0 ? 0 : size >= 1 ? 1 : 2;
+  const digits = size >= 100 || size === 0 ? 0 : size >= 10 ? 1 : 2;
   return Number(minutes.toFixed(digits)).toLocaleString('en-US').replace('-', '−');
 }
 

@@ -100,7 +100,7 @@ fn statuses() -> Value {
             "coverage": {"type": "number", "description": "The share of the window that has data."},
             "burn": list("SloBurn"),
             "alerts": list("SloAlert"),
-            "hours_to_exhaustion": maybe("number"),
+            "hours_to_exhaustion": {"type": ["number", "null"], "description": "At the rate of the last hour; none when it lasts."},
             "last_data_ms": maybe("integer"),
             "health": verdicts,
             "corrections": {
@@ -113,6 +113,7 @@ fn statuses() -> Value {
             },
             "budget_remaining_uncorrected": maybe("number"),
             "error": {"type": ["string", "null"], "description": "Why the last queries failed."},
+            "problem": {"type": ["string", "null"], "description": "Why what it counts cannot be what was meant: a bucket that is not there, more good events than events."},
             "sentence": text(),
             "is_filling": {"type": "boolean", "description": "Its history is being filled in; until then it is not evaluated."},
         })),
