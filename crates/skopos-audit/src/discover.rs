@@ -1,15 +1,17 @@
 //! Services from files: where units begin, what each of them is, and what shows it.
 //!
-//! A *unit* is a folder with a manifest, with a Dockerfile, or, where neither is, one whose code starts a server. A file
-//! belongs to the deepest unit above it. Libraries of the repository are folded into what depends on them, by name: what a
+//! A *unit* is a folder with a manifest, with a Dockerfile, or, where neither is above it, one whose code starts a server;
+//! where one manifest is above several that know nothing of each other, each of them. A file belongs to the deepest unit above it. Libraries of the repository are folded into what depends on them, by name: what a
 //! shared package sets up (logging, tracing) counts for every service that uses it. With one service only, files of no unit
 //! of their own (manifests of a cluster, rules) are its too.
 
 mod go;
+mod siblings;
+mod starts;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::files::{Document, Manifest, folder, name};
+use crate::files::{Document, Manifest, folder, manifest, name};
 use crate::repository::Role;
 use crate::service::{Evidence, Kind};
 use crate::{Config, FactKind, File, Language, Place, Repository, Service, Span};
@@ -69,9 +71,11 @@ pub(crate) fn services(repository: &Repository, config: &Config) -> Vec<Service>
     let mut units = units(repository, config);
     let modules = go::modules(repository, &units);
     modules.iter().for_each(|module| module.divide(&mut units));
+    let shared = siblings::divide(repository, &mut units);
     let mut units: Vec<Unit<'_>> = units.into_values().collect();
     assign(repository, &mut units);
     modules.iter().for_each(|module| module.link(repository, &mut units));
+    siblings::link(&shared, &mut units);
     let mut services: Vec<Service> =
         units.iter().map(|unit| classify(repository, unit, config)).collect();
     let keep: Vec<bool> =
@@ -124,19 +128,16 @@ fn units<'r>(repository: &'r Repository, config: &Config) -> BTreeMap<String, Un
         let root = if root == "." { "" } else { root };
         roots.entry(root.to_owned()).or_insert_with(|| empty(root));
     }
-    if roots.is_empty() {
-        // No manifest at all: each top-most folder whose code serves.
-        let mut serving: BTreeSet<&str> = BTreeSet::new();
-        for file in repository.files.iter().filter(|file| file.role == Role::Production) {
-            if file.facts.iter().any(|fact| serves(&fact.kind)) {
-                serving.insert(folder(&file.path));
-            }
+    // Where no manifest says so, a unit is each top-most folder whose code serves or consumes.
+    let mut running: BTreeSet<&str> = BTreeSet::new();
+    for file in repository.files.iter().filter(|file| file.role == Role::Production) {
+        let is_covered = || roots.keys().any(|root| is_within(&file.path, root));
+        if file.facts.iter().any(|fact| runs(&fact.kind)) && !is_covered() {
+            running.insert(folder(&file.path));
         }
-        let all: Vec<&str> = serving.iter().copied().collect();
-        serving.retain(|root| !all.iter().any(|other| other != root && is_within(root, other)));
-        for root in serving {
-            roots.insert(root.to_owned(), empty(root));
-        }
+    }
+    for root in top_most(&running) {
+        roots.insert(root.to_owned(), empty(root));
     }
     roots
 }
@@ -174,8 +175,15 @@ fn assign(repository: &Repository, units: &mut [Unit<'_>]) {
     }
 }
 
-fn serves(kind: &FactKind) -> bool {
-    matches!(kind, FactKind::Server(_))
+fn runs(kind: &FactKind) -> bool {
+    matches!(kind, FactKind::Server(_) | FactKind::Worker(_))
+}
+
+/// Folders that stand in no other of them.
+fn top_most<'f>(folders: &BTreeSet<&'f str>) -> Vec<&'f str> {
+    let is_inside =
+        |root: &&str| folders.iter().any(|other| other != root && is_within(root, other));
+    folders.iter().copied().filter(|root| !is_inside(root)).collect()
 }
 
 fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Service {
@@ -237,6 +245,16 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
     let language = started_by
         .and_then(|path| repository.file(path)?.language)
         .unwrap_or_else(|| language(unit, repository));
+    let foreign = unit.manifests.iter().find_map(|(file, manifest)| {
+        let (kind, by) = manifest::others::runs(manifest)?;
+        let is_own = manifest.language == Some(Language::Other) || language == Language::Other;
+        let has_code = || production().any(|file| file.language == Some(Language::Other));
+        let evidence =
+            Evidence { place: file.place(by.span), what: format!("depends on {}", by.name) };
+        (is_own && has_code()).then_some((kind, evidence))
+    });
+    let foreign = foreign.filter(|_| server.is_none() && worker.is_none() && !is_library);
+    let language = if foreign.is_some() { Language::Other } else { language };
     // `setup.py` is a script wherever it stands.
     let in_tests = unit.manifests.iter().all(|(file, _)| {
         matches!(file.role, Role::Test | Role::Example | Role::Script)
@@ -262,6 +280,14 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
     } else if let Some(worker) = worker.filter(|_| !is_library || image.is_some()) {
         evidence.push(worker);
         Kind::Worker
+    } else if let Some((kind, started)) = starts::by_command(repository, &unit.root, &unit.files)
+        .filter(|_| !is_library || image.is_some())
+    {
+        evidence.push(started);
+        kind
+    } else if let Some((kind, what)) = foreign {
+        evidence.push(what);
+        kind
     } else if let Some(client) = client {
         evidence.push(client);
         Kind::Client
@@ -290,7 +316,9 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
     let is_own = |manifest: &Manifest| {
         let scripts = [Language::JavaScript, Language::TypeScript];
         manifest.language.is_some_and(|of| {
-            of == language || (scripts.contains(&of) && scripts.contains(&language))
+            of == language
+                || (of == Language::Java && language == Language::Other)
+                || (scripts.contains(&of) && scripts.contains(&language))
         })
     };
     let name_in = |wanted: &dyn Fn(&Manifest) -> bool| {
@@ -308,6 +336,7 @@ fn classify(repository: &Repository, unit: &Unit<'_>, config: &Config) -> Servic
         root: unit.root.clone(),
         kind,
         language,
+        has_image: unit.has_image.is_some(),
         evidence,
         files: unit.files.clone(),
     };
@@ -449,5 +478,92 @@ mod tests {
             ("board/app.py", "from flask import Flask\nclass Board(Flask):\n    pass\n"),
         ]);
         assert_eq!(found, [("board".to_owned(), "service")]);
+    }
+
+    #[test]
+    fn what_an_image_serves_is_a_service_whatever_its_code_says() {
+        let django = |command: &'static str| {
+            units(&[
+                ("shop/requirements.txt", "django\n"),
+                ("shop/manage.py", "import os\nif __name__ == '__main__':\n    main()\n"),
+                ("shop/shop/settings.py", "DEBUG = True\nROOT_URLCONF = 'shop.urls'\n"),
+                ("shop/shop/urls.py", "urlpatterns = []\n"),
+                ("shop/Dockerfile", command),
+            ])
+        };
+        let gunicorn = django("FROM python:3.12\nCMD [\"gunicorn\", \"shop.wsgi\"]\n");
+        assert_eq!(gunicorn, [("shop".to_owned(), "service")]);
+        let worker = django("FROM python:3.12\nCMD celery -A shop worker\n");
+        assert_eq!(worker, [("shop".to_owned(), "worker")]);
+        let migration = django("FROM python:3.12\nCMD python manage.py migrate\n");
+        assert_ne!(migration, [("shop".to_owned(), "service")]);
+    }
+
+    #[test]
+    fn entry_points_are_evidence_beside_manifests_too() {
+        let flask = "from flask import Flask\napp = Flask(__name__)\n";
+        let found = units(&[
+            ("services/a/requirements.txt", "flask\n"),
+            ("services/a/app.py", flask),
+            ("noman/x/app.py", flask),
+            ("noman/x/views/more.py", flask),
+            ("jobs/mail.py", "from celery import Celery\napp = Celery('mail')\n"),
+        ]);
+        let wanted = [("a", "service"), ("jobs", "worker"), ("x", "service")];
+        assert_eq!(found, wanted.map(|(name, kind)| (name.to_owned(), kind)));
+    }
+
+    #[test]
+    fn servers_that_share_a_manifest_are_several() {
+        let flask = "from flask import Flask\napp = Flask(__name__)\n";
+        let found = units(&[
+            ("requirements.txt", "flask\n"),
+            ("shared/log.py", "import logging\n"),
+            ("services/cart/app.py", flask),
+            ("services/till/app.py", flask),
+        ]);
+        let wanted = [("cart", "service"), ("repository", "library"), ("till", "service")];
+        assert_eq!(found, wanted.map(|(name, kind)| (name.to_owned(), kind)));
+        // What they depend on counts for each.
+        let tree = MemoryTree::of([
+            ("requirements.txt", "flask\nstructlog\n"),
+            ("services/cart/app.py", flask),
+            ("services/till/app.py", flask),
+        ]);
+        let report = audit(&tree, &Config::default());
+        assert!(report.services.iter().filter(|s| s.kind.is_watched()).all(|s| s.files == 2));
+
+        // One that takes in the other is one program.
+        let mounted =
+            "from flask import Flask\nfrom shop.admin import app as admin\napp = Flask(__name__)\n";
+        let found = units(&[
+            ("requirements.txt", "flask\n"),
+            ("shop/admin/app.py", flask),
+            ("shop/api/app.py", mounted),
+        ]);
+        assert_eq!(found.len(), 1, "{found:?}");
+    }
+
+    #[test]
+    fn services_in_languages_that_are_not_read_are_listed() {
+        let tree = MemoryTree::of([
+            ("rb/Gemfile", "gem 'rails'\n"),
+            ("rb/package.json", "{\"devDependencies\": {\"vite\": \"5\"}}"),
+            ("rb/app/models/order.rb", "class Order\nend\n"),
+            ("net/Orders.csproj", "<Project Sdk=\"Microsoft.NET.Sdk.Web\"></Project>"),
+            ("net/Program.cs", "var app = WebApplication.Create();\n"),
+            ("php/composer.json", "{\"require\": {\"laravel/framework\": \"^11\"}}"),
+            ("php/public/index.php", "<?php\n"),
+            ("ex/mix.exs", "[app: :shop]\n[{:phoenix, \"1\"}]\n"),
+            ("ex/lib/shop.ex", "defmodule Shop do\nend\n"),
+            ("docs/Gemfile", "gem 'jekyll'\n"),
+        ]);
+        let report = audit(&tree, &Config::default());
+        let found: Vec<&str> = report.services.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(found, ["ex", "net", "php", "rb"]);
+        for service in &report.services {
+            assert_eq!(service.kind.as_str(), "service", "{}", service.name);
+            assert!(service.not_judged.is_some() && service.score.is_none(), "{}", service.name);
+        }
     }
 }

@@ -132,6 +132,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { wants: manifest::cargo::wants, read: manifest::cargo::read },
     Reader { wants: manifest::go::wants, read: manifest::go::read },
     Reader { wants: manifest::java::wants, read: manifest::java::read },
+    Reader { wants: manifest::others::wants, read: manifest::others::read },
     Reader { wants: manifest::python::wants, read: manifest::python::read },
     Reader { wants: proto::wants, read: proto::read },
     Reader { wants: shape::wants, read: shape::read },

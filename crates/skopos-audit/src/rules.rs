@@ -3,7 +3,7 @@
 mod alert;
 mod alert_code;
 mod collector;
-mod deployed;
+pub(crate) mod deployed;
 mod hlt;
 mod lifecycle;
 mod live;

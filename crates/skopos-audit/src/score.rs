@@ -60,11 +60,14 @@ pub struct Lost {
 const GRADES: [(&str, f64); 6] =
     [("A", 90.0), ("B", 75.0), ("C", 60.0), ("D", 45.0), ("E", 30.0), ("F", 0.0)];
 
-/// The rule that says that a pillar is not there at all: then clean rules of that pillar prove nothing, and leave the sums.
-const ABSENCE: [(Pillar, &str); 5] = [
+/// The rules that say that a pillar is not there at all, or that what there is never leaves the process: then clean rules
+/// of that pillar prove nothing, and leave the sums.
+const ABSENCE: [(Pillar, &str); 7] = [
     (Pillar::Logs, "LOG001"),
     (Pillar::Metrics, "MET001"),
+    (Pillar::Metrics, "MET002"),
     (Pillar::Tracing, "TRC001"),
+    (Pillar::Tracing, "TRC002"),
     (Pillar::Health, "HLT001"),
     (Pillar::Alerting, "ALR001"),
 ];
@@ -128,8 +131,10 @@ fn cap(outcomes: &[(&'static Rule, Severity, Outcome)]) -> (usize, Option<String
         outcomes.iter().any(|(rule, _, outcome)| rule.code == code && *outcome == Outcome::Found)
     };
     let first = |codes: &[&'static str]| codes.iter().copied().find(|code| found(code));
-    if found("LOG001") && found("MET001") && found("TRC001") {
-        return (5, Some("neither structured logs nor metrics nor traces: flying blind".into()));
+    let is_absent = |pillar: Pillar| ABSENCE.iter().any(|(of, code)| *of == pillar && found(code));
+    if [Pillar::Logs, Pillar::Metrics, Pillar::Tracing].into_iter().all(is_absent) {
+        let why = "neither structured logs nor metrics nor traces leave it: flying blind";
+        return (5, Some(why.into()));
     }
     if let Some(code) = first(&["SEC001", "SEC003", "SEC006", "SEC009"]) {
         return (3, Some(format!("secrets leak ({code}): D at best")));
@@ -176,6 +181,25 @@ mod tests {
         assert_eq!(points(Pillar::Health), Some(15.0));
         assert_eq!(score.grade, "F");
         assert_eq!(score.lost.iter().map(|lost| lost.points).sum::<f64>(), 55.0);
+    }
+
+    #[test]
+    fn what_never_leaves_the_process_has_no_points() {
+        let score = of(&[
+            ("MET002", Outcome::Found),
+            ("MET004", Outcome::Clean),
+            ("MET005", Outcome::Clean),
+            ("LOG001", Outcome::Found),
+            ("LOG002", Outcome::Clean),
+            ("TRC002", Outcome::Found),
+            ("TRC004", Outcome::Clean),
+        ]);
+        for pillar in [Pillar::Logs, Pillar::Metrics, Pillar::Tracing] {
+            let of_pillar = score.pillars.iter().find(|p| p.pillar == pillar).unwrap();
+            assert_eq!((of_pillar.points, of_pillar.passes), (0.0, false), "{pillar:?}");
+        }
+        assert_eq!(score.grade, "F");
+        assert!(score.cap.is_none() || score.points >= 30.0);
     }
 
     #[test]

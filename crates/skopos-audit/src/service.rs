@@ -71,6 +71,8 @@ pub struct Service {
     pub kind: Kind,
     /// What most of it is written in.
     pub language: Language,
+    /// Whether a Dockerfile makes an image of it.
+    pub has_image: bool,
     /// Why it is taken for what it is.
     pub evidence: Vec<Evidence>,
     /// Its files, own and folded in from libraries of the repository: indices of [`crate::Repository::files`].

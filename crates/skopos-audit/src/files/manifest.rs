@@ -6,6 +6,7 @@
 pub mod cargo;
 pub mod go;
 pub mod java;
+pub mod others;
 pub mod python;
 
 use serde_json::Value;

@@ -9,6 +9,7 @@ use crate::files::environment::Environment;
 use crate::files::kubernetes::{Container, Resource, Role as ContainerRole, Workload};
 use crate::files::{Document, folder, kubernetes};
 use crate::repository::Role;
+use crate::service::Kind;
 use crate::{Case, File, Service};
 
 /// A container of a workload that runs the service.
@@ -210,12 +211,10 @@ fn is_only(case: &Case<'_>) -> bool {
 
 /// A worker or a library may have an image of its own: then it is not the only service's.
 fn names_another(case: &Case<'_>, names: &[Option<&str>]) -> bool {
-    let others = case.repository.services.iter();
-    let others =
+    let others = case.repository.services.iter().filter(|other| may_run(other));
+    let mut others =
         others.filter(|other| case.service.is_none_or(|service| other.name != service.name));
-    others
-        .into_iter()
-        .any(|other| names.iter().flatten().any(|name| is_name_of(other, name) == Some(true)))
+    others.any(|other| names.iter().flatten().any(|name| is_name_of(other, name) == Some(true)))
 }
 
 fn is_named(case: &Case<'_>, names: &[Option<&str>]) -> bool {
@@ -223,12 +222,18 @@ fn is_named(case: &Case<'_>, names: &[Option<&str>]) -> bool {
     names.iter().flatten().any(|name| match is_name_of(service, name) {
         // `shop-api` is `api` only where no other service is nearer to the name.
         Some(is_exact) => {
-            let mut others = case.repository.services.iter().filter(|s| s.name != service.name);
+            let others = case.repository.services.iter();
+            let mut others = others.filter(|s| s.name != service.name && may_run(s));
             let ours = nearness(service, name);
             is_exact || others.all(|other| nearness(other, name) < ours)
         }
         None => false,
     })
+}
+
+/// Whether a unit can be what a container runs: a library runs in none, unless it is made into an image.
+fn may_run(service: &Service) -> bool {
+    service.kind != Kind::Library || service.has_image
 }
 
 /// How near a service's name is to a name: the same; the end of it, the longer the nearer; or a longer name that ends so.
@@ -279,7 +284,7 @@ fn plain(name: &str) -> String {
 }
 
 /// A path from a folder, with `.` and `..` resolved.
-pub(super) fn join(folder: &str, path: &str) -> String {
+pub(crate) fn join(folder: &str, path: &str) -> String {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
     for part in path.split('/') {
         match part {

@@ -246,8 +246,11 @@ pub(super) fn route(case: &Case<'_>, verdicts: &mut Verdicts) {
             };
             let Some(port) = port else { continue };
             let is_name = port.parse::<u16>().is_err() && !helm::is_open(port);
+            // A patch has no image and leaves the ports to its base; a template may make them elsewhere.
             let has_names = container.ports.iter().any(|(name, ..)| name.is_some());
-            if is_name && has_names && container.port_number(port).is_none() {
+            let is_whole = container.image.as_ref().is_some_and(|image| !helm::is_open(image))
+                && !helm::is_template(&pod.file.path);
+            if is_name && (has_names || is_whole) && container.port_number(port).is_none() {
                 ports.push((pod.file.place(probe.span), format!("{port}\0{kind}")));
             }
         }

@@ -132,6 +132,7 @@ targets! {
     fuzz_audit_kustomize_by_seeds: "yaml", files::kustomize::fuzz_audit_kustomize;
     fuzz_audit_log_xml_by_seeds: "log_xml", files::log_xml::fuzz_audit_log_xml;
     fuzz_audit_objective_by_seeds: "alerting", files::objective::fuzz_audit_objective;
+    fuzz_audit_other_manifest_by_seeds: "manifest", files::manifest::others::fuzz_audit_other_manifest;
     fuzz_audit_platform_by_seeds: "platform", files::platform::fuzz_audit_platform;
     fuzz_audit_process_by_seeds: "settings", files::process::fuzz_audit_process;
     fuzz_audit_prometheus_by_seeds: "alerting", files::prometheus::fuzz_audit_prometheus;

@@ -81,3 +81,23 @@ fn this_repository_sees_and_stripped_of_it_is_blind() {
         assert!(found.contains(&rule), "{rule} of {found:?}");
     }
 }
+
+/// A library of the image's name (`crates/skopos`) stands beside the server: it must not take the workload.
+#[test]
+fn stripped_of_its_probes_alone_it_is_told() {
+    let config = config();
+    let tree = FolderTree::open(&root(), &config).unwrap();
+    let files = tree.paths().iter().filter_map(|path| {
+        let text = String::from_utf8(tree.read(path).ok()?).ok()?;
+        let is_packed = path.starts_with("packaging/");
+        let bare = ["livenessProbe", "readinessProbe", "startupProbe"]
+            .iter()
+            .fold(text.clone(), |text, probe| text.replace(probe, "x"))
+            .replace("HEALTHCHECK", "# ");
+        Some((path.clone(), if is_packed { bare } else { text }))
+    });
+    let report = audit(&MemoryTree::of(files), &config);
+    let found: Vec<(&str, &str)> =
+        report.failures().map(|f| (f.rule, f.service.as_deref().unwrap_or_default())).collect();
+    assert!(found.contains(&("HLT002", "skopos-server")), "{found:?}");
+}
