@@ -4,6 +4,7 @@ mod alert;
 mod alert_code;
 mod collector;
 pub(crate) mod deployed;
+mod given;
 mod hlt;
 mod lifecycle;
 mod live;

@@ -185,6 +185,17 @@ pub fn resolve(text: &str, values: Option<&Node>) -> Option<String> {
     Some(out)
 }
 
+/// The path of the value that a text is, where it is one reference and nothing else: `{{ .Values.log.level | quote }}` →
+/// `log.level`.
+pub fn value_path(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let action = text.strip_prefix("{{").filter(|_| end_of_action(text) == text.len())?;
+    let action = action.trim_start_matches(['-', ' ', '\t']).strip_prefix(".Values.")?;
+    let is_path = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_');
+    let end = action.find(|c| !is_path(c)).unwrap_or(action.len());
+    (end > 0).then_some(&action[..end])
+}
+
 fn reference(action: &str, values: Option<&Node>) -> Option<String> {
     let mut parts = action.split('|').map(str::trim);
     let path = parts.next()?.strip_prefix(".Values.")?;
@@ -217,7 +228,7 @@ pub fn fuzz_audit_helm(data: &[u8]) {
     for document in super::yaml::read(&masked.text).documents {
         let _ = unmask(&document, &source, &masked);
     }
-    let _ = resolve(&source, None);
+    let _ = (resolve(&source, None), value_path(&source));
 }
 
 /// What of a chart's values a span of a template depends on, for messages.
@@ -273,5 +284,7 @@ spec:
         let path = container.at("readinessProbe.httpGet.path").text().unwrap();
         assert_eq!(resolve(path, None).as_deref(), Some("/ready"));
         assert_eq!(resolve("{{ include \"x\" . }}", values), None);
+        assert_eq!(value_path("{{- .Values.log.level | quote }}"), Some("log.level"));
+        assert_eq!(value_path("{{ .Values.a }}-{{ .Values.b }}"), None);
     }
 }

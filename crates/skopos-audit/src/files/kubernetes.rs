@@ -103,6 +103,8 @@ pub struct Container {
     pub env: BTreeMap<String, Text>,
     /// ConfigMaps and Secrets that its environment comes from.
     pub env_from: Vec<String>,
+    /// Variables taken from ConfigMaps: the variable, the ConfigMap, the key in it.
+    pub env_refs: Vec<[String; 3]>,
     /// Ports: name and number.
     pub ports: Vec<(Option<String>, u16, Span)>,
     /// `livenessProbe`.
@@ -312,9 +314,13 @@ fn workload(template: &Node) -> Workload {
 }
 
 fn container(node: &Node, role: Role) -> Container {
-    let mut env = BTreeMap::new();
+    let (mut env, mut env_refs) = (BTreeMap::new(), Vec::new());
     for item in node.get("env").items() {
         let Some(name) = item.get("name").text() else { continue };
+        let map = item.at("valueFrom.configMapKeyRef");
+        if let (Some(from), Some(key)) = (map.get("name").text(), map.get("key").text()) {
+            env_refs.push([name, from, key].map(str::to_owned));
+        }
         let value = item.text_at("value").unwrap_or_else(|| Text::new("", item.span));
         env.insert(name.to_owned(), value);
     }
@@ -335,6 +341,7 @@ fn container(node: &Node, role: Role) -> Container {
         args: node.get("args").texts(),
         env,
         env_from: env_from.collect(),
+        env_refs,
         ports: ports.collect(),
         liveness: probe("livenessProbe"),
         readiness: probe("readinessProbe"),

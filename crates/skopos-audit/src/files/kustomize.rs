@@ -21,8 +21,21 @@ pub struct Kustomization {
     pub config_files: Vec<Text>,
     /// Literals that become ConfigMaps, `KEY=value`.
     pub literals: Vec<Text>,
+    /// ConfigMaps that it makes of literals and of files of variables.
+    pub maps: Vec<Generated>,
     /// Where it stands.
     pub span: Span,
+}
+
+/// A ConfigMap that a kustomization makes.
+#[derive(Clone, Debug, Default)]
+pub struct Generated {
+    /// Its name, without the hash that is put behind it.
+    pub name: Text,
+    /// `KEY=value`.
+    pub literals: Vec<Text>,
+    /// Files of variables, as written.
+    pub envs: Vec<Text>,
 }
 
 /// Whether a path is a kustomization.
@@ -62,7 +75,13 @@ pub fn read(root: &Node) -> Kustomization {
             let file = text.value.rsplit('=').next().unwrap_or_default().to_owned();
             Text { value: file, span: text.span }
         }));
-        found.literals.extend(generator.get("literals").texts());
+        let literals = generator.get("literals").texts();
+        found.literals.extend(literals.iter().cloned());
+        if let Some(name) = generator.text_at("name") {
+            let envs =
+                generator.get("envs").texts().into_iter().chain(generator.get("env").texts());
+            found.maps.push(Generated { name, literals, envs: envs.collect() });
+        }
     }
     found
 }
@@ -87,5 +106,6 @@ mod tests {
         assert_eq!((overlay.patches.len(), overlay.inline.len()), (1, 1));
         assert_eq!(overlay.config_files[0].value, "otel-prod.yaml");
         assert_eq!(overlay.literals[0].value, "LOG_LEVEL=debug");
+        assert_eq!((&*overlay.maps[0].name.value, overlay.maps[0].literals.len()), ("c", 1));
     }
 }

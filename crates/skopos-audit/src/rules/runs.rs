@@ -1,7 +1,7 @@
 //! How a service is run, as one list of lines: commands of images, Compose, pods, Procfiles and scripts, and environment
 //! variables. Rules that ask "is it started through an agent" or "is the endpoint set" ask here.
 
-use super::{Case, deployed};
+use super::{Case, deployed, given};
 use crate::files::Document;
 use crate::{FactKind, Place};
 
@@ -19,13 +19,9 @@ pub(super) fn commands(case: &Case<'_>) -> Vec<(Place, String)> {
         }
     }
     for pod in deployed::pods(case) {
-        let words: Vec<&str> = pod
-            .container
-            .command
-            .iter()
-            .chain(&pod.container.args)
-            .map(|text| text.value.as_str())
-            .collect();
+        let words = pod.container.command.iter().chain(&pod.container.args);
+        let words: Vec<String> =
+            words.map(|text| given::resolved(case, pod.file, &text.value)).collect();
         if !words.is_empty() {
             found.push((pod.file.place(pod.container.span), words.join(" ")));
         }
@@ -68,14 +64,7 @@ pub(super) fn environment(case: &Case<'_>) -> Vec<(Place, String, String)> {
             service.env.iter().map(|(k, v)| (file.place(v.span), k.clone(), v.value.clone())),
         );
     }
-    for pod in deployed::pods(case) {
-        found.extend(
-            pod.container
-                .env
-                .iter()
-                .map(|(k, v)| (pod.file.place(v.span), k.clone(), v.value.clone())),
-        );
-    }
+    found.extend(given::environment(case));
     for (file, _, document) in case.documents() {
         match document {
             Document::Settings(settings) => {
