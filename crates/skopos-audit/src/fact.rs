@@ -112,6 +112,8 @@ pub enum FactKind {
         /// Paths that it exempts, where they are literals.
         except: Vec<String>,
     },
+    /// The route of the metrics asks for authentication of its own: by what.
+    MetricsGuarded(String),
     /// SQL statements are logged with their parameters: by what setting.
     SqlLogged(String),
     /// An error tracker is set up (`sentry_sdk.init`): which.

@@ -125,7 +125,7 @@ const PASSES: &[&str] = &[
 ];
 
 /// Calls that leave a part of what they are given.
-const PARTS: &[&str] = &["slice", "substring", "substr", "[:]"];
+const PARTS: &[&str] = &["slice", "substring", "substr", "[:]", "padStart", "chars"];
 
 /// Words of a call that make a value harmless.
 const CLEANS: &[&str] = &[
@@ -479,7 +479,7 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
         return Some(Class::Body);
     }
     // Rust's accessors, and Go's whole dumps.
-    if request && matches!(*last, "headers" | "metadata" | "cookies")
+    if request && matches!(*last, "headers" | "metadata" | "cookies" | "Cookies")
         || parts.len() > 1
             && matches!(*last, "DumpRequest" | "DumpRequestOut" | "DumpResponse")
             && before == "httputil"
@@ -763,12 +763,23 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
                 && !hides(s.declared.as_deref())
                 && !is_cleaned(&s.path, case)
                 && !is_part(Class::Credential, s)
+                && !is_statement(&s.path)
         })
         && let Some(class) = class_of(name, case)
     {
         take(class, name);
     }
     found
+}
+
+/// Whether a value's own name says that it is about the thing, not the thing: `otpEnabled`, `secretRef.Name`.
+fn is_statement(path: &str) -> bool {
+    if path.ends_with("()") {
+        return false;
+    }
+    let last = words(path.rsplit('.').next().unwrap_or(path));
+    let ends = ["enabled", "disabled", "required", "name", "sent", "present", "valid", "count"];
+    last.last().is_some_and(|word| ends.contains(&word.as_str()))
 }
 
 /// What a parser calls so, a slice, and what a call gave back beside an error.

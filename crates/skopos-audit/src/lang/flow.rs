@@ -243,7 +243,7 @@ impl Module {
 
     /// What a chain of calls leaves as it was: `request.body.strip().decode()` → `request.body`.
     fn kept(&self, call: &Call) -> Option<String> {
-        const KEEPS: [&str; 22] = [
+        const KEEPS: [&str; 25] = [
             "strip",
             "decode",
             "encode",
@@ -267,6 +267,9 @@ impl Module {
             "copy",
             "expect",
             "unwrap_or",
+            "to_str",
+            "ok",
+            "and_then",
         ];
         let mut call = call;
         for _ in 0..6 {
@@ -275,7 +278,13 @@ impl Module {
             }
             match call.receiver.and_then(|at| self.calls.get(at)) {
                 Some(receiver) if KEEPS.contains(&receiver.name()) => call = receiver,
-                Some(receiver) => return looked_up(receiver),
+                // What the first call of the chain gives: `req.headers().clone()`, `(await req.body()).decode()`,
+                // `serde_json::to_string(&form).unwrap()`.
+                Some(receiver) => {
+                    return looked_up(receiver)
+                        .or_else(|| handed_on(receiver))
+                        .or_else(|| Some(format!("{}()", receiver.callee)));
+                }
                 None => {
                     let object = call.object();
                     return (!object.is_empty() && object != "?").then(|| object.to_owned());

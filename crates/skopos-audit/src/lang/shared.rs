@@ -135,6 +135,46 @@ pub(super) fn route(
     c.push_at_top(span, FactKind::Route(route));
 }
 
+/// Whether a name says that it asks who somebody is.
+pub(super) fn names_auth(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let asks = [
+        "auth",
+        "jwt",
+        "login_required",
+        "loginrequired",
+        "requirelogin",
+        "verifytoken",
+        "verify_token",
+    ];
+    let is_other = ["author", "authoriz", "oauth"];
+    let rest = is_other.iter().fold(lower.clone(), |text, word| text.replace(word, ""));
+    asks.iter().any(|word| rest.contains(word))
+        || lower.contains("authoriz")
+        || lower.contains("get_current_user")
+}
+
+/// What stands between a route of metrics and what answers it, where that asks who somebody is:
+/// `app.get("/metrics", requireAuth, answer)`, `Handle("/metrics", requireAuth(answer))`.
+pub(super) fn guarded_metrics(c: &mut Classify<'_>, call: &Call) {
+    let path = call.args.iter().find_map(|arg| arg.value.route_text());
+    let is_metrics = path.is_some_and(|path| path.trim_end_matches('/').ends_with("/metrics"));
+    if !is_metrics || call.object().is_empty() {
+        return;
+    }
+    let by = call.args.iter().find_map(|arg| {
+        match &arg.value {
+            Expr::Path(path, _) => Some(path.clone()),
+            Expr::Call(at, _) => c.module.calls.get(*at).map(|inner| inner.callee.clone()),
+            _ => None,
+        }
+        .filter(|name| names_auth(name))
+    });
+    if let Some(by) = by {
+        c.push(call.span, call.at, FactKind::MetricsGuarded(by));
+    }
+}
+
 /// The handler of a route is known by now: what its functions are told by is in `handlers`.
 pub(super) fn error_answer(c: &mut Classify<'_>, call: &Call, status: u16) {
     let recorded =

@@ -37,13 +37,25 @@ pub(super) fn auth(case: &Case<'_>, verdicts: &mut Verdicts) {
         FactKind::AuthEverywhere { by, except } => Some((file, fact, by, except)),
         _ => None,
     });
-    let Some((file, fact, by, except)) = everywhere else { return };
+    let guarded = case.facts().find_map(|(file, fact)| match &fact.kind {
+        FactKind::MetricsGuarded(by) => Some((file, fact, by)),
+        _ => None,
+    });
     let is_free = |path: &String| {
         is_metrics(path) || path.contains("metrics") || path.starts_with("/actuator")
     };
-    if except.iter().any(is_free) {
-        return;
-    }
+    let everywhere = everywhere.filter(|(.., except)| !except.iter().any(is_free));
+    let (file, fact, message) = match (guarded, everywhere) {
+        (Some((file, fact, by)), _) => {
+            (file, fact, format!("`{by}` stands before the metrics: Prometheus is refused"))
+        }
+        (None, Some((file, fact, by, _))) => {
+            let message =
+                format!("`{by}` holds for every route, the metrics too: Prometheus is refused");
+            (file, fact, message)
+        }
+        (None, None) => return,
+    };
     // A port of its own has none of the application's middleware.
     let own_port = case.any(|kind| {
         matches!(kind, FactKind::MetricsExposed(Exposed::Pulled(by)) if by.contains("start_http_server"))
@@ -64,7 +76,6 @@ pub(super) fn auth(case: &Case<'_>, verdicts: &mut Verdicts) {
         },
         _ => None,
     });
-    let message = format!("`{by}` holds for every route, the metrics too: Prometheus is refused");
     match authenticated {
         Some(at) => verdicts.mitigated(Some(file.place(fact.span)), at, message),
         None => {

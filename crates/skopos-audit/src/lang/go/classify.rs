@@ -4,7 +4,7 @@ use crate::fact::{Framework, Message, Outbound, TypeDef};
 use crate::lang::classify::Classify;
 use crate::lang::ir::{Call, Expr, Module};
 use crate::lang::shared::{
-    error_answer, is_telemetry, mentions, names_health, route, server_status,
+    error_answer, guarded_metrics, is_telemetry, mentions, names_health, route, server_status,
 };
 use crate::{Fact, FactKind};
 
@@ -187,6 +187,12 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     {
         let name = if full.contains("cobra") { "cobra" } else { "urfave/cli" };
         c.push(call.span, call.at, FactKind::CommandLine(Framework(name.to_owned())));
+    }
+    if METHODS.contains(&call.name())
+        || CHI.contains(&call.name())
+        || matches!(call.name(), "Handle" | "HandleFunc")
+    {
+        guarded_metrics(c, call);
     }
     if call.name() == "Use" {
         let words = ["auth", "Auth", "jwt", "JWT", "Jwt", "BasicAuth", "session.Require"];

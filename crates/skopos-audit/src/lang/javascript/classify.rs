@@ -415,6 +415,13 @@ fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
 
 /// What a logger is bound to stands in every line to come: `logger.child({ … })`.
 fn bound(c: &mut Classify<'_>, call: &Call, full: &str) {
+    // `console.dir(…)`, `process.stdout.write(…)`: what the process prints is collected.
+    if matches!(
+        full,
+        "console.dir" | "console.table" | "process.stdout.write" | "process.stderr.write"
+    ) {
+        return c.show(call, "console");
+    }
     if !matches!(call.name(), "child" | "setBindings" | "assign" | "setContext") {
         return;
     }
@@ -574,8 +581,22 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     if name == "listen" {
         c.push(call.span, call.at, FactKind::EntryPoint("listen".into()));
     }
-    // `app.use(requireAuth)` without a path holds for what follows.
-    if name == "use" || name == "useGlobalGuards" {
+    if METHODS.contains(&name) {
+        crate::lang::shared::guarded_metrics(c, call);
+    }
+    // `app.use(requireAuth)` without a path holds for what follows, not for what stands before it.
+    let is_after = name == "use"
+        && c.module.calls.iter().any(|other| {
+            METHODS.contains(&other.name())
+                && other.object() == call.object()
+                && other.at.function == call.at.function
+                && other.span.end <= call.span.start
+                && other
+                    .positional(0)
+                    .and_then(Expr::route_text)
+                    .is_some_and(|path| path.trim_end_matches('/').ends_with("/metrics"))
+        });
+    if name == "use" && !is_after || name == "useGlobalGuards" {
         for arg in &call.args {
             let by = match &arg.value {
                 Expr::Path(path, _) => path.clone(),

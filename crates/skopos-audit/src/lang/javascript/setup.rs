@@ -241,9 +241,10 @@ fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
             }
             return;
         }
-        "setAttributes" => {
+        "setAttributes" | "addEvent" => {
+            let at = usize::from(call.name() == "addEvent");
             for field in
-                call.positional(0).map(|v| c.module.fields(None, v, function)).unwrap_or_default()
+                call.positional(at).map(|v| c.module.fields(None, v, function)).unwrap_or_default()
             {
                 c.push(field.span, call.at, FactKind::SpanAttribute(field));
             }

@@ -5,7 +5,7 @@ use crate::fact::{ErrorAnswer, Exposed, Framework, LogFormat, LogSetup, Route, T
 use crate::files::name as file_name;
 use crate::lang::classify::Classify;
 use crate::lang::ir::{Call, Expr, Module};
-use crate::lang::shared::mentions_expr;
+use crate::lang::shared::{mentions_expr, names_auth};
 use crate::{Fact, FactKind, Guard, Span};
 
 pub(super) const METHODS: &[&str] = &["get", "post", "put", "delete", "patch", "head", "options"];
@@ -90,6 +90,9 @@ fn find_handlers(c: &mut Classify<'_>) {
                 _ => continue,
             };
             c.handlers.push(index);
+            if path.trim_end_matches('/').ends_with("/metrics") {
+                guarded(c, index);
+            }
             let method = methods.first().map(|(m, _)| m.to_uppercase());
             let calls = Vec::new();
             routes.push((
@@ -157,6 +160,30 @@ fn find_handlers(c: &mut Classify<'_>) {
     }
     for (span, route) in routes {
         c.push_at_top(span, FactKind::Route(route));
+    }
+}
+
+/// What asks who somebody is before the metrics: `@login_required` below the route, `user=Depends(get_current_user)`.
+fn guarded(c: &mut Classify<'_>, index: usize) {
+    let module = c.module;
+    let function = &module.functions[index];
+    let decorated = function.decorators.iter().find_map(|decorator| {
+        match decorator {
+            Expr::Path(path, span) => Some((path.as_str(), *span)),
+            Expr::Call(at, span) => Some((module.calls[*at].callee.as_str(), *span)),
+            _ => None,
+        }
+        .filter(|(name, _)| names_auth(name))
+    });
+    let depends = || {
+        let inside = module.calls.iter().filter(|call| function.span.contains(call.span));
+        inside.filter(|call| matches!(call.name(), "Depends" | "Security")).find_map(|call| {
+            let on = call.positional(0).and_then(Expr::path)?;
+            names_auth(on).then_some((on, call.span))
+        })
+    };
+    if let Some((by, span)) = decorated.or_else(depends) {
+        c.push_at_top(span, FactKind::MetricsGuarded(by.to_owned()));
     }
 }
 

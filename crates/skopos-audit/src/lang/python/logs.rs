@@ -23,7 +23,10 @@ const LEVELS: &[&str] = &[
 
 pub(super) fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
     let name = call.name();
-    if full == "print" || full == "pprint.pprint" || full == "sys.stdout.write" {
+    if full == "print"
+        || full == "pprint.pprint"
+        || matches!(full, "sys.stdout.write" | "sys.stdout.buffer.write")
+    {
         let elsewhere =
             call.named("file").and_then(Expr::path).is_some_and(|path| !path.starts_with("sys."));
         // A function of the house that is called so as well.
@@ -39,6 +42,9 @@ pub(super) fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
         return;
     }
     bound(c, call, full);
+    if full == "sys.stderr.write" {
+        return c.show(call, "print");
+    }
     if !LEVELS.contains(&name) || call.object().is_empty() {
         return;
     }

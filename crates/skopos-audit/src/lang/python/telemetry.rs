@@ -181,8 +181,9 @@ fn tracing_values(c: &mut Classify<'_>, call: &Call, full: &str) {
                 c.push(call.span, call.at, FactKind::SpanAttribute(field));
             }
         }
-        "set_attributes" => {
-            let attributes = call.positional(0);
+        "set_attributes" | "add_event" => {
+            let at = usize::from(call.name() == "add_event");
+            let attributes = call.positional(at).or_else(|| call.named("attributes"));
             for field in attributes.map(|a| c.module.fields(None, a, function)).unwrap_or_default()
             {
                 c.push(field.span, call.at, FactKind::SpanAttribute(field));
