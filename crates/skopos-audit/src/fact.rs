@@ -116,6 +116,8 @@ pub enum FactKind {
     MetricsGuarded(String),
     /// SQL statements are logged with their parameters: by what setting.
     SqlLogged(String),
+    /// A client of HTTP prints what it sends and gets, headers and bodies: by what setting.
+    TrafficLogged(String),
     /// An error tracker is set up (`sentry_sdk.init`): which.
     ErrorTracker(String),
     /// A type and its fields, for types that may be dumped whole.

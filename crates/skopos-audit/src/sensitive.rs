@@ -597,6 +597,12 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
             | "req_body"
             | "body_bytes"
             | "raw_request"
+            | "message_body"
+            | "msg_body"
+            | "http_body"
+            | "request_payload"
+            | "response_payload"
+            | "raw_payload"
     )
     .then_some(Class::Body)
 }
@@ -629,6 +635,8 @@ fn is_card(joined: &str, before: &str) -> bool {
             | "creditcard"
             | "credit_card_number"
             | "card_cvv"
+            // As many write it.
+            | "ccv"
     ) || (card && matches!(joined, "number" | "cvv" | "cvc" | "pan" | "code" | "cc_number"))
 }
 
@@ -742,6 +750,10 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             take(class, &source.path);
             continue;
         }
+        if is_carried_body(source) && !is_part(Class::Body, source) {
+            take(Class::Body, &source.path);
+            continue;
+        }
         let is_shown = words(source.path.rsplit('.').next().unwrap_or_default())
             .iter()
             .any(|word| SHOWN.contains(&word.as_str()));
@@ -798,6 +810,17 @@ fn is_error(path: &str) -> bool {
     matches!(last, "err" | "error" | "e" | "ex" | "exc" | "exception") || last.ends_with("Err")
 }
 
+/// Whether a variable that is only called `body` holds that of a message or of an answer: by what it was taken from.
+fn is_carried_body(source: &Source) -> bool {
+    let carries = |origin: &String| {
+        let plain = origin.trim_end_matches("()");
+        matches!(plain, "message" | "msg" | "delivery")
+            || origin.ends_with("getBody()")
+            || origin.ends_with("GetData()")
+    };
+    source.path == "body" && source.origins.iter().any(carries)
+}
+
 /// Whether a variable's name says that little of a body is in it.
 fn is_small(path: &str) -> bool {
     words(path.rsplit('.').next().unwrap_or(path)).iter().any(|word| SMALL.contains(&word.as_str()))
@@ -816,6 +839,29 @@ pub(crate) fn secret_field<'r>(
     is_json: bool,
     case: &Case<'r>,
 ) -> Option<(&'r TypeDef, &'r str)> {
+    let is_secret = |class: Option<Class>| {
+        matches!(class, Some(Class::Card | Class::Credential | Class::Header))
+    };
+    printed_field(declared, is_json, case, &is_secret, 0)
+}
+
+/// A type whose printed form holds data of payment cards, however deep: its name and the field.
+pub(crate) fn card_field<'r>(
+    declared: &str,
+    is_json: bool,
+    case: &Case<'r>,
+) -> Option<(&'r TypeDef, &'r str)> {
+    printed_field(declared, is_json, case, &|class| class == Some(Class::Card), 0)
+}
+
+/// The field of a class that the printed form of a type holds, in types of its fields too.
+fn printed_field<'r>(
+    declared: &str,
+    is_json: bool,
+    case: &Case<'r>,
+    is_meant: &dyn Fn(Option<Class>) -> bool,
+    depth: usize,
+) -> Option<(&'r TypeDef, &'r str)> {
     // An annotation before a type is none of it.
     let bare = match declared.starts_with('@') {
         true => declared.split_once(") ").or(declared.split_once(' ')).map_or("", |(_, t)| t),
@@ -829,14 +875,19 @@ pub(crate) fn secret_field<'r>(
             return None;
         }
         let field = def.fields.iter().find(|(name, of)| {
-            let class = class_of(name, case);
             let is_left_out = is_json && of.starts_with("@JsonIgnore");
             !is_left_out
                 && !hides(Some(of))
                 && !is_own_type(of, case)
-                && matches!(class, Some(Class::Card | Class::Credential | Class::Header))
-        })?;
-        Some((def, field.0.as_str()))
+                && is_meant(class_of(name, case))
+        });
+        if let Some((name, _)) = field {
+            return Some((def, name.as_str()));
+        }
+        let deeper = def.fields.iter().filter(|(_, of)| depth < 3 && *of != def.name);
+        let mut found =
+            deeper.filter_map(|(_, of)| printed_field(of, is_json, case, is_meant, depth + 1));
+        found.next()
     })
 }
 

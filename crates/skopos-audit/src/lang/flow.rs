@@ -117,6 +117,11 @@ impl Module {
         match expr {
             Expr::Path(path, span) => {
                 found.push(self.source(path, *span, function, wrapped, only_truth));
+                // A variable that holds a mapping written down in this file: all of it is there.
+                if let Some(Expr::Dict(pairs, at)) = self.value_of(path, *span, function) {
+                    let mapping = Expr::Dict(pairs.clone(), *at);
+                    self.collect(&mapping, function, wrapped, only_truth, depth + 4, found);
+                }
             }
             Expr::Interpolated(_, parts, _)
             | Expr::List(parts, _)
@@ -193,6 +198,42 @@ impl Module {
         Source { path: path.to_owned(), origins, wrapped: wrapped.to_vec(), only_truth, declared }
     }
 
+    /// The value that a plain variable was last given before this place, in this function or one around it.
+    fn value_of(&self, name: &str, before: Span, function: Option<usize>) -> Option<&Expr> {
+        if name.contains('.') {
+            return None;
+        }
+        let visible = |a: &&super::ir::Assign| {
+            a.target == name
+                && a.span.end <= before.start
+                && (a.at.function == function || self.is_around(a.at.function, function))
+                && a.at.function.is_some()
+        };
+        self.assigns.iter().filter(visible).max_by_key(|a| a.span.start).map(|a| &a.value)
+    }
+
+    /// What a parameter is given, where one call in this file, and only one, calls its function: the argument, the function
+    /// that the call stands in, and where.
+    fn given(&self, param: &str, function: Option<usize>) -> Option<(String, Option<usize>, Span)> {
+        let called = self.functions.get(function?)?;
+        let at = called.params.iter().position(|(name, _)| name == param)?;
+        let is_plain = |name: &str| name.len() > 2 && !name.starts_with('<');
+        if !is_plain(&called.name) || !called.decorators.is_empty() {
+            return None;
+        }
+        let same = self.functions.iter().filter(|f| f.name == called.name).count();
+        let mut calls = self.calls.iter().filter(|call| {
+            call.name() == called.name && matches!(call.object(), "" | "self" | "this")
+        });
+        let (Some(call), None, 1) = (calls.next(), calls.next(), same) else { return None };
+        let from = match call.positional(at)? {
+            Expr::Path(path, _) => path.clone(),
+            Expr::Call(inner, _) => looked_up(self.calls.get(*inner)?)?,
+            _ => return None,
+        };
+        Some((from, call.at.function, call.span))
+    }
+
     /// What a variable was assigned from, nearest first.
     pub(crate) fn origins(&self, path: &str, before: Span, function: Option<usize>) -> Vec<String> {
         let mut origins = Vec::new();
@@ -201,6 +242,7 @@ impl Module {
         }
         let mut path = path.to_owned();
         let mut before = before.start;
+        let mut function = function;
         for _ in 0..STEPS {
             let (root, rest) = path.split_once('.').map_or((path.as_str(), ""), |(a, b)| (a, b));
             let visible =
@@ -210,7 +252,13 @@ impl Module {
                 .iter()
                 .filter(|a| a.target == root && a.span.end <= before && visible(a.at.function))
                 .max_by_key(|a| a.span.start);
-            let Some(assigned) = assigned else { break };
+            let Some(assigned) = assigned else {
+                let Some((from, outer, at)) = self.given(root, function) else { break };
+                let next = if rest.is_empty() { from } else { format!("{from}.{rest}") };
+                origins.push(next.clone());
+                (path, before, function) = (next, at.start, outer);
+                continue;
+            };
             let from = match &assigned.value {
                 Expr::Path(from, _) => from.clone(),
                 Expr::Call(at, _) => match self.calls.get(*at) {
@@ -232,6 +280,10 @@ impl Module {
             };
             let next = if rest.is_empty() { from } else { format!("{from}.{rest}") };
             before = assigned.span.start;
+            // `path = path.lower()`: what it was before.
+            if next == path {
+                continue;
+            }
             origins.push(next.clone());
             if next.ends_with("()") || next.split('.').next() == Some(root) {
                 break;
@@ -337,6 +389,16 @@ impl Module {
             let function = function.and_then(|at| self.functions.get(at));
             function.into_iter().flat_map(|function| &function.params)
         };
+        // `function (error, response, body)`: what a client of HTTP hands to its caller.
+        let is_answer = root == "body"
+            && params().any(|(name, _)| name == "body")
+            && params().any(|(name, _)| matches!(name.as_str(), "response" | "res" | "resp"));
+        if is_answer {
+            return Some(match rest {
+                "" => "response.body".to_owned(),
+                rest => format!("response.body.{rest}"),
+            });
+        }
         let told = params()
             .filter(|(name, _)| name == root)
             .find_map(|(name, declared)| self.extracted(name, declared.as_deref()?));

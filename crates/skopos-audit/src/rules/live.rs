@@ -60,7 +60,7 @@ fn routes<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Fact, &'r Route)> {
     ];
     let mut seen = BTreeSet::new();
     let all = case.facts().filter_map(|(file, fact)| match &fact.kind {
-        FactKind::Route(route) if fact.scope.guard != Guard::Development => {
+        FactKind::Route(route) if route.path != "/*" && fact.scope.guard != Guard::Development => {
             Some((file, fact, route))
         }
         _ => None,

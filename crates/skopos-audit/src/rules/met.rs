@@ -186,7 +186,8 @@ fn actuator(case: &Case<'_>, out: &mut Verdicts) -> bool {
             "io.opentelemetry.instrumentation:*",
             "org.springframework.boot:spring-boot-starter-opentelemetry",
         ];
-        if inherited(case, &pushes).is_none() && runs::agent(case).is_none() {
+        let shows = case.any(|kind| matches!(kind, FactKind::MetricsExposed(_)));
+        if !shows && inherited(case, &pushes).is_none() && runs::agent(case).is_none() {
             out.finding(actuator, "Actuator collects metrics and no registry hands them out: Prometheus needs `micrometer-registry-prometheus`, anything else a `micrometer-registry-…` of its own");
         }
         return true;
@@ -446,6 +447,10 @@ fn raw_path(field: &Field) -> Option<String> {
             "request.uri().path()",
             "request.getRequestURI()",
             "c.Path()",
+            "getServletPath()",
+            "getRequestURI()",
+            "getRequestURL()",
+            "getPathInfo()",
         ]
         .iter()
         .any(|raw| plain == *raw || plain.ends_with(&format!(".{raw}")))
@@ -464,7 +469,16 @@ fn raw_path(field: &Field) -> Option<String> {
         let passes = source.wrapped.iter().all(|w| {
             matches!(
                 w.rsplit('.').next(),
-                Some("str" | "String" | "toString" | "to_string" | "to_owned" | "format")
+                Some(
+                    "str"
+                        | "String"
+                        | "toString"
+                        | "to_string"
+                        | "to_owned"
+                        | "format"
+                        | "toLowerCase"
+                        | "lower"
+                )
             )
         });
         let raw = std::iter::once(&source.path).chain(&source.origins).find(|path| is_raw(path))?;

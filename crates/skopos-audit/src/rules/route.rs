@@ -354,6 +354,10 @@ fn url_path(command: &str) -> Option<String> {
 
 /// Whether a route answers a path: equal, mounted under a prefix, or with parameters in it.
 fn answers(route: &str, path: &str) -> bool {
+    // Served from files: the start page is one, whatever else is.
+    if route == "/*" {
+        return path == "/";
+    }
     let clean = |text: &str| text.trim_matches(['/', '^', '$']).to_owned();
     let (route, path) = (clean(route), clean(path));
     if route == path || (!route.is_empty() && path.ends_with(&format!("/{route}"))) {

@@ -138,8 +138,10 @@ pub(super) fn agent(case: &Case<'_>) -> Option<(Place, String)> {
         deployed::pods(case).into_iter().find_map(|pod| {
             let mut all = pod.workload.annotations.iter().chain(&pod.resource.annotations);
             let (key, value) = all.find(|(key, value)| {
-                (key.contains("opentelemetry.io/inject") || key.contains("admission.datadoghq.com"))
-                    && value.value != "false"
+                // `inject-sdk` only sets variables: what traces has to be in the code.
+                let by_otel =
+                    key.contains("opentelemetry.io/inject") && !key.ends_with("inject-sdk");
+                (by_otel || key.contains("admission.datadoghq.com")) && value.value != "false"
             })?;
             Some((pod.file.place(value.span), key.clone()))
         })

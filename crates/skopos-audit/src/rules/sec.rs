@@ -3,7 +3,7 @@
 use super::{message, shown, used};
 use crate::fact::{Field, LogCall, Source};
 use crate::files::name as file_name;
-use crate::sensitive::{Class, Leak, class_of, leak, secret_field, words};
+use crate::sensitive::{Class, Leak, card_field, class_of, leak, secret_field, words};
 use crate::{Case, Fact, FactKind, File, Guard, Language, Level, Verdicts};
 
 /// The leaks of a class, each with its call.
@@ -126,6 +126,15 @@ pub(super) fn sec003(case: &Case<'_>, out: &mut Verdicts) {
             format!("`{}` is logged: it holds credentials", leak.what),
         );
     }
+    for (file, fact) in case.facts() {
+        let FactKind::TrafficLogged(by) = &fact.kind else { continue };
+        if fact.scope.guard != Guard::Development && file.role == crate::Role::Production {
+            let message = format!(
+                "{by} prints every request that goes out, its headers too: they hold credentials"
+            );
+            out.finding(file.place(fact.span), message);
+        }
+    }
     // A request of Node is a thing with headers: a logger writes it whole, unless something takes them out.
     if case.any(|kind| matches!(kind, FactKind::Redaction(_))) {
         return;
@@ -210,6 +219,20 @@ pub(super) fn sec005(case: &Case<'_>, out: &mut Verdicts) {
 pub(super) fn sec006(case: &Case<'_>, out: &mut Verdicts) {
     for (file, _, _, field, leak) in leaks(case, Class::Card) {
         out.finding(file.place(field.span), format!("card data is logged: `{}`", leak.what));
+    }
+    for (file, _, log) in shown(case) {
+        let of = |source: &Source| {
+            let declared = source.declared.as_deref().filter(|_| message::is_dump(source))?;
+            card_field(declared, message::is_json(source), case)
+        };
+        for field in &log.fields {
+            if let Some((def, card)) = field.sources.iter().find_map(of) {
+                let whole =
+                    field.sources.iter().find_map(|s| s.declared.as_deref()).unwrap_or(&def.name);
+                let message = format!("card data is logged: `{card}` of a whole {whole}");
+                out.finding(file.place(field.span), message);
+            }
+        }
     }
     let is_card = |name: &str| class_of(name, case) == Some(Class::Card);
     for dumped in message::dumped(case) {

@@ -40,6 +40,27 @@ const LIBRARIES: &[&str] = &[
     "io.micrometer:micrometer-tracing*",
     "io.quarkus:quarkus-opentelemetry",
     "org.springframework.cloud:spring-cloud-starter-sleuth*",
+    "org.springframework.cloud:spring-cloud-sleuth*",
+    "org.springframework.cloud:spring-cloud-starter-zipkin",
+    "org.springframework.cloud:spring-cloud-gcp-starter-trace",
+    "com.google.cloud:spring-cloud-gcp-starter-trace",
+    "io.quarkus:quarkus-smallrye-opentracing",
+    "io.opentracing.contrib:*",
+    "io.zipkin.brave:*",
+    "com.amazonaws:aws-xray-recorder-sdk*",
+    "com.datadoghq:dd-trace*",
+    "opencensus-ext-*",
+    "py_zipkin",
+    "py-zipkin",
+    "splunk-opentelemetry",
+    "@splunk/otel",
+    "@google-cloud/trace-agent",
+    "applicationinsights",
+    "zipkin",
+    "zipkin-instrumentation-*",
+    "opentelemetry-jaeger",
+    "opentelemetry-zipkin",
+    "go.opencensus.io",
     "org.springframework.boot:spring-boot-starter-opentelemetry",
     "org.springframework.boot:spring-boot-starter-zipkin",
     "fastrace-opentelemetry",
@@ -276,7 +297,15 @@ pub(super) fn trc006(case: &Case<'_>, out: &mut Verdicts) {
         );
         out.finding(place, message);
     }
-    for (place, key, value) in runs::environment(case) {
+    // A switch of the house's own switches what reads it: code, or a setting that takes its value.
+    let settings = runs::environment(case);
+    let is_read = |switch: &str| {
+        let reads = |kind: &FactKind| matches!(kind, FactKind::Environment(key) if key == switch);
+        case.any(reads)
+            || settings.iter().any(|(_, _, value)| value.contains(&format!("${{{switch}")))
+    };
+    for (place, key, value) in settings.clone() {
+        let is_own = !key.starts_with("OTEL_") && !key.starts_with("DD_");
         let value = value.trim().to_ascii_lowercase();
         let off = (key == "OTEL_SDK_DISABLED" && value == "true")
             || (key == "OTEL_TRACES_EXPORTER" && value == "none")
@@ -292,7 +321,7 @@ pub(super) fn trc006(case: &Case<'_>, out: &mut Verdicts) {
                 && matches!(value.as_str(), "true" | "1"))
             || (key == "OTEL_TRACES_SAMPLER" && value == "always_off");
         let environment = crate::files::environment::Environment::of_path(&place.path);
-        if off && environment.may_be_production() {
+        if off && environment.may_be_production() && (!is_own || is_read(&key)) {
             out.finding(
                 place,
                 format!("{key}={value}: the code can trace, and is deployed not to"),
@@ -403,7 +432,9 @@ pub(super) fn trc009(case: &Case<'_>, out: &mut Verdicts) {
                 .rsplit('/')
                 .next()
                 .unwrap_or(name)
-                .trim_end_matches(".js")
+                .split('.')
+                .next()
+                .unwrap_or_default()
                 .to_ascii_lowercase();
             let own = name.starts_with('.')
                 && matches!(

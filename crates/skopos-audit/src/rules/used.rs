@@ -14,6 +14,8 @@ use crate::{Case, FactKind, Language, Place, Role, Verdicts};
 const BY_BEING_THERE: &[&str] = &[
     "org.springframework.boot:",
     "org.springframework.cloud:",
+    "com.google.cloud:spring-cloud-gcp-starter",
+    "io.opentracing.contrib:opentracing-spring",
     "io.quarkus:",
     "io.micronaut",
     "io.micrometer:micrometer-tracing",

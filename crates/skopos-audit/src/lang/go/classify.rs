@@ -76,8 +76,31 @@ fn routes(c: &mut Classify<'_>) {
         let by_method = METHODS.contains(&name) || CHI.contains(&name);
         let is_handle = matches!(name, "Handle" | "HandleFunc" | "Mount");
         if call.object().is_empty()
-            || !(by_method || is_handle || name == "Method" || name == "MethodFunc")
+            || !(by_method
+                || is_handle
+                || matches!(name, "Method" | "MethodFunc" | "Handler" | "HandlerFunc"))
         {
+            continue;
+        }
+        // `r.Methods("GET").Path("/health").Handler(h)` of gorilla/mux.
+        if matches!(name, "Handler" | "HandlerFunc") {
+            let mut links = Vec::new();
+            let mut at = call.receiver;
+            while let Some(link) =
+                at.and_then(|at| module.calls.get(at)).filter(|_| links.len() < 6)
+            {
+                links.push(link);
+                at = link.receiver;
+            }
+            let given = |wanted: &str| {
+                let link = links.iter().find(|link| link.name() == wanted)?;
+                link.positional(0)
+            };
+            let path = given("Path").and_then(|value| c.route_path(value));
+            let method = given("Methods").and_then(Expr::text);
+            if let Some(path) = path {
+                route(c, call.span, method, path, call.positional(0));
+            }
             continue;
         }
         let Some((last, others)) = call.args.split_last() else { continue };
@@ -347,6 +370,24 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
             });
         let message = Message { broker: broker.to_owned(), published, has_context };
         c.push(call.span, call.at, FactKind::Message(message));
+    }
+    // `logger.New(writer, logger.Config{LogLevel: logger.Info})` of gorm writes statements with their values.
+    if name == "Config"
+        && full.starts_with("gorm.io/gorm/logger.")
+        && let Some(options) = call.positional(0).filter(|o| matches!(o, Expr::Dict(..)))
+        && options
+            .key("LogLevel")
+            .and_then(Expr::path)
+            .is_some_and(|level| level.ends_with(".Info"))
+        && !matches!(options.key("ParameterizedQueries"), Some(Expr::Bool(true, _)))
+    {
+        c.push(call.span, call.at, FactKind::SqlLogged("gorm".to_owned()));
+    }
+    if name == "SetDebug"
+        && matches!(call.positional(0), Some(Expr::Bool(true, _)))
+        && c.made_on(call).is_some_and(|made| made.contains("resty"))
+    {
+        c.push(call.span, call.at, FactKind::TrafficLogged(call.callee.clone()));
     }
     if name == "LogMode"
         && mentions(c, call, &["logger.Info"])

@@ -2,7 +2,7 @@
 
 use crate::fact::{Framework, LogStyle, Message, Outbound, Route, TypeDef};
 use crate::lang::classify::Classify;
-use crate::lang::ir::{Arg, Call, Expr};
+use crate::lang::ir::{Arg, Call, Expr, Module};
 use crate::lang::shared::{
     chain, error_answer, is_telemetry, level, mentions, root, server_status, with_args,
 };
@@ -54,14 +54,47 @@ pub(super) fn facts(file: &File, text: &str) -> Vec<Fact> {
             .functions
             .iter()
             .any(|f| f.class.as_deref() == Some(&def.name) && f.name == "toString");
+        let printed = has_own.then(|| printed(module, &def.name)).flatten();
         let kind = TypeDef {
             name: def.name.clone(),
-            fields: def.fields.clone(),
-            own_print: has_own || !prints_all,
+            own_print: (has_own || !prints_all) && printed.is_none(),
+            fields: match printed {
+                Some(names) => {
+                    let is_named = |field: &&(String, String)| names.contains(&field.0);
+                    def.fields.iter().filter(is_named).cloned().collect()
+                }
+                None => def.fields.clone(),
+            },
         };
         c.push_at_top(def.span, FactKind::Type(kind));
     }
     c.facts
+}
+
+/// The fields that a class's own `toString` puts together, where it is one expression that names them.
+fn printed(module: &Module, class: &str) -> Option<Vec<String>> {
+    let at = module
+        .functions
+        .iter()
+        .position(|f| f.class.as_deref() == Some(class) && f.name == "toString")?;
+    let mut returns = module.returns.iter().filter(|(_, context)| context.function == Some(at));
+    let (Some((Expr::Join(parts, _), _)), None) = (returns.next(), returns.next()) else {
+        return None;
+    };
+    let mut names = Vec::new();
+    joined(parts, &mut names);
+    Some(names)
+}
+
+/// The variables that texts are put together of.
+fn joined(parts: &[Expr], names: &mut Vec<String>) {
+    for part in parts {
+        match part {
+            Expr::Path(path, _) => names.push(path.trim_start_matches("this.").to_owned()),
+            Expr::Join(parts, _) | Expr::Other(parts, _) => joined(parts, names),
+            _ => {}
+        }
+    }
 }
 
 /// The name of an annotation.
@@ -375,6 +408,7 @@ fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
 }
 
 fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
+    traffic(c, call);
     let name = call.name();
     if full == "System.getenv"
         && let Some(key) = call.positional(0).and_then(Expr::text)
@@ -446,5 +480,21 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
         let message =
             Message { broker: broker.into(), published, has_context: by_framework || injects };
         c.push(call.span, call.at, FactKind::Message(message));
+    }
+}
+
+/// Settings that make a client or a filter print what passes: okhttp's interceptor, Spring's filter.
+fn traffic(c: &mut Classify<'_>, call: &Call) {
+    let level = call.positional(0).and_then(Expr::path).unwrap_or_default();
+    let prints = match call.name() {
+        "setLevel" | "level" => {
+            matches!(level.rsplit('.').next(), Some("BODY" | "HEADERS"))
+                && c.module.imports.iter().any(|i| i.module.contains("okhttp3.logging"))
+        }
+        "setIncludeHeaders" => matches!(call.positional(0), Some(Expr::Bool(true, _))),
+        _ => false,
+    };
+    if prints {
+        c.push(call.span, call.at, FactKind::TrafficLogged(call.callee.clone()));
     }
 }

@@ -125,6 +125,7 @@ pub(super) fn metrics(c: &mut Classify<'_>, call: &Call, full: &str) {
         _ if full.starts_with("io.prometheus") && name == "MetricsServlet" => {
             Some(Exposed::Pulled("MetricsServlet".into()))
         }
+        _ if full.contains("TextFormat.write") => Some(Exposed::Pulled("TextFormat".into())),
         _ if name == "scrape" => Some(Exposed::Pulled(call.callee.clone())),
         _ if full.contains("OtlpGrpcMetricExporter") || full.contains("OtlpHttpMetricExporter") => {
             Some(Exposed::Pushed("OTLP".into()))

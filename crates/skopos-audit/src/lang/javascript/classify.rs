@@ -6,8 +6,11 @@ use crate::lang::classify::Classify;
 use crate::lang::ir::{Call, Context, Expr, Module};
 use crate::{Fact, FactKind, Level, Span};
 
-const METHODS: &[&str] =
-    &["get", "post", "put", "delete", "patch", "head", "options", "all", "del"];
+const METHODS: &[&str] = &[
+    "get", "post", "put", "delete", "patch", "head", "options", "all", "del",
+    // httpdispatcher's.
+    "onGet", "onPost",
+];
 const LEVELS: &[&str] = &[
     "trace", "debug", "verbose", "silly", "info", "http", "warn", "warning", "error", "fatal",
     "log", "notice",
@@ -162,6 +165,17 @@ fn routes(c: &mut Classify<'_>, path: &str) {
         if !METHODS.contains(&name) && name != "use" {
             continue;
         }
+        // Files are served under any path.
+        let is_static = |value: &Expr| matches!(value, Expr::Call(at, _) if module.calls[*at].callee.ends_with("express.static"));
+        if name == "use"
+            && call.args.len() == 1
+            && call.args.iter().any(|arg| is_static(&arg.value))
+        {
+            let path = "/*".to_owned();
+            let calls = Vec::new();
+            routes.push((call.span, Route { method: None, path, handler: None, calls }));
+            continue;
+        }
         // `router.route('/x').get(handler)`
         let chained = call.receiver.map(|at| &module.calls[at]).filter(|r| r.name() == "route");
         let own = call.positional(0).filter(|_| call.args.len() > 1);
@@ -202,7 +216,8 @@ fn routes(c: &mut Classify<'_>, path: &str) {
         if handlers.is_empty() || is_client || (name == "use" && !is_mounted) {
             continue;
         }
-        let method = (name != "all" && name != "use").then(|| name.to_uppercase());
+        let verb = name.strip_prefix("on").unwrap_or(name);
+        let method = (name != "all" && name != "use").then(|| verb.to_uppercase());
         let (handler, calls) = handled_by(c, handlers.into_iter());
         routes.push((call.span, Route { method, path: path.to_owned(), handler, calls }));
     }

@@ -370,6 +370,12 @@ fn settings(c: &mut Classify<'_>, path: &str) {
                 FactKind::DebugMode(format!("{} = True", assign.target)),
             );
         }
+        // `http.client.HTTPConnection.debuglevel = 1` prints requests with their headers.
+        let is_on = matches!(&assign.value, Expr::Number(level, _) if level.as_str() != "0");
+        if is_on && assign.target.ends_with("HTTPConnection.debuglevel") {
+            let by = FactKind::TrafficLogged("HTTPConnection.debuglevel".to_owned());
+            c.push(assign.span, assign.at, by);
+        }
         match assign.target.as_str() {
             "LOGGING" if is_settings => {
                 let format = if names(&assign.value, JSON) {
