@@ -86,6 +86,8 @@ const JAVA: &[&str] = &[
     "controller",
     "kafka",
     "@path",
+    // What a class that is logged whole prints.
+    "tostring",
     "jakarta",
     "javax",
 ];

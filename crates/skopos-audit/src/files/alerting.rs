@@ -109,6 +109,18 @@ pub fn read(root: &Node) -> Vec<AlertingElsewhere> {
             false,
         );
     }
+    // Rules of Prometheus before 2.0, which are no YAML.
+    if root.get("kind").text() == Some("ConfigMap") {
+        for (_, value) in root.get("data").entries() {
+            let text = value.text().unwrap_or_default();
+            let mut lines = text.lines().map(str::trim_start);
+            if lines.by_ref().any(|line| line.starts_with("ALERT "))
+                && lines.any(|line| line.starts_with("IF "))
+            {
+                add("prometheus", Text::new("ALERT", value.span), false);
+            }
+        }
+    }
     if root.get("kind").text() == Some("DatadogMonitor") {
         add("datadog", root.text_at("metadata.name").unwrap_or_default(), false);
     }

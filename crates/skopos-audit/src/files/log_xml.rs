@@ -156,9 +156,7 @@ fn logback_appender(node: roxmltree::Node<'_, '_>, profile: Option<String>) -> A
             found.pattern = Some(Text::new(text, child.range()));
         }
     }
-    // A pattern that writes JSON is JSON.
-    let is_json_pattern = found.pattern.as_ref().is_some_and(|p| p.trim_start().starts_with('{'));
-    found.is_structured |= is_json_pattern;
+    found.is_structured |= writes_json(&found);
     found
 }
 
@@ -181,7 +179,13 @@ fn log4j_appender(node: roxmltree::Node<'_, '_>, profile: Option<String>) -> App
             found.pattern = Some(Text::new(text, child.range()));
         }
     }
+    found.is_structured |= writes_json(&found);
     found
+}
+
+/// Whether an appender's pattern writes JSON.
+fn writes_json(appender: &Appender) -> bool {
+    appender.pattern.as_ref().is_some_and(|p| p.trim_start().starts_with('{'))
 }
 
 impl Appender {

@@ -309,6 +309,14 @@ pub(super) fn log007(case: &Case<'_>, out: &mut Verdicts) {
 pub(super) fn log008(case: &Case<'_>, out: &mut Verdicts) {
     for (file, fact) in case.facts() {
         let FactKind::ErrorAnswer(answer) = &fact.kind else { continue };
+        // A check that says no by a flag has caught nothing, and is asked every few seconds.
+        let function = fact.scope.function.as_deref().unwrap_or_default().to_lowercase();
+        let is_check = ["health", "ready", "readiness", "liveness", "livez"]
+            .iter()
+            .any(|word| function.contains(word));
+        if is_check && answer.status == 503 && !fact.scope.in_catch {
+            continue;
+        }
         if !answer.recorded {
             out.finding(
                 file.place(fact.span),

@@ -263,7 +263,16 @@ fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
             c.push(call.span, call.at, FactKind::Graceful(by))
         }
         "Notify" | "NotifyContext" if full.starts_with("os/signal.") => {
-            c.push(call.span, call.at, FactKind::Graceful(by));
+            // Without a list it is every signal; with one, SIGTERM has to be on it.
+            let named: Vec<&str> = call.args[1.min(call.args.len())..]
+                .iter()
+                .filter_map(|arg| arg.value.path())
+                .collect();
+            let is_constant = |path: &&str| path.contains(".SIG") || path.starts_with("os.");
+            let is_told = !named.is_empty() && named.iter().all(|path| is_constant(path));
+            if !is_told || named.iter().any(|path| path.ends_with("SIGTERM")) {
+                c.push(call.span, call.at, FactKind::Graceful(by));
+            }
         }
         // `defer shutdown(ctx)` of a function that set telemetry up.
         _ if call.object().is_empty() && flushes_words => {

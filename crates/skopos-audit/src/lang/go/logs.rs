@@ -288,6 +288,10 @@ fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
         "github.com/rs/zerolog.New" => ("zerolog", LogFormat::Structured),
         "github.com/rs/zerolog.ConsoleWriter" => ("zerolog", LogFormat::Text),
         "github.com/sirupsen/logrus.JSONFormatter" => ("logrus", LogFormat::Structured),
+        "github.com/go-kit/kit/log.NewLogfmtLogger"
+        | "github.com/go-kit/kit/log.NewJSONLogger"
+        | "github.com/go-kit/log.NewLogfmtLogger"
+        | "github.com/go-kit/log.NewJSONLogger" => ("go-kit", LogFormat::Structured),
         "github.com/sirupsen/logrus.TextFormatter" => ("logrus", LogFormat::Text),
         "github.com/sirupsen/logrus.New" => ("logrus", LogFormat::Unsaid),
         "go.uber.org/zap.NewProduction" | "go.uber.org/zap.NewProductionConfig" => {

@@ -133,6 +133,8 @@ impl Builder<'_> {
         let last = last.split(".v").next().unwrap_or(last).trim_start_matches("go-");
         let alias = self.field(node, "name").unwrap_or(last).to_owned();
         let span = span(node);
+        // What gin was called before modules.
+        let module = module.replace("gopkg.in/gin-gonic/gin.v1", "github.com/gin-gonic/gin");
         self.module.imports.push(Import { module, name: None, alias, span });
     }
 

@@ -78,9 +78,12 @@ fn printed(module: &Module, class: &str) -> Option<Vec<String>> {
         .iter()
         .position(|f| f.class.as_deref() == Some(class) && f.name == "toString")?;
     let mut returns = module.returns.iter().filter(|(_, context)| context.function == Some(at));
-    let (Some((Expr::Join(parts, _), _)), None) = (returns.next(), returns.next()) else {
+    let (Some((Expr::Other(parts, _), _)), None) = (returns.next(), returns.next()) else {
         return None;
     };
+    if !parts.iter().all(|part| matches!(part, Expr::Join(..))) {
+        return None;
+    }
     let mut names = Vec::new();
     joined(parts, &mut names);
     Some(names)

@@ -23,6 +23,9 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
             Some("default" | "*") | None => import.module.clone(),
             Some(name) => format!("{}.{name}", import.module),
         };
+        if is_autoload(&full) {
+            c.push_at_top(import.span, FactKind::Server(Framework("fastify".into())));
+        }
         c.push_at_top(import.span, FactKind::Import(full));
     }
     routes(&mut c, path);
@@ -31,6 +34,9 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
         let full = c.full_name(call);
         let full = full.strip_prefix("new ").unwrap_or(&full);
         if let ("require", Some(name)) = (full, call.positional(0).and_then(Expr::text)) {
+            if is_autoload(name) {
+                c.push(call.span, call.at, FactKind::Server(Framework("fastify".into())));
+            }
             c.push(call.span, call.at, FactKind::Import(name.to_owned()));
         }
         log_call(&mut c, call, full);
@@ -64,6 +70,11 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
         c.push_at_top(def.span, FactKind::Type(kind));
     }
     c.facts
+}
+
+/// What loads the parts of an application that `fastify start` serves: it makes no server of its own.
+fn is_autoload(module: &str) -> bool {
+    matches!(module, "@fastify/autoload" | "fastify-autoload")
 }
 
 /// Routes, and the functions that handle them.
