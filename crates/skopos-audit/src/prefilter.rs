@@ -39,6 +39,11 @@ const COMMON: &[&str] = &[
     "elastic-apm",
     "datadog",
     "hot-shots",
+    // Types with fields that must not be printed.
+    "password",
+    "passwd",
+    "secret",
+    "cvv",
 ];
 
 const PYTHON: &[&str] = &[

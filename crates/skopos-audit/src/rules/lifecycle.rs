@@ -1,5 +1,7 @@
 //! LIF001–LIF003: does the last thing a service says before it ends arrive?
 
+use std::collections::BTreeSet;
+
 use crate::fact::{Guard, TracingRole};
 use crate::{Case, Fact, FactKind, File, Language, Role, Verdicts};
 
@@ -53,6 +55,7 @@ pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
         if is_before
             || flushes_first
             || is_flushed_within(case, file, fact)
+            || file.path != setup.path && is_before_start(case, file, fact, provider)
             || fact.scope.guard == Guard::Development
         {
             continue;
@@ -87,6 +90,36 @@ fn is_flushed_within(case: &Case<'_>, file: &File, exit: &Fact) -> bool {
         }
         _ => false,
     })
+}
+
+/// Whether `main`, in another file than the set-up of telemetry, ends before it calls what leads there: flags that are
+/// wrong, `--version`.
+fn is_before_start(case: &Case<'_>, file: &File, fact: &Fact, provider: &Fact) -> bool {
+    let last = |name: &str| name.rsplit('.').next().unwrap_or(name).to_owned();
+    let Some(setup) = provider.scope.function.as_deref() else { return false };
+    let functions = || {
+        case.facts().filter_map(|(_, fact)| match &fact.kind {
+            FactKind::Function(function) => Some(function),
+            _ => None,
+        })
+    };
+    let mut leads = BTreeSet::from([last(setup)]);
+    for _ in 0..4 {
+        let callers: Vec<String> = functions()
+            .filter(|function| function.calls.iter().any(|(call, _)| leads.contains(&last(call))))
+            .map(|function| last(&function.name))
+            .filter(|name| name != "main")
+            .collect();
+        leads.extend(callers);
+    }
+    let starts = file.facts.iter().filter_map(|fact| match &fact.kind {
+        FactKind::Function(function) if last(&function.name) == "main" => {
+            let mut calls = function.calls.iter();
+            calls.find(|(call, _)| leads.contains(&last(call))).map(|(_, span)| span.start)
+        }
+        _ => None,
+    });
+    starts.min().is_some_and(|start| fact.span.start < start)
 }
 
 /// Whether code of a file runs before its telemetry starts: then there is nothing to flush.

@@ -269,7 +269,7 @@ fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
                 .filter_map(|arg| arg.value.path())
                 .collect();
             let is_constant = |path: &&str| path.contains(".SIG") || path.starts_with("os.");
-            let is_told = !named.is_empty() && named.iter().all(|path| is_constant(path));
+            let is_told = !named.is_empty() && named.iter().all(is_constant);
             if !is_told || named.iter().any(|path| path.ends_with("SIGTERM")) {
                 c.push(call.span, call.at, FactKind::Graceful(by));
             }
