@@ -194,7 +194,9 @@ fn plant(root: &Path) -> usize {
             18 => ("rs", random.below(3) == 0),
             _ => (["java", "yaml"][random.below(2)], false),
         };
-        let path = root.join(format!("part{}/unit{}/file{n}.{ending}", n % 20, n / 20 % 50));
+        // JavaScript beside Python would be pages for a browser.
+        let part = if matches!(ending, "js" | "ts") { "node" } else { "part" };
+        let path = root.join(format!("{part}{}/unit{}/file{n}.{ending}", n % 20, n / 20 % 50));
         std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         let text = text(ending, speaks, &mut random);
         bytes += text.len();
@@ -205,6 +207,11 @@ fn plant(root: &Path) -> usize {
         std::fs::write(folder.join("requirements.txt"), "fastapi\nuvicorn\n").expect("a file");
         let app = "from fastapi import FastAPI\napp = FastAPI()\n\n\n@app.get('/orders/{id}')\ndef order(id):\n    print('order', id)\n    return {}\n";
         std::fs::write(folder.join("app.py"), app).expect("a file");
+        let folder = root.join(format!("node{n}"));
+        let package = "{\"name\": \"node\", \"dependencies\": {\"express\": \"5\"}, \"scripts\": {\"start\": \"node app.js\"}}";
+        std::fs::write(folder.join("package.json"), package).expect("a file");
+        let app = "const express = require('express');\nconst app = express();\napp.get('/orders/:id', (req, res) => res.json({}));\napp.listen(8080);\n";
+        std::fs::write(folder.join("app.js"), app).expect("a file");
     }
     bytes
 }
