@@ -1,5 +1,6 @@
 //! What a judge may ask: the facts and documents of one service, or of the whole repository.
 
+use crate::fact::TypeDef;
 use crate::files::Document;
 use crate::repository::Role;
 use crate::{Config, Fact, FactKind, File, Language, Live, Place, Repository, Service, Span};
@@ -26,19 +27,37 @@ impl<'r> Case<'r> {
         own.into_iter().flatten().chain(all.into_iter().flatten())
     }
 
-    /// The facts of what runs in production, each with its file. Scripts among the files of a service in another
-    /// language are those of its pages: a browser runs them.
+    /// The facts of what runs in production, each with its file.
     pub fn facts(self) -> impl Iterator<Item = (&'r File, &'r Fact)> {
+        self.files()
+            .filter(move |file| self.runs(file))
+            .flat_map(|file| file.facts.iter().map(move |fact| (file, fact)))
+    }
+
+    /// Whether a file runs in production. Scripts among the files of a service in another language are those of its
+    /// pages: a browser runs them.
+    fn runs(self, file: &File) -> bool {
+        let is_script =
+            || matches!(file.language, Some(Language::JavaScript | Language::TypeScript));
         let has_pages = self.service.is_some_and(|service| {
             use Language::{Go, Java, Python, Rust};
             matches!(service.language, Go | Java | Python | Rust)
         });
-        let is_page = move |file: &File| {
-            has_pages && matches!(file.language, Some(Language::JavaScript | Language::TypeScript))
+        file.role == Role::Production && !(has_pages && is_script())
+    }
+
+    /// The types of this name that production code declares.
+    pub(crate) fn types(self, name: &str) -> impl Iterator<Item = &'r TypeDef> {
+        let repository = self.repository;
+        let is_own = move |at: &usize| {
+            self.service.is_none_or(|service| service.files.binary_search(at).is_ok())
+                && self.runs(&repository.files[*at])
         };
-        self.files()
-            .filter(move |file| file.role == Role::Production && !is_page(file))
-            .flat_map(|file| file.facts.iter().map(move |fact| (file, fact)))
+        let all = repository.types(name).iter().filter(move |(at, _)| is_own(at));
+        all.filter_map(|(at, nth)| match &repository.files[*at].facts[*nth].kind {
+            FactKind::Type(def) => Some(def),
+            _ => None,
+        })
     }
 
     /// Whether a fact holds anywhere in production code.

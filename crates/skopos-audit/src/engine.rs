@@ -111,8 +111,7 @@ pub fn read(tree: &dyn Tree, config: &Config, means: Means<'_>) -> (Repository, 
     let mut left_out = left_out.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     left_out.sort();
     let files = done.into_iter().map(|(file, _)| file).collect();
-    let mut repository =
-        Repository { files, services: Vec::new(), paths: tree.paths().to_vec(), left_out };
+    let mut repository = Repository::of(files, tree.paths().to_vec(), left_out);
     repository.services = discover::services(&repository, config);
     (repository, stats)
 }

@@ -1,9 +1,10 @@
 //! What was read from a repository: the store that rules ask.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use crate::files::{Document, Problem};
-use crate::{Fact, Language, Lines, Service, Span};
+use crate::{Fact, FactKind, Language, Lines, Service, Span};
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,11 +57,38 @@ pub struct Repository {
     pub paths: Vec<String>,
     /// What was left out, and why.
     pub left_out: Vec<(String, String)>,
+    /// Where types of a name are declared: file and fact, in order. Made when first asked for.
+    types: OnceLock<HashMap<String, Vec<(usize, usize)>>>,
 }
 
 impl Repository {
     /// The file at a path.
     pub fn file(&self, path: &str) -> Option<&File> {
         self.files.binary_search_by(|file| (*file.path).cmp(path)).ok().map(|at| &self.files[at])
+    }
+
+    /// What was read, before services are found in it.
+    pub(crate) fn of(
+        files: Vec<File>,
+        paths: Vec<String>,
+        left_out: Vec<(String, String)>,
+    ) -> Self {
+        Self { files, paths, left_out, ..Self::default() }
+    }
+
+    /// Where types of this name are declared: indices of the file and of its fact.
+    pub(crate) fn types(&self, name: &str) -> &[(usize, usize)] {
+        let types = self.types.get_or_init(|| {
+            let mut types: HashMap<String, Vec<(usize, usize)>> = HashMap::new();
+            for (at, file) in self.files.iter().enumerate() {
+                for (nth, fact) in file.facts.iter().enumerate() {
+                    if let FactKind::Type(def) = &fact.kind {
+                        types.entry(def.name.clone()).or_default().push((at, nth));
+                    }
+                }
+            }
+            types
+        });
+        types.get(name).map_or(&[], Vec::as_slice)
     }
 }

@@ -75,6 +75,6 @@ pub struct Service {
     pub has_image: bool,
     /// Why it is taken for what it is.
     pub evidence: Vec<Evidence>,
-    /// Its files, own and folded in from libraries of the repository: indices of [`crate::Repository::files`].
+    /// Its files, own and folded in from libraries of the repository: indices of [`crate::Repository::files`], in order.
     pub files: Vec<usize>,
 }
