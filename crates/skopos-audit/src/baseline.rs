@@ -1,7 +1,7 @@
 //! A baseline: findings that are known and accepted for now, so that only new ones fail.
 //!
-//! A finding is known by its fingerprint: rule, service, file and the line's text, never its number. Absences are known
-//! by rule and service. Each entry holds back as many findings as it counts.
+//! A finding is known by its fingerprint: rule, folder of the service, file and the line's text, never its number. Absences
+//! are known by rule and folder. Each entry holds back as many findings as it counts.
 
 use std::collections::BTreeMap;
 

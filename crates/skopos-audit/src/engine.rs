@@ -112,7 +112,7 @@ pub fn read(tree: &dyn Tree, config: &Config, means: Means<'_>) -> (Repository, 
     left_out.sort();
     let files = done.into_iter().map(|(file, _)| file).collect();
     let mut repository = Repository::of(files, tree.paths().to_vec(), left_out);
-    repository.services = discover::services(&repository, config);
+    repository.services = discover::services(&repository, config, tree.folder().as_deref());
     (repository, stats)
 }
 
@@ -354,7 +354,9 @@ impl Shower<'_> {
         let name = service.map(|s| s.name.clone());
         let what = if is_absence { String::new() } else { normal(&snippet) };
         let path = if is_absence { "" } else { &*place.path };
-        let key = format!("{}\0{}\0{path}\0{what}", rule.code, name.as_deref().unwrap_or(""));
+        // Names of services come and go, and may be those of the folder a clone lies in: what is known stays known.
+        let of = service.map_or("", |s| if s.root.is_empty() { "." } else { &s.root });
+        let key = format!("{}\0{of}\0{path}\0{what}", rule.code);
         let (mitigated_at, settle) = match &judgement.verdict {
             Verdict::Finding => (None, None),
             Verdict::Mitigated { at } => {

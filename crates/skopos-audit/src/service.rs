@@ -65,6 +65,11 @@ pub struct Evidence {
 pub struct Service {
     /// Its name, unique in the repository.
     pub name: String,
+    /// Whether nothing in the repository names it: its name is that of the folder that is audited, which is another one in
+    /// the next clone.
+    pub is_nameless: bool,
+    /// What else it is called: the names in its manifests.
+    pub aliases: Vec<String>,
     /// Its folder from the root; empty for the root.
     pub root: String,
     /// What it is.

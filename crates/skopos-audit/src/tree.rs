@@ -24,6 +24,11 @@ pub trait Tree: Sync {
         Ok(())
     }
 
+    /// Where it lies, for a folder of a disk: services that nothing else names are named after it.
+    fn folder(&self) -> Option<String> {
+        None
+    }
+
     /// What was left out, and why (`too large`, `link out of the tree`, `not readable`).
     fn left_out(&self) -> &[(String, String)] {
         &[]

@@ -191,6 +191,10 @@ impl Tree for FolderTree {
         Ok(())
     }
 
+    fn folder(&self) -> Option<String> {
+        Some(self.root.to_string_lossy().replace('\\', "/"))
+    }
+
     fn left_out(&self) -> &[(String, String)] {
         &self.left_out
     }

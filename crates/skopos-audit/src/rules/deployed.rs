@@ -241,10 +241,9 @@ fn nearness(service: &Service, name: &str) -> usize {
     let wanted = plain(name);
     match is_name_of(service, name) {
         Some(true) => usize::MAX,
-        Some(false) => [service.name.as_str(), crate::files::name(&service.root)]
-            .into_iter()
+        Some(false) => own_names(service)
             .map(plain)
-            .filter(|own| !own.is_empty() && wanted.ends_with(&format!("-{own}")))
+            .filter(|own| wanted.ends_with(&format!("-{own}")))
             .map(|own| own.len() + 1)
             .max()
             .unwrap_or(1),
@@ -252,11 +251,20 @@ fn nearness(service: &Service, name: &str) -> usize {
     }
 }
 
+/// What the repository calls a service, but for its aliases.
+fn own_names(service: &Service) -> impl Iterator<Item = &str> {
+    let name = (!service.is_nameless).then_some(service.name.as_str());
+    let folder = Some(crate::files::name(&service.root));
+    name.into_iter().chain(folder).filter(|own| !own.is_empty())
+}
+
 /// Whether a name is the service's: exactly, or as the end of a longer one.
 fn is_name_of(service: &Service, name: &str) -> Option<bool> {
     let wanted = plain(name);
-    let last = crate::files::name(&service.root);
-    for own in [service.name.as_str(), last].into_iter().filter(|own| !own.is_empty()) {
+    if service.aliases.iter().any(|alias| plain(alias) == wanted) {
+        return Some(true);
+    }
+    for own in own_names(service) {
         let own = plain(own);
         if own == wanted {
             return Some(true);
@@ -272,13 +280,18 @@ fn is_name_of(service: &Service, name: &str) -> Option<bool> {
 /// A name without what differs between languages: `cart_service`, `CartService` and `cartservice` are one.
 fn plain(name: &str) -> String {
     let lower = name.rsplit('/').next().unwrap_or(name).to_lowercase().replace(['_', '.'], "-");
-    let short = lower
+    // `reviews-v1`: which of several that run beside each other.
+    let one = match lower.rsplit_once("-v") {
+        Some((one, version)) if !one.is_empty() && version.parse::<u32>().is_ok() => one,
+        _ => &lower,
+    };
+    let short = one
         .strip_suffix("-service")
-        .or_else(|| lower.strip_suffix("-svc"))
-        .or_else(|| lower.strip_suffix("service"))
-        .unwrap_or(&lower);
+        .or_else(|| one.strip_suffix("-svc"))
+        .or_else(|| one.strip_suffix("service"))
+        .unwrap_or(one);
     match short.trim_end_matches('-') {
-        "" => lower.clone(),
+        "" => one.to_owned(),
         short => short.to_owned(),
     }
 }
@@ -327,6 +340,7 @@ mod tests {
         assert_eq!(plain("ghcr.io/x/CartService"), "cart");
         assert_eq!(plain("cart_service"), "cart");
         assert_eq!(plain("service"), "service");
+        assert_eq!(plain("shop/reviews-v2"), "reviews");
         assert_eq!(join("a/b", "../c/./d"), "a/c/d");
         assert_eq!(join("", "."), "");
         assert!(is_product("docker.io/library/postgres:16") && !is_product("shop/api:1"));

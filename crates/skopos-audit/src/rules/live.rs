@@ -12,6 +12,7 @@ use crate::{Case, Fact, FactKind, File, Guard, Live, LiveService, Service, Verdi
 fn names(case: &Case<'_>, service: &Service) -> BTreeSet<String> {
     let folder = service.root.rsplit('/').next().unwrap_or_default();
     let mut names: BTreeSet<String> = [plain(&service.name), plain(folder)].into();
+    names.extend(service.aliases.iter().map(|name| plain(name)));
     for (_, fact) in case.facts() {
         if let FactKind::ServiceName(Some(name)) = &fact.kind {
             names.insert(plain(name));

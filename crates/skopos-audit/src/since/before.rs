@@ -38,6 +38,10 @@ impl Tree for Before<'_> {
         &self.paths
     }
 
+    fn folder(&self) -> Option<String> {
+        self.now.folder()
+    }
+
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
         match self.old.get(path) {
             Some(bytes) => Ok(bytes.clone()),

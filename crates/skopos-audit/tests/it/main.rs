@@ -6,6 +6,7 @@ mod fuzzing;
 mod guide;
 mod languages;
 mod manners;
+mod names;
 mod own;
 mod pages;
 mod sarif;
