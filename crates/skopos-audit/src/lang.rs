@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Fact, Span};
 
-pub(crate) use node::{Grammar, Node};
+pub(crate) use node::{Grammar, Node, Nodes};
 
 /// A language of programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

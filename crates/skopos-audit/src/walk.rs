@@ -116,8 +116,8 @@ impl FolderTree {
                 continue;
             }
             let is_read = Language::of_path(&path).is_some() || files::is_wanted(&path);
-            let size = entry.metadata().map_or(0, |metadata| metadata.len());
-            if is_read && size > LARGEST {
+            let size = || entry.metadata().map_or(0, |metadata| metadata.len());
+            if let Some(size) = is_read.then(size).filter(|size| *size > LARGEST) {
                 left_out
                     .push((path, format!("{} KiB: larger than {} KiB", size >> 10, LARGEST >> 10)));
                 continue;

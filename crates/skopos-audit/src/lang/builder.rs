@@ -5,8 +5,8 @@
 
 pub(super) use super::lower::{guard_of, span};
 
-use super::Node;
 use super::ir::{Arg, Assign, Call, Context, Expr, Function, Module};
+use super::{Node, Nodes};
 use crate::{Guard, Span};
 
 use super::lower::DEEPEST;
@@ -111,7 +111,7 @@ pub(super) fn positional(value: Expr) -> Arg {
 }
 
 /// The named children of a node.
-pub(super) fn children<'n>(node: Node<'n>) -> Vec<Node<'n>> {
+pub(super) fn children(node: Node<'_>) -> Nodes<'_> {
     node.named_children()
 }
 

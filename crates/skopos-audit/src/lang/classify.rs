@@ -9,6 +9,11 @@ use super::ir::{Call, Context, Expr, Module};
 use crate::fact::{Field, Function, LogCall, LogStyle, Route};
 use crate::{Fact, FactKind, Level, Scope, Span};
 
+/// What follows a library's name and its dot: `get` of `requests.get`.
+pub(crate) fn member_of<'p>(path: &'p str, library: &str) -> Option<&'p str> {
+    path.strip_prefix(library)?.strip_prefix('.')
+}
+
 /// A module in the making of facts.
 pub(crate) struct Classify<'m> {
     pub(crate) module: &'m Module,

@@ -1,7 +1,7 @@
 //! What every lowering shares: the state while a tree is walked, and how conditions tell environments apart.
 
-use super::Node;
 use super::ir::{Assign, Call, Context, Expr, Function, Module};
+use super::{Node, Nodes};
 use crate::{Guard, Span};
 
 /// Trees deeper than this are not followed: no person nests so, and the stack is finite.
@@ -63,7 +63,7 @@ pub(crate) fn span(node: Node<'_>) -> Span {
 }
 
 /// The named children of a node, comments left out.
-pub(crate) fn children(node: Node<'_>) -> Vec<Node<'_>> {
+pub(crate) fn children(node: Node<'_>) -> Nodes<'_> {
     node.said_children()
 }
 

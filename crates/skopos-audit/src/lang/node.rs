@@ -6,6 +6,11 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
+/// Nodes in order. Most have few children: they are kept where the list is.
+pub(crate) type Nodes<'t> = SmallVec<[Node<'t>; 6]>;
+
 /// A grammar and the names in it.
 #[derive(Debug)]
 pub(crate) struct Grammar {
@@ -23,7 +28,7 @@ struct Kind {
 }
 
 /// What the parser could not place has a number beyond those of the grammar.
-const ERROR: Kind = Kind { name: "ERROR", is_comment: false };
+static ERROR: Kind = Kind { name: "ERROR", is_comment: false };
 
 /// Places of the table of fields: a power of two, several times what the largest grammar needs.
 const SLOTS: usize = 256;
@@ -73,8 +78,8 @@ impl Grammar {
         None
     }
 
-    fn kind(&self, raw: tree_sitter::Node<'_>) -> Kind {
-        self.kinds.get(usize::from(raw.kind_id())).copied().unwrap_or(ERROR)
+    fn kind(&'static self, raw: tree_sitter::Node<'_>) -> &'static Kind {
+        self.kinds.get(usize::from(raw.kind_id())).unwrap_or(&ERROR)
     }
 }
 
@@ -83,11 +88,13 @@ impl Grammar {
 pub(crate) struct Node<'t> {
     raw: tree_sitter::Node<'t>,
     grammar: &'static Grammar,
+    /// Asked for at least once, most often several times.
+    kind: &'static Kind,
 }
 
 impl<'t> Node<'t> {
     pub(super) fn new(raw: tree_sitter::Node<'t>, grammar: &'static Grammar) -> Self {
-        Self { raw, grammar }
+        Self { raw, grammar, kind: grammar.kind(raw) }
     }
 
     /// As the grammar's own functions see it.
@@ -96,16 +103,16 @@ impl<'t> Node<'t> {
     }
 
     fn with(self, raw: tree_sitter::Node<'t>) -> Self {
-        Self { raw, ..self }
+        Self::new(raw, self.grammar)
     }
 
     /// What it is: `call_expression`, `(`.
     pub(crate) fn kind(&self) -> &'static str {
-        self.grammar.kind(self.raw).name
+        self.kind.name
     }
 
     pub(crate) fn is_comment(&self) -> bool {
-        self.grammar.kind(self.raw).is_comment
+        self.kind.is_comment
     }
 
     pub(crate) fn is_named(&self) -> bool {
@@ -142,32 +149,33 @@ impl<'t> Node<'t> {
     }
 
     /// Every child that stands in this field.
-    pub(crate) fn children_by_field_name(&self, name: &str) -> Vec<Self> {
+    pub(crate) fn children_by_field_name(&self, name: &str) -> Nodes<'t> {
         let mut cursor = self.raw.walk();
         let all = self.raw.children_by_field_name(name, &mut cursor);
         all.map(|raw| self.with(raw)).collect()
     }
 
     /// Every child, brackets and commas too.
-    pub(crate) fn children(&self) -> Vec<Self> {
+    pub(crate) fn children(&self) -> Nodes<'t> {
         let mut cursor = self.raw.walk();
         self.raw.children(&mut cursor).map(|raw| self.with(raw)).collect()
     }
 
     /// Children that have a name in the grammar.
-    pub(crate) fn named_children(&self) -> Vec<Self> {
+    pub(crate) fn named_children(&self) -> Nodes<'t> {
         self.listed(|_| true)
     }
 
     /// Children that have a name in the grammar, comments left out.
-    pub(crate) fn said_children(&self) -> Vec<Self> {
+    pub(crate) fn said_children(&self) -> Nodes<'t> {
         self.listed(|child| !child.is_comment())
     }
 
-    fn listed(&self, keep: impl Fn(&Self) -> bool) -> Vec<Self> {
+    fn listed(&self, keep: impl Fn(&Self) -> bool) -> Nodes<'t> {
         let count = self.raw.named_child_count();
-        let mut all = Vec::with_capacity(count);
-        if count == 0 {
+        let mut all = Nodes::with_capacity(count);
+        if count <= 1 {
+            all.extend(self.named_child(0).filter(keep));
             return all;
         }
         let mut cursor = self.raw.walk();
@@ -202,8 +210,7 @@ mod tests {
             let (own, theirs) = (node.child_by_field_name(name), raw.child_by_field_name(name));
             assert_eq!(own.map(Node::raw), theirs, "{name} of {}", node.kind());
         }
-        let raws =
-            |nodes: Vec<Node<'_>>| -> Vec<usize> { nodes.iter().map(|n| n.raw.id()).collect() };
+        let raws = |nodes: Nodes<'_>| -> Vec<usize> { nodes.iter().map(|n| n.raw.id()).collect() };
         let mut cursor = raw.walk();
         let named: Vec<tree_sitter::Node<'_>> = raw.named_children(&mut cursor).collect();
         let said = named.iter().filter(|child| !child.kind().contains("comment"));

@@ -1,8 +1,10 @@
 //! Go to the common form.
 
-use super::super::Node;
+use smallvec::smallvec;
+
 use super::super::builder::{Builder, children, guard_of, guarded, positional, span, unquote};
 use super::super::ir::{Arg, Catch, Context, Expr, Import, Module, TypeDef};
+use super::super::{Node, Nodes};
 
 /// Lowers a file.
 pub(super) fn lower(text: &str, root: Node<'_>) -> Module {
@@ -195,7 +197,7 @@ impl Builder<'_> {
             for field in children(list).into_iter().filter(|n| n.kind() == "field_declaration") {
                 let declared = self.field(field, "type").unwrap_or_default().to_owned();
                 let tag = self.field(field, "tag").unwrap_or_default();
-                let names: Vec<Node<'_>> = field.children_by_field_name("name");
+                let names = field.children_by_field_name("name");
                 if names.is_empty() {
                     bases.push(declared.clone());
                 }
@@ -250,17 +252,17 @@ impl Builder<'_> {
             "var_spec" | "const_spec" => ("name", "value"),
             _ => ("left", "right"),
         };
-        let targets: Vec<Node<'_>> = node.children_by_field_name(left);
-        let targets: Vec<Node<'_>> = targets
+        let targets = node.children_by_field_name(left);
+        let targets: Nodes<'_> = targets
             .into_iter()
-            .flat_map(|n| if n.kind() == "expression_list" { children(n) } else { vec![n] })
+            .flat_map(|n| if n.kind() == "expression_list" { children(n) } else { smallvec![n] })
             .filter(Node::is_named)
             .collect();
         let names: Vec<String> = targets.iter().map(|n| self.source(*n).to_owned()).collect();
-        let values: Vec<Node<'_>> = match node.child_by_field_name(right) {
+        let values = match node.child_by_field_name(right) {
             Some(list) if list.kind() == "expression_list" => children(list),
-            Some(one) => vec![one],
-            None => Vec::new(),
+            Some(one) => smallvec![one],
+            None => Nodes::new(),
         };
         let values: Vec<Expr> = values.into_iter().map(|value| self.any(value)).collect();
         for (index, name) in names.iter().enumerate().filter(|(_, name)| *name != "_") {

@@ -300,7 +300,7 @@ impl Java<'_> {
             self.annotations(node);
         }
         let declared = self.b.field(node, "type").map(str::to_owned);
-        let declarators: Vec<Node<'_>> = node.children_by_field_name("declarator");
+        let declarators = node.children_by_field_name("declarator");
         for declarator in declarators {
             let name = self.b.field(declarator, "name").unwrap_or_default().to_owned();
             if let Some(value) = self.part(declarator, "value") {

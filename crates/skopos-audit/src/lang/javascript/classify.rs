@@ -2,7 +2,7 @@
 
 use super::setup;
 use crate::fact::{ErrorAnswer, Framework, LogFormat, LogSetup, LogStyle, Route, TypeDef};
-use crate::lang::classify::Classify;
+use crate::lang::classify::{Classify, member_of};
 use crate::lang::ir::{Call, Context, Expr, Module};
 use crate::{Fact, FactKind, Level, Span};
 
@@ -409,8 +409,8 @@ fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
     let made = made.strip_prefix("new ").unwrap_or(&made);
     let object = call.object().rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
     let from = |library: &str| {
-        let dotted = format!("{library}.");
-        full.starts_with(&dotted) || made == library || made.starts_with(&dotted)
+        let is_member = |path: &str| member_of(path, library).is_some();
+        is_member(full) || made == library || is_member(made)
     };
     let (system, style) = if call.object() == "console" || call.object() == "globalThis.console" {
         ("console", LogStyle::Print)
@@ -545,7 +545,8 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
         c.module
             .imports
             .iter()
-            .any(|i| i.module == module || i.module.starts_with(&format!("{module}/")))
+            .filter_map(|i| i.module.strip_prefix(module))
+            .any(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     let full = full.strip_prefix("node:").unwrap_or(full);
     let server = match full {

@@ -1,5 +1,7 @@
 //! The trees of JavaScript and TypeScript → the common form.
 
+use smallvec::smallvec;
+
 use crate::Guard;
 use crate::lang::Node;
 use crate::lang::ir::{Arg, Call, Catch, Expr, Function, Import, Module, TypeDef};
@@ -14,9 +16,8 @@ pub(super) fn lower(text: &str, root: Node<'_>) -> Module {
 
 impl Lowering<'_> {
     fn js_statements(&mut self, node: Node<'_>) {
-        let all: Vec<Node<'_>> = node.named_children();
         let saved = self.at.guard;
-        for child in all {
+        for &child in &node.named_children() {
             self.js(child);
             // `if (production) return;`: what follows runs elsewhere only.
             if child.kind() == "if_statement" && child.child_by_field_name("alternative").is_none()
@@ -49,7 +50,7 @@ impl Lowering<'_> {
     }
 
     fn js_all(&mut self, node: Node<'_>) -> Vec<Expr> {
-        children(node).into_iter().map(|child| self.js(child)).collect()
+        children(node).iter().map(|child| self.js(*child)).collect()
     }
 
     fn js_inner(&mut self, node: Node<'_>) -> Expr {
@@ -133,10 +134,9 @@ impl Lowering<'_> {
             "array" => return Expr::List(self.js_all(node), whole),
             "object" => return self.js_object(node),
             "binary_expression" => {
-                let operator =
-                    node.child_by_field_name("operator").map_or("", |n| self.of(n)).to_owned();
+                let operator = node.child_by_field_name("operator").map_or("", |n| self.of(n));
                 let parts = self.js_all(node);
-                return match operator.as_str() {
+                return match operator {
                     "+" => Expr::Join(parts, whole),
                     "||" | "??" | "&&" => Expr::Choice(Box::new(Expr::Null(whole)), parts, whole),
                     "==" | "===" | "!=" | "!==" | "<" | ">" | "<=" | ">=" | "in" | "instanceof" => {
@@ -146,10 +146,9 @@ impl Lowering<'_> {
                 };
             }
             "unary_expression" => {
-                let operator =
-                    node.child_by_field_name("operator").map_or("", |n| self.of(n)).to_owned();
+                let operator = node.child_by_field_name("operator").map_or("", |n| self.of(n));
                 let parts = self.js_all(node);
-                return if matches!(operator.as_str(), "!" | "typeof" | "void") {
+                return if matches!(operator, "!" | "typeof" | "void") {
                     Expr::Truth(parts, whole)
                 } else {
                     Expr::Other(parts, whole)
@@ -218,7 +217,7 @@ impl Lowering<'_> {
     fn js_template(&mut self, node: Node<'_>) -> Expr {
         let whole = span(node);
         let (mut text, mut values, mut at) = (String::new(), Vec::new(), node.start_byte() + 1);
-        let parts: Vec<Node<'_>> = node.named_children();
+        let parts = node.named_children();
         for part in parts.into_iter().filter(|part| part.kind() == "template_substitution") {
             text.push_str(self.text.get(at..part.start_byte()).unwrap_or_default());
             text.push_str("{}");
@@ -534,7 +533,7 @@ impl Lowering<'_> {
             .child_by_field_name("parameters")
             .or_else(|| node.child_by_field_name("parameter"));
         if let Some(list) = list {
-            let all = if list.kind() == "identifier" { vec![list] } else { children(list) };
+            let all = if list.kind() == "identifier" { smallvec![list] } else { children(list) };
             for param in all {
                 let pattern = param.child_by_field_name("pattern").unwrap_or(param);
                 let declared = param.child_by_field_name("type");

@@ -3,7 +3,7 @@
 use super::classify::METHODS;
 use crate::FactKind;
 use crate::fact::{ErrorAnswer, Message, Outbound};
-use crate::lang::classify::Classify;
+use crate::lang::classify::{Classify, member_of};
 use crate::lang::ir::{Call, Expr};
 
 pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
@@ -47,15 +47,13 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
     }
     let made = c.made_on(call).unwrap_or_default();
     let is_method = METHODS.contains(&name) || name == "request" || name == "urlopen";
-    let client =
-        ["requests", "httpx", "aiohttp", "urllib.request", "urllib3"].into_iter().find(|client| {
-            let dotted = format!("{client}.");
-            let makes =
-                ["Session", "session", "Client", "AsyncClient", "ClientSession", "PoolManager"];
-            full.starts_with(&dotted)
-                || made.strip_prefix(&dotted).is_some_and(|rest| makes.contains(&rest))
-        });
-    if let Some(client) = client.filter(|_| is_method) {
+    let clients = ["requests", "httpx", "aiohttp", "urllib.request", "urllib3"];
+    let client = clients.into_iter().filter(|_| is_method).find(|client| {
+        let makes = ["Session", "session", "Client", "AsyncClient", "ClientSession", "PoolManager"];
+        member_of(full, client).is_some()
+            || member_of(&made, client).is_some_and(|made| makes.contains(&made))
+    });
+    if let Some(client) = client {
         let url = call.args.iter().find_map(|arg| c.address(&arg.value));
         let has_context = call.named("headers").is_some_and(|headers| match headers {
             Expr::Dict(pairs, _) => pairs.iter().any(|(key, _)| {
@@ -81,7 +79,7 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
         ("pika", "rabbitmq"),
     ]
     .into_iter()
-    .find(|(library, _)| made.starts_with(&format!("{library}.")));
+    .find(|(library, _)| member_of(&made, library).is_some());
     if let Some((_, broker)) = broker
         && matches!(name, "send" | "produce" | "send_and_wait" | "basic_publish" | "publish")
     {

@@ -13,8 +13,7 @@ pub(super) fn lower(text: &str, root: Node<'_>) -> Module {
 
 impl Lowering<'_> {
     fn statements(&mut self, node: Node<'_>) {
-        let all: Vec<Node<'_>> = node.named_children();
-        all.into_iter().for_each(|child| self.statement(child));
+        node.named_children().iter().for_each(|child| self.statement(*child));
     }
 
     fn statement(&mut self, node: Node<'_>) {
@@ -103,7 +102,7 @@ impl Lowering<'_> {
 
     fn import(&mut self, node: Node<'_>) {
         let from = node.child_by_field_name("module_name").map(|n| self.of(n).to_owned());
-        let names: Vec<Node<'_>> = node.children_by_field_name("name");
+        let names = node.children_by_field_name("name");
         let whole = span(node);
         if names.is_empty()
             && let Some(module) = from.clone()
@@ -281,7 +280,7 @@ impl Lowering<'_> {
         if let Some(body) = node.child_by_field_name("consequence") {
             self.statements(body);
         }
-        let others: Vec<Node<'_>> = node.children_by_field_name("alternative");
+        let others = node.children_by_field_name("alternative");
         for other in others {
             self.at.guard = within(saved, otherwise(guard));
             if let Some(condition) = other.child_by_field_name("condition") {
@@ -338,7 +337,7 @@ impl Lowering<'_> {
     }
 
     fn all(&mut self, node: Node<'_>) -> Vec<Expr> {
-        children(node).into_iter().map(|child| self.expr(child)).collect()
+        children(node).iter().map(|child| self.expr(*child)).collect()
     }
 
     fn expr_inner(&mut self, node: Node<'_>) -> Expr {
@@ -533,7 +532,7 @@ impl Lowering<'_> {
         let whole = span(node);
         let mut text = String::new();
         let mut values = Vec::new();
-        let parts: Vec<Node<'_>> = node.named_children();
+        let parts = node.named_children();
         for part in parts {
             match part.kind() {
                 "string_content" => text.push_str(self.of(part)),

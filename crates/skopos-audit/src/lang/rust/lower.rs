@@ -411,7 +411,7 @@ impl Rust<'_> {
     }
 
     fn tokens(&mut self, tree: Node<'_>) -> Vec<Arg> {
-        let all: Vec<Node<'_>> = tree.children();
+        let all = tree.children();
         // The brackets around it are tokens too.
         let inner = all.get(1..all.len().saturating_sub(1)).unwrap_or_default();
         let mut args = Vec::new();
