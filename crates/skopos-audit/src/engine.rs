@@ -2,6 +2,7 @@
 
 mod held;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -82,10 +83,16 @@ pub fn read(tree: &dyn Tree, config: &Config, means: Means<'_>) -> (Repository, 
                     if let Some(progress) = means.progress.filter(|_| at.is_multiple_of(STEP)) {
                         progress(at, paths.len());
                     }
-                    match read_file(tree, path, &shipped, means.cache, &mut buffer) {
-                        Ok(Some(file)) => own.push(file),
-                        Ok(None) => {}
-                        Err(why) => lock(&left_out).push((path.clone(), why)),
+                    let read = || read_file(tree, path, &shipped, means.cache, &mut buffer);
+                    match catch_unwind(AssertUnwindSafe(read)) {
+                        Ok(Ok(Some(file))) => own.push(file),
+                        Ok(Ok(None)) => {}
+                        Ok(Err(why)) => lock(&left_out).push((path.clone(), why)),
+                        // Ours to mend; theirs is the rest of the report.
+                        Err(_) => lock(&left_out).push((
+                            path.clone(),
+                            "a defect of this audit: please report it".to_owned(),
+                        )),
                     }
                 }
                 lock(&done).append(&mut own);

@@ -1,6 +1,6 @@
 //! What was read from a repository: the store that rules ask.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use crate::files::{Document, Problem};
@@ -59,7 +59,11 @@ pub struct Repository {
     pub left_out: Vec<(String, String)>,
     /// Where types of a name are declared: file and fact, in order. Made when first asked for.
     types: OnceLock<HashMap<String, Vec<(usize, usize)>>>,
+    /// Names of the watched services that charts run, by the chart's folder. Made when first asked for.
+    charts: OnceLock<Charts>,
 }
+
+type Charts = HashMap<String, BTreeSet<String>>;
 
 impl Repository {
     /// The file at a path.
@@ -74,6 +78,19 @@ impl Repository {
         left_out: Vec<(String, String)>,
     ) -> Self {
         Self { files, paths, left_out, ..Self::default() }
+    }
+
+    /// Which watched services each chart runs; `of` says the charts of one, and is asked once for each.
+    pub(crate) fn charts(&self, of: impl Fn(&Service) -> BTreeSet<String>) -> &Charts {
+        self.charts.get_or_init(|| {
+            let mut charts = Charts::new();
+            for service in self.services.iter().filter(|service| service.kind.is_watched()) {
+                for chart in of(service) {
+                    charts.entry(chart).or_default().insert(service.name.clone());
+                }
+            }
+            charts
+        })
     }
 
     /// Where types of this name are declared: indices of the file and of its fact.

@@ -149,7 +149,8 @@ pub fn read(text: &str) -> Dockerfile {
             }
             "ARG" if file.stages.is_empty() => {
                 for (key, value) in pairs(&instruction.args) {
-                    globals.insert(key, expand(&value, &globals.clone()));
+                    let value = expand(&value, &globals);
+                    globals.insert(key, value);
                 }
             }
             _ => match file.stages.last_mut() {
@@ -322,6 +323,9 @@ pub(super) fn words(text: &str) -> Vec<String> {
     found
 }
 
+/// Variables put into variables could fill the memory.
+const LONGEST_VALUE: usize = 8 << 10;
+
 /// Puts values in for `$NAME`, `${NAME}` and `${NAME:-default}`; unknown names stay.
 pub(super) fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
@@ -349,7 +353,7 @@ pub(super) fn expand(text: &str, values: &BTreeMap<String, String>) -> String {
             None => out.push_str(&rest[..length]),
         }
         // Values that hold values again could double at every turn.
-        if out.len() > 64 * 1024 {
+        if out.len() > LONGEST_VALUE {
             return out;
         }
         rest = &rest[length..];

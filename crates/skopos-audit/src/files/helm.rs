@@ -59,8 +59,9 @@ pub struct Masked {
 pub fn mask(source: &str) -> Masked {
     let mut bytes = source.as_bytes().to_vec();
     let mut ranges = Vec::new();
+    let mut lines = Around::default();
     let mut at = 0;
-    while let Some(found) = source[at..].find(['{']) {
+    while let Some(found) = source[at..].find('{') {
         let start = at + found;
         let rest = &source[start..];
         let end = match () {
@@ -73,29 +74,14 @@ pub fn mask(source: &str) -> Masked {
                 continue;
             }
         };
-        let before = source[..start].rsplit('\n').next().unwrap_or_default();
-        let after = source[end..].split('\n').next().unwrap_or_default();
-        let is_blank = |text: &str| {
-            // Other actions on the line count as blank too: `{{ if a }}{{ end }}`.
-            let mut text = text.trim();
-            while let Some(open) = text.find("{{") {
-                if !text[..open].trim().is_empty() {
-                    return false;
-                }
-                text = text[open..][end_of_action(&text[open..])..].trim();
-            }
-            text.is_empty()
-        };
-        let before_is_blank = before.trim().is_empty()
+        let before_is_blank = lines.first_solid(source, start).is_none_or(|solid| solid >= start)
             || ranges.last().is_some_and(|last: &Range<usize>| {
                 last.end <= start
                     && source[last.end..start].trim().is_empty()
                     && bytes.get(last.start) == Some(&b' ')
             });
-        let filler = match before_is_blank && is_blank(after) {
-            true => b' ',
-            false => b'x',
-        };
+        let is_alone = before_is_blank && lines.last_solid(source, end).is_none_or(|at| at < end);
+        let filler = if is_alone { b' ' } else { b'x' };
         for byte in &mut bytes[start..end] {
             if *byte != b'\n' {
                 *byte = filler;
@@ -107,6 +93,61 @@ pub fn mask(source: &str) -> Masked {
     // Only whole actions were overwritten, which begin and end with ASCII.
     let text = String::from_utf8(bytes).unwrap_or_else(|_| " ".repeat(source.len()));
     Masked { text, ranges }
+}
+
+/// What stands around actions on their lines. Asked from front to back: a line is looked at once, however many
+/// actions it has.
+#[derive(Default)]
+struct Around {
+    /// How far line breaks were looked for, and where the line there begins.
+    seen: usize,
+    start: usize,
+    /// Of the line that begins at `.0`, the first byte that is no white space.
+    first: Option<(usize, Option<usize>)>,
+    /// Of the line that ends at `.0`, the last byte that is neither white space nor in an action.
+    last: Option<(usize, Option<usize>)>,
+}
+
+impl Around {
+    /// The first byte that is no white space on the line of this one.
+    fn first_solid(&mut self, source: &str, at: usize) -> Option<usize> {
+        if let Some(end) = source[self.seen..at].rfind('\n') {
+            self.start = self.seen + end + 1;
+        }
+        self.seen = at;
+        match self.first {
+            Some((start, first)) if start == self.start => first,
+            _ => {
+                let first = source[self.start..].find(|c: char| !c.is_whitespace() || c == '\n');
+                let first = first.map(|first| self.start + first);
+                self.first = Some((self.start, first));
+                first
+            }
+        }
+    }
+
+    /// The last byte behind this one, on its line, that is neither white space nor in an action: `{{ if a }}{{ end }}`
+    /// has none.
+    fn last_solid(&mut self, source: &str, from: usize) -> Option<usize> {
+        if let Some((end, last)) = self.last
+            && from <= end
+        {
+            return last;
+        }
+        let end =
+            memchr::memchr(b'\n', &source.as_bytes()[from..]).map_or(source.len(), |n| from + n);
+        let (mut at, mut last) = (from, None);
+        while at < end {
+            let open = source[at..end].find("{{").map_or(end, |open| at + open);
+            let solid = source[at..open].trim_end();
+            if !solid.is_empty() {
+                last = Some(at + solid.len() - 1);
+            }
+            at = open + end_of_action(&source[open..end]);
+        }
+        self.last = Some((end, last));
+        last
+    }
 }
 
 /// How long the action is that a text begins with: quoted `}}` do not end it.

@@ -1,5 +1,7 @@
 //! Logback and Log4j 2 in XML: levels, and what lines look like.
 
+use std::collections::HashMap;
+
 use super::Problem;
 use super::text::Text;
 use crate::Span;
@@ -59,12 +61,16 @@ pub fn read(text: &str) -> Result<LogXml, Problem> {
         span: root.range().into(),
         ..LogXml::default()
     };
+    let mut profiles: HashMap<roxmltree::NodeId, Option<&str>> = HashMap::new();
     for node in root.descendants().filter(roxmltree::Node::is_element) {
         let name = node.tag_name().name();
-        let profile = node
-            .ancestors()
-            .find(|n| n.tag_name().name().eq_ignore_ascii_case("springProfile"))
-            .and_then(|n| n.attribute("name").map(str::to_owned));
+        let profile = match name.eq_ignore_ascii_case("springProfile") {
+            true => node.attribute("name"),
+            // In the order of the document: what is around was seen before.
+            false => node.parent().and_then(|parent| profiles.get(&parent.id()).copied().flatten()),
+        };
+        profiles.insert(node.id(), profile);
+        let profile = profile.map(str::to_owned);
         match name {
             "root" | "Root" => {
                 found.root.extend(attribute(node, "level").map(|level| (level, profile.clone())));
@@ -144,7 +150,7 @@ fn logback_appender(node: roxmltree::Node<'_, '_>, profile: Option<String>) -> A
         profile,
         ..Appender::default()
     };
-    for child in node.descendants().filter(roxmltree::Node::is_element).skip(1) {
+    for child in below(node) {
         let name = child.tag_name().name();
         if matches!(name, "encoder" | "layout") {
             let class = attribute(child, "class");
@@ -160,6 +166,11 @@ fn logback_appender(node: roxmltree::Node<'_, '_>, profile: Option<String>) -> A
     found
 }
 
+/// The elements of an appender, as many as one may have: appenders inside of appenders would be read again and again.
+fn below<'a, 'i>(node: roxmltree::Node<'a, 'i>) -> impl Iterator<Item = roxmltree::Node<'a, 'i>> {
+    node.descendants().filter(roxmltree::Node::is_element).skip(1).take(1_000)
+}
+
 fn log4j_appender(node: roxmltree::Node<'_, '_>, profile: Option<String>) -> Appender {
     let mut found = Appender {
         name: attribute(node, "name").unwrap_or_default(),
@@ -167,7 +178,7 @@ fn log4j_appender(node: roxmltree::Node<'_, '_>, profile: Option<String>) -> App
         ..Appender::default()
     };
     found.is_structured = is_json(node.tag_name().name());
-    for child in node.descendants().filter(roxmltree::Node::is_element).skip(1) {
+    for child in below(node) {
         let name = child.tag_name().name();
         if name.ends_with("Layout") {
             found.is_structured |= is_json(name);

@@ -9,6 +9,8 @@ pub mod java;
 pub mod others;
 pub mod python;
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{Document, Problem, Read, name};
@@ -100,6 +102,7 @@ fn package_json(value: &Value, text: &str) -> Manifest {
         ("peerDependencies", false),
         ("devDependencies", true),
     ];
+    let quoted = Quoted::of(text);
     for (section, is_dev) in sections {
         for (name, version) in value[section].as_object().into_iter().flatten() {
             manifest.dependencies.push(Dependency {
@@ -107,13 +110,13 @@ fn package_json(value: &Value, text: &str) -> Manifest {
                 version: version.as_str().map(str::to_owned),
                 is_dev,
                 features: Vec::new(),
-                span: key_span(text, section, name),
+                span: quoted.key(section, name),
             });
         }
     }
     for (name, command) in value["scripts"].as_object().into_iter().flatten() {
         let command = command.as_str().unwrap_or_default().to_owned();
-        let span = key_span(text, "scripts", name);
+        let span = quoted.key("scripts", name);
         manifest.scripts.push(Script { name: name.clone(), command, span });
     }
     let workspaces = match &value["workspaces"] {
@@ -144,13 +147,38 @@ pub(crate) fn assert_inside(read: &Read, text: &str) {
     }
 }
 
-/// Where `"key"` stands behind `"section"`: JSON is read without places, and keys are unique enough to find again.
-fn key_span(text: &str, section: &str, key: &str) -> Span {
-    let section = text.find(&format!("\"{section}\"")).unwrap_or(0);
-    let quoted = format!("\"{key}\"");
-    match text.get(section..).and_then(|rest| rest.find(&quoted)) {
-        Some(at) => Span::new(section + at, section + at + quoted.len()),
-        None => Span::new(0, 0),
+/// Where the quoted words of a JSON text stand: it is read without places, and keys are unique enough to find again.
+struct Quoted<'t>(HashMap<&'t str, Vec<usize>>);
+
+impl<'t> Quoted<'t> {
+    fn of(text: &'t str) -> Self {
+        let mut found: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut from = 0;
+        while let Some(open) = memchr::memchr(b'"', &text.as_bytes()[from..]).map(|at| from + at) {
+            let mut end = open + 1;
+            while let Some(at) = memchr::memchr2(b'"', b'\\', &text.as_bytes()[end..]) {
+                end += at;
+                if text.as_bytes()[end] == b'"' {
+                    break;
+                }
+                end = (end + 2).min(text.len());
+            }
+            if let Some(word) = text.get(open + 1..end) {
+                found.entry(word).or_default().push(open);
+            }
+            from = (end + 1).min(text.len());
+        }
+        Self(found)
+    }
+
+    /// Where `"key"` stands behind `"section"`.
+    fn key(&self, section: &str, key: &str) -> Span {
+        let from = self.0.get(section).map_or(0, |all| all[0]);
+        let all = self.0.get(key).map_or(&[][..], Vec::as_slice);
+        match all.get(all.partition_point(|at| *at < from)) {
+            Some(at) => Span::new(*at, at + key.len() + 2),
+            None => Span::new(0, 0),
+        }
     }
 }
 

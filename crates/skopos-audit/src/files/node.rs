@@ -2,8 +2,8 @@
 //!
 //! Readers of file kinds look at these trees and never at a format, so that a Compose file in JSON
 //! or a Collector configuration inside a ConfigMap is read like any other. Values are shared, never
-//! copied: a YAML alias costs one pointer, and a file cannot blow up in memory. What was repeated
-//! by aliases is bounded by [`Node::walk`], which counts its steps.
+//! copied: a YAML alias costs one pointer. With its aliases written out a document has at most
+//! [`MAX_NODES`] values, nested at most [`MAX_DEPTH`] deep, so that whoever walks or copies one does bounded work.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::Span;
 
 /// The deepest nesting that is read; deeper files are reported as malformed.
 pub const MAX_DEPTH: usize = 96;
-/// The most values that are read of one file.
+/// The most values that are read of one file, those that aliases repeat counted again.
 pub const MAX_NODES: usize = 400_000;
 
 /// A value.

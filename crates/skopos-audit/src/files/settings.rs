@@ -117,7 +117,13 @@ pub fn read_properties(path: &str, text: &str) -> Vec<Settings> {
         }
         let divider = trimmed.find(['=', ':']).or_else(|| trimmed.find(char::is_whitespace));
         let (key, value) = match divider {
-            Some(divider) => (&trimmed[..divider], trimmed[divider + 1..].trim_start()),
+            Some(divider) => {
+                let (key, rest) = trimmed.split_at(divider);
+                // The divider may be a space of several bytes.
+                let mut rest = rest.chars();
+                rest.next();
+                (key, rest.as_str().trim_start())
+            }
             None => (trimmed, ""),
         };
         let start = at + line.len() - line.trim_start().len();
@@ -212,6 +218,9 @@ mod tests {
         assert_eq!(all[0].get("long").unwrap().value, "one two");
         assert_eq!(all[0].profile.as_deref(), Some("prod"));
         assert_eq!(all[1].profile.as_deref(), Some("dev"));
+        // A space of three bytes divides like any other.
+        let all = read_properties("messages.properties", "welcome\u{3000}hello\n");
+        assert_eq!(all[0].get("welcome").unwrap().value, "hello");
     }
 
     #[test]

@@ -213,6 +213,13 @@ fn is_values(path: &str) -> bool {
     name.starts_with("values") || name.ends_with("values.yaml") || name.ends_with("values.yml")
 }
 
+fn is_observability(root: &Node) -> bool {
+    prometheus::is_prometheus(root)
+        || prometheus::is_rules(root)
+        || alertmanager::is_alertmanager(root)
+        || collector::is_collector(root)
+}
+
 /// What may stand in a file of its own or inside of a ConfigMap.
 fn observability(path: &str, text: &str, root: &Arc<Node>, is_template: bool, read: &mut Read) {
     let span = Span { start: root.span.start, end: root.last_byte() };
@@ -223,7 +230,7 @@ fn observability(path: &str, text: &str, root: &Arc<Node>, is_template: bool, re
         let mut rules = prometheus::read_rules(root);
         rules.is_template = is_template;
         if !is_template {
-            rules.lint = lint(path, text, root);
+            rules.lint = lint(path, text, span);
         }
         read.documents.push((span, Document::Rules(rules)));
     }
@@ -235,23 +242,13 @@ fn observability(path: &str, text: &str, root: &Arc<Node>, is_template: bool, re
     }
 }
 
-/// What `skopos-lint` says of one document: all else of the file is blanked, so that places hold.
-fn lint(path: &str, text: &str, root: &Node) -> Vec<prometheus::LintFinding> {
-    let line_start =
-        text[..(root.span.start as usize).min(text.len())].rfind('\n').map_or(0, |at| at + 1);
-    let end = text[(root.last_byte() as usize).min(text.len())..]
-        .find("\n---")
-        .map_or(text.len(), |at| root.last_byte() as usize + at);
-    let mut bytes = text.as_bytes().to_vec();
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        if !(line_start..end).contains(&at) && *byte != b'\n' {
-            *byte = b' ';
-        }
-    }
-    match String::from_utf8(bytes) {
-        Ok(alone) => prometheus::lint(path, &alone, 0),
-        Err(_) => Vec::new(),
-    }
+/// What `skopos-lint` says of one document, from its first line to the next document.
+fn lint(path: &str, text: &str, span: Span) -> Vec<prometheus::LintFinding> {
+    let within = |at: u32| (at as usize).min(text.len());
+    let (first, last) = (within(span.start), within(span.end));
+    let start = text[..first].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[last..].find("\n---").map_or(text.len(), |at| last + at);
+    prometheus::lint(path, &text[start..end], start)
 }
 
 /// What resources carry inside of them: rules, Collector configurations, files in ConfigMaps.
@@ -268,7 +265,7 @@ fn inside(
             let mut rules = prometheus::read_rules(spec);
             rules.is_template = is_template;
             if !is_template {
-                rules.lint = prometheus::lint(path, &alone(text, resource), 0);
+                rules.lint = lint(path, text, resource.span);
             }
             read.documents.push((resource.span, Document::Rules(rules)));
         }
@@ -295,37 +292,20 @@ fn inside(
     }
 }
 
-/// The text of a resource with the rest of its file blanked.
-fn alone(text: &str, resource: &kubernetes::Resource) -> String {
-    let start =
-        text[..(resource.span.start as usize).min(text.len())].rfind('\n').map_or(0, |at| at + 1);
-    let last = (resource.span.end as usize).min(text.len());
-    let end = text[last..].find("\n---").map_or(text.len(), |at| last + at);
-    let blank = |text: &str| -> String {
-        text.chars()
-            .flat_map(|c| std::iter::repeat_n(if c == '\n' { '\n' } else { ' ' }, c.len_utf8()))
-            .collect()
-    };
-    format!("{}{}{}", blank(&text[..start]), &text[start..end], blank(&text[end..]))
-}
-
 /// Reads the text of a scalar as a file of its own, with the places of the lines around it.
 fn embedded(path: &str, text: &str, node: &Node, inner: &str, is_template: bool, read: &mut Read) {
     let NodeKind::Scalar { style, .. } = &node.kind else { return };
     let found = yaml::read(inner);
-    for root in &found.documents {
-        let moved = match style {
-            Style::Block => {
-                moved(root, &|span: Span| yaml::span_inside(text, node, span.start as usize))
-            }
-            _ => moved(root, &|_| node.span),
-        };
+    let inside = yaml::Inside::of(text, node);
+    // Most texts in ConfigMaps are dashboards and settings: only what is read needs places.
+    for root in found.documents.iter().filter(|root| is_observability(root)) {
+        let moved = moved(root, &|span: Span| inside.place(span.start));
         // Rules inside of a ConfigMap keep their structure; lint wants a file of its own.
         observability(path, text, &moved, true, read);
     }
     if !is_template && *style == Style::Block {
         for problem in found.problems.into_iter().take(1) {
-            let span = yaml::span_inside(text, node, problem.span.start as usize);
+            let span = inside.place(problem.span.start);
             let message = format!("in a text of this resource: {}", problem.message);
             if node_says_yaml(inner) {
                 read.problems.push(Problem { span, message });

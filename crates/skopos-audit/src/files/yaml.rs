@@ -4,7 +4,7 @@
 //! a manifest has many documents, and a broken one must not hide those before it: what was read up
 //! to the error is kept, and reading goes on behind the next `---`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use granit_parser::{Event, Parser, ScalarStyle};
 use super::Problem;
 use super::node::{MAX_DEPTH, MAX_NODES, Node, NodeKind, Style};
 use super::text::lines;
-use crate::Span;
+use crate::{Lines, Span};
 
 /// The documents of a file and what could not be read.
 #[derive(Debug, Default)]
@@ -59,7 +59,8 @@ fn read_from(text: &str, from: usize, documents: &mut Vec<Arc<Node>>) -> Result<
 #[derive(Default)]
 struct Builder {
     open: Vec<Open>,
-    anchors: HashMap<usize, Arc<Node>>,
+    anchors: HashMap<usize, (Arc<Node>, Extent)>,
+    /// Values so far, those that aliases repeat counted again.
     nodes: usize,
 }
 
@@ -68,6 +69,14 @@ struct Open {
     start: usize,
     is_mapping: bool,
     items: Vec<Arc<Node>>,
+    below: Extent,
+}
+
+/// What a value comes to with its aliases written out: whoever copies or walks it does so much.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    nodes: usize,
+    depth: usize,
 }
 
 impl Builder {
@@ -89,7 +98,7 @@ impl Builder {
                     true => NodeKind::Null,
                     false => NodeKind::Scalar { text: text.into_owned(), style },
                 };
-                self.add(kind, range, anchor, documents)
+                self.add(kind, range, anchor, Extent::default(), documents)
             }
             Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _) => {
                 if self.open.len() >= MAX_DEPTH {
@@ -97,7 +106,8 @@ impl Builder {
                     return Err(Problem::new(range, message));
                 }
                 let is_mapping = matches!(event, Event::MappingStart(..));
-                self.open.push(Open { anchor, start: range.start, is_mapping, items: Vec::new() });
+                let (start, items, below) = (range.start, Vec::new(), Extent::default());
+                self.open.push(Open { anchor, start, is_mapping, items, below });
                 Ok(())
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -107,11 +117,16 @@ impl Builder {
                     false => NodeKind::Sequence(open.items),
                 };
                 let range = open.start..range.end.max(open.start);
-                self.add(kind, range, open.anchor, documents)
+                self.add(kind, range, open.anchor, open.below, documents)
             }
             Event::Alias(anchor) => match self.anchors.get(&anchor).cloned() {
-                Some(node) => {
-                    self.put(node, documents);
+                Some((node, extent)) => {
+                    if self.open.len() + extent.depth > MAX_DEPTH {
+                        let message = format!("nested deeper than {MAX_DEPTH} levels by aliases");
+                        return Err(Problem::new(range, message));
+                    }
+                    self.count(extent.nodes, &range)?;
+                    self.put(node, extent, documents);
                     Ok(())
                 }
                 None => Err(Problem::new(range, "an alias inside the value it names")),
@@ -125,23 +140,35 @@ impl Builder {
         kind: NodeKind,
         range: Range<usize>,
         anchor: usize,
+        below: Extent,
         documents: &mut Vec<Arc<Node>>,
     ) -> Result<(), Problem> {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            return Err(Problem::new(range, format!("more than {MAX_NODES} values")));
-        }
+        self.count(1, &range)?;
         let node = Arc::new(Node { kind, span: range.into() });
+        let extent = Extent { nodes: below.nodes + 1, depth: below.depth + 1 };
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            self.anchors.insert(anchor, (node.clone(), extent));
         }
-        self.put(node, documents);
+        self.put(node, extent, documents);
         Ok(())
     }
 
-    fn put(&mut self, node: Arc<Node>, documents: &mut Vec<Arc<Node>>) {
+    fn count(&mut self, nodes: usize, range: &Range<usize>) -> Result<(), Problem> {
+        self.nodes += nodes;
+        if self.nodes > MAX_NODES {
+            let message = format!("more than {MAX_NODES} values, those of aliases included");
+            return Err(Problem::new(range.clone(), message));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, node: Arc<Node>, extent: Extent, documents: &mut Vec<Arc<Node>>) {
         match self.open.last_mut() {
-            Some(open) => open.items.push(node),
+            Some(open) => {
+                open.items.push(node);
+                open.below.nodes += extent.nodes;
+                open.below.depth = open.below.depth.max(extent.depth);
+            }
             None if node.is_null() => {}
             None => documents.push(node),
         }
@@ -162,33 +189,53 @@ fn pairs(items: Vec<Arc<Node>>) -> Vec<(Arc<Node>, Arc<Node>)> {
         merged.extend(value.entries().iter().cloned());
         merged.extend(value.items().iter().flat_map(|item| item.entries().iter().cloned()));
     }
-    for (key, value) in merged {
-        let Some(name) = key.text() else { continue };
-        if !own.iter().any(|(k, _)| k.text() == Some(name)) {
-            own.push((key, value));
-        }
+    if merged.is_empty() {
+        return own;
     }
+    let mut known: HashSet<String> =
+        own.iter().filter_map(|(key, _)| key.text().map(str::to_owned)).collect();
+    merged.retain(|(key, _)| key.text().is_some_and(|name| known.insert(name.to_owned())));
+    own.append(&mut merged);
     own
 }
 
-/// The place in the file of byte `offset` of a scalar's value, for text embedded in a ConfigMap.
+/// Where the bytes of a scalar's value stand in the file, for text embedded in a ConfigMap.
 ///
-/// A literal block keeps its line breaks, so the line of the byte is found by counting them; the
+/// A literal block keeps its line breaks, so the line of a byte is found by counting them; the
 /// place is that line of the file without its indentation. Other scalars are their own place.
-pub fn span_inside(file: &str, node: &Node, offset: usize) -> Span {
-    let NodeKind::Scalar { style: Style::Block, text } = &node.kind else { return node.span };
-    let offset = (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    let before = text[..offset.unwrap_or(0)].matches('\n').count();
-    // The scalar's own bytes may begin at the header (`|`) or at the first line of content.
-    let raw = file.get(node.span.start as usize..).unwrap_or_default();
-    let header = usize::from(raw.starts_with(['|', '>']));
-    match lines(raw).nth(before + header) {
-        Some((at, line)) => {
-            let indent = line.len() - line.trim_start().len();
-            let start = node.span.start as usize + at;
-            Span::new(start + indent, start + line.len())
-        }
-        None => node.span,
+pub struct Inside {
+    whole: Span,
+    /// Of a block: where its value's lines begin, and the places of the lines of the file.
+    block: Option<(Lines, Vec<Span>)>,
+}
+
+impl Inside {
+    /// Of a scalar of this file.
+    pub fn of(file: &str, node: &Node) -> Self {
+        let block = match &node.kind {
+            NodeKind::Scalar { style: Style::Block, text } => {
+                let values = Lines::of(text);
+                // The scalar's own bytes may begin at the header (`|`) or at the first line of content.
+                let start = node.span.start as usize;
+                let raw = file.get(start..).unwrap_or_default();
+                let header = usize::from(raw.starts_with(['|', '>']));
+                let place = |(at, line): (usize, &str)| {
+                    let indent = line.len() - line.trim_start().len();
+                    Span::new(start + at + indent, start + at + line.len())
+                };
+                let places = lines(raw).skip(header).take(values.count()).map(place).collect();
+                Some((values, places))
+            }
+            _ => None,
+        };
+        Self { whole: node.span, block }
+    }
+
+    /// The place of a byte of the value.
+    pub fn place(&self, offset: u32) -> Span {
+        let line =
+            self.block.as_ref().and_then(|(values, places)| places.get(values.line(offset) - 1));
+        line.copied().unwrap_or(self.whole)
     }
 }
 
@@ -207,7 +254,6 @@ pub fn fuzz_audit_yaml(data: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Lines;
 
     fn line(text: &str, node: &Node) -> usize {
         Lines::of(text).line(node.span.start)
@@ -242,11 +288,40 @@ mod tests {
     }
 
     #[test]
+    fn what_aliases_repeat_counts() {
+        let chain = |step: &dyn Fn(usize) -> String, count: usize| -> String {
+            (1..=count).map(step).collect()
+        };
+        let cases = [
+            // Doubled at every line; one level deeper at every line; merged again and again.
+            String::from("a0: &a0 x\n")
+                + &chain(&|n| format!("a{n}: &a{n} [*a{0}, *a{0}]\n", n - 1), 40),
+            String::from("a0: &a0 x\n") + &chain(&|n| format!("a{n}: &a{n} [*a{}]\n", n - 1), 200),
+            format!(
+                "a: &a {{{}}}\nb: {{<<: [{}]}}\n",
+                chain(&|n| format!("k{n}: 1, "), 2_000),
+                "*a, ".repeat(20_000)
+            ),
+        ];
+        for text in cases {
+            let found = read(&text);
+            assert_eq!(found.problems.len(), 1, "{:?}", &text[..60]);
+            assert!(found.problems[0].message.contains("alias"), "{:?}", found.problems);
+        }
+        assert_eq!(read("a: &a {x: 1}\nb: {<<: [*a, *a]}\nc: [*a, *a]\n").problems.len(), 0);
+    }
+
+    #[test]
     fn a_line_inside_a_block_is_found_in_the_file() {
         let text = "data:\n  a.yml: |\n    one: 1\n    two: 2\n  b: c\n";
         let found = read(text);
         let node = found.documents[0].at("data").get("a.yml");
-        let at = span_inside(text, node, node.text().unwrap().find("two").unwrap());
+        let inside = Inside::of(text, node);
+        let at = inside.place(node.text().unwrap().find("two").unwrap() as u32);
         assert_eq!(&text[at.start as usize..at.end as usize], "two: 2");
+        assert_eq!(
+            Inside::of(text, found.documents[0].at("data.b")).place(9),
+            found.documents[0].at("data.b").span
+        );
     }
 }

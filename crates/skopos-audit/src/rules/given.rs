@@ -166,12 +166,12 @@ fn of_charts(case: &Case<'_>, charts: &BTreeSet<&str>) -> Vec<Variable> {
     let mut found = Vec::new();
     for (file, root) in all_values(case) {
         let own = folder(&file.path);
-        let is_charts = charts.iter().any(|chart| own == *chart || is_below(own, chart));
+        let chart = charts.iter().find(|chart| own == **chart || is_below(own, chart));
         let is_inside = case.service.is_some_and(|service| is_below(&file.path, &service.root));
-        if (!is_charts && !is_inside) || deployed::is_product(name(own)) {
+        if (chart.is_none() && !is_inside) || deployed::is_product(name(own)) {
             continue;
         }
-        let is_shared = !is_inside && is_shared(case, own);
+        let is_shared = !is_inside && chart.is_some_and(|chart| is_shared(case, chart));
         let mut items: BTreeMap<String, [Option<(Place, String)>; 2]> = BTreeMap::new();
         root.walk(&mut |path, node| {
             let Some(text) = node.text().filter(|text| !helm::is_open(text)) else { return };
@@ -201,15 +201,12 @@ fn of_charts(case: &Case<'_>, charts: &BTreeSet<&str>) -> Vec<Variable> {
 
 /// Whether a chart runs what belongs to other services too.
 fn is_shared(case: &Case<'_>, root: &str) -> bool {
-    let others = case.repository.services.iter();
-    let mut others = others.filter(|other| {
-        other.kind.is_watched() && case.service.is_none_or(|own| own.name != other.name)
+    let charts = case.repository.charts(|service| {
+        let pods = deployed::pods(&Case { service: Some(service), ..*case });
+        pods.iter().filter_map(|pod| chart(&pod.file.path)).map(str::to_owned).collect()
     });
-    others.any(|other| {
-        let of_other = Case { service: Some(other), ..*case };
-        let pods = deployed::pods(&of_other);
-        pods.iter().any(|pod| chart(&pod.file.path).is_some_and(|chart| chart == root))
-    })
+    let is_other = |name: &String| case.service.is_none_or(|own| own.name != *name);
+    charts.get(root).is_some_and(|services| services.iter().any(is_other))
 }
 
 /// Whether a key is written as environment variables are.

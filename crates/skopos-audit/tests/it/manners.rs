@@ -422,3 +422,26 @@ fn trees_that_nobody_would_want_to_read_are_survived_and_told() {
         assert!(told.contains(&path), "{path} is not told: {told:?}");
     }
 }
+
+/// Panics at one file, as a defect in a reader would.
+struct Trap(MemoryTree);
+
+impl Tree for Trap {
+    fn paths(&self) -> &[String] {
+        self.0.paths()
+    }
+
+    fn read(&self, path: &str) -> std::io::Result<Vec<u8>> {
+        assert!(!path.ends_with("trap.py"), "a defect");
+        self.0.read(path)
+    }
+}
+
+#[test]
+fn a_defect_at_one_file_leaves_the_rest_of_the_report() {
+    let tree = Trap(MemoryTree::of([("app.py", BLIND), ("trap.py", "print(1)")]));
+    let (repository, _) = read(&tree, &Config::default(), Means::default());
+    assert_eq!(repository.services.len(), 1);
+    assert_eq!(repository.left_out[0].0, "trap.py");
+    assert!(repository.left_out[0].1.contains("please report"), "{:?}", repository.left_out);
+}

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::text::lines;
 use super::super::{Document, Read, name};
-use super::{Dependency, Manifest, key_span};
+use super::{Dependency, Manifest, Quoted};
 use crate::service::Kind;
 use crate::{Language, Span};
 
@@ -134,8 +134,9 @@ fn composer(text: &str) -> Option<Manifest> {
         return None;
     }
     let mut manifest = empty(value["name"].as_str().map(str::to_owned));
+    let quoted = Quoted::of(text);
     for (name, _) in value["require"].as_object().into_iter().flatten() {
-        manifest.dependencies.push(dependency(name, key_span(text, "require", name)));
+        manifest.dependencies.push(dependency(name, quoted.key("require", name)));
     }
     Some(manifest)
 }
