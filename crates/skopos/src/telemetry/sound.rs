@@ -1,8 +1,9 @@
 //! Values that can be shown, told from those that cannot.
 //!
 //! A `Display` or `Debug` may fail; `format!` answers that with a panic, and `tracing-opentelemetry` uses `format!`, for a new
-//! span even with a lock in its hand. A value that cannot be shown costs its span or event an attribute, never the host its
-//! request: so values are tried before that layer sees them. Only texts are: numbers and strings cannot fail.
+//! span even with a lock in its hand. And it follows the causes of an error to their end, of which there may be none. A value that
+//! cannot be shown costs its span or event an attribute, never the host its request: so values are tried before that layer sees
+//! them. Only texts are, in the form that it asks for: numbers and strings cannot fail.
 
 use std::error::Error;
 use std::fmt::{self, Write as _};
@@ -11,7 +12,7 @@ use tracing::Event;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Record};
 
-/// Causes of an error that are looked at; one may, wrongly, name itself.
+/// An error and its causes, at most: with more, one of them may be its own cause.
 const MOST_CAUSES: usize = 32;
 
 /// Tries every value that is visited.
@@ -41,10 +42,11 @@ impl Visit for Trial {
     fn record_error(&mut self, _: &Field, error: &(dyn Error + 'static)) {
         let mut next = Some(error);
         for _ in 0..MOST_CAUSES {
-            let Some(cause) = next else { break };
-            self.is_sound &= write!(Nowhere, "{cause}{cause:?}").is_ok();
+            let Some(cause) = next else { return };
+            self.is_sound &= write!(Nowhere, "{cause}").is_ok();
             next = cause.source();
         }
+        self.is_sound &= next.is_none();
     }
 
     fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {

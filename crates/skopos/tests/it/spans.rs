@@ -243,3 +243,49 @@ fn a_value_that_cannot_be_shown_costs_its_span_an_attribute_and_the_host_nothing
     let events: Vec<&str> = inner.events.iter().map(|event| event.name.as_str()).collect();
     assert_eq!(events, ["sound"]);
 }
+
+/// An error that is its own cause, or one whose `Debug` fails, of which nobody asks anything.
+struct Odd {
+    is_own_cause: bool,
+}
+
+impl std::fmt::Display for Odd {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("odd")
+    }
+}
+
+impl std::fmt::Debug for Odd {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_own_cause { formatter.write_str("Odd") } else { Err(std::fmt::Error) }
+    }
+}
+
+impl std::error::Error for Odd {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.is_own_cause.then_some(self)
+    }
+}
+
+/// The layer of `tracing-opentelemetry` follows causes without end, on the caller's thread.
+#[test]
+fn an_error_that_is_its_own_cause_holds_up_nobody() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let output = Output::default();
+    let variables = [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())];
+    let (telemetry, guard) = scoped(builder(&output, &variables));
+    tracing::info_span!("work").in_scope(|| {
+        for is_own_cause in [true, false] {
+            let error: &(dyn std::error::Error + 'static) = &Odd { is_own_cause };
+            tracing::error!(error, is_own_cause, "failed");
+        }
+    });
+    drop(guard);
+    assert!(telemetry.shutdown_blocking(PATIENCE).is_complete());
+    assert_eq!(output.lines().len(), 2);
+    let events = collector.span("work").events;
+    assert_eq!(events.len(), 1, "{events:?}");
+    let told = ["error", "is_own_cause"].map(|key| attribute(&events[0].attributes, key));
+    assert_eq!(told, [Some("odd".to_owned()), Some("false".to_owned())]);
+}
