@@ -3,7 +3,8 @@
 //! It is what OpenTelemetry's SDKs do by default, with the doubts taken out: only on a loopback address, in clear http without
 //! headers and compression, whatever the environment holds for other endpoints (an `authorization` is not for whoever happens
 //! to listen), and only when no endpoint at all is named. Who may look for it decides the builder: never a service in
-//! production. Nothing is kept or retried for it, because nobody promised that it is there.
+//! production. And nobody in Kubernetes, where what listens on a node's loopback address may serve everybody's pods, unless the
+//! address is named. Nothing is kept or retried for it, because nobody promised that it is there.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -25,9 +26,11 @@ pub(crate) struct LocalCollector {
     pub(crate) metrics: Option<Endpoint>,
 }
 
-/// Reads where it would be; nowhere with `SKOPOS_LOCAL_COLLECTOR=none`, or where any endpoint is named.
+/// Reads where it would be; nowhere with `SKOPOS_LOCAL_COLLECTOR=none`, where any endpoint is named, or in Kubernetes without the
+/// address.
 pub(super) fn read(variable: Lookup<'_>, warnings: &mut Vec<String>) -> LocalCollector {
     let address = match variable(VARIABLE) {
+        None if variable("KUBERNETES_SERVICE_HOST").is_some() => return LocalCollector::default(),
         None => USUAL,
         Some(text) if text.eq_ignore_ascii_case("none") => return LocalCollector::default(),
         Some(text) => match parse(&text) {
@@ -99,10 +102,11 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_an_endpoint_or_none_gets_what_was_named() {
+    fn whoever_names_an_endpoint_or_none_or_runs_in_a_pod_gets_what_was_named() {
         for (variable, value, warnings) in [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318", 0),
             ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://collector:4318", 0),
+            ("KUBERNETES_SERVICE_HOST", "10.96.0.1", 0),
             ("SKOPOS_LOCAL_COLLECTOR", "none", 0),
             ("SKOPOS_LOCAL_COLLECTOR", "10.0.0.7:4318", 1),
             ("SKOPOS_LOCAL_COLLECTOR", "https://127.0.0.1:4318", 1),
@@ -112,7 +116,9 @@ mod tests {
             assert_eq!(said.len(), warnings, "{variable}={value}: {said:?}");
         }
         for address in ["127.0.0.1:9", "http://localhost:9/"] {
-            let (local, _) = with(&[("SKOPOS_LOCAL_COLLECTOR", address)]);
+            // A pod's own sidecar can be named.
+            let pod = ("KUBERNETES_SERVICE_HOST", "10.96.0.1");
+            let (local, _) = with(&[("SKOPOS_LOCAL_COLLECTOR", address), pod]);
             assert_eq!(local.traces.unwrap().url, "http://127.0.0.1:9/v1/traces");
         }
         let (local, _) = with(&[("SKOPOS_LOCAL_COLLECTOR", "[::1]:9")]);

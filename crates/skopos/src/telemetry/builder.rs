@@ -304,7 +304,8 @@ impl Builder {
     /// when not. What nobody takes is let go without a word, and counted in `skopos_telemetry_unheard_total`. [`init`] does so.
     ///
     /// A desk is where `ENVIRONMENT` is `development`, `dev` or `local`; where nothing is said, only a debug build looks.
-    /// `SKOPOS_LOCAL_COLLECTOR` is another loopback address, or `none`.
+    /// `SKOPOS_LOCAL_COLLECTOR` is another loopback address, or `none`. A pod of Kubernetes is no desk: there the address must be
+    /// said.
     ///
     /// ```
     /// let builder = skopos::Telemetry::builder(skopos::service!()).from_env().local_collector();
