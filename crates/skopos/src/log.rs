@@ -32,6 +32,8 @@ pub(crate) mod panic;
 pub(crate) mod pretty;
 pub(crate) mod record;
 pub(crate) mod spans;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod writer;
 
 use limit::{Limiter, Verdict};

@@ -105,16 +105,14 @@ impl ConsoleMetrics {
             if !metric.is_text {
                 continue;
             }
-            for source in &metric.sources {
-                source.visit(&mut |labels, value| {
-                    let series = metrics::series(&name, labels);
-                    let now = Told::of(&value);
-                    if !now.is_as(told.get(&series)) {
-                        lines.write(&record(time, &series, now));
-                        told.insert(series, now);
-                    }
-                });
-            }
+            registry.read(&name, &metric, &mut |labels, value| {
+                let series = metrics::series(&name, labels);
+                let now = Told::of(&value);
+                if !now.is_as(told.get(&series)) {
+                    lines.write(&record(time, &series, now));
+                    told.insert(series, now);
+                }
+            });
         }
     }
 
@@ -167,23 +165,14 @@ fn record(time: std::time::SystemTime, series: &str, told: Told) -> Record {
 mod tests {
     use super::ConsoleMetrics;
     use crate::clock::Clock;
-    use crate::log::Sink;
-    use crate::log::record::Record;
+    use crate::log::testing::Lines;
     use crate::metrics::Registry;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
     use std::time::Duration;
 
-    #[derive(Default)]
-    struct Lines(Mutex<Vec<String>>);
-
-    impl Sink for Lines {
-        fn write(&self, record: &Record) {
-            let mut line = record.message.clone();
-            for field in record.fields() {
-                line.push_str(&format!(" {}={:?}", field.name, field.value));
-            }
-            self.0.lock().unwrap().push(line);
-        }
+    fn spawn(registry: Registry, lines: &Lines) -> ConsoleMetrics {
+        let interval = Duration::from_secs(3600);
+        ConsoleMetrics::spawn(registry, Arc::new(lines.clone()), Clock::system(), interval)
     }
 
     #[test]
@@ -192,19 +181,18 @@ mod tests {
         let orders = registry.counter("orders_placed_total", "Orders.");
         registry.gauge_fn("level", "None yet.", &[("place", "a\"b")], || f64::NAN);
         let seconds = registry.histogram("work_seconds", "Work.", &[1.0]);
-        let lines = Arc::new(Lines::default());
-        let interval = Duration::from_secs(3600);
-        let console = ConsoleMetrics::spawn(registry, lines.clone(), Clock::system(), interval);
+        let lines = Lines::default();
+        let console = spawn(registry, &lines);
         let told = || {
             console.tell();
-            std::mem::take(&mut *lines.0.lock().unwrap())
+            lines.take()
         };
         assert_eq!(
             told(),
             [
-                r#"level{place="a\"b"} value=Float(NaN)"#,
-                "orders_placed_total value=Unsigned(0)",
-                "work_seconds count=Unsigned(0) sum=Float(0.0)",
+                r#"INFO level{place="a\"b"} value=NaN"#,
+                "INFO orders_placed_total value=0",
+                "INFO work_seconds count=0 sum=0.0",
             ]
         );
         assert_eq!(told(), [""; 0]);
@@ -213,13 +201,24 @@ mod tests {
         seconds.observe(1.5);
         assert_eq!(
             told(),
-            [
-                "orders_placed_total value=Unsigned(2)",
-                "work_seconds count=Unsigned(2) sum=Float(2.0) mean=Float(1.0)",
-            ]
+            ["INFO orders_placed_total value=2", "INFO work_seconds count=2 sum=2.0 mean=1.0"]
         );
         orders.inc();
         console.close();
-        assert_eq!(*lines.0.lock().unwrap(), ["orders_placed_total value=Unsigned(3)"]);
+        assert_eq!(lines.take(), ["INFO orders_placed_total value=3"]);
+    }
+
+    #[test]
+    fn a_closure_that_panics_is_counted_and_costs_the_others_nothing() {
+        let registry = Registry::new();
+        registry.gauge_fn("broken", "Broken.", &[], || panic!("no such pool"));
+        registry.gauge_fn("sound", "Sound.", &[], || 1.0);
+        let lines = Lines::default();
+        let console = spawn(registry, &lines);
+        console.tell();
+        assert_eq!(lines.take(), ["INFO sound value=1.0"]);
+        console.close();
+        // Known since the first reading, so told by the second, during which it grew.
+        assert_eq!(lines.take(), [r#"INFO skopos_metric_panics_total{metric="broken"} value=2"#]);
     }
 }

@@ -2,13 +2,18 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::source::{Metric, Pushed, View};
 use super::{
-    Counter, DEFAULT_SERIES_LIMIT, Family, Format, Gauge, Histogram, Kind, LabelSet, Source, Value,
-    Visit, text, valid_label, valid_name,
+    Bounded, Counter, DEFAULT_SERIES_LIMIT, Family, Format, Gauge, Histogram, Kind, LabelSet,
+    Source, Value, Visit, text, valid_label, valid_name,
 };
+
+crate::labels! {
+    struct PanicLabels { metric: Bounded<50> }
+}
 
 /// All metrics of a process. Cloning shares it.
 ///
@@ -195,7 +200,8 @@ impl Registry {
     }
 
     /// Reads a gauge from a closure at each scrape. Several closures may share a name when their labels differ; the labels
-    /// are fixed, so the number of series is the number of calls.
+    /// are fixed, so the number of series is the number of calls. A closure that panics costs that reading its series, counted in
+    /// `skopos_metric_panics_total{metric}`.
     ///
     /// ```
     /// # let registry = skopos::metrics::Registry::new();
@@ -375,6 +381,22 @@ impl Registry {
         self.lock().iter().map(|(name, metric)| (name.clone(), metric.clone())).collect()
     }
 
+    /// Reads the series of a metric. What is read through a closure of the service's own may panic: that costs its own series,
+    /// is counted, and neither ends the thread that reads nor keeps the other metrics from being told. Returns whether all of
+    /// them were read.
+    pub(crate) fn read(&self, name: &str, metric: &Metric, visit: Visit<'_>) -> bool {
+        let mut is_whole = true;
+        for source in &metric.sources {
+            if catch_unwind(AssertUnwindSafe(|| source.visit(&mut *visit))).is_err() {
+                let help = "Readings of a metric that panicked and were left out.";
+                self.counter_family("skopos_metric_panics_total", help)
+                    .inc(&PanicLabels { metric: name.into() });
+                is_whole = false;
+            }
+        }
+        is_whole
+    }
+
     /// Returns a recorder that takes the metrics of libraries that use the `metrics` facade into this registry.
     /// `metrics::set_global_recorder(telemetry.registry().recorder())` is all it needs.
     ///
@@ -415,7 +437,7 @@ impl Registry {
     /// assert_eq!(text, "# HELP stock_items Items in stock.\n# TYPE stock_items gauge\nstock_items 42\n");
     /// ```
     pub fn encode(&self, format: Format) -> String {
-        text::encode(&self.metrics(), format)
+        text::encode(self, format)
     }
 }
 

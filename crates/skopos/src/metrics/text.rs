@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use super::source::{Metric, unit_of};
-use super::{Exemplar, HistogramSnapshot, Kind, Value, valid_label};
+use super::source::unit_of;
+use super::{Exemplar, HistogramSnapshot, Kind, Registry, Value, valid_label};
 
 /// A text format for metrics.
 ///
@@ -74,10 +74,11 @@ impl Format {
     }
 }
 
-pub(super) fn encode(metrics: &[(String, Metric)], format: Format) -> String {
+pub(super) fn encode(registry: &Registry, format: Format) -> String {
+    let metrics = registry.metrics();
     let mut output = String::with_capacity(4096);
     let mut overflows: Vec<(&str, String, u64)> = Vec::new();
-    for (name, metric) in metrics {
+    for (name, metric) in &metrics {
         for source in &metric.sources {
             overflows.extend(
                 source.overflows().into_iter().map(|(label, count)| (name.as_str(), label, count)),
@@ -87,10 +88,9 @@ pub(super) fn encode(metrics: &[(String, Metric)], format: Format) -> String {
             continue;
         }
         push_head(&mut output, name, &metric.help, metric.kind, format);
-        for source in &metric.sources {
-            source
-                .visit(&mut |labels, value| push_sample(&mut output, name, labels, &value, format));
-        }
+        registry.read(name, metric, &mut |labels, value| {
+            push_sample(&mut output, name, labels, &value, format);
+        });
     }
     if !overflows.is_empty() {
         let name = "skopos_label_overflow_total";

@@ -1,5 +1,8 @@
 //! Metrics as they are pushed by OTLP: the same numbers as on `/metrics`, in either temporality, whatever the collector does.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, number_data_point,
@@ -238,6 +241,49 @@ fn a_collector_without_metrics_costs_no_more_than_the_counting() {
     let report = telemetry.shutdown_blocking(PATIENCE);
     assert!(report.metrics_lost && !report.timed_out && !report.is_complete(), "{report:?}");
     assert!(report.to_string().contains("the last metrics"), "{report}");
+}
+
+#[test]
+fn a_closure_that_panics_costs_its_own_series_and_no_push() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
+    ];
+    let (telemetry, guard) = scoped(builder(&Output::default(), &variables));
+    drop(guard);
+    let registry = telemetry.registry();
+    let evictions = Arc::new(AtomicU64::new(3));
+    let read = evictions.clone();
+    let is_broken = Arc::new(AtomicBool::new(false));
+    let breaks = is_broken.clone();
+    registry.counter_fn("evictions_total", "Evictions.", &[("cache", "carts")], move || {
+        assert!(!breaks.load(Ordering::SeqCst), "the cache is gone");
+        read.load(Ordering::SeqCst)
+    });
+    let orders = registry.counter("orders_total", "Orders.");
+    let told = |evicted, is_now_broken| {
+        evictions.store(evicted, Ordering::SeqCst);
+        is_broken.store(is_now_broken, Ordering::SeqCst);
+        orders.inc();
+        flush(&telemetry);
+        assert_eq!(value(&numbers(&collector.metric("orders_total"))[0]), 1.0);
+        let last = collector.pushes().pop().unwrap();
+        let found = last.into_iter().find(|(_, metric)| metric.name == "evictions_total");
+        found.map(|(_, metric)| value(&numbers(&metric)[0]))
+    };
+    assert_eq!(told(3, false), Some(3.0));
+    assert_eq!(told(5, true), None);
+    assert_eq!(told(5, false), Some(2.0), "what was told before is not told again");
+    is_broken.store(true, Ordering::SeqCst);
+    let text = registry.encode(Format::Prometheus);
+    assert!(text.contains("\norders_total 3\n") && !text.contains("\nevictions_total"), "{text}");
+    let text = registry.encode(Format::Prometheus);
+    let panics = parse(&text, Format::Prometheus);
+    let panics = &panics.series[r#"skopos_metric_panics_total{metric="evictions_total"}"#];
+    // Its own series stands before or after the reading that panics.
+    assert!((2.0..=3.0).contains(panics), "{text}");
 }
 
 #[test]

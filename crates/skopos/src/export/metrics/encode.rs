@@ -122,33 +122,38 @@ impl Collection {
             exemplars_since: unix_nanos(self.taken_at),
             exemplars: self.pushing.exemplars,
         };
-        for source in &metric.sources {
-            source.visit(&mut |labels, value| {
-                let told = if is_delta {
-                    let key = series_key(name, labels);
-                    let told = difference(&value, self.taken.get(&key));
-                    // A series that nothing was told of yet began after the others' last push.
-                    self.read.insert(key, value);
-                    let Some(told) = told else { return };
-                    told
-                } else {
-                    value
-                };
-                match told {
-                    Value::Histogram(histogram) => match &histogram.exponential {
-                        Some(buckets) => {
-                            exponentials.push(points.exponential(labels, &histogram, buckets));
-                        }
-                        None => histograms.push(points.histogram(labels, histogram)),
-                    },
-                    Value::Counter(count) => {
-                        let count = i64::try_from(count).unwrap_or(i64::MAX);
-                        numbers.push(points.number(labels, number_data_point::Value::AsInt(count)));
+        let is_whole = self.registry.read(name, metric, &mut |labels, value| {
+            let told = if is_delta {
+                let key = series_key(name, labels);
+                let told = difference(&value, self.taken.get(&key));
+                // A series that nothing was told of yet began after the others' last push.
+                self.read.insert(key, value);
+                let Some(told) = told else { return };
+                told
+            } else {
+                value
+            };
+            match told {
+                Value::Histogram(histogram) => match &histogram.exponential {
+                    Some(buckets) => {
+                        exponentials.push(points.exponential(labels, &histogram, buckets));
                     }
-                    Value::Sum(value) | Value::Gauge(value) => numbers
-                        .push(points.number(labels, number_data_point::Value::AsDouble(value))),
+                    None => histograms.push(points.histogram(labels, histogram)),
+                },
+                Value::Counter(count) => {
+                    let count = i64::try_from(count).unwrap_or(i64::MAX);
+                    numbers.push(points.number(labels, number_data_point::Value::AsInt(count)));
                 }
-            });
+                Value::Sum(value) | Value::Gauge(value) => {
+                    numbers.push(points.number(labels, number_data_point::Value::AsDouble(value)))
+                }
+            }
+        });
+        if is_delta && !is_whole {
+            // What could not be read this time is not new the next time.
+            for (key, value) in self.taken.iter().filter(|(key, _)| is_key_of(key, name)) {
+                self.read.entry(key.clone()).or_insert_with(|| value.clone());
+            }
         }
         let count = numbers.len() + histograms.len() + exponentials.len();
         let temporality = if is_delta {
@@ -199,6 +204,11 @@ fn series_key(name: &str, labels: &[(&str, &str)]) -> String {
         key.push_str(&format!("\u{1}{}:{text}", text.len()));
     }
     key
+}
+
+/// Whether a key of [`series_key`] is of this metric.
+fn is_key_of(key: &str, name: &str) -> bool {
+    key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('\u{1}'))
 }
 
 /// Returns what was added since, or nothing where nothing was.
