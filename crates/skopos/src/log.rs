@@ -344,12 +344,17 @@ struct Collect<'r, F> {
 impl<F: FnMut(&'static str, Value<&str>)> Collect<'_, F> {
     fn text(&mut self, field: &Field, text: &str) {
         let name = field_name(field);
+        let is_cut = record::is_beyond(text);
         // What is cut off below needs not be looked through here, on the caller's thread.
         let text = record::bounded(text);
-        if name == "message" || self.pipeline.is_harmless(name) {
-            (self.put)(name, Value::Text(&self.pipeline.redactor.redact_text(text).text));
+        let shown = if name == "message" || self.pipeline.is_harmless(name) {
+            self.pipeline.redactor.redact_text(text).text
         } else {
-            let shown = self.pipeline.redactor.redact_value(name, text);
+            self.pipeline.redactor.redact_value(name, text)
+        };
+        if is_cut {
+            (self.put)(name, Value::Text(&record::beginning(&shown)));
+        } else {
             (self.put)(name, Value::Text(&shown));
         }
     }

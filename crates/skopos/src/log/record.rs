@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use skopos_redact::REDACTED;
 use tracing::Level;
 
 use crate::context::TraceIds;
@@ -14,6 +15,9 @@ use crate::context::TraceIds;
 pub(crate) const LONGEST_VALUE: usize = 8 * 1024;
 /// Bytes of a text that are looked at: some slack, so that redaction sees a secret's end before the text is cut.
 const LOOKED_AT: usize = 8 * LONGEST_VALUE;
+/// Bytes that are not shown at the end of a text that was cut off, and how many more to the beginning of a word.
+const SHORTEST_END: usize = 32;
+const LONGEST_END: usize = 4 * 1024;
 /// Most fields of one record; more are counted in `fields_dropped`.
 pub(crate) const MOST_FIELDS: usize = 128;
 
@@ -224,6 +228,27 @@ pub(crate) fn with_debug_text<R>(value: &dyn fmt::Debug, use_it: impl FnOnce(&st
     text.shrink_to(LONGEST_VALUE);
     let _ = FORMATTED.try_with(|kept| kept.set(text));
     result
+}
+
+/// Whether a text is longer than what is looked at, or was when a `Debug` wrote it.
+pub(crate) fn is_beyond(text: &str) -> bool {
+    text.len() > LOOKED_AT
+}
+
+/// Returns what is shown of a text that was cut off before it was redacted. Its end is left out: half a secret looks like none, and
+/// where much was redacted the end may be among what is shown.
+#[cold]
+pub(crate) fn beginning(redacted: &str) -> String {
+    let end = if redacted.ends_with(REDACTED) {
+        redacted.len()
+    } else {
+        // Words, too, since a secret may have gaps: a card number has three.
+        let words = start_of(redacted, redacted.len().saturating_sub(SHORTEST_END));
+        let longest = start_of(words, words.len().saturating_sub(LONGEST_END));
+        words.rfind(char::is_whitespace).map_or(longest.len(), |gap| gap.max(longest.len()))
+    };
+    let shown = start_of(redacted, end.min(LONGEST_VALUE - 64));
+    format!("{shown}… (more than {LOOKED_AT} bytes in all)")
 }
 
 /// As much of a text as is looked at.

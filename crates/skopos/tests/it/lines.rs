@@ -310,3 +310,30 @@ fn of_a_huge_value_no_more_is_looked_at_than_may_be_shown() {
         assert!(shown.len() < 9_000 && !shown.contains("hunter2"), "{name}");
     }
 }
+
+#[test]
+fn of_a_text_that_is_cut_off_no_half_secret_is_shown() {
+    let output = Output::default();
+    let (telemetry, guard) = scoped(builder(&output, &[]));
+    // What is looked at ends within the password; the redacted rest is short enough to be shown whole.
+    let secret = "x".repeat(65_489);
+    let text = format!("order o-1 was paid by ann, token={secret} postgres://app:cAnArY9Zx7Q@db/x");
+    tracing::info!(text, debug = ?text, "{text}");
+    // A card number has gaps.
+    let card = format!("token={} and paid by card with 4111 1111 1111 1111", "x".repeat(65_500));
+    tracing::info!(card, "card");
+    // One word as long as all of it: its beginning is shown.
+    tracing::info!(body = "y".repeat(100_000), "body");
+    drop(guard);
+    assert!(telemetry.flush(PATIENCE));
+    let lines = output.lines();
+    for name in ["text", "debug", "message"] {
+        let shown = lines[0][name].as_str().unwrap();
+        assert!(shown.contains("order o-1 was paid by ann"), "{name}: {shown}");
+        assert!(!shown.contains("postgres") && !shown.contains("cA"), "{name}: {shown}");
+        assert!(shown.ends_with("… (more than 65536 bytes in all)"), "{name}: {shown}");
+    }
+    let card = lines[1]["card"].as_str().unwrap();
+    assert!(card.starts_with("token=[REDACTED]") && !card.contains("4111"), "{card}");
+    assert!(lines[2]["body"].as_str().unwrap().starts_with(&"y".repeat(8_000)));
+}
