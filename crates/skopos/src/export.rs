@@ -4,6 +4,9 @@
 //! OTLP specification says, and counts what it could not deliver. No async runtime takes part, so none can deadlock; the
 //! host's threads only ever push onto a queue. What does not fit into the queue is dropped and counted. Why something does not
 //! arrive is told by [`trouble`].
+//!
+//! A flush makes the thread send at once, and waits as long as its caller wants to; what it had no time for stays and is sent
+//! later. Only the end shortens the patience with a collector.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,6 +51,8 @@ pub(crate) struct Counts {
     pub(crate) dropped_queue_full: AtomicU64,
     pub(crate) dropped_refused: AtomicU64,
     pub(crate) dropped_unreachable: AtomicU64,
+    /// Left behind at the end or come after it; or there never was a thread to send them.
+    pub(crate) dropped_closed: AtomicU64,
     pub(crate) failed_requests: AtomicU64,
     /// For a collector that nobody has named and that was not there: not lost, never promised to anybody.
     pub(crate) unheard: AtomicU64,
@@ -56,7 +61,13 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped_queue_full.load(Ordering::Relaxed)
-            + self.dropped_refused.load(Ordering::Relaxed)
+            + self.not_delivered()
+            + self.dropped_closed.load(Ordering::Relaxed)
+    }
+
+    /// What was tried in vain.
+    fn not_delivered(&self) -> u64 {
+        self.dropped_refused.load(Ordering::Relaxed)
             + self.dropped_unreachable.load(Ordering::Relaxed)
     }
 }
@@ -120,14 +131,32 @@ struct State<T> {
     queue: VecDeque<T>,
     /// Items taken from the queue and not dealt with yet.
     in_flight: usize,
-    /// Until when a flush is wanted; the thread neither delays nor retries beyond it.
-    flush_until: Option<Instant>,
+    /// Those who flush just now: while there are any, nothing waits for its batch to fill.
+    flushing: usize,
+    /// When all ends: nothing is tried beyond it.
+    ends_at: Option<Instant>,
     is_closed: bool,
+    /// Items that were left behind when it was closed.
+    left: u64,
+}
+
+/// A flush that has begun, to be waited for.
+#[must_use]
+pub(crate) struct Flush {
+    deadline: Instant,
+    /// What had been tried in vain before.
+    before: u64,
 }
 
 impl<S: Signal> Shared<S> {
     fn lock(&self) -> MutexGuard<'_, State<S::Item>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Until when a batch is tried that was first tried at this time.
+    fn give_up(&self, state: &State<S::Item>, started: Instant) -> Instant {
+        let patience = started + self.batching.patience;
+        state.ends_at.map_or(patience, |end| end.min(patience))
     }
 }
 
@@ -146,8 +175,10 @@ impl<S: Signal> Exporter<S> {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 in_flight: 0,
-                flush_until: None,
+                flushing: 0,
+                ends_at: None,
                 is_closed: false,
+                left: 0,
             }),
             wake: Condvar::new(),
             settled: Condvar::new(),
@@ -171,10 +202,13 @@ impl<S: Signal> Exporter<S> {
 
     /// Queues an item, or drops it when the queue is full.
     pub(crate) fn push(&self, item: S::Item) {
+        let counts = &self.shared.counts;
         let mut state = self.shared.lock();
         if state.is_closed || state.queue.len() >= self.shared.batching.queue {
+            let reason =
+                if state.is_closed { &counts.dropped_closed } else { &counts.dropped_queue_full };
             drop(state);
-            self.shared.counts.dropped_queue_full.fetch_add(1, Ordering::Relaxed);
+            reason.fetch_add(1, Ordering::Relaxed);
             return;
         }
         state.queue.push_back(item);
@@ -186,18 +220,30 @@ impl<S: Signal> Exporter<S> {
         }
     }
 
-    /// Sends what is queued, at most until the deadline; returns how many items are left behind.
-    pub(crate) fn flush(&self, deadline: Instant) -> u64 {
+    /// Begins to send what is queued, without waiting for it; `is_last` when nothing is to be tried beyond the deadline.
+    pub(crate) fn begin_flush(&self, deadline: Instant, is_last: bool) -> Flush {
+        let mut state = self.shared.lock();
+        state.flushing += 1;
+        if is_last {
+            state.ends_at = Some(deadline);
+        }
+        let before = self.shared.counts.not_delivered();
+        drop(state);
+        self.shared.wake.notify_one();
+        Flush { deadline, before }
+    }
+
+    /// Waits for a flush, at most until its deadline; returns how many items did not arrive.
+    pub(crate) fn end_flush(&self, flush: &Flush) -> u64 {
         let shared = &*self.shared;
         let mut state = shared.lock();
-        state.flush_until = Some(deadline);
-        shared.wake.notify_one();
         loop {
-            let left = (state.queue.len() + state.in_flight) as u64;
-            let patience = deadline.saturating_duration_since(clock::instant());
-            if left == 0 || state.is_closed || patience == Duration::ZERO {
-                state.flush_until = None;
-                return left;
+            let waiting = (state.queue.len() + state.in_flight) as u64;
+            let patience = flush.deadline.saturating_duration_since(clock::instant());
+            if waiting == 0 || state.is_closed || patience == Duration::ZERO {
+                state.flushing -= 1;
+                let in_vain = shared.counts.not_delivered().saturating_sub(flush.before);
+                return waiting + in_vain;
             }
             state = shared
                 .settled
@@ -207,26 +253,31 @@ impl<S: Signal> Exporter<S> {
         }
     }
 
-    /// Flushes and takes nothing more.
-    pub(crate) fn close(&self, deadline: Instant) -> u64 {
-        self.flush(deadline);
+    /// Waits for the last flush and takes nothing more; returns how many items were left behind, each time it is asked.
+    pub(crate) fn close(&self, flush: &Flush) -> u64 {
+        self.end_flush(flush);
         let mut state = self.shared.lock();
-        // Counted where it is decided: what is on its way now is told as left, and by nobody else.
-        let left = (state.queue.len() + state.in_flight) as u64;
-        state.is_closed = true;
-        state.queue.clear();
-        drop(state);
-        self.shared.wake.notify_one();
+        if !state.is_closed {
+            // Counted where it is decided: what is on its way now is told as left, and by nobody else.
+            state.left = (state.queue.len() + state.in_flight) as u64;
+            self.shared.counts.dropped_closed.fetch_add(state.left, Ordering::Relaxed);
+        }
+        let left = state.left;
+        self.stop(state);
         left
     }
 
     /// Ends the thread and sends nothing more.
     pub(crate) fn abandon(&self) {
-        let mut state = self.shared.lock();
+        self.stop(self.shared.lock());
+    }
+
+    fn stop(&self, mut state: MutexGuard<'_, State<S::Item>>) {
         state.is_closed = true;
         state.queue.clear();
         drop(state);
         self.shared.wake.notify_one();
+        self.shared.settled.notify_all();
     }
 }
 
@@ -244,7 +295,7 @@ fn run<S: Signal>(shared: &Shared<S>, transport: &Transport, trouble: &mut Troub
                 if !state.queue.is_empty() {
                     let due = *send_at.get_or_insert(now + shared.batching.delay);
                     let is_due = state.queue.len() >= shared.batching.batch
-                        || state.flush_until.is_some()
+                        || state.flushing > 0
                         || now >= due;
                     if is_due {
                         break;
@@ -304,19 +355,14 @@ fn deliver<S: Signal>(
     let started = clock::instant();
     let mut backoff = FIRST_BACKOFF;
     loop {
-        let patience = started + shared.batching.patience;
-        let give_up = match shared.lock().flush_until {
-            Some(deadline) => deadline.min(patience),
-            None => patience,
-        };
+        let give_up = shared.give_up(&shared.lock(), started);
         let (wait, cause) = match transport.post(body, give_up) {
             Outcome::Taken { response } => {
                 trouble.is_over();
                 let (rejected, why) = shared.signal.rejected(&response);
                 let rejected = rejected.min(count);
                 if rejected > 0 {
-                    let cause = format!("it refused a part: {why}");
-                    trouble.lost(rejected, &cause, clock::instant());
+                    trouble.refused_part(rejected, &why, clock::instant());
                 }
                 return Delivered {
                     exported: count - rejected,
@@ -354,18 +400,13 @@ fn pause<S: Signal>(shared: &Shared<S>, wait: Duration, started: Instant) -> boo
     let mut state = shared.lock();
     loop {
         let now = clock::instant();
-        let patience = started + shared.batching.patience;
-        let give_up = match state.flush_until {
-            Some(deadline) => deadline.min(patience),
-            None => patience,
-        };
-        if state.is_closed || until >= give_up {
+        if state.is_closed || until >= shared.give_up(&state, started) {
             return false;
         }
         if now >= until {
             return true;
         }
-        // A flush wakes this up, so that its deadline counts at once.
+        // The end wakes this up, so that its deadline counts at once.
         state =
             shared.wake.wait_timeout(state, until - now).unwrap_or_else(PoisonError::into_inner).0;
     }

@@ -48,9 +48,24 @@ struct State {
     done: u64,
     /// The last turn that a flush waits for.
     wanted: u64,
-    /// Until when a flush is wanted.
-    flush_until: Option<Instant>,
+    /// When all ends: nothing is tried beyond it.
+    ends_at: Option<Instant>,
     is_closed: bool,
+}
+
+/// A flush that has begun, to be waited for.
+#[must_use]
+pub(crate) struct Flush {
+    deadline: Instant,
+    /// The turn that tells the latest numbers.
+    wanted: u64,
+}
+
+impl State {
+    /// Until when a turn is tried that has so much patience.
+    fn give_up(&self, patience: Instant) -> Instant {
+        self.ends_at.map_or(patience, |end| end.min(patience))
+    }
 }
 
 impl Shared {
@@ -108,20 +123,31 @@ impl Pusher {
         Pusher { shared }
     }
 
-    /// Pushes now, at most until the deadline; returns whether the collector has the latest numbers.
-    pub(crate) fn flush(&self, deadline: Instant) -> bool {
-        let shared = &*self.shared;
-        let mut state = shared.lock();
+    /// Begins to push now, without waiting for it; `is_last` when nothing is to be tried beyond the deadline.
+    pub(crate) fn begin_flush(&self, deadline: Instant, is_last: bool) -> Flush {
+        let mut state = self.shared.lock();
         // A turn that is under way read its numbers before they were the latest: the next one counts.
         let wanted = state.begun + 1;
         state.wanted = wanted;
-        state.flush_until = Some(deadline);
-        shared.wake.notify_one();
+        if is_last {
+            state.ends_at = Some(deadline);
+        }
+        drop(state);
+        self.shared.wake.notify_one();
+        Flush { deadline, wanted }
+    }
+
+    /// Waits for a flush, at most until its deadline; returns whether the collector has the latest numbers.
+    pub(crate) fn end_flush(&self, flush: &Flush) -> bool {
+        let shared = &*self.shared;
+        let mut state = shared.lock();
         loop {
-            let patience = deadline.saturating_duration_since(clock::instant());
-            if state.is_closed || state.done >= wanted || patience.is_zero() {
-                state.flush_until = None;
-                return state.done >= wanted && !shared.is_behind.load(Ordering::Relaxed);
+            let is_told = state.done >= flush.wanted && !shared.is_behind.load(Ordering::Relaxed);
+            // A turn may be given up for the newer one that somebody else waits for.
+            let is_over = state.done >= state.wanted || state.is_closed;
+            let patience = flush.deadline.saturating_duration_since(clock::instant());
+            if is_told || is_over || patience.is_zero() {
+                return is_told || is_over && !shared.is_behind.load(Ordering::Relaxed);
             }
             state = shared
                 .settled
@@ -131,9 +157,12 @@ impl Pusher {
         }
     }
 
-    /// Flushes and ends the thread.
-    pub(crate) fn close(&self, deadline: Instant) -> bool {
-        let is_told = self.flush(deadline);
+    /// Waits for the last flush and ends the thread; returns whether the collector has the last numbers, each time it is asked.
+    pub(crate) fn close(&self, flush: &Flush) -> bool {
+        let is_told = self.end_flush(flush);
+        if !is_told {
+            self.shared.is_behind.store(true, Ordering::Relaxed);
+        }
         self.abandon();
         is_told
     }
@@ -142,6 +171,7 @@ impl Pusher {
     pub(crate) fn abandon(&self) {
         self.shared.lock().is_closed = true;
         self.shared.wake.notify_one();
+        self.shared.settled.notify_all();
     }
 }
 
@@ -169,13 +199,13 @@ fn run(
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let give_up = state.flush_until.unwrap_or(clock::instant() + pushing.interval);
+        let patience = clock::instant() + pushing.interval;
         state.begun += 1;
         drop(state);
         let (request, points) = collection.read();
         let is_taken = points == 0
             || transport.is_there()
-                && deliver(shared, transport, trouble, &request, points, give_up);
+                && deliver(shared, transport, trouble, &request, points, patience);
         if is_taken {
             collection.was_taken();
         }
@@ -195,19 +225,19 @@ fn deliver(
     trouble: &mut Trouble,
     body: &[u8],
     points: u64,
-    give_up: Instant,
+    patience: Instant,
 ) -> bool {
     let counts = &shared.counts;
     let mut backoff = FIRST_BACKOFF;
     loop {
+        let give_up = shared.lock().give_up(patience);
         let wait = match transport.post(body, give_up) {
             Outcome::Taken { response } => {
                 trouble.is_over();
                 let (rejected, why) = rejected(&response);
                 let rejected = rejected.min(points);
                 if rejected > 0 {
-                    let cause = format!("it refused a part: {why}");
-                    trouble.lost(rejected, &cause, clock::instant());
+                    trouble.refused_part(rejected, &why, clock::instant());
                 }
                 counts.dropped_refused.fetch_add(rejected, Ordering::Relaxed);
                 counts.exported.fetch_add(points - rejected, Ordering::Relaxed);
@@ -233,8 +263,9 @@ fn deliver(
         let mut state = shared.lock();
         loop {
             let now = clock::instant();
-            let give_up = state.flush_until.unwrap_or(give_up);
-            if state.is_closed || until >= give_up {
+            // Whoever flushes wants newer numbers than these.
+            let is_outdated = state.wanted > state.begun;
+            if state.is_closed || is_outdated || until >= state.give_up(patience) {
                 return false;
             }
             if now >= until {

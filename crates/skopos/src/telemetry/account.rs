@@ -69,6 +69,7 @@ fn register_counts<C: export::Counted>(metrics: &Registry, signal: &str, exporte
     add(dropped, help, &[signal, ("reason", "queue_full")], |counts| &counts.dropped_queue_full);
     add(dropped, help, &[signal, ("reason", "refused")], |counts| &counts.dropped_refused);
     add(dropped, help, &[signal, ("reason", "unreachable")], |counts| &counts.dropped_unreachable);
+    add(dropped, help, &[signal, ("reason", "closed")], |counts| &counts.dropped_closed);
     if exporter().is_local() {
         let help = "Items for which no collector of this machine was there; in development only.";
         add("skopos_telemetry_unheard_total", help, &[signal], |counts| &counts.unheard);

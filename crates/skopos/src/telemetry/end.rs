@@ -14,7 +14,8 @@ use crate::export::{self, Exporter, metrics::Pusher};
 const DROP_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Telemetry {
-    /// Sends and writes what is waiting, for at most `timeout`; returns whether all of it went.
+    /// Sends and writes what is waiting, for at most `timeout`; returns whether all of it arrived. What there was no time for is
+    /// not lost: it is sent later.
     ///
     /// ```
     /// # let telemetry = skopos::Telemetry::builder(skopos::Service::new("doc")).without_lines().build().unwrap().0;
@@ -45,7 +46,11 @@ impl Telemetry {
                 let _ = done.send(telemetry.shutdown_blocking(timeout));
             });
         match started {
-            Ok(_) => report.await.unwrap_or_default(),
+            // It panicked, in a clock that was given to us perhaps: nobody knows what was written.
+            Ok(_) => report.await.unwrap_or_else(|_| ShutdownReport {
+                timed_out: true,
+                ..ShutdownReport::default()
+            }),
             // No thread to be had: better to block than to lose everything.
             Err(_) => self.shutdown_blocking(timeout),
         }
@@ -64,35 +69,33 @@ impl Telemetry {
 }
 
 impl Inner {
-    /// Flushes the exporters at once, and then the lines. Returns what is left of logs and spans, whether the lines are
-    /// written, and whether the collector has the latest metrics.
+    /// Flushes the exporters at once, and then the lines. Returns what did not arrive of logs and spans (at the end: what is
+    /// left behind), whether the lines are written, and whether the collector has the latest metrics.
     fn flush(&self, deadline: Instant, closing: bool) -> ((u64, u64), bool, bool) {
         self.parts.pipeline.tell_suppressed();
         if let Some(console) = &self.console_metrics {
             if closing { console.close() } else { console.tell() }
         }
         #[cfg(feature = "otlp")]
-        let (left, is_told) = std::thread::scope(|scope| {
-            let spans = self.spans.as_ref().map(|spans| {
-                scope.spawn(
-                    move || if closing { spans.close(deadline) } else { spans.flush(deadline) },
-                )
-            });
-            let metrics = self.pusher.as_ref().map(|pusher| {
-                scope.spawn(
-                    move || if closing { pusher.close(deadline) } else { pusher.flush(deadline) },
-                )
-            });
-            let logs = self.logs.as_ref().map_or(0, |logs| {
-                if closing { logs.close(deadline) } else { logs.flush(deadline) }
-            });
-            let spans = spans.map_or(0, |spans| spans.join().unwrap_or(0));
-            let is_told = metrics.is_none_or(|metrics| metrics.join().unwrap_or(false));
-            ((logs, spans), is_told)
-        });
+        let (left, is_told) =
+            {
+                // All begin before one is waited for: each has a thread of its own, and they share the time.
+                let spans = self.spans.as_ref().map(|it| (it, it.begin_flush(deadline, closing)));
+                let pusher = self.pusher.as_ref().map(|it| (it, it.begin_flush(deadline, closing)));
+                let logs = self.logs.as_ref().map(|it| (it, it.begin_flush(deadline, closing)));
+                let spans = spans.map_or(0, |(spans, flush)| {
+                    if closing { spans.close(&flush) } else { spans.end_flush(&flush) }
+                });
+                let is_told = pusher.is_none_or(|(pusher, flush)| {
+                    if closing { pusher.close(&flush) } else { pusher.end_flush(&flush) }
+                });
+                let logs = logs.map_or(0, |(logs, flush)| {
+                    if closing { logs.close(&flush) } else { logs.end_flush(&flush) }
+                });
+                ((logs, spans), is_told)
+            };
         #[cfg(not(feature = "otlp"))]
         let (left, is_told) = ((0, 0), true);
-        let _ = closing;
         // A flush that only just missed still deserves its lines.
         let is_written = self.writer.as_ref().is_none_or(|writer| {
             writer.flush(deadline.max(clock::instant() + Duration::from_millis(50)))
@@ -143,8 +146,9 @@ impl Inner {
         let cause = None;
         ShutdownReport {
             exported,
-            logs_lost: logs_dropped + logs_left,
-            spans_lost: spans_dropped + spans_left,
+            // What is left behind is counted among what is dropped.
+            logs_lost: logs_dropped,
+            spans_lost: spans_dropped,
             lines_lost: self.writer.as_ref().map_or(0, LineWriter::dropped),
             metrics_lost: !is_told,
             timed_out: logs_left + spans_left > 0 || !is_written,

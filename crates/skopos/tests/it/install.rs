@@ -76,6 +76,25 @@ fn child_process() {
             tracing::debug!("no details");
             assert!(telemetry.shutdown_blocking(Duration::from_secs(20)).is_complete());
         }
+        Ok("gets no threads") => {
+            let telemetry = skopos::Telemetry::builder(skopos::Service::new("shop"))
+                .from_env()
+                .without_signals()
+                .without_panic_hook()
+                .install()
+                .unwrap();
+            tracing::info_span!("work").in_scope(|| tracing::info!("done"));
+            assert!(!telemetry.flush(Duration::from_secs(20)), "the metrics are told to nobody");
+            let report = telemetry.shutdown_blocking(Duration::from_secs(20));
+            assert_eq!((report.logs_lost, report.spans_lost, report.lines_lost), (1, 1, 1));
+            assert!(report.metrics_lost && !report.timed_out, "{report:?}");
+            let metrics = telemetry.registry().encode(skopos::metrics::Format::Prometheus);
+            let name = "skopos_telemetry_dropped_total";
+            for (reason, number) in [("closed", 1), ("queue_full", 0)] {
+                let line = format!("{name}{{signal=\"spans\",reason=\"{reason}\"}} {number}\n");
+                assert!(metrics.contains(&line), "{line}{metrics}");
+            }
+        }
         // Not a child: nothing to do.
         _ => {}
     }
@@ -180,6 +199,21 @@ fn the_macro_names_the_service_after_the_crate_and_finds_out_where_it_runs() {
     assert!(
         attribute(resource, "process.pid").is_some() && attribute(resource, "host.name").is_some()
     );
+}
+
+/// Where the system has no thread to give: here because each would get a stack larger than all memory.
+#[test]
+fn without_threads_all_is_lost_and_counted_and_nobody_panics() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("RUST_MIN_STACK", "1000000000000000"),
+        ("SKOPOS_PENDING_SPANS", "false"),
+    ];
+    let output = child("gets no threads", &variables);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!((collector.requests(), collector.pushes().len()), (0, 0));
 }
 
 #[test]

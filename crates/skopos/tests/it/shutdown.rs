@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use skopos::ShutdownReport;
+use skopos::metrics::Format;
 
-use crate::support::{Collector, Manner, Output, builder, scoped};
+use crate::support::{Collector, Manner, Output, PATIENCE, builder, scoped, wait_until};
 
 /// What waiting may cost beyond the time that was given, on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(2);
@@ -114,6 +115,82 @@ fn a_full_queue_drops_and_says_so() {
     assert!((980.0..=990.0).contains(&dropped), "{dropped}");
     let report = telemetry.shutdown_blocking(Duration::from_millis(100));
     assert_eq!(report.logs_lost, 1000);
+}
+
+#[test]
+fn what_a_flush_has_no_time_for_is_sent_when_the_collector_is_back() {
+    // A port that was free a moment ago: nobody listens.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{address}");
+    let output = Output::default();
+    let (telemetry, guard) =
+        scoped(builder(&output, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]));
+    tracing::info_span!("work").in_scope(|| tracing::info!("done"));
+    drop(guard);
+    assert!(!telemetry.flush(Duration::from_millis(200)), "nobody took anything");
+    let text = telemetry.registry().encode(Format::Prometheus);
+    for signal in ["logs", "spans"] {
+        let lost = "skopos_telemetry_dropped_total";
+        let lost = format!("{lost}{{signal=\"{signal}\",reason=\"unreachable\"}} 0\n");
+        assert!(text.contains(&lost), "{text}");
+    }
+    let collector = Collector::start_at(address, Manner::Accepts);
+    assert!(telemetry.flush(PATIENCE));
+    assert_eq!((collector.logs().len(), collector.spans().len()), (1, 1));
+    assert!(telemetry.shutdown_blocking(PATIENCE).is_complete());
+}
+
+#[test]
+fn a_flush_whose_items_are_refused_says_so() {
+    let collector = Collector::start(Manner::Refuses);
+    let endpoint = collector.endpoint();
+    let variables =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_METRICS_EXPORTER", "none")];
+    let (telemetry, guard) = scoped(builder(&Output::default(), &variables));
+    tracing::info!("one");
+    drop(guard);
+    assert!(!telemetry.flush(PATIENCE));
+    assert!(telemetry.flush(PATIENCE), "there was nothing more to send");
+}
+
+#[test]
+fn what_is_left_behind_or_comes_later_is_counted_and_told_each_time() {
+    let collector = Collector::start(Manner::Hangs);
+    let endpoint = collector.endpoint();
+    let output = Output::default();
+    let variables =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", &*endpoint), ("OTEL_BLRP_SCHEDULE_DELAY", "0")];
+    let (telemetry, guard) = scoped(builder(&output, &variables));
+    tracing::info!("before");
+    // On its way, for ten seconds.
+    wait_until(|| collector.requests() == 1);
+    let shut_down = || {
+        let report = telemetry.shutdown_blocking(Duration::from_millis(100));
+        (report.logs_lost, report.metrics_lost, report.timed_out)
+    };
+    assert_eq!(shut_down(), (1, true, true));
+    assert_eq!(shut_down(), (1, true, true));
+    tracing::info!("after");
+    drop(guard);
+    assert_eq!(shut_down(), (2, true, true));
+    let text = telemetry.registry().encode(Format::Prometheus);
+    let dropped = |reason: &str, number: u64| {
+        let name = "skopos_telemetry_dropped_total";
+        let line = format!("{name}{{signal=\"logs\",reason=\"{reason}\"}} {number}\n");
+        assert!(text.contains(&line), "{line}{text}");
+    };
+    dropped("queue_full", 0);
+    dropped("closed", 2);
+
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let (telemetry, guard) =
+        scoped(builder(&output, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]));
+    tracing::info!("before");
+    drop(guard);
+    for _ in 0..2 {
+        assert!(telemetry.shutdown_blocking(PATIENCE).is_complete());
+    }
 }
 
 /// The feedback loop of <https://github.com/open-telemetry/opentelemetry-rust/issues/761> and `/1171`.
