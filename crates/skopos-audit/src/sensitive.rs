@@ -261,6 +261,10 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             take(class, &source.path);
             continue;
         }
+        if source.declared.as_deref().is_some_and(name::is_connection_type) {
+            take(Class::Connection, &source.path);
+            continue;
+        }
         if is_carried_body(source) && !is_part(Class::Body, source) {
             take(Class::Body, &source.path);
             continue;

@@ -72,6 +72,8 @@ fn is_dockerfile(path: &str) -> bool {
     lower == "dockerfile"
         || lower == "containerfile"
         || (lower.starts_with("dockerfile.") && crate::Language::of_path(path).is_none())
+        || ((lower.starts_with("dockerfile-") || lower.starts_with("dockerfile_"))
+            && !lower.contains('.'))
         || lower.ends_with(".dockerfile")
         || lower.ends_with(".containerfile")
 }

@@ -8,6 +8,28 @@ use crate::fact::{Field, Source};
 /// How many assignments are followed.
 const STEPS: usize = 3;
 
+/// What clients of brokers call a message, by the end of its type.
+const MESSAGES: &[&str] = &[
+    "stan.Msg",
+    "nats.Msg",
+    "jetstream.Msg",
+    "amqp.Delivery",
+    "amqp091.Delivery",
+    "kafka.Message",
+    "sarama.ConsumerMessage",
+    "kgo.Record",
+    "pubsub.Message",
+    "redis.Message",
+    "nsq.Message",
+    "mqtt.Message",
+    "MQTT.Message",
+    "types.Message",
+    "sqs.Message",
+];
+
+/// What a message of a broker carries.
+const CARRIED: &[&str] = &["Data", "Body", "Value", "Payload"];
+
 /// Calls that look a value up by a literal key.
 const LOOKUPS: &[&str] = &[
     "get",
@@ -152,7 +174,7 @@ impl Module {
                     ("System.getenv", true) => call.callee.clone(),
                     _ => format!("{}()", call.callee),
                 };
-                let origins = Vec::new();
+                let origins = self.carried(&call.callee, *span, function).into_iter().collect();
                 found.push(Source {
                     path,
                     origins,
@@ -189,13 +211,32 @@ impl Module {
         wrapped: &[String],
         only_truth: bool,
     ) -> Source {
-        let origins = self.origins(path, span, function);
+        let mut origins = self.origins(path, span, function);
+        origins.extend(self.carried(path, span, function));
         let declared = self.declared(path, span, function).or_else(|| {
             // What a variable was made from whole has the type of that.
             let from = origins.first().filter(|from| !from.contains(['.', '(']))?;
             self.declared(from, span, function)
         });
         Source { path: path.to_owned(), origins, wrapped: wrapped.to_vec(), only_truth, declared }
+    }
+
+    /// What a message of a broker carries, where a path is that or the whole message: told by the type that the message,
+    /// or the channel that it came out of, is declared to have.
+    fn carried(&self, path: &str, span: Span, function: Option<usize>) -> Option<String> {
+        let (root, rest) = path.split_once('.').map_or((path, ""), |(a, b)| (a, b));
+        if !rest.is_empty() && !CARRIED.contains(&rest) {
+            return None;
+        }
+        let is_message = |declared: String| {
+            let bare = declared.trim_start_matches("<-").trim_start_matches("chan ");
+            MESSAGES.contains(&bare.trim_start_matches(['*', '&', ' ']))
+        };
+        let declared = self.declared(root, span, function).or_else(|| {
+            let from = self.value_of(root, span, function)?.path()?;
+            self.declared(from, span, function)
+        });
+        declared.is_some_and(is_message).then(|| "message.message_body".to_owned())
     }
 
     /// The value that a plain variable was last given before this place, in this function or one around it.

@@ -185,7 +185,9 @@ fn is_named_image(case: &Case<'_>, path: &str) -> bool {
     }
     let own = crate::files::name(path);
     let lower = own.to_lowercase();
-    let part = match (lower.strip_prefix("dockerfile."), lower.strip_suffix(".dockerfile")) {
+    let after =
+        lower.strip_prefix("dockerfile").and_then(|rest| rest.strip_prefix(['.', '-', '_']));
+    let part = match (after, lower.strip_suffix(".dockerfile")) {
         (Some(part), _) | (_, Some(part)) => part.to_owned(),
         _ => crate::files::name(folder(path)).to_lowercase(),
     };

@@ -31,8 +31,7 @@ pub(super) fn flush(case: &Case<'_>, verdicts: &mut Verdicts) {
 /// LIF002: the process is ended past its flush.
 pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
     let Some((setup, provider)) = provider(case) else {
-        verdicts.not_applicable();
-        return;
+        return past_deferred(case, verdicts);
     };
     for (file, fact) in case.facts() {
         let FactKind::Exit(by) = &fact.kind else { continue };
@@ -64,6 +63,31 @@ pub(super) fn exit(case: &Case<'_>, verdicts: &mut Verdicts) {
             file.place(fact.span),
             format!("`{by}` ends the process at once: deferred flushes do not run, and the error that led here is lost"),
         );
+    }
+}
+
+/// What flushes is deferred, and what set telemetry up lies in a package that is not here: an exit below it in the same
+/// function skips it.
+fn past_deferred(case: &Case<'_>, verdicts: &mut Verdicts) {
+    // Loggers that write at once lose nothing.
+    let is_deferred = |fact: &Fact| matches!(&fact.kind, FactKind::Flush(by) if by.starts_with("defer ") && !by.ends_with("Sync"));
+    if !case.facts().any(|(_, fact)| is_deferred(fact)) {
+        verdicts.not_applicable();
+        return;
+    }
+    for (file, fact) in case.facts() {
+        let FactKind::Exit(by) = &fact.kind else { continue };
+        let is_past = file.facts.iter().any(|other| {
+            is_deferred(other)
+                && other.scope.function == fact.scope.function
+                && other.span.start < fact.span.start
+        });
+        if is_past && fact.scope.guard != Guard::Development {
+            verdicts.finding(
+                file.place(fact.span),
+                format!("`{by}` ends the process at once: what was deferred to flush telemetry does not run"),
+            );
+        }
     }
 }
 
@@ -172,6 +196,41 @@ const STOP_BY_THEMSELVES: [&str; 25] = [
     "helidon",
 ];
 
+/// Whether anything in Go's code hears signals: by itself, or through a package that runs programs. A `Shutdown` that no
+/// signal leads to is never called.
+fn is_told_of_signals(case: &Case<'_>) -> bool {
+    const RUNNERS: [&str; 12] = [
+        "go.uber.org/fx",
+        "oklog/run",
+        "go-kratos/kratos",
+        "go-svc",
+        "controller-runtime",
+        "k8s.io/apiserver",
+        "go-zero",
+        "hertz",
+        "goravel",
+        "dskit",
+        "cloudflare/tableflip",
+        "fvbock/endless",
+    ];
+    let hears = |name: &str| {
+        let lower = name.to_lowercase();
+        lower.contains("signal")
+            || lower.contains("interrupt")
+            || lower.contains("graceful")
+            || lower.contains("terminat")
+    };
+    case.files().any(|file| {
+        file.facts.iter().any(|fact| match &fact.kind {
+            FactKind::Import(name) => {
+                hears(name) || RUNNERS.iter().any(|runner| name.contains(runner))
+            }
+            FactKind::Function(function) => function.calls.iter().any(|(call, _)| hears(call)),
+            _ => false,
+        })
+    })
+}
+
 /// LIF003: a server that SIGTERM cuts off in the middle of requests.
 pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
     let servers = || {
@@ -186,11 +245,18 @@ pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
         return;
     };
     let name = framework.0.to_lowercase();
+    let is_told = is_told_of_signals(case);
+    let stops = |file: &File, by: &str| {
+        file.language != Some(Language::Go) || by.contains("otify") || is_told
+    };
     if STOP_BY_THEMSELVES.contains(&name.as_str())
         || case.files().any(|file| {
             // What starts the server may stand in a script beside it.
             matches!(file.role, Role::Production | Role::Script)
-                && file.facts.iter().any(|fact| matches!(fact.kind, FactKind::Graceful(_)))
+                && file
+                    .facts
+                    .iter()
+                    .any(|fact| matches!(&fact.kind, FactKind::Graceful(by) if stops(file, by)))
         })
     {
         return;

@@ -5,6 +5,7 @@ use super::{first, is_live, is_live_profile, log_files, prints, runs, used};
 use crate::fact::{LogCall, LogFormat, LogStyle};
 use crate::files::environment::Environment;
 use crate::files::{Document, name as file_name};
+use crate::repository::Role;
 use crate::sensitive::words;
 use crate::{Case, Fact, FactKind, File, Guard, Language, Level, Place, Verdicts};
 
@@ -456,12 +457,63 @@ pub(super) fn log010(case: &Case<'_>, out: &mut Verdicts) {
             out.finding(place, format!("{key}={value} in what is deployed"));
         }
     }
+    for (place, name, level) in debug_categories(case) {
+        out.finding(place, format!("`{name}` logs at {level} in production too"));
+    }
     for (place, line) in runs::commands(case) {
         let level = asked_level(&line).and_then(Level::from_name);
         if level.is_some_and(|level| level <= Level::Debug) && is_deployed(&place.path) {
             out.finding(place, "the command that starts the service asks for debug lines");
         }
     }
+}
+
+/// Loggers of Spring or Quarkus whose level the settings of production, or of every environment, lower to debug.
+fn debug_categories(case: &Case<'_>) -> Vec<(Place, String, String)> {
+    let is_debug = |level: &str| {
+        matches!(level.trim_matches('"').to_ascii_lowercase().as_str(), "debug" | "trace" | "all")
+    };
+    let settings = || {
+        case.documents().filter_map(|(file, _, document)| match document {
+            Document::Settings(settings) if file.role == Role::Production => Some((file, settings)),
+            _ => None,
+        })
+    };
+    let category = |key: &str| -> Option<String> {
+        let key = key.strip_prefix("%prod.").unwrap_or(key);
+        let name = key.strip_prefix("logging.level.").or_else(|| {
+            key.strip_prefix("quarkus.log.category.").and_then(|rest| rest.strip_suffix(".level"))
+        })?;
+        let name = name.trim_matches(['"', '[', ']']);
+        let is_of_tests = ["test", "mock", "junit"].iter().any(|word| name.contains(word));
+        (name != "root" && !name.is_empty() && !is_of_tests).then(|| name.to_owned())
+    };
+    // What production says otherwise.
+    let is_raised = |name: &str| {
+        settings().any(|(_, settings)| {
+            let is_live = settings
+                .profile
+                .as_deref()
+                .is_some_and(|profile| Environment::from_name(profile) == Environment::Production);
+            settings.values.iter().any(|(key, value)| {
+                (is_live || key.value.starts_with("%prod."))
+                    && category(&key.value).is_some_and(|own| own == name)
+                    && !is_debug(&value.value)
+            })
+        })
+    };
+    let mut found = Vec::new();
+    for (file, settings) in settings() {
+        if !is_live_profile(settings.profile.as_ref()) || !is_deployed(&file.path) {
+            continue;
+        }
+        for (key, value) in settings.values.iter().filter(|(_, value)| is_debug(&value.value)) {
+            if let Some(name) = category(&key.value).filter(|name| !is_raised(name)) {
+                found.push((file.place(value.span), name, value.value.to_lowercase()));
+            }
+        }
+    }
+    found
 }
 
 /// Whether a file may run in production: not one for development, tests, examples, nor a plain `.env` of a laptop.

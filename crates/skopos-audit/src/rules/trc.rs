@@ -3,7 +3,7 @@
 use super::{runs, used};
 use crate::fact::{Outbound, Tracing, TracingRole};
 use crate::files::Document;
-use crate::{Case, Fact, FactKind, File, Guard, Place, Verdicts};
+use crate::{Case, Fact, FactKind, File, Guard, Language, Place, Verdicts};
 
 /// Packages of distributed tracing. Rust's `tracing` is logging.
 const LIBRARIES: &[&str] = &[
@@ -74,6 +74,21 @@ const LIBRARIES: &[&str] = &[
     "github.com/openzipkin/zipkin-go*",
     "go.elastic.co/apm*",
     "github.com/newrelic/go-agent*",
+    "com.newrelic.agent.java:*",
+    "github.com/instana/go-sensor*",
+    "com.instana:*",
+    "@instana/*",
+    "instana",
+    "com.dynatrace.oneagent.sdk.java:*",
+    "@dynatrace/oneagent-sdk",
+    "appdynamics",
+    "org.apache.skywalking:*",
+    "github.com/apache/skywalking-go*",
+    "skywalking-backend-js",
+    "apache-skywalking",
+    "co.elastic.apm:*",
+    "com.microsoft.azure:applicationinsights*",
+    "github.com/uber/jaeger-client-go",
 ];
 
 fn tracing<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r Tracing)> {
@@ -388,6 +403,7 @@ pub(super) fn trc008(case: &Case<'_>, out: &mut Verdicts) {
         ("io.jaegertracing", "io.opentelemetry:opentelemetry-exporter-otlp"),
         ("io.opencensus", "io.opentelemetry:opentelemetry-api"),
     ];
+    let mut is_told = false;
     for (file, _, document) in case.documents() {
         let Document::Manifest(manifest) = document else { continue };
         for dependency in manifest.dependencies.iter().filter(|d| !d.is_dev) {
@@ -398,12 +414,30 @@ pub(super) fn trc008(case: &Case<'_>, out: &mut Verdicts) {
                 dependency.name == *name || (bounded && dependency.name.starts_with(name))
             });
             if let Some((_, new)) = found {
+                is_told = true;
                 out.finding(
                     file.place(dependency.span),
                     format!("{} is no longer maintained: {new} has its place", dependency.name),
                 );
             }
         }
+    }
+    // Go's imports name the package in full; a manifest may be made when the image is built, or not be here.
+    let bridged =
+        |kind: &FactKind| matches!(kind, FactKind::Import(name) if name.contains("bridge/open"));
+    if is_told || case.any(bridged) {
+        return;
+    }
+    let found = case.facts().find_map(|(file, fact)| match &fact.kind {
+        FactKind::Import(name) if file.language == Some(Language::Go) => {
+            let (_, new) =
+                old.iter().find(|(old, _)| old.contains('.') && name.starts_with(old))?;
+            Some((file.place(fact.span), name, new))
+        }
+        _ => None,
+    });
+    if let Some((place, name, new)) = found {
+        out.finding(place, format!("{name} is no longer maintained: {new} has its place"));
     }
 }
 

@@ -418,6 +418,17 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
     if is_response(before) && matches!(last, "text" | "content" | "data") {
         return Some(Class::Body);
     }
+    // What a client of a broker gave: `for d := range channel.Consume(…) { d.Body }`.
+    const CONSUMES: [&str; 5] = [
+        "Consume()",
+        "ConsumeWithContext()",
+        "ReadMessage()",
+        "FetchMessage()",
+        "ReceiveMessage()",
+    ];
+    if CONSUMES.contains(&before) && matches!(last, "body" | "value" | "data" | "payload") {
+        return Some(Class::Body);
+    }
     matches!(
         last,
         "request_body"
@@ -469,6 +480,14 @@ fn is_card(joined: &str, before: &str) -> bool {
     ) || (card && matches!(joined, "number" | "cvv" | "cvc" | "pan" | "code" | "cc_number"))
 }
 
+/// Whether the name of a type says that its values are addresses with credentials: `type DBConnString string`.
+pub(crate) fn is_connection_type(declared: &str) -> bool {
+    let name = declared.rsplit(['.', ':']).next().unwrap_or(declared);
+    let own = words(name);
+    let joined = own.join("_");
+    ["conn_string", "conn_str", "connection_string", "dsn"].iter().any(|end| joined.ends_with(end))
+}
+
 fn is_connection(own: &[String], joined: &str) -> bool {
     let last = own.last().map(String::as_str).unwrap_or_default();
     let stores = [
@@ -487,6 +506,7 @@ fn is_connection(own: &[String], joined: &str) -> bool {
         "rabbit",
     ];
     joined == "connection_string"
+        || joined.ends_with("connect_string")
         || joined == "conn_string"
         || joined == "conn_str"
         || joined == "connstr"

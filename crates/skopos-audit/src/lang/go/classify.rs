@@ -187,21 +187,7 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
         "net.Listen" | "net.ListenTCP" | "crypto/tls.Listen" if accepts => push("tcp"),
         _ => {}
     }
-    let worker = match full {
-        _ if full.starts_with("github.com/hibiken/asynq") && full.ends_with(".NewServer") => {
-            Some("asynq")
-        }
-        _ if full.contains("sarama") && full.contains("NewConsumer") => Some("sarama"),
-        _ if full.contains("kafka")
-            && (full.ends_with(".NewReader") || full.ends_with(".NewConsumer")) =>
-        {
-            Some("kafka")
-        }
-        _ if full.starts_with("go.temporal.io/sdk/worker") && full.ends_with(".New") => {
-            Some("temporal")
-        }
-        _ => None,
-    };
+    let worker = consumes(c, call, full);
     if let Some(name) = worker {
         c.push(call.span, call.at, FactKind::Worker(Framework(name.to_owned())));
     }
@@ -231,6 +217,53 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
             let by = by.unwrap_or_else(|| call.callee.clone());
             c.push(call.span, call.at, FactKind::AuthEverywhere { by, except: Vec::new() });
         }
+    }
+}
+
+/// What a call consumes jobs or messages with.
+fn consumes(c: &Classify<'_>, call: &Call, full: &str) -> Option<&'static str> {
+    let imports = |word: &str| c.module.imports.iter().any(|i| i.module.contains(word));
+    let name = call.name();
+    match full {
+        _ if full.starts_with("github.com/hibiken/asynq") && full.ends_with(".NewServer") => {
+            Some("asynq")
+        }
+        _ if full.contains("sarama") && full.contains("NewConsumer") => Some("sarama"),
+        _ if full.contains("kafka")
+            && (full.ends_with(".NewReader") || full.ends_with(".NewConsumer")) =>
+        {
+            Some("kafka")
+        }
+        _ if full.starts_with("go.temporal.io/sdk/worker") && full.ends_with(".New") => {
+            Some("temporal")
+        }
+        // What a client of a broker is asked for: the object says nothing, the package does.
+        _ if call.object().is_empty() => None,
+        _ if matches!(name, "Consume" | "ConsumeWithContext") && imports("amqp") => {
+            Some("rabbitmq")
+        }
+        _ if matches!(
+            name,
+            "Subscribe"
+                | "QueueSubscribe"
+                | "ChanSubscribe"
+                | "ChanQueueSubscribe"
+                | "PullSubscribe"
+                | "SubscribeSync"
+                | "QueueSubscribeSync"
+        ) && imports("github.com/nats-io/") =>
+        {
+            Some("nats")
+        }
+        _ if name == "PollFetches" && imports("franz-go") => Some("kafka"),
+        _ if matches!(name, "ReceiveMessage" | "ReceiveMessageWithContext")
+            && imports("service/sqs") =>
+        {
+            Some("sqs")
+        }
+        _ if name == "Receive" && imports("cloud.google.com/go/pubsub") => Some("pubsub"),
+        _ if full.ends_with("nsq.NewConsumer") => Some("nsq"),
+        _ => None,
     }
 }
 

@@ -9,6 +9,23 @@ use crate::{FactKind, Level};
 const ZEROLOG: &str = "github.com/rs/zerolog";
 const LOGRUS: &str = "github.com/sirupsen/logrus";
 const ZAP: &str = "go.uber.org/zap";
+/// Other loggers of Go: the beginning of their package, what they are called, and whether they take keys and values.
+const OTHERS: [(&str, &str, LogStyle); 13] = [
+    // What the standard library's slog was before it was one.
+    ("golang.org/x/exp/slog", "slog", LogStyle::Structured),
+    ("github.com/hashicorp/go-hclog", "hclog", LogStyle::Structured),
+    ("github.com/go-logr/logr", "logr", LogStyle::Structured),
+    ("github.com/inconshreveable/log15", "log15", LogStyle::Structured),
+    ("github.com/apex/log", "apex", LogStyle::Structured),
+    ("github.com/phuslu/log", "phuslu", LogStyle::Structured),
+    ("github.com/charmbracelet/log", "charm", LogStyle::Structured),
+    ("github.com/golang/glog", "glog", LogStyle::Text),
+    ("k8s.io/klog", "klog", LogStyle::Text),
+    ("github.com/cihub/seelog", "seelog", LogStyle::Text),
+    ("github.com/op/go-logging", "go-logging", LogStyle::Text),
+    ("github.com/labstack/gommon/log", "gommon", LogStyle::Text),
+    ("github.com/google/logger", "logger", LogStyle::Text),
+];
 
 /// Which system a call belongs to, by what it is made on.
 fn system(c: &Classify<'_>, call: &Call, full: &str) -> Option<(&'static str, LogStyle)> {
@@ -28,6 +45,8 @@ fn system(c: &Classify<'_>, call: &Call, full: &str) -> Option<(&'static str, Lo
         Some(("zerolog", LogStyle::Structured))
     } else if of(LOGRUS) {
         Some(("logrus", LogStyle::Text))
+    } else if let Some((_, name, style)) = OTHERS.iter().find(|(package, ..)| of(package)) {
+        Some((name, *style))
     } else if made.starts_with("log.")
         || declared == "log.Logger"
         || (full.starts_with("log.") && c.aliases.get("log").is_some_and(|module| module == "log"))
@@ -46,8 +65,11 @@ fn system(c: &Classify<'_>, call: &Call, full: &str) -> Option<(&'static str, Lo
             () if imports(ZAP) => ("zap", LogStyle::Structured),
             () if imports(ZEROLOG) => ("zerolog", LogStyle::Structured),
             () if imports(LOGRUS) => ("logrus", LogStyle::Text),
-            () if object == "l" => return None,
-            () => ("logger", LogStyle::Unknown),
+            () => match OTHERS.iter().find(|(package, ..)| imports(package)) {
+                Some((_, name, style)) => (*name, *style),
+                None if object == "l" => return None,
+                None => ("logger", LogStyle::Unknown),
+            },
         };
         Some((name, style))
     }
@@ -285,6 +307,9 @@ fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     let (system, format) = match full {
         "log/slog.NewJSONHandler" => ("slog", LogFormat::Structured),
         "log/slog.NewTextHandler" => ("slog", LogFormat::Text),
+        "github.com/hashicorp/go-hclog.LoggerOptions" if mentions(c, call, &["JSONFormat"]) => {
+            ("hclog", LogFormat::Structured)
+        }
         "github.com/rs/zerolog.New" => ("zerolog", LogFormat::Structured),
         "github.com/rs/zerolog.ConsoleWriter" => ("zerolog", LogFormat::Text),
         "github.com/sirupsen/logrus.JSONFormatter" => ("logrus", LogFormat::Structured),

@@ -47,6 +47,7 @@ impl Builder<'_> {
                 let context = Context { in_loop: true, ..self.at };
                 self.within(context, |builder| builder.all(node));
             }
+            "range_clause" => self.range(node),
             "defer_statement" => {
                 let context = Context { in_finally: true, ..self.at };
                 self.within(context, |builder| builder.all(node));
@@ -273,6 +274,58 @@ impl Builder<'_> {
             } else if declared.is_some() && self.at.function.is_some() {
                 self.assign(name, Expr::Null(at), declared.clone(), at);
             }
+        }
+    }
+
+    /// `for name, value := range r.Header`: each value is a part of what is walked through. A single name is an index or a
+    /// key, but what comes out of a channel.
+    fn range(&mut self, node: Node<'_>) {
+        let at = span(node);
+        let names: Vec<String> = match node.child_by_field_name("left") {
+            Some(left) if left.kind() == "expression_list" => {
+                children(left).into_iter().map(|n| self.source(n).to_owned()).collect()
+            }
+            Some(left) => vec![self.source(left).to_owned()],
+            None => Vec::new(),
+        };
+        let Some(value) = self.part(node, "right") else { return };
+        let name = match names.as_slice() {
+            [_, name] => name,
+            [name] if self.is_channel(&value) => name,
+            _ => return,
+        };
+        if name != "_" {
+            self.assign(name, value, None, at);
+        }
+    }
+
+    /// Whether messages come out of a value: by its declared type, or by the call that gave it.
+    fn is_channel(&self, value: &Expr) -> bool {
+        const GIVES: [&str; 7] =
+            ["Consume", "ConsumeWithContext", "Messages", "Channel", "Events", "Chan", "Subscribe"];
+        let gives = |call: usize| {
+            let call = self.module.calls.get(call);
+            call.is_some_and(|call| GIVES.contains(&call.name()))
+        };
+        match value {
+            Expr::Call(at, _) => gives(*at),
+            Expr::Path(path, _) => {
+                let functions = &self.module.functions;
+                let function = self.at.function.and_then(|at| functions.get(at));
+                let mut params = function.into_iter().flat_map(|function| &function.params);
+                let is_declared = params.any(|(name, declared)| {
+                    name == path && declared.as_deref().is_some_and(|t| t.contains("chan "))
+                });
+                is_declared
+                    || self
+                        .module
+                        .assigns
+                        .iter()
+                        .rev()
+                        .find(|a| a.target == *path)
+                        .is_some_and(|a| matches!(&a.value, Expr::Call(at, _) if gives(*at)))
+            }
+            _ => false,
         }
     }
 

@@ -312,11 +312,31 @@ impl Java<'_> {
     fn catch(&mut self, node: Node<'_>) {
         let parameter = children(node).into_iter().find(|n| n.kind() == "catch_formal_parameter");
         let error = parameter.and_then(|p| self.b.field(p, "name")).map(str::to_owned);
-        let body = self.b.field(node, "body").unwrap_or_default();
-        let raises = body.lines().any(|line| line.trim_start().starts_with("throw "));
+        let raises = node.child_by_field_name("body").is_some_and(|body| self.raises_again(body));
         self.b.module.catches.push(Catch { error, span: span(node), raises });
         let context = Context { catch: Some(self.b.module.catches.len() - 1), ..self.b.at };
         self.inside(context, node);
+    }
+
+    /// Whether what is caught is thrown again: in any case, or in a branch that logs it. What one branch throws says
+    /// nothing about the line that another one logs.
+    fn raises_again(&self, body: Node<'_>) -> bool {
+        let mut open = children(body);
+        if open.iter().any(|n| n.kind() == "throw_statement") {
+            return true;
+        }
+        let mut left = 400;
+        while let Some(node) = open.pop().filter(|_| left > 0) {
+            left -= 1;
+            let inner = children(node);
+            let throws =
+                node.kind() == "block" && inner.iter().any(|n| n.kind() == "throw_statement");
+            if throws && self.b.source(node).to_lowercase().contains("log") {
+                return true;
+            }
+            open.extend(inner);
+        }
+        false
     }
 
     fn arguments(&mut self, node: Node<'_>) -> Vec<Arg> {
