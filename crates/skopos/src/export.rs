@@ -131,6 +131,8 @@ struct State<T> {
     queue: VecDeque<T>,
     /// Items taken from the queue and not dealt with yet.
     in_flight: usize,
+    /// Items that were dealt with, since the start. They are in the order of the queue.
+    settled: u64,
     /// Those who flush just now: while there are any, nothing waits for its batch to fill.
     flushing: usize,
     /// When all ends: nothing is tried beyond it.
@@ -140,10 +142,20 @@ struct State<T> {
     left: u64,
 }
 
+impl<T> State<T> {
+    /// Items that were not dealt with yet.
+    fn waiting(&self) -> u64 {
+        (self.queue.len() + self.in_flight) as u64
+    }
+}
+
 /// A flush that has begun, to be waited for.
 #[must_use]
 pub(crate) struct Flush {
     deadline: Instant,
+    /// How many will have been dealt with when it is done: who goes on logging makes it wait no longer. Nothing for the last one,
+    /// which waits for whatever comes.
+    goal: Option<u64>,
     /// What had been tried in vain before.
     before: u64,
 }
@@ -175,6 +187,7 @@ impl<S: Signal> Exporter<S> {
             state: Mutex::new(State {
                 queue: VecDeque::new(),
                 in_flight: 0,
+                settled: 0,
                 flushing: 0,
                 ends_at: None,
                 is_closed: false,
@@ -227,10 +240,11 @@ impl<S: Signal> Exporter<S> {
         if is_last {
             state.ends_at = Some(deadline);
         }
+        let goal = (!is_last).then(|| state.settled + state.waiting());
         let before = self.shared.counts.not_delivered();
         drop(state);
         self.shared.wake.notify_one();
-        Flush { deadline, before }
+        Flush { deadline, goal, before }
     }
 
     /// Waits for a flush, at most until its deadline; returns how many items did not arrive.
@@ -238,7 +252,10 @@ impl<S: Signal> Exporter<S> {
         let shared = &*self.shared;
         let mut state = shared.lock();
         loop {
-            let waiting = (state.queue.len() + state.in_flight) as u64;
+            let waiting = match flush.goal {
+                Some(goal) => goal.saturating_sub(state.settled),
+                None => state.waiting(),
+            };
             let patience = flush.deadline.saturating_duration_since(clock::instant());
             if waiting == 0 || state.is_closed || patience == Duration::ZERO {
                 state.flushing -= 1;
@@ -259,7 +276,7 @@ impl<S: Signal> Exporter<S> {
         let mut state = self.shared.lock();
         if !state.is_closed {
             // Counted where it is decided: what is on its way now is told as left, and by nobody else.
-            state.left = (state.queue.len() + state.in_flight) as u64;
+            state.left = state.waiting();
             self.shared.counts.dropped_closed.fetch_add(state.left, Ordering::Relaxed);
         }
         let left = state.left;
@@ -322,6 +339,7 @@ fn run<S: Signal>(shared: &Shared<S>, transport: &Transport, trouble: &mut Troub
         };
         let mut state = shared.lock();
         state.in_flight = 0;
+        state.settled += count;
         if !state.is_closed {
             let counts = &shared.counts;
             counts.exported.fetch_add(delivered.exported, Ordering::Relaxed);

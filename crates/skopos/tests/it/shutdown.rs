@@ -1,5 +1,6 @@
 //! Shutting down: bounded whatever the collector does, on every runtime, with a true report.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use skopos::ShutdownReport;
@@ -138,6 +139,37 @@ fn what_a_flush_has_no_time_for_is_sent_when_the_collector_is_back() {
     assert!(telemetry.flush(PATIENCE));
     assert_eq!((collector.logs().len(), collector.spans().len()), (1, 1));
     assert!(telemetry.shutdown_blocking(PATIENCE).is_complete());
+}
+
+#[test]
+fn a_flush_waits_for_what_was_there_and_not_for_what_comes() {
+    let collector = Collector::start(Manner::Accepts);
+    let endpoint = collector.endpoint();
+    let variables = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_METRICS_EXPORTER", "none"),
+        // So small that it takes a request for each few, and is never empty for long.
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "64"),
+    ];
+    let (telemetry, guard) = scoped(builder(&Output::default(), &variables));
+    let is_over = AtomicBool::new(false);
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    let is_flushed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            tracing::dispatcher::with_default(&dispatch, || {
+                while !is_over.load(Ordering::Relaxed) {
+                    drop(tracing::info_span!("work"));
+                }
+            });
+        });
+        wait_until(|| collector.requests() > 0);
+        let is_flushed = telemetry.flush(PATIENCE);
+        is_over.store(true, Ordering::Relaxed);
+        is_flushed
+    });
+    drop(guard);
+    assert!(is_flushed);
 }
 
 #[test]
