@@ -12,6 +12,7 @@ mod builder;
 pub(crate) mod classify;
 mod flow;
 mod go;
+mod guards;
 pub mod ir;
 mod java;
 mod javascript;

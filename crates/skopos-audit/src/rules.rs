@@ -6,6 +6,7 @@ mod collector;
 pub(crate) mod deployed;
 mod given;
 mod hlt;
+mod labels;
 mod lifecycle;
 mod live;
 mod log;
@@ -71,8 +72,8 @@ pub(crate) const TABLE: &[(&str, Judge)] = &[
     (include_str!("../rules/MET001.md"), met::met001),
     (include_str!("../rules/MET002.md"), met::met002),
     (include_str!("../rules/MET003.md"), met::met003),
-    (include_str!("../rules/MET004.md"), met::met004),
-    (include_str!("../rules/MET005.md"), met::met005),
+    (include_str!("../rules/MET004.md"), labels::met004),
+    (include_str!("../rules/MET005.md"), labels::met005),
     (include_str!("../rules/MET006.md"), met::met006),
     (include_str!("../rules/MET007.md"), met::met007),
     (include_str!("../rules/MET010.md"), met::met010),

@@ -55,16 +55,29 @@ pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
             "{shown} is in no work tree of git: nobody knows which lines changed; leave --since out, or use --baseline"
         ));
     }
+    let is_empty = git(root, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?.is_err();
+    if is_empty && revision != "HEAD" {
+        return Err(format!(
+            "nothing is committed in {shown} yet, so there is no `{revision}`: everything is new; leave --since out, or say --since HEAD"
+        ));
+    }
     let commit = format!("{revision}^{{commit}}");
-    if git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?.is_err() {
+    if !is_empty
+        && git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?.is_err()
+    {
         return Err(format!(
             "git knows no revision `{revision}` in {shown}: fetch it first (a pipeline's checkout often has one commit only)"
         ));
     }
     let run = |args: &[&str]| git(root, args)?.map_err(|said| format!("git: {said}"));
-    // What the other branch changed since this one left it is not this one's.
-    let base = git(root, &["merge-base", revision, "HEAD"])?;
-    let base = base.map_or_else(|_| revision.to_owned(), |base| base.trim().to_owned());
+    let base = if is_empty {
+        // Before the first commit everything is new: that is what a tree with nothing in it says.
+        run(&["hash-object", "-t", "tree", "--stdin"])?.trim().to_owned()
+    } else {
+        // What the other branch changed since this one left it is not this one's.
+        let base = git(root, &["merge-base", revision, "HEAD"])?;
+        base.map_or_else(|_| revision.to_owned(), |base| base.trim().to_owned())
+    };
     let mut lines = parse(&run(&diff(&base, &["-U0"]))?);
     let mut files = kinds(&run(&diff(&base, &["--name-status", "-z"]))?);
     // What git does not know yet is new as a whole.

@@ -102,6 +102,7 @@ impl FolderTree {
             };
             let Some(kind) = entry.file_type() else { continue };
             let Ok(path) = entry.path().strip_prefix(&root) else { continue };
+            let is_text = path.to_str().is_some();
             let path = path.to_string_lossy().replace('\\', "/");
             if kind.is_symlink() {
                 let is_inside = fs::canonicalize(entry.path())
@@ -116,6 +117,14 @@ impl FolderTree {
                 continue;
             }
             let is_read = Language::of_path(&path).is_some() || files::is_wanted(&path);
+            if !is_text {
+                // It could not be asked for by the name that it is told by.
+                if is_read {
+                    left_out
+                        .push((path, "its path is not UTF-8: rename it to have it read".into()));
+                }
+                continue;
+            }
             let size = || entry.metadata().map_or(0, |metadata| metadata.len());
             if let Some(size) = is_read.then(size).filter(|size| *size > LARGEST) {
                 left_out

@@ -5,8 +5,9 @@ mod logs;
 mod lower;
 mod telemetry;
 
+use crate::Language;
 use crate::lang::{
-    Extracted, GO, classify::finish, classify::words, first_error, lower::comments, read,
+    Extracted, GO, classify::finish, classify::words, first_error, guards, lower::comments, read,
 };
 
 pub(crate) fn extract(_path: &str, text: &str) -> Extracted {
@@ -14,6 +15,7 @@ pub(crate) fn extract(_path: &str, text: &str) -> Extracted {
         let module = lower::lower(text, root);
         let is_main = text.lines().any(|line| line.trim() == "package main");
         let mut facts = classify::facts(&module, is_main);
+        guards::tell(text, &module, Language::Go, &mut facts);
         words(text, &mut facts);
         Extracted {
             facts: finish(facts),

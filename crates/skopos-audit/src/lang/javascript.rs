@@ -4,9 +4,10 @@ mod classify;
 mod lower;
 mod setup;
 
+use crate::Language;
 use crate::lang::{
     Extracted, Grammar, JAVASCRIPT, TSX, TYPESCRIPT, classify::finish, classify::words,
-    first_error, lower::comments, read,
+    first_error, guards, lower::comments, read,
 };
 
 pub(crate) fn extract(path: &str, text: &str) -> Extracted {
@@ -21,6 +22,7 @@ pub(crate) fn extract(path: &str, text: &str) -> Extracted {
     let made = read(text, grammar, |root| {
         let module = lower::lower(text, root);
         let mut facts = classify::facts(path, &module);
+        guards::tell(text, &module, Language::JavaScript, &mut facts);
         words(text, &mut facts);
         Extracted {
             facts: finish(facts),

@@ -51,7 +51,7 @@ pub fn markdown(report: &Report) -> String {
     if !report.not_in_force.is_empty() {
         out.push_str("\nHold nothing back:\n\n");
         for idle in report.not_in_force.iter().take(MOST) {
-            let path = idle.path.replace('`', "'");
+            let path = crate::output::visible(&idle.path.replace('`', "'"));
             let _ = writeln!(out, "- `{path}:{}`: {}", idle.line, cell(&idle.message));
         }
     }

@@ -92,15 +92,44 @@ pub(super) fn absent(case: &Case<'_>, verdicts: &mut Verdicts) {
     );
 }
 
-/// ALR002: an alert without `for`.
+/// Whether an alert says that it wakes somebody at once.
+fn pages(alert: &Rule) -> bool {
+    let names = ["severity", "priority", "level"].into_iter();
+    let severity = names.filter_map(|name| alert.label(name)).next();
+    severity.is_some_and(|text| {
+        let words = ["page", "pager", "critical", "crit", "p1", "sev1", "s1", "emergency", "fatal"];
+        words.contains(&text.to_lowercase().as_str())
+    })
+}
+
+/// ALR002: an alert without `for`, or with one that lets a spike through.
 pub(super) fn hold(case: &Case<'_>, verdicts: &mut Verdicts) {
     for (file, rules, alert) in alerts_or_nothing(case, verdicts) {
-        let is_given = alert.hold.is_some() || alert.keep_firing_for.is_some();
-        if is_given || wakes_nobody(alert) || is_heartbeat(alert) || alert.expr.is_empty() {
+        if alert.keep_firing_for.is_some()
+            || wakes_nobody(alert)
+            || is_heartbeat(alert)
+            || alert.expr.is_empty()
+        {
             continue;
         }
         // Where lint could read the file, it knows of burn rates and of windows that smooth.
-        if is_linted(rules) && lint(rules, alert, &["rule/for"]).is_none() {
+        let said = lint(rules, alert, &["rule/for"]);
+        if (is_linted(rules) && said.is_none()) || (alert.hold.is_some() && said.is_none()) {
+            continue;
+        }
+        if let Some(hold) = &alert.hold {
+            // Less than a minute is one evaluation or two; what pages waits five, so that what passes by wakes nobody.
+            let is_zero = hold.starts_with('0') && !hold.contains(|c| matches!(c, '1'..='9'));
+            let waits = super::wiring::milliseconds(hold).or(is_zero.then_some(0));
+            let Some(waits) = waits.filter(|waits| *waits < 60_000 || pages(alert)) else {
+                continue;
+            };
+            let what = if waits == 0 { "one bad scrape" } else { "a spike of that length" };
+            let message = format!(
+                "`{}` has `for: {}`: {what} alerts, five minutes is the least",
+                alert.name, hold.value
+            );
+            verdicts.finding(file.place(hold.span), message);
             continue;
         }
         verdicts.finding(
@@ -166,8 +195,26 @@ fn relative(link: &str) -> Option<&str> {
 /// ALR004: people are woken by CPU or memory.
 pub(super) fn cause(case: &Case<'_>, verdicts: &mut Verdicts) {
     by_lint(case, verdicts, &["alerts/cause"], |alert, finding| {
-        format!("`{}` wakes people for a cause: {}", alert.name, finding.message)
+        let message = format!("`{}` wakes people for a cause: {}", alert.name, finding.message);
+        (!is_running_out(alert)).then_some(message)
     });
+}
+
+/// Whether an alert is of room that somebody has to make: a disk that is full is no busy CPU, and does not get well by
+/// itself.
+fn is_running_out(alert: &Rule) -> bool {
+    let Ok(ast) = skopos_promql::parse(&alert.expr, &skopos_promql::ParseOptions::default()) else {
+        return false;
+    };
+    let is_room = |name: &str| {
+        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        has(&["filesystem", "volume_stats", "inode", "_fds"])
+            || (has(&["disk"]) && has(&["free", "avail", "used", "usage", "size", "bytes"]))
+    };
+    let is_flow = |name: &str| ["read", "writ", "_io_", "io_time"].iter().any(|w| name.contains(w));
+    let read = skopos_promql::ast::selectors(&ast);
+    let mut names = read.iter().filter_map(|(_, selector)| selector.name.as_deref()).peekable();
+    names.peek().is_some() && names.all(|name| is_room(name) && !is_flow(name))
 }
 
 /// ALR005: an alert without severity or owner.
@@ -202,7 +249,7 @@ pub(super) fn owner(case: &Case<'_>, verdicts: &mut Verdicts) {
 /// ALR006: an expression without a comparison always fires.
 pub(super) fn comparison(case: &Case<'_>, verdicts: &mut Verdicts) {
     by_lint(case, verdicts, &["alerts/comparison"], |alert, finding| {
-        format!("`{}`: {}", alert.name, finding.message)
+        Some(format!("`{}`: {}", alert.name, finding.message))
     });
 }
 
@@ -210,11 +257,12 @@ fn by_lint(
     case: &Case<'_>,
     verdicts: &mut Verdicts,
     codes: &[&str],
-    say: impl Fn(&Rule, &LintFinding) -> String,
+    say: impl Fn(&Rule, &LintFinding) -> Option<String>,
 ) {
     for (file, rules, alert) in alerts_or_nothing(case, verdicts) {
-        if let Some(finding) = lint(rules, alert, codes) {
-            let judgement = verdicts.finding(file.place(finding.span), say(alert, finding));
+        let Some(finding) = lint(rules, alert, codes) else { continue };
+        if let Some(message) = say(alert, finding) {
+            let judgement = verdicts.finding(file.place(finding.span), message);
             judgement.hint.clone_from(&finding.hint);
         }
     }

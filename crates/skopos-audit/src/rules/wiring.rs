@@ -13,16 +13,25 @@ use crate::{Case, File, Place, Span, Verdicts};
 pub(super) fn window(case: &Case<'_>, verdicts: &mut Verdicts) {
     let intervals = deployed::documents(case).filter_map(|(_, document)| match document {
         Document::Prometheus(config) => {
-            config.interval.as_ref().and_then(|text| milliseconds(text))
+            let own = config.jobs.iter().filter_map(|job| job.interval.as_ref());
+            let all = own.chain(&config.interval).filter_map(|text| milliseconds(text));
+            // Its own default, where nothing is said and no other file says more.
+            let is_whole = !config.jobs.is_empty() && !config.has_scrape_config_files;
+            let unsaid = (config.interval.is_none() && is_whole).then_some(DEFAULT_INTERVAL);
+            all.chain(unsaid).min()
         }
         _ => None,
     });
     // With several servers the fastest is meant: a finding must hold for each of them.
-    let Some(interval) = intervals.min() else {
-        verdicts.not_applicable();
-        return;
-    };
-    for (file, rules) in rules(case) {
+    let known = intervals.min();
+    let interval = known.unwrap_or(DEFAULT_INTERVAL);
+    // Rules whose windows would be too short for what Prometheus does unless it is told.
+    let (mut count, mut doubtful) = (0_usize, None);
+    let all = rules(case);
+    if all.is_empty() {
+        return verdicts.not_applicable();
+    }
+    for (file, rules) in all {
         for rule in rules.groups.iter().flat_map(|group| &group.rules) {
             let Ok(ast) = skopos_promql::parse(&rule.expr, &skopos_promql::ParseOptions::default())
             else {
@@ -40,7 +49,10 @@ pub(super) fn window(case: &Case<'_>, verdicts: &mut Verdicts) {
                 let range = ranges.min().filter(|_| is_rate)?;
                 (range < interval * least).then_some((call.func.name, range, least))
             });
-            if let Some((function, range, least)) = short {
+            if let (Some((_, range, _)), None) = (short, known) {
+                count += 1;
+                doubtful.get_or_insert_with(|| format!("`{}` over {}", rule.name, seconds(range)));
+            } else if let Some((function, range, least)) = short {
                 verdicts.finding(
                     file.place(rule.expr.span),
                     format!(
@@ -51,7 +63,17 @@ pub(super) fn window(case: &Case<'_>, verdicts: &mut Verdicts) {
             }
         }
     }
+    if let Some(first) = doubtful {
+        let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+        verdicts.unknown(
+            format!("whether the windows are wide enough for the scrape interval: {first}{others}"),
+            "`scrape_interval` of the Prometheus that loads these rules: at its default of one minute four times that is needed",
+        );
+    }
 }
+
+/// How often Prometheus scrapes unless it is told, in milliseconds.
+const DEFAULT_INTERVAL: i64 = 60_000;
 
 fn seconds(milliseconds: i64) -> String {
     let seconds = milliseconds / 1000;
@@ -62,7 +84,7 @@ fn seconds(milliseconds: i64) -> String {
 }
 
 /// `30s`, `1m30s`.
-fn milliseconds(text: &str) -> Option<i64> {
+pub(super) fn milliseconds(text: &str) -> Option<i64> {
     let mut total = 0;
     let mut rest = text.trim();
     while !rest.is_empty() {

@@ -11,3 +11,4 @@ mod own;
 mod pages;
 mod sarif;
 mod schema;
+mod since;

@@ -203,21 +203,6 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     {
         guarded_metrics(c, call);
     }
-    if call.name() == "Use" {
-        let words = ["auth", "Auth", "jwt", "JWT", "Jwt", "BasicAuth", "session.Require"];
-        // A group of routes has middleware of its own; the engine's holds for all.
-        let made = c.made_on(call).unwrap_or_default();
-        let is_whole = !made.ends_with(".Group") && !call.callee.to_lowercase().contains("group");
-        if is_whole && call.at.function.is_some() && mentions(c, call, &words) {
-            let by = call.args.first().map(|arg| match &arg.value {
-                Expr::Path(path, _) => path.clone(),
-                Expr::Call(at, _) => c.module.calls[*at].callee.clone(),
-                _ => call.callee.clone(),
-            });
-            let by = by.unwrap_or_else(|| call.callee.clone());
-            c.push(call.span, call.at, FactKind::AuthEverywhere { by, except: Vec::new() });
-        }
-    }
 }
 
 /// What a call consumes jobs or messages with.

@@ -243,26 +243,6 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     {
         c.push(call.span, call.at, FactKind::CommandLine(Framework("picocli".into())));
     }
-    // `authorizeHttpRequests(a -> a.requestMatchers("/health").permitAll().anyRequest().authenticated())`.
-    if call.name() == "authenticated" && call.callee.contains("anyRequest") {
-        let inside = c.module.calls.iter().filter(|other| other.at.function == call.at.function);
-        let except = inside
-            .filter(|other| {
-                matches!(
-                    other.name(),
-                    "requestMatchers" | "antMatchers" | "mvcMatchers" | "pathMatchers"
-                )
-            })
-            .flat_map(|other| {
-                other.args.iter().filter_map(|arg| arg.value.text()).map(str::to_owned)
-            })
-            .collect();
-        c.push(
-            call.span,
-            call.at,
-            FactKind::AuthEverywhere { by: "anyRequest().authenticated()".into(), except },
-        );
-    }
 }
 
 fn log(c: &mut Classify<'_>, file: &File, call: &Call, full: &str) {

@@ -611,42 +611,6 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     if METHODS.contains(&name) {
         crate::lang::shared::guarded_metrics(c, call);
     }
-    // `app.use(requireAuth)` without a path holds for what follows, not for what stands before it.
-    let is_after = name == "use"
-        && c.module.calls.iter().any(|other| {
-            METHODS.contains(&other.name())
-                && other.object() == call.object()
-                && other.at.function == call.at.function
-                && other.span.end <= call.span.start
-                && other
-                    .positional(0)
-                    .and_then(Expr::route_text)
-                    .is_some_and(|path| path.trim_end_matches('/').ends_with("/metrics"))
-        });
-    if name == "use" && !is_after || name == "useGlobalGuards" {
-        for arg in &call.args {
-            let by = match &arg.value {
-                Expr::Path(path, _) => path.clone(),
-                Expr::Call(at, _) => c.module.calls[*at].callee.clone(),
-                _ => continue,
-            };
-            let lower = by.to_ascii_lowercase();
-            let has_path = call.positional(0).and_then(Expr::text).is_some_and(|p| p != "/");
-            let is_auth =
-                ["auth", "jwt", "passport.authenticate", "verifytoken", "ensureloggedin", "apikey"]
-                    .iter()
-                    .any(|word| lower.contains(word));
-            // Routers of the log-in itself are no guard.
-            let is_router = lower.contains("rout")
-                || lower.contains("initialize")
-                || lower.contains("controller");
-            if is_auth && !has_path && !is_router {
-                let except = setup::paths_within(c, call);
-                c.push(call.span, call.at, FactKind::AuthEverywhere { by, except });
-                break;
-            }
-        }
-    }
 }
 
 /// A handler that answers with 500 in a catch.

@@ -53,30 +53,6 @@ pub(super) fn is_pretty(expr: &Expr, depth: usize) -> bool {
     }
 }
 
-/// Literal paths within a call: what a guard leaves out.
-pub(super) fn paths_within(c: &Classify<'_>, call: &Call) -> Vec<String> {
-    let within = c.module.calls.iter().filter(|other| call.span.contains(other.span));
-    let mut found = Vec::new();
-    for arg in within.flat_map(|other| &other.args) {
-        texts(&arg.value, 0, &mut found);
-    }
-    found.retain(|text| text.starts_with('/'));
-    found
-}
-
-fn texts(expr: &Expr, depth: usize, found: &mut Vec<String>) {
-    match expr {
-        Expr::Str(text, _) => found.push(text.clone()),
-        Expr::List(items, _) if depth < 4 => {
-            items.iter().for_each(|item| texts(item, depth + 1, found))
-        }
-        Expr::Dict(pairs, _) if depth < 4 => {
-            pairs.iter().for_each(|(_, value)| texts(value, depth + 1, found))
-        }
-        _ => {}
-    }
-}
-
 pub(super) fn telemetry(c: &mut Classify<'_>, call: &Call, full: &str) {
     metrics(c, call, full);
     tracing(c, call, full);

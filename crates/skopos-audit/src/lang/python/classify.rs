@@ -292,60 +292,29 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     if is_on("echo") && name.contains("create") && name.contains("engine") {
         c.push(call.span, call.at, FactKind::SqlLogged(format!("{name}(echo=True)")));
     }
-    let is_auth = |text: &str| {
-        let lower = text.to_ascii_lowercase();
-        lower.contains("auth") || lower.contains("verify_token") || lower.contains("api_key")
-    };
-    let first = call.positional(0).and_then(Expr::path).unwrap_or_default().to_owned();
-    if name == "add_middleware" && is_auth(&first) {
-        let except = paths_in(c, &first);
-        c.push(call.span, call.at, FactKind::AuthEverywhere { by: first, except });
-    } else if server == "fastapi" && mentions_dependency(c, call, &is_auth) {
-        let by = "FastAPI(dependencies=…)".to_owned();
-        c.push(call.span, call.at, FactKind::AuthEverywhere { by, except: Vec::new() });
-    }
 }
 
-fn mentions_dependency(c: &Classify<'_>, call: &Call, test: &dyn Fn(&str) -> bool) -> bool {
-    let Some(dependencies) = call.named("dependencies") else { return false };
-    let span = dependencies.span();
-    c.module
-        .calls
-        .iter()
-        .filter(|other| span.contains(other.span))
-        .any(|other| other.positional(0).and_then(Expr::path).is_some_and(test))
-}
-
-/// Literal paths in the class or function of this name: what a middleware leaves out.
-fn paths_in(c: &Classify<'_>, name: &str) -> Vec<String> {
-    let spans: Vec<Span> = c
-        .module
-        .types
-        .iter()
-        .filter(|t| t.name == name)
-        .map(|t| t.span)
-        .chain(c.module.functions.iter().filter(|f| f.name == name).map(|f| f.span))
-        .collect();
-    // Literals that are compared are not calls: their statements keep them in assignments, calls or returns only; constants
-    // at the top of the file (`EXEMPT = {"/metrics"}`) count too.
+/// What settings leave out of a log-in for all: `LOGIN_EXEMPT_URLS`, `STRONGHOLD_PUBLIC_URLS`, `LOGIN_REQUIRED_IGNORE_PATHS`.
+fn free_of_login(module: &Module) -> Vec<String> {
+    let words = ["EXEMPT", "IGNORE", "PUBLIC", "OPEN", "ALLOW"];
+    let lists = module.assigns.iter().filter(|assign| {
+        assign.target != "ALLOWED_HOSTS" && words.iter().any(|word| assign.target.contains(word))
+    });
     let mut found = Vec::new();
-    let mut take = |expr: &Expr| texts(expr, 0, &mut found);
-    for call in c.module.calls.iter().filter(|call| spans.iter().any(|s| s.contains(call.span))) {
-        call.args.iter().for_each(|arg| take(&arg.value));
-    }
-    c.module.assigns.iter().filter(|a| a.at.function.is_none()).for_each(|a| take(&a.value));
-    found.retain(|text| text.starts_with('/'));
-    found
-}
-
-fn texts(expr: &Expr, depth: usize, found: &mut Vec<String>) {
-    match expr {
-        Expr::Str(text, _) => found.push(text.clone()),
-        Expr::List(items, _) | Expr::Other(items, _) | Expr::Truth(items, _) if depth < 6 => {
-            items.iter().for_each(|item| texts(item, depth + 1, found));
+    for expr in lists.map(|assign| &assign.value) {
+        let items = if let Expr::List(items, _) = expr { items.as_slice() } else { &[] };
+        for item in items {
+            match item {
+                Expr::Str(text, _) => found.push(text.clone()),
+                Expr::Call(at, _) => {
+                    let args = module.calls.get(*at).into_iter().flat_map(|call| &call.args);
+                    found.extend(args.filter_map(|arg| arg.value.text()).map(str::to_owned));
+                }
+                _ => {}
+            }
         }
-        _ => {}
     }
+    found
 }
 
 /// Whether a value names one of these.
@@ -401,9 +370,10 @@ fn settings(c: &mut Classify<'_>, path: &str) {
             "ROOT_URLCONF" | "WSGI_APPLICATION" => {
                 c.push(assign.span, assign.at, FactKind::Server(Framework("django".into())));
             }
-            "MIDDLEWARE" if names(&assign.value, &["LoginRequiredMiddleware"]) => {
+            "MIDDLEWARE" if names(&assign.value, &["LoginRequiredMiddleware", "stronghold"]) => {
                 let by = "LoginRequiredMiddleware".to_owned();
-                c.push(assign.span, assign.at, FactKind::AuthEverywhere { by, except: Vec::new() });
+                let except = free_of_login(module);
+                c.push(assign.span, assign.at, FactKind::AuthEverywhere { by, except });
             }
             _ => {}
         }

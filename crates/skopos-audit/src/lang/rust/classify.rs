@@ -291,39 +291,6 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     if full.starts_with("clap.Command.new") || full.starts_with("clap.App.new") {
         c.push(call.span, call.at, FactKind::CommandLine(Framework("clap".into())));
     }
-    let is_layer = matches!(call.name(), "layer" | "route_layer" | "wrap");
-    let words = ["auth", "Auth", "jwt", "Jwt", "ValidateRequestHeader"];
-    if is_layer && call.name() != "route_layer" && mentions_args(c, call, &words) {
-        let by = call.args.first().map(|arg| match &arg.value {
-            Expr::Call(at, _) => c.module.calls[*at].callee.clone(),
-            Expr::Path(path, _) => path.clone(),
-            _ => call.name().to_owned(),
-        });
-        // A layer holds for the routes added before it: those behind it, and those merged later, are free.
-        let routed_before = chain(c, call).iter().skip(1).any(|link| {
-            link.name() == "route"
-                && link
-                    .positional(0)
-                    .and_then(Expr::text)
-                    .is_some_and(|path| path.contains("metrics"))
-        });
-        if routed_before {
-            c.push(
-                call.span,
-                call.at,
-                FactKind::AuthEverywhere { by: by.unwrap_or_default(), except: Vec::new() },
-            );
-        }
-    }
-}
-
-fn mentions_args(c: &Classify<'_>, call: &Call, words: &[&str]) -> bool {
-    call.args.iter().any(|arg| {
-        let span = arg.value.span();
-        let has = |text: &str| words.iter().any(|word| text.contains(word));
-        c.module.calls.iter().any(|other| span.contains(other.span) && has(&other.callee))
-            || crate::lang::shared::mentions_expr(&arg.value, &has, 0)
-    })
 }
 
 fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
