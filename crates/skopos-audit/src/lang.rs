@@ -11,6 +11,7 @@
 mod builder;
 pub(crate) mod classify;
 mod flow;
+pub(crate) use flow::{KEY, is_client_call};
 mod go;
 mod guards;
 pub mod ir;

@@ -9,8 +9,10 @@ mod printed;
 
 use crate::Case;
 use crate::fact::{Field, Source};
+use crate::lang::KEY;
 
 pub(crate) use name::class_of;
+use printed::prints_itself;
 pub(crate) use printed::{card_field, secret_field};
 
 /// Classes of sensitive values, the gravest first.
@@ -122,10 +124,39 @@ const PASSES: &[&str] = &[
     "to_str",
     "into_inner",
     "from_utf8_lossy_owned",
+    "unwrap_or",
+    "unwrap_or_else",
+    "and_then",
+    // What is read back is what was written.
+    "loads",
+    "readTree",
+    "from_slice",
+    "from_str",
+    // All of a collection, and one after another.
+    "[each]",
+    "items",
+    "values",
+    "iter",
+    "into_iter",
+    "entrySet",
+    "getValue",
+    "value",
+    "Value",
+    "lines",
+    "joining",
+    "toMap",
+    "Join",
+    "Clone",
+    "copyToString",
+    "readAllBytes",
+    "getBytes",
 ];
 
 /// Calls that leave a part of what they are given.
 const PARTS: &[&str] = &["slice", "substring", "substr", "[:]", "padStart", "chars"];
+
+/// Calls that show what a type hides.
+const REVEALS: &[&str] = &["expose_secret", "get_secret_value", "expose", "reveal"];
 
 /// Words of a call that make a value harmless.
 const CLEANS: &[&str] = &[
@@ -179,6 +210,22 @@ pub(crate) fn words(name: &str) -> Vec<String> {
     words
 }
 
+/// Whether a variable's name says that its value was made fit to be shown.
+pub(crate) fn says_shown(name: &str) -> bool {
+    words(name).iter().any(|word| SHOWN.contains(&word.as_str()))
+}
+
+/// Whether a variable's name says that it is a small part of what it was made from.
+pub(crate) fn says_small(name: &str) -> bool {
+    words(name).iter().any(|word| SMALL.contains(&word.as_str()))
+}
+
+/// Whether a call's name says that it makes a value harmless.
+pub(crate) fn says_clean(callee: &str) -> bool {
+    let lower = callee.to_ascii_lowercase();
+    CLEANS.iter().any(|word| lower.contains(word))
+}
+
 /// Whether the calls around a value leave it what it is.
 fn passes(source: &Source, case: &Case<'_>) -> bool {
     if source.only_truth {
@@ -186,17 +233,15 @@ fn passes(source: &Source, case: &Case<'_>) -> bool {
     }
     source.wrapped.iter().all(|callee| {
         let name = last_of(callee);
-        let lower = callee.to_ascii_lowercase();
         let is_own = case.config.sanitizers.iter().any(|s| s == name || s == callee);
-        !is_own
-            && (PASSES.contains(&name) || PARTS.contains(&name))
-            && !CLEANS.iter().any(|word| lower.contains(word))
+        let is_known = PASSES.contains(&name) || PARTS.contains(&name) || callee == "JSON.parse";
+        !is_own && is_known && (REVEALS.contains(&name) || !says_clean(callee))
     })
 }
 
 /// The name of what a call calls, without what it is called on; `[:]` is a name.
 fn last_of(callee: &str) -> &str {
-    if callee == "[:]" {
+    if callee.starts_with('[') {
         return callee;
     }
     callee.rsplit(['.', ':']).next().unwrap_or(callee)
@@ -204,8 +249,15 @@ fn last_of(callee: &str) -> &str {
 
 /// Whether only a part of a value is left: the last digits of a card tell little, the first thousand bytes of a body all.
 fn is_part(class: Class, source: &Source) -> bool {
-    let takes_part = |callee: &String| PARTS.contains(&last_of(callee));
-    class != Class::Body && class != Class::Header && source.wrapped.iter().any(takes_part)
+    let takes_part = |callee: &str| PARTS.contains(&last_of(callee));
+    // One value of a body or of a list of keys is what its own name says; one of all headers is as good as all.
+    let is_one = class != Class::Header
+        && !name::is_environment(&source.path)
+        && source.wrapped.iter().any(|callee| callee == "[each]");
+    is_one
+        || class != Class::Body
+            && (source.wrapped.iter().any(|callee| takes_part(callee))
+                || source.path.strip_suffix("()").is_some_and(takes_part))
 }
 
 /// Whether what a call gives back is harmless by the call's name: `mask()`, `len()`.
@@ -236,6 +288,12 @@ fn is_cleaned(path: &str, case: &Case<'_>) -> bool {
         || case.config.sanitizers.iter().any(|s| s == name || s == callee)
 }
 
+/// Whether a value's declared type hides it, and nothing on the way shows it.
+fn is_hidden(source: &Source) -> bool {
+    hides(source.declared.as_deref())
+        && !source.wrapped.iter().any(|callee| REVEALS.contains(&last_of(callee)))
+}
+
 /// Whether a declared type hides its value when it is printed.
 fn hides(declared: Option<&str>) -> bool {
     declared
@@ -251,7 +309,12 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
         }
     };
     for source in &field.sources {
-        if !passes(source, case) || hides(source.declared.as_deref()) || is_error(&source.path) {
+        if !passes(source, case) || is_hidden(source) || is_error(&source.path) {
+            continue;
+        }
+        // A type of the repository says itself what is printed of it, whatever the variable is called.
+        let is_typed = source.declared.as_deref().is_some_and(|of| prints_itself(of, case));
+        if is_typed && !source.path.contains('.') {
             continue;
         }
         // A call of which nothing is known hides what went in.
@@ -269,28 +332,33 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             take(Class::Body, &source.path);
             continue;
         }
-        let is_shown = words(source.path.rsplit('.').next().unwrap_or_default())
-            .iter()
-            .any(|word| SHOWN.contains(&word.as_str()));
-        if let Some(origin) = source.origins.iter().find(|origin| class_of(origin, case).is_some())
-            && let Some(class) = class_of(origin, case)
-            && is_same_value(&source.path, origin)
-            && !is_shown
-            && !(class == Class::Body && is_small(&source.path))
-            && !is_part(class, source)
-            && !(class == Class::Credential && origin.ends_with("[]"))
-        {
-            take(class, origin);
+        let is_shown = says_shown(source.path.rsplit('.').next().unwrap_or_default());
+        for origin in &source.origins {
+            let key = origin.strip_prefix(KEY);
+            let name = key.unwrap_or(origin);
+            let Some(class) = class_of(name, case) else { continue };
+            let is_it = match key {
+                Some(key) => !is_statement(key, &source.path) && !is_cleaned(&source.path, case),
+                None => {
+                    let is_small = class == Class::Body && is_small(&source.path);
+                    let is_slice = class == Class::Credential && origin.ends_with("[]");
+                    is_same_value(&source.path, origin) && !is_shown && !is_small && !is_slice
+                }
+            };
+            if is_it && !is_part(class, source) {
+                take(class, name);
+                break;
+            }
         }
     }
     // `password=pw`: the name says what the value is, unless the value is plainly something else.
     if let Some(name) = field.name.as_deref()
         && field.sources.iter().any(|s| {
             passes(s, case)
-                && !hides(s.declared.as_deref())
+                && !is_hidden(s)
                 && !is_cleaned(&s.path, case)
                 && !is_part(Class::Credential, s)
-                && !is_statement(&s.path)
+                && !is_statement(name, &s.path)
         })
         && let Some(class) = class_of(name, case)
     {
@@ -299,14 +367,21 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
     found
 }
 
-/// Whether a value's own name says that it is about the thing, not the thing: `otpEnabled`, `secretRef.Name`.
-fn is_statement(path: &str) -> bool {
+/// Whether a value's own name says that it is about the thing, not the thing: `otpEnabled`, `secretRef.Name`. Secrets,
+/// keys and tokens have names; a password has none, so `password=user.name` shows one.
+fn is_statement(key: &str, path: &str) -> bool {
     if path.ends_with("()") {
         return false;
     }
     let last = words(path.rsplit('.').next().unwrap_or(path));
-    let ends = ["enabled", "disabled", "required", "name", "sent", "present", "valid", "count"];
-    last.last().is_some_and(|word| ends.contains(&word.as_str()))
+    let ends = ["enabled", "disabled", "required", "sent", "present", "valid", "count"];
+    let has_name = || {
+        let own = words(key.rsplit('.').next().unwrap_or(key));
+        !own.iter().any(|word| {
+            matches!(word.as_str(), "password" | "passwd" | "pwd" | "pin" | "cvv" | "cvc")
+        })
+    };
+    last.last().is_some_and(|word| ends.contains(&word.as_str()) || word == "name" && has_name())
 }
 
 /// What a parser calls so, a slice, and what a call gave back beside an error.
@@ -338,7 +413,7 @@ fn is_carried_body(source: &Source) -> bool {
 
 /// Whether a variable's name says that little of a body is in it.
 fn is_small(path: &str) -> bool {
-    words(path.rsplit('.').next().unwrap_or(path)).iter().any(|word| SMALL.contains(&word.as_str()))
+    says_small(path.rsplit('.').next().unwrap_or(path))
 }
 
 /// A field taken out of a body (`order = request.json`, then `order.id`) is not the body.

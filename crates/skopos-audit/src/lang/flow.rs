@@ -1,74 +1,64 @@
-//! What flows into a value, within one function: assignments are followed backwards, calls are looked through by name
-//! only.
+//! What flows into a value, within one file: assignments are followed backwards, loops and helpers of the file are looked
+//! into, calls of others are looked through by name only.
+//!
+//! The work for one value is bounded by [`BUDGET`], whatever the file says: variables that are made of each other,
+//! helpers that call each other, texts that are put together of thousands of pieces.
 
-use super::ir::{Call, Expr, Module};
+mod index;
+mod origins;
+mod request;
+
+pub(super) use index::Index;
+pub(crate) use request::is_client_call;
+
+use super::builder::placeholders;
+use super::ir::{Assign, Call, Expr, Module};
 use crate::Span;
 use crate::fact::{Field, Source};
+use crate::sensitive::{says_clean, says_shown, says_small};
+use origins::{key_of, looked_up};
 
 /// How many assignments are followed.
 const STEPS: usize = 3;
 
-/// What clients of brokers call a message, by the end of its type.
-const MESSAGES: &[&str] = &[
-    "stan.Msg",
-    "nats.Msg",
-    "jetstream.Msg",
-    "amqp.Delivery",
-    "amqp091.Delivery",
-    "kafka.Message",
-    "sarama.ConsumerMessage",
-    "kgo.Record",
-    "pubsub.Message",
-    "redis.Message",
-    "nsq.Message",
-    "mqtt.Message",
-    "MQTT.Message",
-    "types.Message",
-    "sqs.Message",
-];
+/// How many expressions are looked at for one value.
+const BUDGET: usize = 600;
 
-/// What a message of a broker carries.
-const CARRIED: &[&str] = &["Data", "Body", "Value", "Payload"];
+/// How many sources one value may have.
+const SOURCES: usize = 64;
 
-/// Calls that look a value up by a literal key.
-const LOOKUPS: &[&str] = &[
-    "get",
-    "header",
-    "getHeader",
-    "getlist",
-    "getItem",
-    "Get",
-    "getenv",
-    "get_header",
-    "getString",
-    "getOrThrow",
-    "GetString",
-    "Getenv",
-    "getProperty",
-    "param",
-    "FormValue",
-    "GetHeader",
-    "get_secret",
-    "pop",
-    "getFirst",
-    "getOrDefault",
-    "get_one",
-];
+/// The call that stands for one of a collection's values in a loop.
+pub(crate) const EACH: &str = "[each]";
 
-/// Calls that fill a variable from the body of a request.
-const BINDERS: &[&str] = &[
-    "BindJSON",
-    "ShouldBindJSON",
-    "MustBindWith",
-    "ShouldBind",
-    "ShouldBindWith",
-    "ShouldBindBodyWith",
-    "Bind",
-    "BindBody",
-    "BodyParser",
-    "DecodeJSON",
-    "ReadJSON",
-];
+/// What an origin begins with that is the key of a mapping which a value stands under.
+pub(crate) const KEY: char = '=';
+
+/// The call that stands for what was taken out of a value before its use.
+const OMIT: &str = "omit";
+
+/// The call that leaves a part of a text.
+pub(crate) const PART: &str = "[:]";
+
+/// What is found on the way, and how far the way may still go.
+struct Walk {
+    found: Vec<Source>,
+    left: usize,
+}
+
+/// Where an expression stands and what is around it.
+#[derive(Clone, Copy)]
+struct Place<'w> {
+    function: Option<usize>,
+    wrapped: &'w [String],
+    only_truth: bool,
+    depth: usize,
+}
+
+impl<'w> Place<'w> {
+    fn deeper(self, by: usize) -> Self {
+        Self { depth: self.depth + by, ..self }
+    }
+}
 
 impl Module {
     /// What is logged by an expression: mappings are taken apart into named fields.
@@ -94,12 +84,16 @@ impl Module {
         if let Expr::Dict(pairs, _) = expr
             && depth < 6
         {
+            let cleans = takes_back(pairs);
             for (key, value) in pairs {
                 let full = match (name, key) {
                     (Some(name), Some(key)) => Some(format!("{name}.{key}")),
                     (None, Some(key)) => Some(key.clone()),
                     (name, None) => name.map(str::to_owned),
                 };
+                if key.is_none() && cleans {
+                    continue;
+                }
                 self.fields_into(full.as_deref(), value, function, depth + 1, fields);
             }
             return;
@@ -114,85 +108,51 @@ impl Module {
 
     /// What flows into a value.
     pub(crate) fn sources(&self, expr: &Expr, function: Option<usize>) -> Vec<Source> {
-        let mut found = Vec::new();
-        self.collect(expr, function, &[], false, 0, &mut found);
-        found
+        let mut walk = Walk { found: Vec::new(), left: BUDGET };
+        let place = Place { function, wrapped: &[], only_truth: false, depth: 0 };
+        self.collect(expr, place, &mut walk);
+        walk.found
     }
 
-    fn collect(
-        &self,
-        expr: &Expr,
-        function: Option<usize>,
-        wrapped: &[String],
-        only_truth: bool,
-        depth: usize,
-        found: &mut Vec<Source>,
-    ) {
-        if depth > 12 || found.len() > 64 {
+    fn collect(&self, expr: &Expr, place: Place<'_>, walk: &mut Walk) {
+        if place.depth > 12 || walk.left == 0 || walk.found.len() > SOURCES {
             return;
         }
-        let each = |items: &[Expr], truth: bool, found: &mut Vec<Source>| {
-            for item in items {
-                self.collect(item, function, wrapped, truth, depth + 1, found);
-            }
-        };
+        walk.left -= 1;
+        let inner = place.deeper(1);
         match expr {
-            Expr::Path(path, span) => {
-                found.push(self.source(path, *span, function, wrapped, only_truth));
-                // A variable that holds a mapping written down in this file: all of it is there.
-                if let Some(Expr::Dict(pairs, at)) = self.value_of(path, *span, function) {
-                    let mapping = Expr::Dict(pairs.clone(), *at);
-                    self.collect(&mapping, function, wrapped, only_truth, depth + 4, found);
-                }
-            }
+            Expr::Path(path, span) => self.collect_path(path, *span, place, walk),
             Expr::Interpolated(_, parts, _)
             | Expr::List(parts, _)
             | Expr::Join(parts, _)
-            | Expr::Other(parts, _) => {
-                each(parts, only_truth, found);
+            | Expr::Other(parts, _)
+            | Expr::Choice(_, parts, _) => {
+                for part in parts {
+                    self.collect(part, inner, walk);
+                }
             }
             Expr::Dict(pairs, _) => {
+                let cleans = takes_back(pairs);
                 for (key, value) in pairs {
-                    let before = found.len();
-                    self.collect(value, function, wrapped, only_truth, depth + 1, found);
+                    if key.is_none() && cleans {
+                        continue;
+                    }
+                    let before = walk.found.len();
+                    self.collect(value, inner, walk);
                     // `{"password": x}` logs a password, whatever the variable is called.
-                    if let (Some(key), Some(first)) = (key, found.get_mut(before)) {
-                        first.origins.push(key.clone());
+                    if let (Some(key), Some(first)) = (key, walk.found.get_mut(before)) {
+                        first.origins.push(format!("{KEY}{key}"));
                     }
                 }
             }
-            Expr::Choice(_, parts, _) => each(parts, only_truth, found),
-            Expr::Truth(parts, _) => each(parts, true, found),
+            Expr::Truth(parts, _) => {
+                for part in parts {
+                    self.collect(part, Place { only_truth: true, ..inner }, walk);
+                }
+            }
             Expr::Call(at, span) => {
-                let Some(call) = self.calls.get(*at) else { return };
-                if let Some(path) = looked_up(call) {
-                    found.push(self.source(&path, *span, function, wrapped, only_truth));
-                    return;
-                }
-                // Without a name, all of the environment.
-                let path = match (call.callee.as_str(), call.args.is_empty()) {
-                    ("System.getenv", true) => call.callee.clone(),
-                    _ => format!("{}()", call.callee),
-                };
-                let origins = self.carried(&call.callee, *span, function).into_iter().collect();
-                found.push(Source {
-                    path,
-                    origins,
-                    wrapped: wrapped.to_vec(),
-                    only_truth,
-                    declared: None,
-                });
-                let mut inner = vec![call.callee.clone()];
-                inner.extend_from_slice(wrapped);
-                if let Some(receiver) = call.receiver {
-                    let receiver = Expr::Call(receiver, *span);
-                    self.collect(&receiver, function, &inner, only_truth, depth + 1, found);
-                } else if !call.object().is_empty() {
-                    let source = self.source(call.object(), *span, function, &inner, only_truth);
-                    found.push(source);
-                }
-                for arg in &call.args {
-                    self.collect(&arg.value, function, &inner, only_truth, depth + 1, found);
+                if let Some(call) = self.calls.get(*at) {
+                    self.collect_call(call, *span, place, walk);
                 }
             }
             Expr::Str(..)
@@ -203,306 +163,192 @@ impl Module {
         }
     }
 
-    fn source(
-        &self,
-        path: &str,
-        span: Span,
-        function: Option<usize>,
-        wrapped: &[String],
-        only_truth: bool,
-    ) -> Source {
+    fn collect_path(&self, path: &str, span: Span, place: Place<'_>, walk: &mut Walk) {
+        let source = self.source(path, span, place);
+        let is_cleaned = source.wrapped.first().is_some_and(|call| call == OMIT);
+        walk.found.push(source);
+        if is_cleaned {
+            return;
+        }
+        let Some(assign) = self.expanded(path, span, place.function) else { return };
+        let function = assign.at.function.or(place.function);
+        self.collect(&assign.value, Place { function, ..place.deeper(3) }, walk);
+    }
+
+    /// The assignment whose value a variable stands for as a whole: texts put together, mappings, what a call handed on.
+    fn expanded(&self, path: &str, span: Span, function: Option<usize>) -> Option<&Assign> {
+        // `cookie.Value` of a cookie in a loop is all of it.
+        let root = path.strip_suffix(".Value").or_else(|| path.strip_suffix(".value"));
+        let is_value = root.is_some();
+        let root = root.unwrap_or(path);
+        if root.contains('.') || says_shown(root) {
+            return None;
+        }
+        let mut nth = self.last_value(root, span, function)?;
+        let mut assign = self.assigns.get(nth)?;
+        // `a = b`, and what b was made of.
+        for _ in 0..STEPS {
+            let Expr::Path(from, _) = &assign.value else { break };
+            if from.contains('.') || says_shown(from) {
+                break;
+            }
+            nth = self.last_value(from, assign.span, assign.at.function)?;
+            assign = self.assigns.get(nth)?;
+        }
+        let (is_whole, is_call) = match &assign.value {
+            Expr::Dict(..) | Expr::Interpolated(..) | Expr::Join(..) => (true, false),
+            Expr::List(..) | Expr::Choice(..) => (assign.at.function.is_some(), false),
+            Expr::Call(at, _) => {
+                let call = self.calls.get(*at)?;
+                // Of several names of one call, the others are errors and states.
+                let is_first = || {
+                    let before = nth.checked_sub(1).and_then(|at| self.assigns.get(at));
+                    before.is_none_or(|before| before.span != assign.span)
+                };
+                let plain = !says_clean(&call.callee) && is_first();
+                (assign.at.function.is_some() && plain, true)
+            }
+            _ => (false, false),
+        };
+        let is_each = || match &assign.value {
+            Expr::Call(at, _) => self.calls.get(*at).is_some_and(|call| call.callee == EACH),
+            _ => false,
+        };
+        (is_whole && (!is_value || is_each()) && !(is_call && says_small(root))).then_some(assign)
+    }
+
+    fn collect_call(&self, call: &Call, span: Span, place: Place<'_>, walk: &mut Walk) {
+        if let Some(path) = looked_up(call) {
+            let mut source = self.source(&path, span, place);
+            if self.is_cookies(call.object(), span, place.function) {
+                source
+                    .origins
+                    .push(format!("request.cookies.{}", key_of(call).unwrap_or_default()));
+            }
+            walk.found.push(source);
+            return;
+        }
+        // `auth[7:]`, `auth.substring(7)`: only what stands before the token is taken off.
+        let takes_off = takes_off_start(call);
+        if !takes_off {
+            // Without a name, all of the environment.
+            let path = match (call.callee.as_str(), call.args.is_empty()) {
+                ("System.getenv", true) => call.callee.clone(),
+                _ => format!("{}()", call.callee),
+            };
+            let told = self.aliased(&path, span, place.function);
+            let origins = told
+                .or_else(|| self.carried(&call.callee, span, place.function))
+                .into_iter()
+                .collect();
+            let wrapped = place.wrapped.to_vec();
+            let only_truth = place.only_truth;
+            walk.found.push(Source { path, origins, wrapped, only_truth, declared: None });
+            self.collect_helper(call, place, walk);
+        }
+        let mut wrapped = Vec::with_capacity(place.wrapped.len() + 1);
+        wrapped.push(if takes_off { "trim".to_owned() } else { call.callee.clone() });
+        wrapped.extend_from_slice(place.wrapped);
+        let inner = Place { wrapped: &wrapped, ..place.deeper(1) };
+        if let Some(receiver) = call.receiver {
+            self.collect(&Expr::Call(receiver, span), inner, walk);
+        } else if !call.object().is_empty() {
+            self.collect(&Expr::Path(call.object().to_owned(), span), inner, walk);
+        }
+        // The names in the braces of a format are arguments too.
+        if call.callee.ends_with("format!")
+            && let Some(text) = call.positional(0).and_then(Expr::text)
+        {
+            for name in placeholders(text).1 {
+                self.collect(&Expr::Path(name, span), inner, walk);
+            }
+        }
+        for arg in &call.args {
+            self.collect(&arg.value, inner, walk);
+        }
+    }
+
+    /// What a function of this file gives back is what it returns, where there is only one of its name.
+    fn collect_helper(&self, call: &Call, place: Place<'_>, walk: &mut Walk) {
+        let is_own =
+            call.receiver.is_none() && matches!(call.object(), "" | "self" | "this" | "c" | "s");
+        if !is_own || place.depth > 6 || says_clean(call.name()) {
+            return;
+        }
+        let mut named = self.functions_of(call.name());
+        let (Some((function, _)), None) = (named.next(), named.next()) else { return };
+        for value in self.returns_of(function).take(4) {
+            let value = match value {
+                Expr::Other(parts, _) if !parts.is_empty() => &parts[0],
+                other => other,
+            };
+            let is_made = matches!(
+                value,
+                Expr::Dict(..)
+                    | Expr::Path(..)
+                    | Expr::Interpolated(..)
+                    | Expr::Join(..)
+                    | Expr::Call(..)
+            );
+            if is_made {
+                let function = Some(function);
+                self.collect(value, Place { function, ..place.deeper(4) }, walk);
+            }
+        }
+    }
+
+    fn source(&self, path: &str, span: Span, place: Place<'_>) -> Source {
+        let function = place.function;
         let mut origins = self.origins(path, span, function);
-        origins.extend(self.carried(path, span, function));
         let declared = self.declared(path, span, function).or_else(|| {
             // What a variable was made from whole has the type of that.
             let from = origins.first().filter(|from| !from.contains(['.', '(']))?;
             self.declared(from, span, function)
         });
-        Source { path: path.to_owned(), origins, wrapped: wrapped.to_vec(), only_truth, declared }
+        origins.extend(self.aliased(path, span, function));
+        origins.extend(self.carried(path, span, function));
+        let mut wrapped = place.wrapped.to_vec();
+        if !path.contains('.') {
+            match self.filled(path, span, function) {
+                Some(request::Filled::With(origin)) => origins.push(origin),
+                // What was taken out of it is told as a call that leaves it out.
+                Some(request::Filled::Cleaned) => wrapped.insert(0, OMIT.to_owned()),
+                None => {}
+            }
+        }
+        Source { path: path.to_owned(), origins, wrapped, only_truth: place.only_truth, declared }
     }
 
-    /// What a message of a broker carries, where a path is that or the whole message: told by the type that the message,
-    /// or the channel that it came out of, is declared to have.
-    fn carried(&self, path: &str, span: Span, function: Option<usize>) -> Option<String> {
-        let (root, rest) = path.split_once('.').map_or((path, ""), |(a, b)| (a, b));
-        if !rest.is_empty() && !CARRIED.contains(&rest) {
-            return None;
-        }
-        let is_message = |declared: String| {
-            let bare = declared.trim_start_matches("<-").trim_start_matches("chan ");
-            MESSAGES.contains(&bare.trim_start_matches(['*', '&', ' ']))
-        };
-        let declared = self.declared(root, span, function).or_else(|| {
-            let from = self.value_of(root, span, function)?.path()?;
-            self.declared(from, span, function)
-        });
-        declared.is_some_and(is_message).then(|| "message.message_body".to_owned())
-    }
-
-    /// The value that a plain variable was last given before this place, in this function or one around it.
-    fn value_of(&self, name: &str, before: Span, function: Option<usize>) -> Option<&Expr> {
-        if name.contains('.') {
-            return None;
-        }
-        let visible = |a: &&super::ir::Assign| {
-            a.target == name
-                && a.span.end <= before.start
+    /// The value that a plain variable was last given before this place: in this function or one around it, or once for
+    /// all in the file.
+    fn last_value(&self, name: &str, before: Span, function: Option<usize>) -> Option<usize> {
+        let is_near = |a: &Assign| {
+            a.at.function.is_some()
                 && (a.at.function == function || self.is_around(a.at.function, function))
-                && a.at.function.is_some()
         };
-        self.assigns.iter().filter(visible).max_by_key(|a| a.span.start).map(|a| &a.value)
-    }
-
-    /// What a parameter is given, where one call in this file, and only one, calls its function: the argument, the function
-    /// that the call stands in, and where.
-    fn given(&self, param: &str, function: Option<usize>) -> Option<(String, Option<usize>, Span)> {
-        let called = self.functions.get(function?)?;
-        let at = called.params.iter().position(|(name, _)| name == param)?;
-        let is_plain = |name: &str| name.len() > 2 && !name.starts_with('<');
-        if !is_plain(&called.name) || !called.decorators.is_empty() {
+        if let Some((at, _)) = self.assigns_before(name, before).find(|(_, a)| is_near(a)) {
+            return Some(at);
+        }
+        let is_param = |function: usize| {
+            self.functions.get(function).is_some_and(|f| f.params.iter().any(|(p, _)| p == name))
+        };
+        if self.functions_around(function).any(is_param) {
             return None;
         }
-        let same = self.functions.iter().filter(|f| f.name == called.name).count();
-        let mut calls = self.calls.iter().filter(|call| {
-            call.name() == called.name && matches!(call.object(), "" | "self" | "this")
-        });
-        let (Some(call), None, 1) = (calls.next(), calls.next(), same) else { return None };
-        let from = match call.positional(at)? {
-            Expr::Path(path, _) => path.clone(),
-            Expr::Call(inner, _) => looked_up(self.calls.get(*inner)?)?,
-            _ => return None,
-        };
-        Some((from, call.at.function, call.span))
-    }
-
-    /// What a variable was assigned from, nearest first.
-    pub(crate) fn origins(&self, path: &str, before: Span, function: Option<usize>) -> Vec<String> {
-        let mut origins = Vec::new();
-        if let Some(bound) = self.bound(path, before, function) {
-            return vec![bound];
-        }
-        let mut path = path.to_owned();
-        let mut before = before.start;
-        let mut function = function;
-        for _ in 0..STEPS {
-            let (root, rest) = path.split_once('.').map_or((path.as_str(), ""), |(a, b)| (a, b));
-            let visible =
-                |of: Option<usize>| of.is_none() || of == function || self.is_around(of, function);
-            let assigned = self
-                .assigns
-                .iter()
-                .filter(|a| a.target == root && a.span.end <= before && visible(a.at.function))
-                .max_by_key(|a| a.span.start);
-            let Some(assigned) = assigned else {
-                let Some((from, outer, at)) = self.given(root, function) else { break };
-                let next = if rest.is_empty() { from } else { format!("{from}.{rest}") };
-                origins.push(next.clone());
-                (path, before, function) = (next, at.start, outer);
-                continue;
-            };
-            let from = match &assigned.value {
-                Expr::Path(from, _) => from.clone(),
-                Expr::Call(at, _) => match self.calls.get(*at) {
-                    Some(call) => looked_up(call)
-                        .or_else(|| handed_on(call))
-                        .or_else(|| self.kept(call))
-                        .unwrap_or_else(|| format!("{}()", call.callee)),
-                    None => break,
-                },
-                Expr::Choice(_, parts, _) => match parts.first() {
-                    Some(Expr::Path(from, _)) => from.clone(),
-                    Some(Expr::Call(at, _)) => match self.calls.get(*at).and_then(looked_up) {
-                        Some(from) => from,
-                        None => break,
-                    },
-                    _ => break,
-                },
-                _ => break,
-            };
-            let next = if rest.is_empty() { from } else { format!("{from}.{rest}") };
-            before = assigned.span.start;
-            // `path = path.lower()`: what it was before.
-            if next == path {
-                continue;
-            }
-            origins.push(next.clone());
-            if next.ends_with("()") || next.split('.').next() == Some(root) {
-                break;
-            }
-            path = next;
-        }
-        origins
-    }
-
-    /// What a chain of calls leaves as it was: `request.body.strip().decode()` → `request.body`.
-    fn kept(&self, call: &Call) -> Option<String> {
-        const KEEPS: [&str; 25] = [
-            "strip",
-            "decode",
-            "encode",
-            "trim",
-            "toString",
-            "to_string",
-            "clone",
-            "unwrap",
-            "to_owned",
-            "as_str",
-            "lower",
-            "toLowerCase",
-            "String",
-            "unwrap_or_default",
-            // The same values in another form.
-            "model_dump",
-            "model_dump_json",
-            "to_dict",
-            "toObject",
-            "toJSON",
-            "copy",
-            "expect",
-            "unwrap_or",
-            "to_str",
-            "ok",
-            "and_then",
-        ];
-        let mut call = call;
-        for _ in 0..6 {
-            if !KEEPS.contains(&call.name()) {
-                return None;
-            }
-            match call.receiver.and_then(|at| self.calls.get(at)) {
-                Some(receiver) if KEEPS.contains(&receiver.name()) => call = receiver,
-                // What the first call of the chain gives: `req.headers().clone()`, `(await req.body()).decode()`,
-                // `serde_json::to_string(&form).unwrap()`.
-                Some(receiver) => {
-                    return looked_up(receiver)
-                        .or_else(|| handed_on(receiver))
-                        .or_else(|| Some(format!("{}()", receiver.callee)));
-                }
-                None => {
-                    let object = call.object();
-                    return (!object.is_empty() && object != "?").then(|| object.to_owned());
-                }
-            }
-        }
-        None
-    }
-
-    /// The body of the request that a variable was filled from: `c.BindJSON(&order)`,
-    /// `json.NewDecoder(r.Body).Decode(&order)`, a parameter that is declared to be the body.
-    fn bound(&self, path: &str, before: Span, function: Option<usize>) -> Option<String> {
-        let (root, rest) = path.split_once('.').map_or((path, ""), |(root, rest)| (root, rest));
-        let fills = |call: &&Call| {
-            let is_given = call.args.iter().any(|arg| arg.value.path() == Some(root));
-            let is_before = call.span.end <= before.start && call.at.function == function;
-            let decodes = call.name() == "Decode" && {
-                let reader = call.receiver.and_then(|at| self.calls.get(at));
-                let given = reader.and_then(|r| r.positional(0)).and_then(Expr::path);
-                given.is_some_and(|path| path.ends_with(".Body"))
-            };
-            // `json.Unmarshal(body, &order)`, `io.Copy(&buffer, r.Body)`. No further back than one step: two calls that fill
-            // each other's arguments would lead round and round.
-            let parses = || {
-                call.name() == "Unmarshal"
-                    && call.positional(1).and_then(Expr::path) == Some(root)
-                    && call.positional(0).and_then(Expr::path).is_some_and(|read| {
-                        self.assigns.iter().any(|a| {
-                            a.target == read
-                                && a.at.function == function
-                                && matches!(&a.value, Expr::Call(at, _) if self.calls.get(*at).is_some_and(|of| {
-                                    of.positional(0).and_then(Expr::path).is_some_and(|path| path.ends_with(".Body"))
-                                }))
-                        })
-                    })
-            };
-            let copies = || {
-                matches!(call.callee.as_str(), "io.Copy" | "io.CopyN")
-                    && call.positional(0).and_then(Expr::path) == Some(root)
-                    && call
-                        .positional(1)
-                        .and_then(Expr::path)
-                        .is_some_and(|path| path.ends_with(".Body"))
-            };
-            is_given
-                && is_before
-                && (BINDERS.contains(&call.name()) || decodes || parses() || copies())
-        };
-        let params = || {
-            let function = function.and_then(|at| self.functions.get(at));
-            function.into_iter().flat_map(|function| &function.params)
-        };
-        // `function (error, response, body)`: what a client of HTTP hands to its caller.
-        let is_answer = root == "body"
-            && params().any(|(name, _)| name == "body")
-            && params().any(|(name, _)| matches!(name.as_str(), "response" | "res" | "resp"));
-        if is_answer {
-            return Some(match rest {
-                "" => "response.body".to_owned(),
-                rest => format!("response.body.{rest}"),
-            });
-        }
-        let told = params()
-            .filter(|(name, _)| name == root)
-            .find_map(|(name, declared)| self.extracted(name, declared.as_deref()?));
-        let from = match told {
-            Some(told) => told,
-            None if self.calls.iter().any(|call| fills(&call)) => "request.body".to_owned(),
-            None => return None,
-        };
-        Some(if rest.is_empty() { from } else { format!("{from}.{rest}") })
-    }
-
-    /// What of a request a parameter is, by its type or by what is written before it: `@RequestBody Order order`,
-    /// `headers: HeaderMap`, `Json(order): Json<Order>`.
-    fn extracted(&self, name: &str, declared: &str) -> Option<String> {
-        if let Some(annotation) = declared.strip_prefix('@') {
-            let end = annotation.find(|c: char| !c.is_alphanumeric()).unwrap_or(annotation.len());
-            let (kind, rest) = annotation.split_at(end);
-            // An optional literal, then the type.
-            let key = rest.strip_prefix("(\"").and_then(|rest| rest.split_once("\")"));
-            let of = key.map_or(rest, |(_, of)| of).trim();
-            let key = key.map_or(name, |(key, _)| key);
-            return match kind {
-                "RequestBody" | "Body" => Some("request.body".to_owned()),
-                "RequestHeader" | "HeaderParam" | "Headers" | "Header" => {
-                    let is_whole = ["Headers", "Map", "Record", "Object", "any", "dict"];
-                    Some(match key == name && is_whole.iter().any(|kind| of.contains(kind)) {
-                        true => "request.headers".to_owned(),
-                        false => format!("request.headers.{key}"),
-                    })
-                }
-                "CookieValue" | "CookieParam" | "Cookie" => Some(format!("request.cookies.{key}")),
-                _ => None,
-            };
-        }
-        let bare = declared.trim_start_matches(['&', '*', ' ']).trim_start_matches("mut ");
-        let generic = bare.split('<').next().unwrap_or(bare);
-        let last = generic.rsplit([':', '.']).next().unwrap_or(generic);
-        let lower = name.to_lowercase();
-        let is_answer = ["resp", "res_", "trailer", "out"].iter().any(|word| lower.contains(word));
-        let of_queue = || self.imports.iter().any(|import| import.module.contains("kafka"));
-        match last {
-            "HeaderMap" | "HttpHeaders" | "IncomingHttpHeaders" | "MetadataMap" if !is_answer => {
-                Some("request.headers".to_owned())
-            }
-            "Header" if bare == "http.Header" && !is_answer => Some("request.headers".to_owned()),
-            "Headers" if !is_answer && !of_queue() => Some("request.headers".to_owned()),
-            // Extractors of axum and actix.
-            "Json" | "Form" | "JsonBody" if bare.contains('<') && bare.ends_with('>') => {
-                Some("request.body".to_owned())
-            }
+        let mut all = self.assigns_to(name);
+        match (all.next(), all.next()) {
+            (Some((at, only)), None) if only.at.function.is_none() => Some(at),
             _ => None,
         }
     }
 
     fn is_around(&self, outer: Option<usize>, inner: Option<usize>) -> bool {
-        let mut at = inner;
-        while let Some(index) = at {
-            if Some(index) == outer {
-                return true;
-            }
-            at = self.functions.get(index).and_then(|function| function.parent);
-        }
-        false
+        outer.is_some_and(|outer| self.functions_around(inner).any(|at| at == outer))
+    }
+
+    /// A function and those around it, the innermost first.
+    fn functions_around(&self, function: Option<usize>) -> impl Iterator<Item = usize> {
+        std::iter::successors(function, |at| self.functions.get(*at).and_then(|f| f.parent))
     }
 
     /// The declared type of a variable or parameter, or the type it was made of (`Credentials{…}`).
@@ -513,16 +359,17 @@ impl Module {
         function: Option<usize>,
     ) -> Option<String> {
         let (root, rest) = path.split_once('.').map_or((path, ""), |(a, b)| (a, b));
-        let params =
-            function.and_then(|at| self.functions.get(at)).into_iter().flat_map(|f| &f.params);
+        let params = self
+            .functions_around(function)
+            .filter_map(|at| self.functions.get(at))
+            .flat_map(|f| &f.params);
         let of_param = params.filter(|(name, _)| name == root).find_map(|(_, t)| t.clone());
         let of_assign = || {
             let visible =
                 |of: Option<usize>| of.is_none() || of == function || self.is_around(of, function);
-            let told = |a: &&super::ir::Assign| a.target == root && visible(a.at.function);
-            let nearest = self.assigns.iter().filter(told).filter(|a| a.span.end <= before.start);
-            let assign = nearest.max_by_key(|a| a.span.start);
-            let assign = assign.or_else(|| self.assigns.iter().find(told))?;
+            let nearest = self.assigns_before(root, before).find(|(_, a)| visible(a.at.function));
+            let (_, assign) =
+                nearest.or_else(|| self.assigns_to(root).find(|(_, a)| visible(a.at.function)))?;
             assign.declared.clone().or_else(|| self.made_of(&assign.value))
         };
         let declared = of_param.or_else(of_assign)?;
@@ -548,62 +395,24 @@ impl Module {
         );
         let is_known = self.types.iter().any(|of| of.name == name);
         let is_type = name.starts_with(|c: char| c.is_ascii_uppercase());
-        (is_type && (is_known || is_literal)).then(|| name.to_owned())
+        (is_type && (is_known || is_literal) || is_known && is_literal).then(|| name.to_owned())
     }
 }
 
-/// What a call hands on as it was: `io.ReadAll(r.Body)` → `r.Body`, `url.split('?')` → `url`.
-fn handed_on(call: &Call) -> Option<String> {
-    const READS: [&str; 24] = [
-        "ReadAll",
-        "readAll",
-        "to_bytes",
-        "getReader",
-        "unquote",
-        // The same values in another form.
-        "Marshal",
-        "MarshalIndent",
-        "dumps",
-        "loads",
-        "stringify",
-        "writeValueAsString",
-        "toJson",
-        "asdict",
-        "vars",
-        "dict",
-        "jsonable_encoder",
-        "to_string",
-        "to_string_pretty",
-        "to_value",
-        "from_utf8_lossy",
-        "from_utf8",
-        "string",
-        "str",
-        "repr",
-    ];
-    if READS.contains(&call.name()) || call.callee == "JSON.parse" {
-        let given = &call.args.first()?.value;
-        return match given {
-            // `axum::body::to_bytes(req.into_body(), limit)`.
-            Expr::Call(..) if call.name() == "to_bytes" => Some("request.body".to_owned()),
-            given => given.path().map(str::to_owned),
-        };
-    }
-    if call.name().starts_with("Sprint") {
-        return call.args.iter().find_map(|arg| arg.value.path()).map(str::to_owned);
-    }
-    let object = call.object();
-    let last = object.rsplit('.').next().unwrap_or_default().to_lowercase();
-    let is_address = matches!(last.as_str(), "url" | "path" | "uri" | "originalurl");
-    (call.name() == "split" && is_address).then(|| object.to_owned())
+/// Whether a mapping takes secrets out of what it spreads: `{...user, password: undefined}`.
+fn takes_back(pairs: &[(Option<String>, Expr)]) -> bool {
+    let spreads = pairs.iter().any(|(key, _)| key.is_none());
+    spreads
+        && pairs.iter().any(|(key, value)| {
+            let is_plain = matches!(value, Expr::Null(_) | Expr::Str(..) | Expr::Bool(..));
+            is_plain && key.as_deref().is_some_and(request::opens)
+        })
 }
 
-/// `headers.get("authorization")` → `headers.authorization`.
-pub(crate) fn looked_up(call: &Call) -> Option<String> {
-    if !LOOKUPS.contains(&call.name()) {
-        return None;
-    }
-    let key = call.args.first()?.value.text()?;
-    let object = call.object();
-    Some(if object.is_empty() { key.to_owned() } else { format!("{object}.{key}") })
+/// Whether a call takes only the first few letters off: `auth.slice(7)`.
+fn takes_off_start(call: &Call) -> bool {
+    let first = call.args.first().map(|arg| &arg.value);
+    matches!(call.name(), "slice" | "substring" | "substr")
+        && call.args.len() == 1
+        && matches!(first, Some(Expr::Number(n, _)) if n.parse::<u8>().is_ok_and(|n| n <= 8))
 }

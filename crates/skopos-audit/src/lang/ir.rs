@@ -5,6 +5,9 @@
 //! and looks around. Paths are dotted, whatever the language writes: `a.b["c"].d()` is a call of `a.b.c.d`;
 //! a call in the middle of a chain is `a.b().c`.
 
+use std::sync::OnceLock;
+
+use super::flow::Index;
 use crate::{Guard, Span};
 
 /// A file of code.
@@ -26,6 +29,8 @@ pub struct Module {
     pub raises: Vec<(Option<Expr>, Context, Span)>,
     /// Classes and structs with the declared types of their fields.
     pub types: Vec<TypeDef>,
+    /// Where names stand in the lists above; made when it is first asked for, after which the lists stay as they are.
+    pub(super) index: OnceLock<Index>,
 }
 
 /// An imported name.

@@ -14,11 +14,20 @@ pub(crate) struct Lowering<'t> {
     pub(crate) at: Context,
     pub(crate) class: Option<String>,
     pub(crate) depth: usize,
+    /// What the constructor of the class being read gives its objects (`this.name = …`).
+    pub(crate) own: Vec<String>,
 }
 
 impl<'t> Lowering<'t> {
     pub(crate) fn new(text: &'t str) -> Self {
-        Self { text, module: Module::default(), at: Context::default(), class: None, depth: 0 }
+        Self {
+            text,
+            module: Module::default(),
+            at: Context::default(),
+            class: None,
+            depth: 0,
+            own: Vec::new(),
+        }
     }
 
     /// The text of a node.
@@ -55,6 +64,44 @@ impl<'t> Lowering<'t> {
         self.at = saved.1;
         self.class = saved.2;
     }
+}
+
+/// The name of a constant at the end of a path (`HttpHeaders.AUTHORIZATION`): it stands for the key it holds.
+pub(crate) fn constant(path: &str) -> Option<&str> {
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let is_constant = last.len() > 2
+        && last.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit());
+    is_constant.then_some(last)
+}
+
+/// Whether the values of what a loop goes through are worth following: headers, cookies, the environment.
+pub(crate) fn is_watched(iterated: &str) -> bool {
+    const WORDS: [&str; 5] = ["eader", "ookie", "environ", "process.env", "etadata"];
+    iterated.len() < 200
+        && WORDS.iter().any(|word| iterated.contains(word))
+        && !iterated.contains("ames()")
+        && !iterated.contains("keys")
+}
+
+/// Whether the body of a loop looks at what it shows: by a condition, or by a call that takes secrets out.
+pub(crate) fn is_choosy(body: &str) -> bool {
+    let lower = format!(" {}", body.get(..2000).unwrap_or(body).to_ascii_lowercase());
+    const WORDS: [&str; 13] = [
+        " if ",
+        "if(",
+        "if (",
+        "continue",
+        "? ",
+        "match ",
+        "switch",
+        "mask",
+        "redact",
+        "sanit",
+        "filter",
+        "sensitive",
+        "allow",
+    ];
+    WORDS.iter().any(|word| lower.contains(word))
 }
 
 /// A node's bytes.

@@ -363,13 +363,23 @@ pub(super) fn sec012(case: &Case<'_>, out: &mut Verdicts) {
         "@google/generative-ai",
         "llama_index",
         "ai",
+        "async_openai",
+        "org.springframework.ai",
+        "dev.langchain4j",
+        "com.openai",
+        "com.theokanning.openai",
+        "com.anthropic",
+        "github.com/sashabaranov/go-openai",
+        "github.com/openai/openai-go",
+        "github.com/anthropics/anthropic-sdk-go",
+        "github.com/tmc/langchaingo",
     ];
     for file in case.files() {
         let uses = file.facts.iter().any(|fact| match &fact.kind {
             FactKind::Import(name) => models.iter().any(|m| {
                 name == m
                     || name.starts_with(&format!("{m}."))
-                    || (m.ends_with('/') && name.starts_with(m))
+                    || (m.contains('/') && name.starts_with(m))
                     || name.starts_with(&format!("{m}_"))
             }),
             _ => false,
@@ -417,6 +427,11 @@ fn is_answer(source: &Source) -> bool {
         ".ainvoke()",
         "generate_content()",
         "generateContent()",
+        "call().content()",
+        "chat().create()",
+        "createChatCompletion()",
+        "CreateChatCompletion()",
+        "generateText()",
         "choices",
         "message.content",
     ];
@@ -430,5 +445,5 @@ fn is_answer(source: &Source) -> bool {
 /// Calls that leave only a number or a sum of a text.
 fn is_counted(call: &str) -> bool {
     let last = call.rsplit('.').next().unwrap_or(call);
-    matches!(last, "len" | "hash" | "count" | "count_tokens" | "encode")
+    matches!(last, "len" | "length" | "size" | "hash" | "count" | "count_tokens" | "encode")
 }

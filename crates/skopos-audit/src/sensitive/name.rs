@@ -6,6 +6,7 @@ use skopos_redact::Redactor;
 
 use super::{Class, words};
 use crate::Case;
+use crate::lang::is_client_call;
 
 static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
 /// First words of a name that make it a statement about the value.
@@ -129,6 +130,7 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
         return of_call(&parts, &own).or(value);
     }
     if own.len() > 1
+        && !is_whose(&own)
         && (ABOUT_FIRST.contains(&first) || own.iter().any(|w| ABOUT.contains(&w.as_str())))
     {
         return None;
@@ -149,10 +151,17 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
     }
     // A cookie that says who somebody is, by its name: `cookies.get("sid")`.
     let of_session = ["sid", "sess", "auth", "token", "jwt", "login"];
-    if matches!(before, "cookies" | "COOKIES" | "cookies()" | "signedCookies")
-        && of_session.iter().any(|word| joined.contains(word))
+    let jar = |part: &&str| matches!(*part, "cookies" | "COOKIES" | "cookies()" | "signedCookies");
+    if let Some(at) = parts.iter().position(jar)
+        && parts[at + 1..].iter().any(|key| {
+            let key = key.to_ascii_lowercase();
+            of_session.iter().any(|word| key.contains(word))
+        })
     {
-        return Some(Class::Header);
+        // Of a cookie in hand, its value.
+        let is_whole = at + 2 >= parts.len()
+            || !matches!(joined.as_str(), "name" | "path" | "domain" | "expires");
+        return is_whole.then_some(Class::Header);
     }
     if is_connection(&own, &joined) {
         return Some(Class::Connection);
@@ -162,6 +171,7 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
         "email"
             | "e_mail"
             | "email_address"
+            | "emailaddress"
             | "user_email"
             | "customer_email"
             | "phone"
@@ -223,15 +233,43 @@ pub(crate) fn class_of(path: &str, case: &Case<'_>) -> Option<Class> {
                 .contains(&w.as_str())
         })
     };
-    if personal || joined == "full_name" && of_person() {
+    // Where somebody lives; hosts have addresses too, but no streets.
+    let of_home = || {
+        matches!(
+            joined.as_str(),
+            "street"
+                | "street1"
+                | "line1"
+                | "address_line1"
+                | "zip"
+                | "zip_code"
+                | "postcode"
+                | "postal_code"
+                | "house_number"
+        ) && words(before).last().is_some_and(|word| word == "address")
+    };
+    if personal || joined == "full_name" && of_person() || of_home() {
         return Some(Class::Personal);
     }
     let rule = REDACTOR.name_rule(last)?;
     class_of_rule(rule)
 }
 
+/// Names whose first word looks like a verb or a count and is none: `first_name`, `reset_token`, `current_password`.
+fn is_whose(own: &[String]) -> bool {
+    let [first, second] = own else { return false };
+    match second.as_str() {
+        "name" => matches!(first.as_str(), "first" | "last"),
+        "token" | "code" | "link" => first == "reset",
+        "password" | "passwd" => {
+            matches!(first.as_str(), "current" | "previous" | "prev" | "last" | "input" | "next")
+        }
+        _ => false,
+    }
+}
+
 /// Everything the process was given: keys and passwords are among it.
-fn is_environment(path: &str) -> bool {
+pub(super) fn is_environment(path: &str) -> bool {
     matches!(
         path,
         "process.env"
@@ -315,8 +353,33 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
     {
         return Some(Class::Header);
     }
-    if is_response(before) && matches!(*last, "json" | "text" | "read" | "body" | "get_data") {
+    if is_response(before)
+        && matches!(
+            *last,
+            "json" | "text" | "read" | "body" | "get_data" | "bytes" | "getBody" | "string"
+        )
+    {
         return Some(Class::Body);
+    }
+    // What a client of HTTP gave back, without a name: `reqwest::get(url).await?.text()`.
+    if matches!(*last, "json" | "text" | "read" | "body" | "bytes" | "string")
+        && is_answer(&parts.join("."))
+    {
+        return Some(Class::Body);
+    }
+    // Servlets, gin and what wraps them.
+    if request && matches!(*last, "getReader" | "getInputStream" | "getContentAsByteArray")
+        || matches!(*last, "GetRawData" | "BodyRaw" | "PostBody")
+    {
+        return Some(Class::Body);
+    }
+    // What a call of gRPC carries beside its message.
+    if matches!(*last, "FromIncomingContext" | "FromOutgoingContext" | "invocation_metadata") {
+        return Some(Class::Header);
+    }
+    // Who holds the id of a session is its user.
+    if *last == "getId" && before == "getSession()" || *last == "getRequestedSessionId" {
+        return Some(Class::Credential);
     }
     let gives = ["generate", "create", "issue", "make", "fetch", "mint", "sign", "encode"];
     let verb = own.first().map(String::as_str).unwrap_or_default();
@@ -375,6 +438,14 @@ fn is_request(name: &str) -> bool {
     )
 }
 
+/// A request by the end of its name: `httpReq`, `proxy_request`.
+fn is_some_request(name: &str) -> bool {
+    is_request(name)
+        || words(name.trim_end_matches("()"))
+            .last()
+            .is_some_and(|word| matches!(word.as_str(), "req" | "request"))
+}
+
 fn is_response(name: &str) -> bool {
     matches!(name.trim_end_matches("()"), "response" | "resp" | "res" | "reply" | "http_response")
 }
@@ -384,11 +455,13 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
     if last == "headers"
         || last == "rawheaders"
         || last == "raw_headers"
-        || (last == "header" && matches!(before, "r" | "req" | "Request" | "request"))
+        || (last == "header" && (before == "r" || is_some_request(before)))
     {
         let is_outgoing =
             path.contains("response") || path.contains("res.") || path.contains("resp");
-        return (of_request && !is_outgoing).then_some(Class::Header);
+        // What a client of axios was told is in its errors.
+        let is_config = before == "config" && path.matches('.').count() > 1;
+        return ((is_some_request(before) || is_config) && !is_outgoing).then_some(Class::Header);
     }
     // A message of gRPC is a body, whatever carries it.
     if path == "call.request" {
@@ -412,7 +485,7 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
         return Some(Class::Header);
     }
     // `requests.post(…).text`, `r = httpx.get(…)` and then `r.text`.
-    if matches!(last, "text" | "content") && is_answer(path) {
+    if matches!(last, "text" | "content" | "data" | "body") && is_answer(path) {
         return Some(Class::Body);
     }
     if is_response(before) && matches!(last, "text" | "content" | "data") {
@@ -454,14 +527,7 @@ fn ends_with(path: &str, last: &str) -> bool {
 
 /// Whether a path begins with what a client of HTTP gave back.
 fn is_answer(path: &str) -> bool {
-    let Some((call, _)) = path.rsplit_once("().") else { return false };
-    let Some((client, method)) = call.rsplit_once('.') else { return false };
-    let client = client.rsplit('.').next().unwrap_or(client);
-    matches!(method, "get" | "post" | "put" | "patch" | "delete" | "request")
-        && matches!(
-            client.trim_end_matches("()"),
-            "requests" | "httpx" | "session" | "client" | "http_client" | "AsyncClient" | "Client"
-        )
+    path.rsplit_once("().").is_some_and(|(call, _)| is_client_call(call))
 }
 
 fn is_card(joined: &str, before: &str) -> bool {
@@ -504,6 +570,8 @@ fn is_connection(own: &[String], joined: &str) -> bool {
         "rabbitmq",
         "sqlalchemy",
         "rabbit",
+        "datasource",
+        "jdbc",
     ];
     joined == "connection_string"
         || joined.ends_with("connect_string")

@@ -61,6 +61,12 @@ fn printed_field<'r>(
     None
 }
 
+/// Whether a declared type is one of the repository's whose printed form is known: its fields are, or it prints itself
+/// with care.
+pub(super) fn prints_itself(declared: &str, case: &Case<'_>) -> bool {
+    case.types(bare(declared)).any(|def| def.own_print || !def.fields.is_empty())
+}
+
 /// The name of a declared type: without an annotation before it, and of `Vec<User>` and `*pkg.User` the last part.
 fn bare(declared: &str) -> &str {
     let bare = match declared.starts_with('@') {

@@ -3,7 +3,9 @@
 use smallvec::smallvec;
 
 use super::super::builder::{Builder, children, guard_of, guarded, positional, span, unquote};
+use super::super::flow::{EACH, PART};
 use super::super::ir::{Arg, Catch, Context, Expr, Import, Module, TypeDef};
+use super::super::lower::{constant, is_choosy, is_watched};
 use super::super::{Node, Nodes};
 
 /// Lowers a file.
@@ -85,12 +87,25 @@ impl Builder<'_> {
                     (Some(Expr::Path(path, _)), Some(Expr::Str(key, _))) => {
                         Expr::Path(format!("{path}.{key}"), at)
                     }
+                    // `os.Args[1]`, `headers[name]`: one of them, unless a constant says which.
+                    (Some(Expr::Path(path, _)), Some(Expr::Path(key, _)))
+                        if constant(&key).is_some() =>
+                    {
+                        Expr::Path(format!("{path}.{}", constant(&key).unwrap_or_default()), at)
+                    }
                     (operand, index) => Expr::Other(operand.into_iter().chain(index).collect(), at),
                 };
             }
             "slice_expression" => {
-                let value = self.part(node, "operand").map(positional);
-                return self.call("[:]".to_owned(), None, value.into_iter().collect(), at, at);
+                let value = self.part(node, "operand");
+                // `auth[7:]` takes off what stands before the token.
+                let first = self.field(node, "start").and_then(|n| n.parse::<u8>().ok());
+                let is_start = first.is_some_and(|n| n <= 8) && self.field(node, "end").is_none();
+                if let (true, Some(value)) = (is_start, &value) {
+                    return value.clone();
+                }
+                let args = value.into_iter().map(positional).collect();
+                return self.call(PART.to_owned(), None, args, at, at);
             }
             "type_assertion_expression" | "type_conversion_expression" => {
                 return self.part(node, "operand").unwrap_or(Expr::Other(Vec::new(), at));
@@ -269,7 +284,12 @@ impl Builder<'_> {
         for (index, name) in names.iter().enumerate().filter(|(_, name)| *name != "_") {
             // Several names of one call all come from it.
             let value = if values.len() == 1 { values.first() } else { values.get(index) };
-            if let Some(value) = value {
+            if let (1, Some(Expr::Call(call, _))) = (index, value)
+                && let Some(of) = self.module.calls[*call].callee.strip_suffix(".BasicAuth")
+            {
+                let password = Expr::Path(format!("{of}.password"), at);
+                self.assign(name, password, None, at);
+            } else if let Some(value) = value {
                 self.assign(name, value.clone(), declared.clone(), at);
             } else if declared.is_some() && self.at.function.is_some() {
                 self.assign(name, Expr::Null(at), declared.clone(), at);
@@ -288,7 +308,15 @@ impl Builder<'_> {
             Some(left) => vec![self.source(left).to_owned()],
             None => Vec::new(),
         };
-        let Some(value) = self.part(node, "right") else { return };
+        let Some(mut value) = self.part(node, "right") else { return };
+        // One after another, headers are as good as all of them, unless the loop chooses.
+        if is_watched(self.field(node, "right").unwrap_or_default()) {
+            let body = node.parent().and_then(|looped| self.field(looped, "body"));
+            if body.is_some_and(is_choosy) {
+                return;
+            }
+            value = self.call(EACH.to_owned(), None, vec![positional(value)], at, at);
+        }
         let name = match names.as_slice() {
             [_, name] => name,
             [name] if self.is_channel(&value) => name,

@@ -2,7 +2,9 @@
 
 use super::super::Node;
 use super::super::builder::{Builder, children, guard_of, guarded, positional, span, unquote};
+use super::super::flow::EACH;
 use super::super::ir::{Arg, Catch, Context, Expr, Import, Module, TypeDef};
+use super::super::lower::{is_choosy, is_watched};
 use crate::Span;
 
 /// A class and what is written above it.
@@ -98,6 +100,7 @@ impl Java<'_> {
             }
             "for_statement" | "enhanced_for_statement" | "while_statement" | "do_statement" => {
                 let context = Context { in_loop: true, ..self.b.at };
+                self.each(node);
                 self.inside(context, node);
             }
             "catch_clause" => self.catch(node),
@@ -307,6 +310,26 @@ impl Java<'_> {
                 self.b.assign(&name, value, declared.clone(), span(declarator));
             }
         }
+    }
+
+    /// `for (Cookie c : request.getCookies())`: the name is one of the values, where they are worth following.
+    fn each(&mut self, node: Node<'_>) {
+        let part = |name| self.b.field(node, name);
+        let (Some(name), Some(of), Some(body)) = (part("name"), part("value"), part("body")) else {
+            return;
+        };
+        if node.kind() != "enhanced_for_statement"
+            || !is_watched(of)
+            || of.contains("keySet")
+            || is_choosy(body)
+        {
+            return;
+        }
+        let Some(of) = self.part(node, "value") else { return };
+        let start = node.start_byte();
+        let at = Span::new(start, start);
+        let value = self.b.call(EACH.to_owned(), None, vec![positional(of)], at, at);
+        self.b.assign(name, value, None, at);
     }
 
     fn catch(&mut self, node: Node<'_>) {

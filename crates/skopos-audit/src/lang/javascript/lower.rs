@@ -4,8 +4,11 @@ use smallvec::smallvec;
 
 use crate::Guard;
 use crate::lang::Node;
+use crate::lang::flow::EACH;
 use crate::lang::ir::{Arg, Call, Catch, Expr, Function, Import, Module, TypeDef};
-use crate::lang::lower::{DEEPEST, Lowering, children, guard_of, otherwise, span, within};
+use crate::lang::lower::{
+    DEEPEST, Lowering, children, constant, guard_of, is_choosy, is_watched, otherwise, span, within,
+};
 
 /// Lowers a file.
 pub(super) fn lower(text: &str, root: Node<'_>) -> Module {
@@ -76,6 +79,7 @@ impl Lowering<'_> {
                     .map(|n| self.js_named(n, node.child_by_field_name("left")));
                 if let Some(left) = node.child_by_field_name("left") {
                     let value = value.unwrap_or(Expr::Null(whole));
+                    self.js_made(left);
                     self.js_bind(left, &value, None, whole);
                     return value;
                 }
@@ -84,6 +88,7 @@ impl Lowering<'_> {
             "try_statement" => self.js_try(node),
             "for_statement" | "for_in_statement" | "while_statement" | "do_statement" => {
                 let saved = std::mem::replace(&mut self.at.in_loop, true);
+                self.js_each(node);
                 self.js_statements(node);
                 self.at.in_loop = saved;
             }
@@ -125,20 +130,26 @@ impl Lowering<'_> {
                 let object = node.child_by_field_name("object").map(|n| self.js(n));
                 let key = node.child_by_field_name("index").map(|n| self.js(n));
                 let key = match &key {
-                    Some(Expr::Str(key, _)) => key.clone(),
-                    _ => "[]".to_owned(),
+                    Some(Expr::Str(key, _)) => key.as_str(),
+                    Some(Expr::Path(path, _)) => constant(path).unwrap_or("[]"),
+                    _ => "[]",
                 };
-                return Expr::Path(self.js_member(object, &key), whole);
+                return Expr::Path(self.js_member(object, key), whole);
             }
             "call_expression" | "new_expression" => return self.js_call(node),
             "array" => return Expr::List(self.js_all(node), whole),
             "object" => return self.js_object(node),
             "binary_expression" => {
                 let operator = node.child_by_field_name("operator").map_or("", |n| self.of(n));
-                let parts = self.js_all(node);
+                let mut parts = self.js_all(node);
+                // Of `a && b`, b is what is shown.
+                if operator == "&&" && parts.len() == 2 {
+                    let condition = parts.remove(0);
+                    return Expr::Choice(Box::new(condition), parts, whole);
+                }
                 return match operator {
                     "+" => Expr::Join(parts, whole),
-                    "||" | "??" | "&&" => Expr::Choice(Box::new(Expr::Null(whole)), parts, whole),
+                    "||" | "??" => Expr::Choice(Box::new(Expr::Null(whole)), parts, whole),
                     "==" | "===" | "!=" | "!==" | "<" | ">" | "<=" | ">=" | "in" | "instanceof" => {
                         Expr::Truth(parts, whole)
                     }
@@ -148,6 +159,10 @@ impl Lowering<'_> {
             "unary_expression" => {
                 let operator = node.child_by_field_name("operator").map_or("", |n| self.of(n));
                 let parts = self.js_all(node);
+                // `delete headers.authorization`: what was deleted is gone.
+                if let ("delete", Some(Expr::Path(path, at))) = (operator, parts.first()) {
+                    self.assign(path.clone(), Expr::Null(*at), None, whole);
+                }
                 return if matches!(operator, "!" | "typeof" | "void") {
                     Expr::Truth(parts, whole)
                 } else {
@@ -310,10 +325,83 @@ impl Lowering<'_> {
             }
         }
         let at = self.at;
-        Expr::Call(
-            self.push_call(Call { callee, receiver, args, span: whole, name_span, at }),
-            whole,
-        )
+        let call = self.push_call(Call { callee, receiver, args, span: whole, name_span, at });
+        self.js_for_each(call, node);
+        Expr::Call(call, whole)
+    }
+
+    /// `for (const [name, value] of Object.entries(req.headers))`: the last name is one of the values, where they are
+    /// worth following.
+    fn js_each(&mut self, node: Node<'_>) {
+        let part = |name| node.child_by_field_name(name);
+        let (Some(left), Some(right), Some(body)) = (part("left"), part("right"), part("body"))
+        else {
+            return;
+        };
+        let is_of = part("operator").is_none_or(|n| self.of(n) == "of");
+        if !is_of || !is_watched(self.of(right)) || is_choosy(self.of(body)) {
+            return;
+        }
+        let name = match left.kind() {
+            "array_pattern" => children(left).last().map(|n| self.of(*n).to_owned()),
+            "identifier" => Some(self.of(left).to_owned()),
+            _ => None,
+        };
+        let of = self.js(right);
+        if let Some(name) = name {
+            let at = self.at;
+            self.js_bind_each(name, of, at, node.start_byte());
+        }
+    }
+
+    /// `Object.entries(req.headers).forEach(([name, value]) => …)`, `headers.forEach((value, name) => …)`.
+    fn js_for_each(&mut self, call: usize, node: Node<'_>) {
+        let Some(made) = self.module.calls.get(call) else { return };
+        if !matches!(made.name(), "forEach" | "map") {
+            return;
+        }
+        let Some(Expr::Function(function, body)) = made.args.first().map(|arg| &arg.value) else {
+            return;
+        };
+        let (function, body, callee) = (*function, *body, made.callee.clone());
+        let receiver = made.receiver;
+        let params =
+            self.module.functions.get(function).map(|f| f.params.as_slice()).unwrap_or_default();
+        let Some((first, _)) = params.first() else { return };
+        let pair = first.strip_prefix('[').and_then(|p| p.strip_suffix(']')?.split(',').nth(1));
+        let name = pair.unwrap_or(first).trim().to_owned();
+        let iterated = node.child_by_field_name("function").map(|n| self.of(n)).unwrap_or_default();
+        let text = self.text.get(body.start as usize..body.end as usize).unwrap_or_default();
+        if !is_watched(iterated) || is_choosy(text) {
+            return;
+        }
+        let whole = span(node);
+        let of = match receiver {
+            Some(receiver) => Expr::Call(receiver, whole),
+            None => Expr::Path(callee.rsplit_once('.').map_or("", |(o, _)| o).to_owned(), whole),
+        };
+        let at = crate::lang::ir::Context { function: Some(function), ..self.at };
+        self.js_bind_each(name, of, at, node.start_byte());
+    }
+
+    fn js_bind_each(&mut self, name: String, of: Expr, at: crate::lang::ir::Context, start: usize) {
+        let whole = crate::Span::new(start, start);
+        let (callee, args) = (EACH.to_owned(), vec![Arg { name: None, value: of }]);
+        let call = Call { callee, receiver: None, args, span: whole, name_span: whole, at };
+        let value = Expr::Call(self.push_call(call), whole);
+        let saved = std::mem::replace(&mut self.at, at);
+        self.assign(name, value, None, whole);
+        self.at = saved;
+    }
+
+    /// `this.name = …` in a constructor is a field of its class.
+    fn js_made(&mut self, left: Node<'_>) {
+        let is_own = left.child_by_field_name("object").is_some_and(|n| n.kind() == "this");
+        let function = self.at.function.and_then(|at| self.module.functions.get(at));
+        if is_own && function.is_some_and(|f| f.name == "constructor") {
+            let name = left.child_by_field_name("property").map_or("", |n| self.of(n)).to_owned();
+            self.own.push(name);
+        }
     }
 
     /// A value that takes its name from what it is bound to, if it is a function.
@@ -436,7 +524,14 @@ impl Lowering<'_> {
                     self.assign(target, value.clone(), None, whole);
                 }
             }
-            "identifier" | "member_expression" | "subscript_expression" => {
+            // `headers["Authorization"] = …`
+            "subscript_expression" => {
+                if let Expr::Path(target, _) = self.js(pattern) {
+                    let target = target.trim_start_matches("this.").to_owned();
+                    self.assign(target, value.clone(), declared, whole);
+                }
+            }
+            "identifier" | "member_expression" => {
                 let target = self.of(pattern).trim_start_matches("this.").to_owned();
                 self.assign(target, value.clone(), declared, whole);
             }
@@ -582,6 +677,7 @@ impl Lowering<'_> {
             }
         }
         let saved = self.class.replace(name.clone());
+        let outer = std::mem::take(&mut self.own);
         let mut fields = Vec::new();
         let mut decorators = Vec::new();
         for child in node.child_by_field_name("body").into_iter().flat_map(children) {
@@ -610,6 +706,11 @@ impl Lowering<'_> {
             }
         }
         self.class = saved;
+        for own in std::mem::replace(&mut self.own, outer) {
+            if !fields.iter().any(|(name, _)| *name == own) {
+                fields.push((own, String::new()));
+            }
+        }
         self.module.types.push(TypeDef { name, bases, fields, span: span(node) });
     }
 

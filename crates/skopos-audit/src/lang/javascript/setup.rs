@@ -217,6 +217,17 @@ fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
             }
             return;
         }
+        // `propagation.createBaggage({ key: { value } })`
+        "createBaggage" => {
+            let Some(Expr::Dict(pairs, _)) = call.positional(0) else { return };
+            for (key, entry) in pairs {
+                let value = entry.key("value").unwrap_or(entry);
+                for field in c.module.fields(key.as_deref(), value, function) {
+                    c.push(call.span, call.at, FactKind::SpanAttribute(field));
+                }
+            }
+            return;
+        }
         "setAttributes" | "addEvent" => {
             let at = usize::from(call.name() == "addEvent");
             for field in

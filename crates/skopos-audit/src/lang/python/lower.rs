@@ -1,8 +1,11 @@
 //! Python's tree → the common form.
 
 use crate::lang::Node;
+use crate::lang::flow::{EACH, PART};
 use crate::lang::ir::{Arg, Call, Catch, Context, Expr, Function, Import, Module, TypeDef};
-use crate::lang::lower::{DEEPEST, Lowering, children, guard_of, otherwise, span, within};
+use crate::lang::lower::{
+    DEEPEST, Lowering, children, guard_of, is_choosy, is_watched, otherwise, span, within,
+};
 
 /// Lowers a file.
 pub(super) fn lower(text: &str, root: Node<'_>) -> Module {
@@ -30,6 +33,14 @@ impl Lowering<'_> {
             "comment" => {}
             "import_statement" | "import_from_statement" | "future_import_statement" => {
                 self.import(node)
+            }
+            // `del headers["authorization"]`: what was deleted is gone.
+            "delete_statement" => {
+                for value in self.all(node) {
+                    if let Expr::Path(path, at) = value {
+                        self.assign(path, Expr::Null(at), None, at);
+                    }
+                }
             }
             "function_definition" => {
                 self.function(node, Vec::new());
@@ -64,10 +75,19 @@ impl Lowering<'_> {
             "try_statement" => self.try_statement(node),
             "for_statement" | "while_statement" => {
                 let saved = self.at.in_loop;
+                let mut each = None;
                 for field in ["left", "right", "condition"] {
                     if let Some(child) = node.child_by_field_name(field) {
-                        self.expr(child);
+                        let value = self.expr(child);
+                        each = (field == "right").then_some(value).or(each);
                     }
+                }
+                let part = |name| node.child_by_field_name(name);
+                if let (Some(left), Some(right), Some(body), Some(each)) =
+                    (part("left"), part("right"), part("body"), each)
+                    && !is_choosy(self.of(body))
+                {
+                    self.each(left, right, each, node.start_byte());
                 }
                 self.at.in_loop = true;
                 if let Some(body) = node.child_by_field_name("body") {
@@ -269,6 +289,59 @@ impl Lowering<'_> {
         }
     }
 
+    /// `for name, value in request.headers.items()`: the last name is one of the values, where they are worth following.
+    fn each(&mut self, left: Node<'_>, right: Node<'_>, of: Expr, start: usize) {
+        let iterated = self.of(right);
+        let names = match left.kind() {
+            "pattern_list" | "tuple_pattern" => children(left),
+            _ => smallvec::smallvec![left],
+        };
+        // Going through a mapping itself gives its keys.
+        let gives_keys = names.len() == 1
+            && !["items()", "values()", "ookies"].iter().any(|end| iterated.ends_with(end));
+        let Some(name) = names.last().filter(|_| is_watched(iterated) && !gives_keys) else {
+            return;
+        };
+        let (at, whole) = (self.at, crate::Span::new(start, start));
+        let args = vec![Arg { name: None, value: of }];
+        let callee = EACH.to_owned();
+        let call = Call { callee, receiver: None, args, span: whole, name_span: whole, at };
+        let value = Expr::Call(self.push_call(call), whole);
+        self.assign(self.of(*name).to_owned(), value, None, whole);
+    }
+
+    /// A comprehension over headers, cookies or the environment: what one of its values is. One that chooses among them
+    /// gives nothing that is worth following.
+    fn comprehension(&mut self, node: Node<'_>) -> Expr {
+        let whole = span(node);
+        let parts = children(node);
+        let Some(clause) = parts.iter().find(|part| part.kind() == "for_in_clause") else {
+            return Expr::Other(self.all(node), whole);
+        };
+        let right = clause.child_by_field_name("right");
+        let is_followed = right.is_some_and(|right| is_watched(self.of(right)));
+        if !is_followed {
+            return Expr::Other(self.all(node), whole);
+        }
+        if is_choosy(self.of(node)) {
+            return Expr::Truth(self.all(node), whole);
+        }
+        if let (Some(left), Some(right)) = (clause.child_by_field_name("left"), right) {
+            let of = self.expr(right);
+            self.each(left, right, of, node.start_byte());
+        }
+        let Some(body) = node.child_by_field_name("body") else {
+            return Expr::Other(Vec::new(), whole);
+        };
+        match body.kind() {
+            "pair" => {
+                let value = body.child_by_field_name("value").map(|n| self.expr(n));
+                Expr::Dict(value.into_iter().map(|value| (None, value)).collect(), whole)
+            }
+            _ => Expr::List(vec![self.expr(body)], whole),
+        }
+    }
+
     fn if_statement(&mut self, node: Node<'_>) {
         let saved = self.at.guard;
         let mut guard = saved;
@@ -354,20 +427,33 @@ impl Lowering<'_> {
                 let object = node.child_by_field_name("value").map(|n| self.expr(n));
                 let subscript = node.child_by_field_name("subscript");
                 if let (Some("slice"), Some(value)) = (subscript.map(|n| n.kind()), &object) {
+                    // `auth[7:]` takes off what stands before the token.
+                    let is_start = subscript.is_some_and(|n| {
+                        let first = self.of(n).strip_suffix(':').map(str::parse::<u8>);
+                        first.is_some_and(|n| n.is_ok_and(|n| n <= 8))
+                    });
+                    if is_start {
+                        return value.clone();
+                    }
                     // A part of a value: what is shown of it is for rules to say.
                     let args = vec![Arg { name: None, value: value.clone() }];
-                    let (callee, at) = ("[:]".to_owned(), self.at);
+                    let (callee, at) = (PART.to_owned(), self.at);
                     let call =
                         Call { callee, receiver: None, args, span: whole, name_span: whole, at };
                     return Expr::Call(self.push_call(call), whole);
                 }
                 let key = subscript.map(|n| self.expr(n));
                 let key = match &key {
-                    Some(Expr::Str(key, _)) => key.clone(),
-                    _ => "[]".to_owned(),
+                    Some(Expr::Str(key, _)) => key.as_str(),
+                    Some(Expr::Path(path, _)) => crate::lang::lower::constant(path).unwrap_or("[]"),
+                    _ => "[]",
                 };
-                Expr::Path(self.member(object, &key), whole)
+                Expr::Path(self.member(object, key), whole)
             }
+            "dictionary_comprehension"
+            | "list_comprehension"
+            | "set_comprehension"
+            | "generator_expression" => self.comprehension(node),
             "call" => self.call(node),
             "string" => self.string(node),
             "concatenated_string" => {
@@ -421,8 +507,15 @@ impl Lowering<'_> {
             }
             "comparison_operator" | "not_operator" => Expr::Truth(self.all(node), whole),
             "boolean_operator" => {
-                let parts = self.all(node);
-                Expr::Choice(Box::new(Expr::Null(whole)), parts, whole)
+                let mut parts = self.all(node);
+                // Of `a and b`, b is what is shown.
+                let is_and =
+                    node.child_by_field_name("operator").is_some_and(|n| self.of(n) == "and");
+                let condition = match is_and && parts.len() == 2 {
+                    true => parts.remove(0),
+                    false => Expr::Null(whole),
+                };
+                Expr::Choice(Box::new(condition), parts, whole)
             }
             "conditional_expression" => {
                 let mut parts = self.all(node);
@@ -504,7 +597,7 @@ impl Lowering<'_> {
         let mut args: Vec<Arg> = extra.into_iter().map(|value| Arg { name: None, value }).collect();
         if let Some(list) = node.child_by_field_name("arguments") {
             if list.kind() == "generator_expression" {
-                let value = Expr::Other(self.all(list), span(list));
+                let value = self.comprehension(list);
                 args.push(Arg { name: None, value });
             } else {
                 for child in children(list) {

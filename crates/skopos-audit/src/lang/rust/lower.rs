@@ -4,7 +4,9 @@ use super::super::Node;
 use super::super::builder::{
     Builder, children, guard_of, guarded, placeholders, positional, span, unquote,
 };
+use super::super::flow::{EACH, PART};
 use super::super::ir::{Arg, Catch, Context, Expr, Import, Module, TypeDef};
+use super::super::lower::{constant, is_choosy, is_watched};
 use crate::{Guard, Span};
 
 /// A file: its module and what types print themselves with care.
@@ -119,7 +121,7 @@ impl Rust<'_> {
                 let value = self.part(node, "value");
                 self.part(node, "alternative");
                 if let Some(value) = value {
-                    self.b.assign(&target, value, declared, at);
+                    self.bind(&target, value, declared, at);
                 }
             }
             "static_item" | "const_item" => {
@@ -135,10 +137,17 @@ impl Rust<'_> {
                 self.b.assign(&target, value, None, at);
             }
             "if_expression" => self.branch(node),
-            "match_arm" => self.arm(node),
+            "let_condition" => {
+                let pattern = self.b.field(node, "pattern").unwrap_or_default().to_owned();
+                let value = self.part(node, "value").unwrap_or(Expr::Null(at));
+                self.bind(&pattern, value.clone(), None, at);
+                return Expr::Truth(vec![value], at);
+            }
+            "match_expression" => return self.matched(node),
             "for_expression" | "while_expression" | "loop_expression" => {
                 let context = Context { in_loop: true, ..self.b.at };
                 let before = std::mem::replace(&mut self.b.at, context);
+                self.each(node);
                 self.all(node);
                 self.b.at = before;
             }
@@ -213,6 +222,11 @@ impl Rust<'_> {
             }
             "array_expression" | "tuple_expression" => return Expr::List(self.all(node), at),
             "index_expression" => {
+                let parts = children(node);
+                if let [base, index] = parts[..] {
+                    let base = self.any(base);
+                    return self.indexed(base, index, at);
+                }
                 let value = Expr::Other(self.all(node), at);
                 return self.b.call("[..]".to_owned(), None, vec![positional(value)], at, at);
             }
@@ -344,9 +358,100 @@ impl Rust<'_> {
         self.part(node, "alternative");
     }
 
-    fn arm(&mut self, node: Node<'_>) {
-        let pattern = self.b.field(node, "pattern").unwrap_or_default().to_owned();
-        let Some(value) = node.child_by_field_name("value") else { return };
+    /// Binds what a pattern names: `Some(x)`, `Ok(mut x)`, `(a, _)`, `Login { username, password }`.
+    fn bind(&mut self, pattern: &str, value: Expr, declared: Option<String>, at: Span) {
+        let bare = pattern.trim().trim_start_matches("mut ").trim_start_matches("ref ").trim();
+        let inner = ["Some(", "Ok("]
+            .iter()
+            .find_map(|start| bare.strip_prefix(start)?.strip_suffix(')'))
+            .unwrap_or(bare);
+        let inner = inner
+            .trim()
+            .trim_start_matches("mut ")
+            .trim_start_matches("ref ")
+            .trim_start_matches('&');
+        if let (Some((_, fields)), Expr::Path(path, _)) =
+            (inner.strip_suffix('}').and_then(|p| p.split_once('{')), &value)
+        {
+            for field in fields.split(',').map(str::trim).filter(|f| !f.is_empty() && *f != "..") {
+                let (key, name) = field.split_once(':').unwrap_or((field, field));
+                let part = Expr::Path(format!("{path}.{}", key.trim()), at);
+                self.b.assign(name.trim(), part, None, at);
+            }
+            return;
+        }
+        self.b.assign(inner, value, declared, at);
+    }
+
+    /// `for (name, value) in req.headers()`: the last name is one of the values, where they are worth following.
+    fn each(&mut self, node: Node<'_>) {
+        let part = |name| self.b.field(node, name);
+        let (Some(pattern), Some(of), Some(body)) = (part("pattern"), part("value"), part("body"))
+        else {
+            return;
+        };
+        if !is_watched(of) || is_choosy(body) {
+            return;
+        }
+        let name = pattern
+            .trim_matches(['(', ')'])
+            .rsplit(',')
+            .next()
+            .unwrap_or(pattern)
+            .trim()
+            .to_owned();
+        let Some(of) = self.part(node, "value") else { return };
+        let start = node.start_byte();
+        let at = Span::new(start, start);
+        let value = self.b.call(EACH.to_owned(), None, vec![positional(of)], at, at);
+        self.b.assign(&name, value, None, at);
+    }
+
+    /// A match comes to one of its arms; what `Ok(x)` and `Some(x)` name is what is matched.
+    fn matched(&mut self, node: Node<'_>) -> Expr {
+        let at = span(node);
+        let value = self.part(node, "value").unwrap_or(Expr::Null(at));
+        let mut arms = Vec::new();
+        for arm in node.child_by_field_name("body").into_iter().flat_map(children) {
+            if arm.kind() == "match_arm" {
+                arms.extend(self.arm(arm, &value));
+            }
+        }
+        Expr::Choice(Box::new(value), arms, at)
+    }
+
+    /// `headers["x"]` is a part by its name, `token[..4]` a part by its length, `auth[7..]` all but what stands before it.
+    fn indexed(&mut self, base: Expr, index: Node<'_>, at: Span) -> Expr {
+        let text = self.b.source(index).trim();
+        let key = match index.kind() {
+            "string_literal" => Some(unquote(text)),
+            "identifier" | "scoped_identifier" => constant(&path(text)).map(str::to_owned),
+            _ => None,
+        };
+        let is_range = text.contains("..");
+        let (base_path, _) = self.b.path_of(&base);
+        self.any(index);
+        match key {
+            Some(key) => Expr::Path(format!("{base_path}.{key}"), at),
+            None if is_range && is_start(text) => base,
+            None => {
+                let callee = if is_range { PART } else { "[..]" };
+                self.b.call(callee.to_owned(), None, vec![positional(base)], at, at)
+            }
+        }
+    }
+
+    fn arm(&mut self, node: Node<'_>, matched: &Expr) -> Option<Expr> {
+        let whole = node.child_by_field_name("pattern");
+        let pattern = whole.map(|n| self.b.source(n)).unwrap_or_default().to_owned();
+        if let Some(whole) = whole {
+            self.any(whole);
+        }
+        if pattern.starts_with("Ok(") || pattern.starts_with("Some(") {
+            let at = whole.map(span).unwrap_or_default();
+            self.bind(&pattern, matched.clone(), None, at);
+        }
+        let value = node.child_by_field_name("value")?;
         let mut context = self.b.at;
         if let Some((_, rest)) = pattern.split_once("Err(") {
             let error = rest.split(')').next().unwrap_or_default().trim().to_owned();
@@ -355,7 +460,11 @@ impl Rust<'_> {
         if guard_of(&pattern) == Guard::Development {
             context.guard = Guard::Development;
         }
-        self.inside(context, value);
+        let before = std::mem::replace(&mut self.b.at, context);
+        let value = self.any(value);
+        self.b.at = before;
+        // A block that leaves gives nothing.
+        (!matches!(&value, Expr::Other(..))).then_some(value)
     }
 
     fn catch(&mut self, error: String, body: Node<'_>) -> usize {
@@ -452,6 +561,8 @@ impl Rust<'_> {
         let mut found: Vec<Expr> = Vec::new();
         let mut is_truth = false;
         let mut is_call_next: Option<(String, Span, Option<usize>)> = None;
+        // The call that a name after a dot belongs to.
+        let mut receiver: Option<usize> = None;
         let mut index = 0;
         while let Some(token) = tokens.get(index) {
             index += 1;
@@ -459,14 +570,17 @@ impl Rust<'_> {
                 "identifier" | "self" | "crate" | "super" | "primitive_type" => {
                     let text = self.b.source(*token);
                     let joins = index >= 2 && matches!(tokens[index - 2].kind(), "." | "::");
+                    receiver = receiver.take().filter(|_| joins);
                     match (joins, found.last_mut()) {
                         (true, Some(Expr::Path(path, span))) => {
+                            receiver = None;
                             path.push('.');
                             path.push_str(text);
                             span.end = Span::new(0, token.end_byte()).end;
                         }
                         (true, Some(last @ Expr::Call(..))) => {
-                            let (base, _) = self.b.path_of(&last.clone());
+                            let (base, of) = self.b.path_of(&last.clone());
+                            receiver = of;
                             *last = Expr::Path(format!("{base}.{text}"), span(*token));
                         }
                         _ => found.push(Expr::Path(text.to_owned(), span(*token))),
@@ -476,7 +590,7 @@ impl Rust<'_> {
                         && next.kind() == "token_tree"
                         && self.b.source(*next).starts_with('(')
                     {
-                        is_call_next = Some((path.clone(), span(*token), None));
+                        is_call_next = Some((path.clone(), span(*token), receiver.take()));
                     }
                     let is_macro = tokens.get(index).is_some_and(|n| n.kind() == "!")
                         && tokens.get(index + 1).is_some_and(|n| n.kind() == "token_tree");
@@ -484,6 +598,26 @@ impl Rust<'_> {
                         is_call_next = Some((format!("{path}!"), span(*token), None));
                         index += 1;
                     }
+                }
+                // `token[..4]`, `headers["x"]`.
+                "token_tree"
+                    if index >= 2
+                        && tokens[index - 2].end_byte() == token.start_byte()
+                        && self.b.source(*token).starts_with('[')
+                        && matches!(found.last(), Some(Expr::Path(..) | Expr::Call(..))) =>
+                {
+                    let text = self.b.source(*token).trim_matches(['[', ']']).trim();
+                    let base = found.pop().unwrap_or(Expr::Null(at));
+                    let (base_path, _) = self.b.path_of(&base);
+                    let is_text = text.starts_with('"') && text.ends_with('"') && text.len() > 1;
+                    found.push(match () {
+                        () if is_text => Expr::Path(format!("{base_path}.{}", unquote(text)), at),
+                        () if text.contains("..") && is_start(text) => base,
+                        () => {
+                            let callee = if text.contains("..") { PART } else { "[..]" };
+                            self.b.call(callee.to_owned(), None, vec![positional(base)], at, at)
+                        }
+                    });
                 }
                 "token_tree" => {
                     let args = self.tokens(*token);
@@ -537,6 +671,11 @@ pub(super) fn format_of(args: &[Arg]) -> Option<(String, Vec<Expr>, usize)> {
     let (text, names) = placeholders(literal.text()?);
     let values = names.into_iter().map(|name| Expr::Path(name, literal.span())).collect();
     Some((text, values, at))
+}
+
+/// Whether a range takes off the first few letters only: `7..`.
+fn is_start(range: &str) -> bool {
+    range.strip_suffix("..").is_some_and(|n| n.trim().parse::<u8>().is_ok_and(|n| n <= 8))
 }
 
 /// A path with dots: `a::b::<T>` → `a.b`.

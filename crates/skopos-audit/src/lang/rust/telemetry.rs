@@ -225,7 +225,14 @@ pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
     if let Some(role) = role {
         c.push(call.span, call.at, FactKind::Tracing(Tracing { role, what: call.callee.clone() }));
     }
-    if matches!(name, "set_attribute" | "set_attributes" | "with_attributes" | "with_baggage") {
+    if matches!(
+        name,
+        "set_attribute"
+            | "set_attributes"
+            | "with_attributes"
+            | "with_baggage"
+            | "current_with_baggage"
+    ) {
         let is_resource = full.contains("Resource");
         for field in key_values(c, call).into_iter().filter(|_| !is_resource) {
             c.push(field.span, call.at, FactKind::SpanAttribute(field));
