@@ -67,6 +67,15 @@ pub(crate) fn services(
     fold(&units, &mut services);
     let mut kept = keep.iter();
     services.retain(|_| *kept.next().unwrap_or(&true));
+    for service in services.iter_mut().filter(|service| service.kind == Kind::Job) {
+        if let Some((place, kind)) = crate::rules::deployed::kept_running(repository, service) {
+            service.kind = Kind::Worker;
+            service.evidence.push(crate::service::Evidence {
+                place,
+                what: format!("kept running by a {kind}"),
+            });
+        }
+    }
     share_with_the_only_one(repository, &mut services);
     naming::make_unique(&mut services);
     services.sort_by(|a, b| a.name.cmp(&b.name));

@@ -10,6 +10,7 @@
 
 mod builder;
 pub(crate) mod classify;
+mod data;
 mod flow;
 pub(crate) use flow::{KEY, is_client_call};
 mod go;

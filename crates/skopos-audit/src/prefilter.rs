@@ -80,8 +80,19 @@ const JAVASCRIPT: &[&str] = &[
 ];
 const RUST: &[&str] =
     &["axum", "actix", "rocket", "tonic", "hyper", "warp", "clap", "dbg!", "fn main", "skopos"];
-const GO: &[&str] =
-    &["package main", "gin.", "echo.", "chi.", "fmt.", "zap", "cobra", "os.exit", "mux"];
+const GO: &[&str] = &[
+    "package main",
+    "gin.",
+    "echo.",
+    "chi.",
+    "fmt.",
+    "zap",
+    "cobra",
+    "os.exit",
+    "mux",
+    "pubsub",
+    "amqp",
+];
 const JAVA: &[&str] = &[
     "spring",
     "system.out",

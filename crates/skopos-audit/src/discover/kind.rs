@@ -68,12 +68,26 @@ pub(super) fn classify(
         FactKind::EntryPoint(name) => Some(name.clone()),
         _ => None,
     });
+    // Routes of a package of Cargo without a `main` are one, too: they are merged into the server of another.
+    let serves_routes = || {
+        production().flat_map(|file| &file.facts).any(|fact| match &fact.kind {
+            FactKind::Function(function) => function.calls.iter().any(|(call, _)| {
+                matches!(call.as_str(), "serve" | "axum.serve") || call.ends_with(".serve")
+            }),
+            _ => false,
+        })
+    };
+    let is_package = unit.manifests.iter().any(|(_, m)| m.language == Some(Language::Rust));
     let is_part = |evidence: &Evidence| {
         let file = repository.file(&evidence.place.path);
-        file.and_then(|file| file.language) == Some(Language::Java)
-            && bare.contains(&evidence.what.as_str())
-            && has_main.is_none()
-            && unit.has_image.is_none()
+        let is_open = match file.and_then(|file| file.language) {
+            Some(Language::Java) => bare.contains(&evidence.what.as_str()),
+            Some(Language::Rust) => {
+                is_package && evidence.what == "serves with axum" && !serves_routes()
+            }
+            _ => false,
+        };
+        is_open && has_main.is_none() && unit.has_image.is_none()
     };
     let server = serves(false).or_else(|| serves(true)).filter(|server| !is_part(server));
     let worker = first(&|kind| match kind {

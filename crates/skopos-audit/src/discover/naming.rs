@@ -39,7 +39,15 @@ pub(super) fn of(unit: &Unit<'_>, language: Language) -> Called {
         given = names(&|manifest| manifest.language.is_none());
     }
     let first = given.first().cloned();
-    let name = if unit.root.is_empty() { first } else { Some(folder_name(&unit.root, first)) };
+    // `cmd/server` of a module is the module's server.
+    let module = folder(folder(&unit.root));
+    let name = match () {
+        () if unit.root.is_empty() => first,
+        () if unit.is_program && is_general(&unit.root) && !module.is_empty() => {
+            Some(folder_name(module, None))
+        }
+        () => Some(folder_name(&unit.root, first)),
+    };
     // `reviews/reviews-application` is the program of `reviews`.
     let above = crate::files::name(folder(&unit.root));
     let own = crate::files::name(&unit.root);
@@ -60,12 +68,26 @@ pub(super) fn of_folder(path: &str) -> String {
 /// Names that several have are told apart by their folders.
 pub(super) fn make_unique(services: &mut [Service]) {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut watched: BTreeMap<String, usize> = BTreeMap::new();
     for service in services.iter() {
         *counts.entry(service.name.clone()).or_default() += 1;
+        *watched.entry(service.name.clone()).or_default() += usize::from(service.kind.is_watched());
     }
-    for service in services.iter_mut().filter(|s| counts[&s.name] > 1 && !s.root.is_empty()) {
+    // The one that runs keeps its name; what it is made of has a longer one.
+    let is_changed = |service: &Service| {
+        counts[&service.name] > 1
+            && !service.root.is_empty()
+            && !(service.kind.is_watched() && watched[&service.name] == 1)
+    };
+    for service in services.iter_mut().filter(|service| is_changed(service)) {
         service.name.clone_from(&service.root);
     }
+}
+
+/// Whether a program's folder says only that it is the one that serves: `cmd/server`.
+fn is_general(root: &str) -> bool {
+    matches!(name(root), "server" | "main" | "app" | "daemon" | "run" | "start")
+        && name(folder(root)) == "cmd"
 }
 
 /// The last part of a package's name; versions of Go's modules are no part of it.

@@ -121,3 +121,39 @@ fn services_in_languages_that_are_not_read_are_listed() {
         assert!(service.not_judged.is_some() && service.score.is_none(), "{}", service.name);
     }
 }
+
+#[test]
+fn routes_of_a_package_that_others_serve_are_no_service() {
+    let manifest =
+        |name: &str| format!("[package]\nname = \"{name}\"\n[dependencies]\naxum = \"0.8\"\n");
+    let routes = "use axum::Router;\npub fn router() -> Router { Router::new() }\n";
+    let serves =
+        "use axum::Router;\npub async fn run() { axum::serve(listener, Router::new()).await; }\n";
+    let main = "use axum::Router;\nfn main() { axum::serve(listener, Router::new()); }\n";
+    let (api, edge, server) = (manifest("api"), manifest("edge"), manifest("server"));
+    let found = units(&[
+        ("crates/api/Cargo.toml", &api),
+        ("crates/api/src/lib.rs", routes),
+        ("crates/server/Cargo.toml", &server),
+        ("crates/server/src/lib.rs", serves),
+        ("crates/edge/Cargo.toml", &edge),
+        ("crates/edge/src/main.rs", main),
+    ]);
+    let found: Vec<(&str, &str)> = found.iter().map(|(n, k)| (n.as_str(), *k)).collect();
+    assert_eq!(found, [("api", "library"), ("edge", "service"), ("server", "service")]);
+}
+
+#[test]
+fn a_general_name_of_a_program_is_that_of_its_module() {
+    let server =
+        "package main\nimport \"net/http\"\nfunc main() { http.ListenAndServe(\":80\", nil) }\n";
+    let tool = "package main\nimport \"fmt\"\nfunc main() { fmt.Println(1) }\n";
+    let found = units(&[
+        ("services/ingest/go.mod", "module example.com/shop/ingest\n"),
+        ("services/ingest/cmd/server/main.go", server),
+        ("services/ingest/cmd/simulator/main.go", tool),
+    ]);
+    let watched: Vec<&str> =
+        found.iter().filter(|(_, kind)| *kind == "service").map(|(n, _)| n.as_str()).collect();
+    assert_eq!(watched, ["ingest"]);
+}

@@ -198,11 +198,62 @@ pub fn unmask(node: &Arc<Node>, source: &str, masked: &Masked) -> Arc<Node> {
         NodeKind::Mapping(entries) => NodeKind::Mapping(
             entries
                 .iter()
-                .map(|(k, v)| (unmask(k, source, masked), unmask(v, source, masked)))
+                .map(|(k, v)| {
+                    let whole = v.is_null().then(|| from_values(k, source, masked)).flatten();
+                    let value = whole.unwrap_or_else(|| unmask(v, source, masked));
+                    (unmask(k, source, masked), value)
+                })
                 .collect(),
         ),
     };
     Arc::new(Node { kind, span: node.span })
+}
+
+/// What a key gets whole from the values, as a reference to them: `livenessProbe: {{- toYaml .Values.livenessProbe | … }}`,
+/// or `toYaml .` within `with .Values.livenessProbe`.
+fn from_values(key: &Node, source: &str, masked: &Masked) -> Option<Arc<Node>> {
+    let end = key.span.end as usize;
+    let next = masked.ranges.partition_point(|range| range.start < end);
+    let range = masked.ranges.get(next)?;
+    let between = source.get(end..range.start)?;
+    let inner = |range: &Range<usize>| source.get(range.clone()).unwrap_or_default();
+    let words = |range: &Range<usize>| -> Vec<&str> {
+        inner(range).trim_matches(['{', '}', '-', ' ', '\n']).split_whitespace().collect()
+    };
+    let own = words(range);
+    if !between.trim_start_matches(['"', '\'']).trim_start_matches(':').trim().is_empty()
+        || own.first() != Some(&"toYaml")
+    {
+        return None;
+    }
+    let path = match own.get(1)? {
+        path if path.starts_with(".Values.") => (*path).to_owned(),
+        &"." => {
+            let mut closed = 0;
+            let open = masked.ranges[..next].iter().rev().take(64).find(|range| {
+                match words(range).first() {
+                    Some(&"end") => closed += 1,
+                    Some(&("if" | "with" | "range" | "define" | "block")) if closed > 0 => {
+                        closed -= 1;
+                    }
+                    Some(&("if" | "with" | "range" | "define" | "block")) => return true,
+                    _ => {}
+                }
+                false
+            })?;
+            let around = words(open);
+            let path = around.get(1).filter(|_| around.first() == Some(&"with"))?;
+            path.strip_prefix("$").unwrap_or(path).to_owned()
+        }
+        _ => return None,
+    };
+    let is_path = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_');
+    let is_plain = path.strip_prefix(".Values.").is_some_and(|rest| rest.chars().all(is_path));
+    is_plain.then(|| {
+        let kind = NodeKind::Scalar { text: format!("{{{{ {path} }}}}"), style: Style::Plain };
+        let span = Span::new(range.start, range.end);
+        Arc::new(Node { kind, span })
+    })
 }
 
 /// Whether a text holds an expression of a template.

@@ -124,6 +124,8 @@ pub struct Container {
 pub struct Probe {
     /// How it asks.
     pub action: ProbeAction,
+    /// The value of the chart that it is made of, where a template takes all of it from there.
+    pub values: Option<String>,
     /// `periodSeconds`, `timeoutSeconds`, `failureThreshold`, `successThreshold`, `initialDelaySeconds`: those given.
     pub thresholds: BTreeMap<String, String>,
     /// All of it, from its key.
@@ -351,7 +353,8 @@ fn container(node: &Node, role: Role) -> Container {
     }
 }
 
-fn probe(node: &Node, key: Option<&Node>) -> Probe {
+/// Reads a probe; the key before it says where it begins.
+pub fn probe(node: &Node, key: Option<&Node>) -> Probe {
     let port = |at: &str| node.text_at(at).map(|text| text.value);
     let action = if let Some(http) = node.find("httpGet") {
         let path = http.text_at("path").unwrap_or_else(|| Text::new("/", http.span));
@@ -371,6 +374,7 @@ fn probe(node: &Node, key: Option<&Node>) -> Probe {
         .filter_map(|(key, value)| Some((key.text()?.to_owned(), value.text()?.to_owned())));
     Probe {
         action,
+        values: node.text().and_then(super::helm::value_path).map(str::to_owned),
         thresholds: numbers.collect(),
         span: Span {
             start: key.map_or(node.span.start, |key| key.span.start),

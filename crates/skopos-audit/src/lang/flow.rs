@@ -395,7 +395,45 @@ impl Module {
         );
         let is_known = self.types.iter().any(|of| of.name == name);
         let is_type = name.starts_with(|c: char| c.is_ascii_uppercase());
-        (is_type && (is_known || is_literal) || is_known && is_literal).then(|| name.to_owned())
+        if is_type && (is_known || is_literal) || is_known && is_literal {
+            return Some(name.to_owned());
+        }
+        self.constructed(call)
+    }
+
+    /// The type whose function made a value: `Config::from_env()`, `Settings::parse(path).expect("…")`.
+    fn constructed(&self, call: &Call) -> Option<String> {
+        const MAKES: [&str; 14] = [
+            "new",
+            "parse",
+            "try_parse",
+            "from_env",
+            "load",
+            "default",
+            "read",
+            "from_file",
+            "from_args",
+            "from_path",
+            "init",
+            "get",
+            "from",
+            "open",
+        ];
+        const KEEPS: [&str; 5] =
+            ["expect", "unwrap", "unwrap_or_default", "clone", "unwrap_or_else"];
+        let mut call = call;
+        for _ in 0..4 {
+            match call.receiver.and_then(|at| self.calls.get(at)) {
+                Some(receiver) if KEEPS.contains(&call.name()) => call = receiver,
+                Some(_) => return None,
+                None => break,
+            }
+        }
+        let of = call.object().rsplit('.').next()?;
+        let is_type = of.len() > 1
+            && of.starts_with(|c: char| c.is_ascii_uppercase())
+            && of.chars().any(|c| c.is_ascii_lowercase());
+        (is_type && MAKES.contains(&call.name())).then(|| of.to_owned())
     }
 }
 

@@ -6,11 +6,13 @@
 use crate::files::compose::ComposeService;
 use crate::files::dockerfile::{Dockerfile, Image};
 use crate::files::environment::Environment;
-use crate::files::kubernetes::{Container, Resource, Role as ContainerRole, Workload};
-use crate::files::{Document, folder, kubernetes};
+use crate::files::kubernetes::{
+    Container, Probe, ProbeAction, Resource, Role as ContainerRole, Workload,
+};
+use crate::files::{Document, folder, helm, kubernetes};
 use crate::repository::Role;
 use crate::service::Kind;
-use crate::{Case, File, Service};
+use crate::{Case, File, Place, Repository, Service};
 
 /// A container of a workload that runs the service.
 #[derive(Clone, Copy)]
@@ -113,14 +115,25 @@ pub(super) fn pods<'r>(case: &Case<'r>) -> Vec<Pod<'r>> {
         let kubernetes::Body::Workload(workload) = &resource.body else { continue };
         let mains = workload.containers.iter().filter(|c| c.role == ContainerRole::Main);
         for container in mains {
+            // What a chart's template runs is said by its values.
+            let open = container.image.as_ref().filter(|image| helm::is_open(image));
+            let resolved = open.and_then(|image| helm::resolve(image, values(case, file)));
+            let chart = (open.is_some() && resolved.is_none() && helm::is_open(&resource.name))
+                .then(|| chart_of(&file.path))
+                .flatten();
             let names = [
-                container.image_name(),
+                match &resolved {
+                    Some(image) => kubernetes::image_name(image),
+                    None => container.image_name(),
+                },
+                chart,
                 Some(resource.name.value.as_str()),
                 workload.labels.get("app").map(String::as_str),
                 workload.labels.get("app.kubernetes.io/name").map(String::as_str),
                 workload.containers.len().eq(&1).then_some(container.name.value.as_str()),
             ];
             let image = container.image.as_ref().map(|image| image.value.as_str());
+            let image = resolved.as_deref().or(image);
             let is_ours = !image.is_some_and(is_product) && !is_sidecar(&container.name);
             if is_ours && belongs(case, file, &names) {
                 let environment = Environment::of_path(&file.path);
@@ -129,6 +142,54 @@ pub(super) fn pods<'r>(case: &Case<'r>) -> Vec<Pod<'r>> {
         }
     }
     found
+}
+
+/// The folder's name of the chart that a template belongs to.
+pub(super) fn chart_of(path: &str) -> Option<&str> {
+    let root = path.split_once("/templates/")?.0;
+    Some(crate::files::name(root)).filter(|name| !name.is_empty())
+}
+
+/// A probe as the chart's values say it is, where a template takes all of it from them.
+pub(super) fn probe(case: &Case<'_>, file: &File, probe: Option<&Probe>) -> Option<Probe> {
+    let probe = probe?;
+    let Some(path) = &probe.values else { return Some(probe.clone()) };
+    let given = values(case, file)?.at(path);
+    if given.entries().is_empty() {
+        return None;
+    }
+    let mut read = kubernetes::probe(given, None);
+    read.span = probe.span;
+    if let ProbeAction::Http { path, .. } = &mut read.action {
+        path.span = probe.span;
+    }
+    Some(read)
+}
+
+/// Where a workload that is not to end runs what else looks like a job, and its kind: by the name of its only container or
+/// of its image.
+pub(crate) fn kept_running<'r>(
+    repository: &'r Repository,
+    service: &Service,
+) -> Option<(Place, &'r str)> {
+    for file in repository.files.iter().filter(|file| file.role == Role::Production) {
+        for (_, document) in &file.documents {
+            let Document::Kubernetes(resource) = document else { continue };
+            let kubernetes::Body::Workload(workload) = &resource.body else { continue };
+            let lasts = ["Deployment", "StatefulSet", "DaemonSet", "Rollout"];
+            let ([container], true) =
+                (workload.containers.as_slice(), lasts.contains(&resource.kind.as_str()))
+            else {
+                continue;
+            };
+            let names = [Some(container.name.value.as_str()), container.image_name()];
+            let is_exact = |name: &&str| is_name_of(service, name) == Some(true);
+            if names.into_iter().flatten().any(|name| is_exact(&name)) {
+                return Some((file.place(container.span), &resource.kind));
+            }
+        }
+    }
+    None
 }
 
 fn is_sidecar(name: &str) -> bool {

@@ -292,6 +292,11 @@ pub(super) fn log007(case: &Case<'_>, out: &mut Verdicts) {
         "asgi-correlation-id",
         "django-guid",
         "express-request-id",
+        // Each request has a logger of its own, with an id in it.
+        "pino-http",
+        "express-pino-logger",
+        "koa-pino-logger",
+        "nestjs-pino",
         "logfire",
         "opentelemetry-instrumentation-logging",
         "@opentelemetry/instrumentation-pino",

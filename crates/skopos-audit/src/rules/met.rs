@@ -174,6 +174,14 @@ pub(super) fn actuator_offers(case: &Case<'_>) -> Option<Place> {
     inherited(case, &[PROMETHEUS_REGISTRY]).filter(|_| is_shown(case))
 }
 
+/// Whether the agent is told to export no metrics.
+fn leaves_metrics_out(case: &Case<'_>) -> bool {
+    runs::commands(case).iter().any(|(_, line)| line.contains("otel.metrics.exporter=none"))
+        || runs::environment(case)
+            .iter()
+            .any(|(_, key, value)| key == "OTEL_METRICS_EXPORTER" && value == "none")
+}
+
 /// Spring Boot collects metrics and shows none of them until it is told to. Whether the case is one of it.
 fn actuator(case: &Case<'_>, out: &mut Verdicts) -> bool {
     let Some(actuator) = inherited(case, &[ACTUATOR]) else { return false };
@@ -185,7 +193,8 @@ fn actuator(case: &Case<'_>, out: &mut Verdicts) -> bool {
             "org.springframework.boot:spring-boot-starter-opentelemetry",
         ];
         let shows = case.any(|kind| matches!(kind, FactKind::MetricsExposed(_)));
-        if !shows && inherited(case, &pushes).is_none() && runs::agent(case).is_none() {
+        let by_agent = runs::agent(case).is_some() && !leaves_metrics_out(case);
+        if !shows && inherited(case, &pushes).is_none() && !by_agent {
             out.finding(actuator, "Actuator collects metrics and no registry hands them out: Prometheus needs `micrometer-registry-prometheus`, anything else a `micrometer-registry-…` of its own");
         }
         return true;

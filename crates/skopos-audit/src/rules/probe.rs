@@ -99,7 +99,10 @@ fn is_for_building(image: &Image) -> bool {
 pub(super) fn equal(case: &Case<'_>, verdicts: &mut Verdicts) {
     let mut is_judged = false;
     for pod in deployed::pods(case) {
-        let (Some(live), Some(ready)) = (&pod.container.liveness, &pod.container.readiness) else {
+        let given = |probe: &Option<Probe>| deployed::probe(case, pod.file, probe.as_ref());
+        let (Some(live), Some(ready)) =
+            (&given(&pod.container.liveness), &given(&pod.container.readiness))
+        else {
             continue;
         };
         is_judged = true;

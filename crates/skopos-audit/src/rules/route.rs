@@ -14,7 +14,8 @@ pub(super) fn dependency(case: &Case<'_>, verdicts: &mut Verdicts) {
     spring::liveness(case, verdicts);
     let mut paths: Vec<(String, Option<Place>)> = Vec::new();
     for pod in deployed::pods(case) {
-        if let Some((path, span)) = http_path(case, pod.file, pod.container.liveness.as_ref()) {
+        let liveness = deployed::probe(case, pod.file, pod.container.liveness.as_ref());
+        if let Some((path, span)) = http_path(case, pod.file, liveness.as_ref()) {
             paths.push((path, Some(pod.file.place(span))));
         }
     }
@@ -85,7 +86,14 @@ fn touches<'r>(case: &Case<'r>, file: &'r File, route: &Route) -> Option<(&'r Fi
     let mut visited: BTreeSet<String> = BTreeSet::new();
     while let Some((at, calls, depth)) = next.pop() {
         for (call, span) in calls {
-            let own = if depth < 3 { find(&call, at) } else { Vec::new() };
+            let mut own = if depth < 3 { find(&call, at) } else { Vec::new() };
+            // `db.health_check()` in a handler that is called so, too, does not call itself.
+            let is_of_other = call.contains('.')
+                && !["self.", "this.", "Self."].iter().any(|own| call.starts_with(own));
+            if is_of_other && depth == 0 {
+                let handler = route.handler.as_deref().map(last_part);
+                own.retain(|(_, function)| handler != Some(last_part(&function.name)));
+            }
             if own.is_empty() {
                 if is_dependency(&call) {
                     return Some((at, span, call));
@@ -100,6 +108,10 @@ fn touches<'r>(case: &Case<'r>, file: &'r File, route: &Route) -> Option<(&'r Fi
         }
     }
     None
+}
+
+fn last_part(name: &str) -> &str {
+    name.rsplit(['.', ':']).next().unwrap_or(name)
 }
 
 /// Whether a call asks a database, a cache, a broker or another service, by its words.
@@ -160,8 +172,15 @@ fn is_dependency(call: &str) -> bool {
         "httpclient",
         "superagent",
     ];
-    const VERBS: [&str; 26] = [
+    const VERBS: [&str; 33] = [
         "ping",
+        "health",
+        "health_check",
+        "healthcheck",
+        "check_health",
+        "is_healthy",
+        "ishealthy",
+        "check_connection",
         "pingcontext",
         "query",
         "queryrow",
@@ -232,10 +251,9 @@ pub(super) fn route(case: &Case<'_>, verdicts: &mut Verdicts) {
             ("readiness probe", &container.readiness),
             ("startup probe", &container.startup),
         ];
-        for (kind, probe) in
-            probes.into_iter().filter_map(|(kind, probe)| Some((kind, probe.as_ref()?)))
-        {
-            if let Some((path, span)) = http_path(case, pod.file, Some(probe)) {
+        for (kind, probe) in probes {
+            let Some(probe) = deployed::probe(case, pod.file, probe.as_ref()) else { continue };
+            if let Some((path, span)) = http_path(case, pod.file, Some(&probe)) {
                 asked.push((pod.file.place(span), format!("{path}\0{kind}")));
             }
             let port = match &probe.action {
@@ -312,6 +330,15 @@ pub(super) fn route(case: &Case<'_>, verdicts: &mut Verdicts) {
             continue;
         }
         if has_library.is_some() && by_library.iter().any(|known| path.contains(known)) {
+            continue;
+        }
+        // A worker serves nothing at all: what asks it by HTTP is refused, and the pod is ended.
+        let is_worker = case.service.is_some_and(|s| s.kind == crate::service::Kind::Worker);
+        let listens =
+            |kind: &FactKind| matches!(kind, FactKind::Server(_) | FactKind::MetricsExposed(_));
+        if routes.is_empty() && is_worker && kind.ends_with("probe") && !case.any(listens) {
+            let message = format!("the {kind} asks `{path}`, and this worker serves nothing");
+            verdicts.finding(place, message);
             continue;
         }
         if routes.is_empty() {

@@ -201,10 +201,18 @@ fn monitors(case: &Case<'_>, scraping: &mut Scraping) {
             .collect();
         let names =
             [Some(resource.name.value.as_str()), monitor.selector.get("app").map(String::as_str)];
+        // What a chart's helpers select is what the chart runs.
+        let is_open =
+            monitor.selector.is_empty() || monitor.selector.values().any(|v| helm::is_open(v));
+        let of_chart = deployed::chart_of(&file.path).is_some_and(|chart| {
+            is_open && pods.iter().any(|pod| deployed::chart_of(&pod.file.path) == Some(chart))
+        });
         let is_ours = match monitor.is_pods {
             true => selects_pods,
             false => {
-                !chosen.is_empty() || (services.is_empty() && deployed::belongs(case, file, &names))
+                !chosen.is_empty()
+                    || of_chart
+                    || (services.is_empty() && deployed::belongs(case, file, &names))
             }
         };
         if !is_ours && !monitor.has_expressions {

@@ -202,6 +202,22 @@ pub(super) fn sec005(case: &Case<'_>, out: &mut Verdicts) {
             }
         }
     }
+    // `#[instrument]` puts every argument that is not skipped on the span, by its `Debug`.
+    for (file, fact) in case.facts() {
+        let FactKind::SpanAttribute(field) = &fact.kind else { continue };
+        if fact.scope.guard == Guard::Development || file.role != crate::Role::Production {
+            continue;
+        }
+        let found = field.sources.iter().find_map(|source| {
+            let declared = source.declared.as_deref().filter(|_| message::is_dump(source))?;
+            secret_field(declared, message::is_json(source), case)
+        });
+        if let Some((def, secret)) = found {
+            let message =
+                format!("a whole {} is put on a span: its field `{secret}` is secret", def.name);
+            out.finding(file.place(fact.span), message);
+        }
+    }
     let is_secret = |name: &str| {
         let class = class_of(name, case);
         matches!(class, Some(Class::Card | Class::Credential | Class::Header))

@@ -46,6 +46,7 @@ pub(super) fn facts(module: &Module, is_main: bool) -> Vec<Fact> {
         let kind = TypeDef { name: def.name.clone(), fields: def.fields.clone(), own_print };
         c.push_at_top(def.span, FactKind::Type(kind));
     }
+    crate::lang::data::databases(&mut c);
     c.facts
 }
 

@@ -68,6 +68,7 @@ pub(super) fn facts(file: &File, text: &str) -> Vec<Fact> {
         };
         c.push_at_top(def.span, FactKind::Type(kind));
     }
+    crate::lang::data::databases(&mut c);
     c.facts
 }
 

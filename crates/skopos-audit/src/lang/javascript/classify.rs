@@ -69,6 +69,7 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
         let kind = TypeDef { name: def.name.clone(), fields: def.fields.clone(), own_print };
         c.push_at_top(def.span, FactKind::Type(kind));
     }
+    crate::lang::data::databases(&mut c);
     c.facts
 }
 

@@ -59,6 +59,7 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
             c.push_at_top(def.span, FactKind::Server(Framework(server.into())));
         }
     }
+    crate::lang::data::databases(&mut c);
     c.facts
 }
 

@@ -51,6 +51,7 @@ pub(super) fn facts(path: &str, module: &Module, own_print: &[String]) -> Vec<Fa
         c.push_at_top(def.span, FactKind::Type(kind));
     }
     bodies(&mut c);
+    crate::lang::data::databases(&mut c);
     c.facts
 }
 

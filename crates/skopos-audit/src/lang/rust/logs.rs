@@ -89,6 +89,16 @@ fn spans(c: &mut Classify<'_>, call: &Call, last: &str) {
             continue;
         }
         let name = arg.name.as_deref().or(path);
+        // Bound to the span of a request, it stands in every line in it.
+        let key = name
+            .unwrap_or_default()
+            .trim_matches('"')
+            .to_ascii_lowercase()
+            .replace(['.', '-'], "_");
+        let ends = ["request_id", "trace_id", "correlation_id", "req_id", "requestid", "traceid"];
+        if ends.iter().any(|end| key.ends_with(end)) {
+            c.push(call.span, call.at, FactKind::Correlation(key));
+        }
         for field in c.module.fields(name, &arg.value, call.at.function) {
             if !field.sources.is_empty() {
                 c.push(field.span, call.at, FactKind::SpanAttribute(field));
@@ -155,7 +165,12 @@ fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
         // `fmt()…init()` and `fmt::layer()…`: the end of the chain knows whether it was JSON on the way.
         _ if begins.starts_with("tracing_subscriber.fmt") && is_end(c, call) => {
             let is_json = has("json") || begins.contains("json");
-            ("tracing", if is_json { LogFormat::Structured } else { LogFormat::Text })
+            let format = match is_json {
+                true => LogFormat::Structured,
+                false if is_made_json(c, call) => LogFormat::Unsaid,
+                false => LogFormat::Text,
+            };
+            ("tracing", format)
         }
         _ if begins.starts_with("env_logger.Builder.") && is_end(c, call) && is_started => {
             ("log", LogFormat::Text)
@@ -175,6 +190,21 @@ fn setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     });
     let setup = LogSetup { system: system.to_owned(), format, level, by: call.callee.clone() };
     c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+/// Whether what a layer is kept as is made JSON further on: `let layer = fmt::layer(); … Format::Json => layer.json()`.
+fn is_made_json(c: &Classify<'_>, call: &Call) -> bool {
+    let kept =
+        c.module.assigns.iter().find(|assign| {
+            assign.at.function == call.at.function && assign.value.span() == call.span
+        });
+    kept.is_some_and(|kept| {
+        c.module.calls.iter().any(|other| {
+            other.at.function == call.at.function
+                && other.name() == "json"
+                && other.object() == kept.target
+        })
+    })
 }
 
 /// Whether no other call is made on this one.

@@ -534,6 +534,13 @@ impl Rust<'_> {
                 && piece[1].kind() == ":"
                 && matches!(self.b.source(piece[0]), "target" | "parent" | "name" | "logger");
             let equals = if is_labelled { Some(1) } else { equals };
+            // `for … { … } if let Some(x) = …`: what has a block before its `=` is code, not a named argument.
+            let is_code = |at: &usize| {
+                piece[..*at].iter().any(|token| {
+                    token.kind() == "token_tree" && self.b.source(*token).starts_with('{')
+                })
+            };
+            let equals = equals.filter(|at| !is_code(at));
             let (name, value) = match equals {
                 Some(at) if at > 0 && piece.len() > at + 1 => {
                     let end = piece[at - 1].end_byte();
