@@ -8,11 +8,12 @@
 //! The file: a line `skopos-audit-cache 1`, then for each entry a line `KEY CHECKSUM LENGTH` (hexadecimal, hexadecimal,
 //! decimal) and so many bytes of JSON, closed by a line break. It is written whole, beside, and renamed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
@@ -34,7 +35,9 @@ pub struct Cache {
     bytes: Vec<u8>,
     entries: HashMap<u128, Entry>,
     used: Mutex<BTreeSet<u128>>,
-    added: Mutex<Vec<(u128, Vec<u8>)>>,
+    added: Mutex<BTreeMap<u128, Vec<u8>>>,
+    /// Whether all that is to be written has been.
+    is_written: AtomicBool,
 }
 
 /// Where the JSON of an entry stands, and what it should sum up to.
@@ -52,8 +55,8 @@ impl Cache {
         let is_small = fs::metadata(&file).is_ok_and(|m| m.is_file() && m.len() <= LARGEST);
         let bytes = if is_small { fs::read(&file).unwrap_or_default() } else { Vec::new() };
         let entries = index(&bytes);
-        let (used, added) = Default::default();
-        Self { file, engine: engine(), bytes, entries, used, added }
+        let (used, added, is_written) = Default::default();
+        Self { file, engine: engine(), bytes, entries, used, added, is_written }
     }
 
     /// The folder of caches: `SKOPOS_AUDIT_CACHE`, else `skopos/audit` where the user's caches are. None without a home.
@@ -75,22 +78,30 @@ impl Cache {
         xxh3_128(head.as_bytes())
     }
 
-    /// What was made of it before.
+    /// What was made of it before, or in this very run: who compares with the tree of then reads most files twice.
     pub(crate) fn get(&self, key: u128) -> Option<Extracted> {
+        if let Some(json) = self.kept(key) {
+            let extracted = serde_json::from_slice(json).ok()?;
+            lock(&self.used).insert(key);
+            return Some(extracted);
+        }
+        // Taken apart outside of the lock.
+        let json = lock(&self.added).get(&key).cloned()?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    /// An entry of the file, when it is whole.
+    fn kept(&self, key: u128) -> Option<&[u8]> {
         let entry = self.entries.get(&key)?;
         let json = self.bytes.get(entry.json.clone())?;
-        if entry.sum != xxh3_64(json) {
-            return None;
-        }
-        let extracted = serde_json::from_slice(json).ok()?;
-        lock(&self.used).insert(key);
-        Some(extracted)
+        (entry.sum == xxh3_64(json)).then_some(json)
     }
 
     /// Keeps what was made of it.
     pub(crate) fn put(&self, key: u128, extracted: &Extracted) {
         if let Ok(json) = serde_json::to_vec(extracted) {
-            lock(&self.added).push((key, json));
+            lock(&self.added).insert(key, json);
+            self.is_written.store(false, Ordering::Relaxed);
         }
     }
 
@@ -103,7 +114,8 @@ impl Cache {
         let used = lock(&self.used);
         // Entries of other branches stay, until they outnumber what is of use.
         let is_stale = self.entries.len() > 2 * used.len() + 1000;
-        if added.is_empty() && !is_stale {
+        let has_news = !added.is_empty() || is_stale;
+        if !has_news || self.is_written.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         let mut out = HEAD.as_bytes().to_vec();
@@ -113,13 +125,16 @@ impl Cache {
             out.extend_from_slice(json);
             out.push(b'\n');
         };
-        let kept = self.entries.iter().filter(|(key, _)| !is_stale || used.contains(*key));
+        let kept = self
+            .entries
+            .iter()
+            .filter(|(key, _)| (!is_stale || used.contains(*key)) && !added.contains_key(*key));
         let mut kept: Vec<_> = kept.collect();
         kept.sort_unstable_by_key(|(key, _)| **key);
         for (key, old) in kept {
             entry(*key, old.sum, self.bytes.get(old.json.clone()).unwrap_or_default());
         }
-        for (key, json) in added.iter().filter(|(key, _)| !self.entries.contains_key(key)) {
+        for (key, json) in added.iter() {
             entry(*key, xxh3_64(json), json);
         }
         if out.len() as u64 > LARGEST {
@@ -197,6 +212,34 @@ fn index(bytes: &[u8]) -> HashMap<u128, Entry> {
 mod tests {
     use super::*;
     use crate::Language;
+
+    #[test]
+    fn what_this_run_made_is_not_made_nor_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "print('a')\n";
+        let made = Language::Python.extract("app.py", text);
+        let cache = Cache::open(folder.path(), Path::new("/some/repository"));
+        let key = cache.key("app.py", text);
+        cache.put(key, &made);
+        assert_eq!(cache.get(key), Some(made.clone()), "before it is written");
+        cache.save().unwrap();
+        let whole = fs::read(&cache.file).unwrap();
+        fs::remove_file(&cache.file).unwrap();
+        cache.save().unwrap();
+        assert!(!cache.file.exists(), "there was nothing new");
+
+        // What is torn is made anew, once, and then it is whole.
+        let mut torn = whole.clone();
+        let last = torn.len() - 3;
+        torn[last] ^= 1;
+        fs::write(&cache.file, &torn).unwrap();
+        let cache = Cache::open(folder.path(), Path::new("/some/repository"));
+        assert_eq!(cache.get(key), None);
+        cache.put(key, &made);
+        assert_eq!(cache.get(key), Some(made));
+        cache.save().unwrap();
+        assert_eq!(fs::read(&cache.file).unwrap(), whole);
+    }
 
     #[test]
     fn what_was_kept_comes_back_and_what_is_torn_does_not() {

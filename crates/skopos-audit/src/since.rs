@@ -1,27 +1,53 @@
-//! What changed since a revision: asked of git, with nothing of the repository's own configuration run.
+//! What changed since a revision: asked of git, which runs nothing that a configuration of the repository names.
 //!
-//! [`changed`] says which lines are new, [`Before`] is the tree as it was: what is found now and was not found then is
-//! new, too, wherever it stands. Who deletes a probe changes no line of what is then without one.
+//! [`changed`] says which lines are new and where the others stood, [`Before`] is the tree as it was: what is found now and
+//! was not found then is new ([`only_new`]), wherever it stands. Who deletes a probe changes no line of what is then without.
+//!
+//! Repositories within the repository are compared by themselves: a submodule with the commit that was recorded for it then.
+//! One that was not recorded, or whose commit of then is not at hand, is new as a whole.
 
 mod before;
+mod diff;
+mod git;
+mod new;
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
-use std::path::Path;
-use std::process::Command;
+use std::fs;
 
 pub(crate) use before::Before;
+pub(crate) use new::only_new;
 
-/// New lines by path.
-type Lines = BTreeMap<String, Vec<RangeInclusive<usize>>>;
+use self::diff::Edits;
+use self::git::Git;
+use crate::{FolderTree, Tree as _};
 
 /// The difference of a work tree to the commit it began from.
 pub(crate) struct Changed {
-    /// That commit.
-    base: String,
-    lines: Lines,
+    /// The repository, and those within it.
+    parts: Vec<Part>,
     /// Paths that the commit has not, or has with other content, or has and the work tree has not.
-    files: BTreeMap<String, Kind>,
+    files: BTreeMap<String, File>,
+    /// Folders that are new as a whole, with a slash behind.
+    folders: Vec<String>,
+    /// What somebody who reads the report should know.
+    pub(crate) notes: Vec<String>,
+}
+
+/// One repository.
+struct Part {
+    /// What stands before its paths: empty, or with a slash behind.
+    below: String,
+    git: Git,
+    /// The commit it is compared with.
+    base: String,
+}
+
+/// A file that changed.
+struct File {
+    kind: Kind,
+    /// The number of its repository.
+    part: usize,
+    edits: Edits,
 }
 
 /// What became of a file.
@@ -35,185 +61,183 @@ enum Kind {
 impl Changed {
     /// Whether a line is new.
     pub(crate) fn has(&self, path: &str, line: usize) -> bool {
-        self.lines.get(path).is_some_and(|new| new.iter().any(|range| range.contains(&line)))
+        self.was(path, line).is_none()
+    }
+
+    /// Where a line stood then; none when it is new.
+    pub(crate) fn was(&self, path: &str, line: usize) -> Option<usize> {
+        if self.is_in_new_folder(path) {
+            return None;
+        }
+        match self.files.get(path) {
+            Some(file) if file.kind == Kind::Added => None,
+            Some(file) => file.edits.was(line),
+            None => Some(line),
+        }
     }
 
     /// Whether nothing changed.
     pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty()
+        self.files.is_empty() && self.folders.is_empty()
+    }
+
+    fn is_in_new_folder(&self, path: &str) -> bool {
+        self.folders.iter().any(|folder| path.starts_with(folder.as_str()))
+    }
+
+    /// Compares one repository, and says which others are within it.
+    fn read(&mut self, part: Part, tree: &FolderTree) -> Result<Vec<Part>, String> {
+        let (number, git, below) = (self.parts.len(), &part.git, part.below.as_str());
+        let form = ["-U0", "--inter-hunk-context=0"];
+        let hunks = git.run(&comparison(&part.base, &form))?;
+        let mut hunks = diff::edits(&hunks);
+        let listed = git.run(&comparison(&part.base, &["--name-status", "-z"]))?;
+        for (path, kind) in diff::kinds(&listed) {
+            let edits = hunks.remove(path).unwrap_or_default();
+            self.files.insert(format!("{below}{path}"), File { kind, part: number, edits });
+        }
+        // What git does not know yet is new as a whole; of a repository that it does not know it names the folder.
+        let unknown = git.run(&["ls-files", "-z", "--others", "--exclude-standard"])?;
+        for path in unknown.split_terminator('\0') {
+            let own = format!("{below}{path}");
+            if path.ends_with('/') {
+                self.folders.push(own);
+            } else {
+                let file = File { kind: Kind::Added, part: number, edits: Edits::default() };
+                self.files.insert(own, file);
+            }
+        }
+        let within = self.within(&part, tree)?;
+        self.parts.push(part);
+        Ok(within)
+    }
+
+    /// The submodules of a repository of which something is read.
+    fn within(&mut self, part: &Part, tree: &FolderTree) -> Result<Vec<Part>, String> {
+        let stage = part.git.run(&["ls-files", "-z", "--stage"])?;
+        let now: Vec<&str> = diff::links(&stage)
+            .into_keys()
+            .filter(|path| is_read(tree, &format!("{}{path}/", part.below)))
+            .collect();
+        if now.is_empty() {
+            return Ok(Vec::new());
+        }
+        let listed =
+            part.git.run(&[&["ls-tree", "-z", &part.base, "--"], now.as_slice()].concat())?;
+        let then = diff::links(&listed);
+        let mut parts = Vec::new();
+        for path in now {
+            let below = format!("{}{path}/", part.below);
+            let folder = part.git.root().join(path);
+            // Without a repository of its own git would answer for the one above.
+            let is_own = fs::symlink_metadata(&folder).is_ok_and(|meta| meta.is_dir())
+                && fs::symlink_metadata(folder.join(".git")).is_ok();
+            let Some(base) = then.get(path).filter(|_| is_own) else {
+                self.folders.push(below);
+                continue;
+            };
+            let git = Git::of(&folder);
+            match git.ask(&known(&format!("{base}^{{commit}}")))? {
+                Ok(_) => {
+                    let git = git.without_filters()?;
+                    parts.push(Part { below, git, base: (*base).to_owned() });
+                }
+                Err(refusal) if refusal.is_no() => {
+                    self.notes.push(format!(
+                        "--since: all of {below} counts as new: the submodule has not the commit that it was at then ({base}); fetch its history"
+                    ));
+                    self.folders.push(below);
+                }
+                Err(refusal) => return Err(format!("{below}: git: {}", refusal.said)),
+            }
+        }
+        Ok(parts)
     }
 }
 
 /// Asks git what of the work tree is new since `revision`.
-pub(crate) fn changed(root: &Path, revision: &str) -> Result<Changed, String> {
+pub(crate) fn changed(tree: &FolderTree, revision: &str) -> Result<Changed, String> {
     if revision.starts_with('-') || revision.is_empty() {
         return Err(format!("`{revision}` is no revision"));
     }
-    let shown = root.display();
-    if git(root, &["rev-parse", "--is-inside-work-tree"])?.as_deref() != Ok("true\n") {
-        return Err(format!(
-            "{shown} is in no work tree of git: nobody knows which lines changed; leave --since out, or use --baseline"
-        ));
-    }
-    let is_empty = git(root, &["rev-parse", "--verify", "--quiet", "HEAD^{commit}"])?.is_err();
-    if is_empty && revision != "HEAD" {
-        return Err(format!(
-            "nothing is committed in {shown} yet, so there is no `{revision}`: everything is new; leave --since out, or say --since HEAD"
-        ));
-    }
-    let commit = format!("{revision}^{{commit}}");
-    if !is_empty
-        && git(root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit])?.is_err()
-    {
-        return Err(format!(
-            "git knows no revision `{revision}` in {shown}: fetch it first (a pipeline's checkout often has one commit only)"
-        ));
-    }
-    let run = |args: &[&str]| git(root, args)?.map_err(|said| format!("git: {said}"));
-    let base = if is_empty {
-        // Before the first commit everything is new: that is what a tree with nothing in it says.
-        run(&["hash-object", "-t", "tree", "--stdin"])?.trim().to_owned()
-    } else {
-        // What the other branch changed since this one left it is not this one's.
-        let base = git(root, &["merge-base", revision, "HEAD"])?;
-        base.map_or_else(|_| revision.to_owned(), |base| base.trim().to_owned())
+    let shown = tree.root().display();
+    let git = Git::of(tree.root());
+    let said = match git.ask(&["rev-parse", "--is-inside-work-tree"])? {
+        Ok(answer) if answer == "true\n" => None,
+        Ok(_) => Some("it is a part of git's own files".to_owned()),
+        Err(refusal) => Some(format!("git: {}", refusal.said)),
     };
-    let mut lines = parse(&run(&diff(&base, &["-U0"]))?);
-    let mut files = kinds(&run(&diff(&base, &["--name-status", "-z"]))?);
-    // What git does not know yet is new as a whole.
-    for path in run(&["ls-files", "-z", "--others", "--exclude-standard"])?.split_terminator('\0') {
-        lines.entry(path.to_owned()).or_default().push(1..=usize::MAX);
-        files.insert(path.to_owned(), Kind::Added);
+    if let Some(said) = said {
+        return Err(format!(
+            "{shown} is in no work tree of git that can be read ({said}): nobody knows which lines changed; mend that, leave --since out, or use --baseline"
+        ));
     }
-    Ok(Changed { base, lines, files })
+    let is_empty = git.ask(&known("HEAD^{commit}"))?.is_err_and(|refusal| refusal.is_no());
+    let base = if is_empty && revision == "HEAD" {
+        // Before the first commit everything is new: that is what a tree with nothing in it says.
+        git.run(&["hash-object", "-t", "tree", "--stdin"])?.trim().to_owned()
+    } else {
+        branch_point(&git, revision, is_empty)?
+    };
+    let (parts, files, folders, notes) = Default::default();
+    let mut changed = Changed { parts, files, folders, notes };
+    let mut open = vec![Part { below: String::new(), git: git.without_filters()?, base }];
+    while let Some(part) = open.pop() {
+        open.extend(changed.read(part, tree)?);
+    }
+    Ok(changed)
+}
+
+/// The commit that the branch left `revision` at.
+fn branch_point(git: &Git, revision: &str, is_empty: bool) -> Result<String, String> {
+    let shown = git.root().display();
+    if let Err(refusal) = git.ask(&known(&format!("{revision}^{{commit}}")))? {
+        if is_empty {
+            return Err(format!(
+                "nothing is committed in {shown} yet, so there is no `{revision}`: everything is new; leave --since out, or say --since HEAD"
+            ));
+        }
+        let said = Some(refusal.said).filter(|said| !said.is_empty());
+        let said = said.map_or_else(String::new, |said| format!(" ({said})"));
+        return Err(format!(
+            "git knows no revision `{revision}` in {shown}{said}: fetch it first (a pipeline's checkout often has one commit only)"
+        ));
+    }
+    // What the other branch changed since this one left it is not this one's.
+    let base = match is_empty {
+        true => None,
+        false => match git.ask(&["merge-base", revision, "HEAD"])? {
+            Ok(base) => Some(base.trim().to_owned()),
+            Err(refusal) if refusal.is_no() => None,
+            Err(refusal) => return Err(format!("git: {}", refusal.said)),
+        },
+    };
+    base.ok_or_else(|| {
+        format!(
+            "git knows no commit in {shown} that this branch and `{revision}` have in common: fetch more of both (`git fetch --unshallow`, or `fetch-depth: 0` in a workflow); for histories that have nothing in common, use --baseline"
+        )
+    })
+}
+
+/// The arguments of a question: whether there is such a commit.
+fn known(commit: &str) -> [&str; 5] {
+    ["rev-parse", "--verify", "--quiet", "--end-of-options", commit]
 }
 
 /// The arguments of a comparison of the work tree with a commit, within the folder.
-fn diff<'a>(base: &'a str, form: &[&'a str]) -> Vec<&'a str> {
+fn comparison<'a>(base: &'a str, form: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["diff", "--relative", "--no-ext-diff", "--no-textconv", "--no-color"];
     args.extend(["--no-renames", "--src-prefix=a/", "--dst-prefix=b/"]);
+    // For submodules git would start itself, with what their configurations name.
+    args.push("--ignore-submodules=all");
     args.extend(form);
     args.extend([base, "--", "."]);
     args
 }
 
-/// Reads `--name-status -z`: a letter, a path, each closed by a zero.
-fn kinds(listed: &str) -> BTreeMap<String, Kind> {
-    let mut parts = listed.split_terminator('\0');
-    let mut files = BTreeMap::new();
-    while let (Some(letter), Some(path)) = (parts.next(), parts.next()) {
-        let kind = match letter {
-            "A" => Kind::Added,
-            "D" => Kind::Deleted,
-            _ => Kind::Modified,
-        };
-        files.insert(path.to_owned(), kind);
-    }
-    files
-}
-
-/// Runs git: what it wrote, or else what it said was wrong.
-fn git(root: &Path, args: &[&str]) -> Result<Result<String, String>, String> {
-    let output =
-        command(root).args(args).output().map_err(|error| format!("git cannot be run: {error}"))?;
-    Ok(if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
-    })
-}
-
-/// Git in a folder: it fetches nothing, writes nothing, and starts nothing of the repository's.
-fn command(root: &Path) -> Command {
-    let mut git = Command::new("git");
-    git.arg("-C")
-        .arg(root)
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
-        .args(["-c", "core.quotePath=false"])
-        .envs([("GIT_NO_LAZY_FETCH", "1"), ("GIT_OPTIONAL_LOCKS", "0")]);
-    git
-}
-
-/// Reads a diff without context.
-fn parse(diff: &str) -> Lines {
-    let mut changed = Lines::new();
-    let mut path: Option<String> = None;
-    let mut lines = diff.lines();
-    while let Some(line) = lines.next() {
-        if let Some(name) = line.strip_prefix("+++ ") {
-            path = unquoted(name).strip_prefix("b/").map(str::to_owned);
-        } else if let Some(hunk) = line.strip_prefix("@@ ") {
-            let side = |sign: char| {
-                let part = hunk.split(' ').find_map(|part| part.strip_prefix(sign))?;
-                let (start, count) = part.split_once(',').unwrap_or((part, "1"));
-                Some((start.parse::<usize>().ok()?, count.parse::<usize>().ok()?))
-            };
-            let (Some((_, removed)), Some((start, added))) = (side('-'), side('+')) else {
-                continue;
-            };
-            if let Some(path) = path.as_ref().filter(|_| added > 0) {
-                let new = start..=start.saturating_add(added - 1);
-                changed.entry(path.clone()).or_default().push(new);
-            }
-            // The lines themselves may look like anything, a head of a diff among it.
-            let mut left = removed.saturating_add(added);
-            while left > 0 {
-                let Some(line) = lines.next() else { break };
-                left -= usize::from(!line.starts_with('\\'));
-            }
-        }
-    }
-    changed
-}
-
-/// A name as git writes it: behind a name with a space stands a tab, and what a terminal could not show is escaped.
-fn unquoted(name: &str) -> String {
-    let Some(inner) = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
-        return name.trim_end_matches('\t').to_owned();
-    };
-    let (mut out, mut rest) = (Vec::new(), inner.bytes());
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        out.push(match rest.next() {
-            Some(b'a') => 7,
-            Some(b'b') => 8,
-            Some(b'f') => 12,
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            Some(b'v') => 11,
-            Some(digit @ b'0'..=b'3') => {
-                let mut octal = || rest.next().unwrap_or(b'0') & 7;
-                ((digit & 7) << 6) | (octal() << 3) | octal()
-            }
-            Some(other) => other,
-            None => break,
-        });
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_diff_says_which_lines_are_new() {
-        let diff = "--- a/app.py\n+++ b/app.py\n@@ -1 +1,2 @@\n-x\n+y\n+z\n@@ -9,2 +10,0 @@\n-a\n-b\n--- a/gone\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n";
-        let changed = parse(diff);
-        assert_eq!(changed.len(), 1);
-        assert_eq!(changed["app.py"], [1..=2]);
-
-        // Lines that look like a head; names that git puts in quotes, or a tab behind.
-        let diff = "--- a/app.py\n+++ b/app.py\n@@ -1 +1 @@\n--- a/x\n+++ b/other.py\n\\ No newline at end of file\n@@ -5,0 +6 @@\n+@@ -1 +1 @@\n+++ \"b/a\\\"\\303\\274.py\"\n@@ -0,0 +1 @@\n+x\n+++ b/a b.py\t\n@@ -0,0 +1,2 @@\n+x\n+y\n";
-        let changed = parse(diff);
-        let lines: Vec<_> = changed.iter().map(|(path, lines)| (path.as_str(), lines)).collect();
-        assert_eq!(
-            lines,
-            [("a b.py", &vec![1..=2]), ("a\"ü.py", &vec![1..=1]), ("app.py", &vec![1..=1, 6..=6])]
-        );
-    }
+/// Whether anything below a folder is read.
+fn is_read(tree: &FolderTree, folder: &str) -> bool {
+    let paths = tree.paths();
+    let first = paths.partition_point(|path| path.as_str() < folder);
+    paths.get(first).is_some_and(|path| path.starts_with(folder))
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Args, Done, Error, Format, host, list};
 use crate::output::{annotations, count, markdown, sarif, text};
 use crate::{
-    Baseline, Cache, Config, FILE_NAME, Finding, FolderTree, Means, ProductionCheck, Report,
-    Repository, Rule, Safety, Severity, Tree as _, fix, judge, read as read_tree, since,
+    Baseline, Cache, Config, FILE_NAME, FolderTree, Means, ProductionCheck, Report, Repository,
+    Rule, Safety, Severity, Tree as _, fix, judge, read as read_tree, since,
 };
 
 /// Fixes make room for others this often; more would be two that undo each other.
@@ -40,8 +40,7 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
         let notes = format!("{known} known from now on: {}\n", path.display());
         return Ok(Done { output: String::new(), notes, code: 0 });
     }
-    hold_back(args, &config, &mut audited)?;
-    let mut notes = String::new();
+    let mut notes = hold_back(args, &config, &mut audited)?;
     if args.fix {
         let trusted = if args.unsafe_fixes { Safety::Unsafe } else { Safety::Safe };
         let (mut files, mut findings) = (BTreeSet::new(), 0);
@@ -178,8 +177,8 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).map_err(|error| Error::file(path, &error))
 }
 
-/// Leaves what was asked for: new since the baseline or a revision, of one service.
-fn hold_back(args: &Args, config: &Config, audited: &mut Audited) -> Result<(), Error> {
+/// Leaves what was asked for: new since the baseline or a revision, of one service. Gives what is to be told beside it.
+fn hold_back(args: &Args, config: &Config, audited: &mut Audited) -> Result<String, Error> {
     let report = &mut audited.report;
     if let Some(name) = &args.service {
         only_service(report, name)?;
@@ -194,7 +193,7 @@ fn hold_back(args: &Args, config: &Config, audited: &mut Audited) -> Result<(), 
         Some(revision) => {
             only_new(args, config, audited, revision).map_err(|message| Error::Since { message })
         }
-        None => Ok(()),
+        None => Ok(String::new()),
     }
 }
 
@@ -204,9 +203,9 @@ fn only_new(
     config: &Config,
     audited: &mut Audited,
     revision: &str,
-) -> Result<(), String> {
+) -> Result<String, String> {
     let Audited { tree, cache, report, .. } = audited;
-    let changed = since::changed(tree.root(), revision)?;
+    let changed = since::changed(tree, revision)?;
     let is_elsewhere = report.findings.iter().any(|f| !changed.has(&f.path, f.line));
     let mut before = Report::default();
     if is_elsewhere && !changed.is_empty() {
@@ -216,22 +215,9 @@ fn only_new(
         before = judge(&tree, &repository, config, means.live, stats);
         let _ = cache.as_ref().map(Cache::save);
     }
-    // A service that has another name now is not new for that.
-    let known: BTreeSet<&str> = before.findings.iter().map(|f| f.fingerprint.as_str()).collect();
-    let stood: BTreeSet<_> = before.findings.iter().map(stands).collect();
-    report.findings.retain(|f| {
-        changed.has(&f.path, f.line)
-            || !(changed.is_empty()
-                || known.contains(f.fingerprint.as_str())
-                || stood.contains(&stands(f)))
-    });
+    since::only_new(&mut report.findings, &before.findings, &changed);
     report.not_in_force.retain(|idle| changed.has(&idle.path, idle.line));
-    Ok(())
-}
-
-/// What a finding is known by, whatever its service is called.
-fn stands(finding: &Finding) -> (&str, &str, &str) {
-    (finding.rule, &finding.path, finding.snippet.trim())
+    Ok(changed.notes.iter().map(|note| format!("{note}\n")).collect())
 }
 
 fn only_service(report: &mut Report, name: &str) -> Result<(), Error> {

@@ -9,21 +9,21 @@ use serde_json::Value;
 use skopos_audit::cli::{Args, Done, Error, Format, run};
 use skopos_audit::{Config, Means, MemoryTree, Safety, Tree, fix, judge, read};
 
-const BLIND: &str = "from fastapi import FastAPI\napp = FastAPI()\n\ndef f():\n    print('a')\n";
+pub(crate) const BLIND: &str = "from fastapi import FastAPI\napp = FastAPI()\n\ndef f():\n    print('a')\n";
 
-fn args(root: &Path) -> Args {
+pub(crate) fn args(root: &Path) -> Args {
     Args { path: root.to_owned(), no_cache: true, format: Format::Json, ..Args::default() }
 }
 
-fn audit(args: &Args) -> Done {
+pub(crate) fn audit(args: &Args) -> Done {
     run(args, "test").unwrap()
 }
 
-fn json(args: &Args) -> Value {
+pub(crate) fn json(args: &Args) -> Value {
     serde_json::from_str(&audit(args).output).unwrap()
 }
 
-fn rules(report: &Value) -> Vec<&str> {
+pub(crate) fn rules(report: &Value) -> Vec<&str> {
     report["findings"].as_array().unwrap().iter().map(|f| f["rule"].as_str().unwrap()).collect()
 }
 
