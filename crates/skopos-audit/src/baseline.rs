@@ -1,13 +1,14 @@
 //! A baseline: findings that are known and accepted for now, so that only new ones fail.
 //!
 //! A finding is known by its fingerprint: rule, folder of the service, file and the line's text, never its number. Absences
-//! are known by rule and folder. Each entry holds back as many findings as it counts.
+//! are known by rule and folder. Where the folder of a service has become another (a second program beside the first makes
+//! each a unit of its own) they are known by where they stand. Each entry holds back as many findings as it counts.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Report, Suppressed};
+use crate::{Finding, Report, Suppressed};
 
 /// Version of the file's form.
 const VERSION: u32 = 1;
@@ -23,6 +24,9 @@ pub struct Baseline {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 struct Entry {
     fingerprint: String,
+    /// [`Finding::place_print`]; older files have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
     rule: String,
     path: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,6 +44,7 @@ impl Baseline {
         for finding in report.failures().chain(known) {
             let entry = entries.entry(&finding.fingerprint).or_insert_with(|| Entry {
                 fingerprint: finding.fingerprint.clone(),
+                place: Some(finding.place_print()),
                 rule: finding.rule.to_owned(),
                 path: finding.path.clone(),
                 service: finding.service.clone(),
@@ -80,23 +85,32 @@ impl Baseline {
 
     /// Moves what is known from the findings to what is held back.
     pub fn apply(&self, report: &mut Report) {
-        let mut left: BTreeMap<&str, usize> = BTreeMap::new();
-        for entry in &self.findings {
-            *left.entry(&entry.fingerprint).or_default() += entry.count;
+        let mut left: Vec<usize> = self.findings.iter().map(|entry| entry.count).collect();
+        let (mut prints, mut places) = (BTreeMap::new(), BTreeMap::new());
+        for (at, entry) in self.findings.iter().enumerate() {
+            prints.entry(&*entry.fingerprint).or_insert_with(Vec::new).push(at);
+            if let Some(place) = &entry.place {
+                places.entry(&**place).or_insert_with(Vec::new).push(at);
+            }
         }
-        let (known, new): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut report.findings).into_iter().partition(|finding| {
-                if finding.verdict != "finding" {
-                    return false;
-                }
-                match left.get_mut(finding.fingerprint.as_str()) {
-                    Some(count) if *count > 0 => {
-                        *count -= 1;
-                        true
-                    }
-                    _ => false,
-                }
-            });
+        let mut take = |entries: Option<&Vec<usize>>| {
+            let at = entries.into_iter().flatten().find(|at| left[**at] > 0);
+            at.map(|at| left[*at] -= 1).is_some()
+        };
+        let fails = |finding: &Finding| finding.verdict == "finding";
+        let all = report.findings.iter();
+        let mut is_known: Vec<bool> =
+            all.map(|f| fails(f) && take(prints.get(f.fingerprint.as_str()))).collect();
+        // What no fingerprint holds back has the entries that are left.
+        for (is_known, finding) in is_known.iter_mut().zip(&report.findings) {
+            if !*is_known && fails(finding) && !places.is_empty() {
+                *is_known = take(places.get(finding.place_print().as_str()));
+            }
+        }
+        let mut is_known = is_known.into_iter();
+        let (known, new): (Vec<_>, Vec<_>) = std::mem::take(&mut report.findings)
+            .into_iter()
+            .partition(|_| is_known.next() == Some(true));
         report.findings = new;
         report.suppressed.extend(known.into_iter().map(|finding| Suppressed {
             finding,
@@ -127,5 +141,36 @@ mod tests {
         assert_eq!(now.suppressed.len(), 2);
         assert_eq!(new, [9, 10], "one more of the same is new too");
         assert!(Baseline::parse("{\"version\": 9, \"findings\": []}").is_err());
+    }
+    #[test]
+    fn what_is_known_stays_known_when_a_program_becomes_two() {
+        let app = "from fastapi import FastAPI\napp = FastAPI()\ndef f():\n    print('a')\n";
+        let report = |apps: &[&str]| {
+            let apps = apps.iter().map(|path| (*path, app));
+            audit(
+                &MemoryTree::of(apps.chain([("requirements.txt", "fastapi\n")])),
+                &Config::default(),
+            )
+        };
+        let before = report(&["api/app.py"]);
+        let baseline = Baseline::parse(&Baseline::of(&before).render()).unwrap();
+        let mut now = report(&["api/app.py", "web/app.py"]);
+        assert!(now.services.iter().any(|service| service.path == "api"), "another folder");
+        baseline.apply(&mut now);
+        assert_eq!(now.suppressed.len(), before.failures().count());
+        assert!(now.failures().count() > 0 && now.failures().all(|f| f.path == "web/app.py"));
+        // And those of a third are as new.
+        let third = report(&["api/app.py", "web/app.py", "x/app.py"]);
+        let mut rest = third.clone();
+        Baseline::of(&report(&["api/app.py", "web/app.py"])).apply(&mut rest);
+        assert!(rest.failures().count() > 0 && rest.failures().all(|f| f.path == "x/app.py"));
+
+        // A file of before there were places.
+        let mut old = baseline;
+        old.findings.iter_mut().for_each(|entry| entry.place = None);
+        assert!(!old.render().contains("\"place\""));
+        let mut same = before.clone();
+        Baseline::parse(&old.render()).unwrap().apply(&mut same);
+        assert_eq!(same.failures().count(), 0);
     }
 }

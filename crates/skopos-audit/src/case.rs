@@ -34,16 +34,17 @@ impl<'r> Case<'r> {
             .flat_map(|file| file.facts.iter().map(move |fact| (file, fact)))
     }
 
-    /// Whether a file runs in production. Scripts among the files of a service in another language are those of its
-    /// pages: a browser runs them.
+    /// Whether a file runs in production. Scripts of pages do not: a browser runs them.
     fn runs(self, file: &File) -> bool {
-        let is_script =
-            || matches!(file.language, Some(Language::JavaScript | Language::TypeScript));
-        let has_pages = self.service.is_some_and(|service| {
+        file.role == Role::Production && !(self.has_pages() && file.is_script())
+    }
+
+    /// Whether scripts among the files of the service are those of its pages: it is in another language.
+    pub(crate) fn has_pages(self) -> bool {
+        self.service.is_some_and(|service| {
             use Language::{Go, Java, Python, Rust};
             matches!(service.language, Go | Java | Python | Rust)
-        });
-        file.role == Role::Production && !(has_pages && is_script())
+        })
     }
 
     /// The types of this name that production code declares.
@@ -90,6 +91,11 @@ impl<'r> Case<'r> {
 }
 
 impl File {
+    /// Whether it is JavaScript or TypeScript.
+    pub(crate) fn is_script(&self) -> bool {
+        matches!(self.language, Some(Language::JavaScript | Language::TypeScript))
+    }
+
     /// A place in this file.
     pub fn place(&self, span: Span) -> Place {
         Place { path: self.path.clone(), span }

@@ -1,9 +1,10 @@
 //! Services from files: where units begin, what each of them is, and what shows it.
 //!
 //! A *unit* is a folder with a manifest, with a Dockerfile, or, where neither is above it, one whose code starts a server;
-//! where one manifest is above several that know nothing of each other, each of them. A file belongs to the deepest unit above it. Libraries of the repository are folded into what depends on them, by name: what a
-//! shared package sets up (logging, tracing) counts for every service that uses it. With one service only, files of no unit
-//! of their own (manifests of a cluster, rules) are its too.
+//! where one manifest is above several that know nothing of each other, each of them. A file belongs to the deepest unit
+//! above it. Libraries of the repository are folded into what depends on them, by name: what a shared package sets up
+//! (logging, tracing) counts for every service that uses it. With one service only, files of no unit of their own
+//! (manifests of a cluster, rules) are its too.
 
 mod go;
 mod kind;
@@ -14,7 +15,7 @@ mod starts;
 use self::kind::classify;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::files::{Document, Manifest, folder, name};
+use crate::files::{Document, Manifest, folder, is_below, name};
 use crate::repository::Role;
 use crate::service::Kind;
 use crate::{Config, FactKind, File, Place, Repository, Service, Span};
@@ -154,8 +155,7 @@ fn image_root(root: &str) -> &str {
 }
 
 fn is_within(path: &str, root: &str) -> bool {
-    root.is_empty()
-        || path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    root.is_empty() || path == root || is_below(path, root)
 }
 
 /// Gives every file to the deepest unit above it.

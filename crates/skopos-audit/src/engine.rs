@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
 use self::held::Holders;
+use crate::cache::lock;
 use crate::report::{FileProblem, Finding, REPORT_VERSION, ServiceReport, Stats, Suppressed};
 use crate::repository::Role;
 use crate::rule::Rule;
@@ -121,10 +122,6 @@ pub fn read(tree: &dyn Tree, config: &Config, means: Means<'_>) -> (Repository, 
     let mut repository = Repository::of(files, tree.paths().to_vec(), left_out);
     repository.services = discover::services(&repository, config, tree.folder().as_deref());
     (repository, stats)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// Reads one file, by way of a buffer; none when nothing wants it.

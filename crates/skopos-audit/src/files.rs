@@ -178,3 +178,8 @@ pub(crate) fn name(path: &str) -> &str {
 pub(crate) fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
+
+/// Whether a path stands below a folder, at any depth; nothing stands below the root, of which all would.
+pub(crate) fn is_below(path: &str, folder: &str) -> bool {
+    !folder.is_empty() && path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}

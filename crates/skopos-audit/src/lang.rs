@@ -1,8 +1,8 @@
 //! Languages: how code becomes facts.
 //!
 //! To add a language:
-//! 1. `lang/<name>.rs` with `pub(crate) fn extract(text: &str) -> Extracted`, and `lang/<name>/` when it grows. It parses
-//!    with its grammar ([`read`]), lowers the tree to [`ir::Module`], and classifies calls and assignments to
+//! 1. `lang/<name>.rs` with `pub(crate) fn extract(path: &str, text: &str) -> Extracted`, and `lang/<name>/` when it grows. It
+//!    parses with its grammar ([`read`]), lowers the tree to [`ir::Module`], and classifies calls and assignments to
 //!    [`Fact`]s. Broken code is not an error: what was understood is kept, and [`Extracted::broken`] says so.
 //! 2. A variant of [`Language`] here, with its file endings and its row in [`Language::extract`].
 //! 3. Literals in `prefilter.rs`: a file without any of them is not parsed.
@@ -128,7 +128,7 @@ pub fn fuzz_audit_code(data: &[u8]) {
 
 /// Parses with a grammar, and gives the root to `make`. None when the parser gave up, which it does only for a grammar of a
 /// foreign version.
-pub(crate) fn read<R>(
+pub(crate) fn read<R: memory::Apart>(
     text: &str,
     grammar: &'static Grammar,
     make: impl FnOnce(Node<'_>) -> R,
@@ -136,20 +136,23 @@ pub(crate) fn read<R>(
     memory::parsed(text, &grammar.language, |root| make(Node::new(root, grammar)))
 }
 
-pub(crate) static GO: LazyLock<Grammar> =
-    LazyLock::new(|| Grammar::of(tree_sitter_go::LANGUAGE.into()));
-pub(crate) static JAVA: LazyLock<Grammar> =
-    LazyLock::new(|| Grammar::of(tree_sitter_java::LANGUAGE.into()));
+/// Names of a grammar. The parser's memory is set before anything is asked of it.
+fn grammar(of: impl Into<tree_sitter::Language>) -> Grammar {
+    memory::set();
+    Grammar::of(of.into())
+}
+
+pub(crate) static GO: LazyLock<Grammar> = LazyLock::new(|| grammar(tree_sitter_go::LANGUAGE));
+pub(crate) static JAVA: LazyLock<Grammar> = LazyLock::new(|| grammar(tree_sitter_java::LANGUAGE));
 pub(crate) static JAVASCRIPT: LazyLock<Grammar> =
-    LazyLock::new(|| Grammar::of(tree_sitter_javascript::LANGUAGE.into()));
+    LazyLock::new(|| grammar(tree_sitter_javascript::LANGUAGE));
 pub(crate) static PYTHON: LazyLock<Grammar> =
-    LazyLock::new(|| Grammar::of(tree_sitter_python::LANGUAGE.into()));
-pub(crate) static RUST: LazyLock<Grammar> =
-    LazyLock::new(|| Grammar::of(tree_sitter_rust::LANGUAGE.into()));
+    LazyLock::new(|| grammar(tree_sitter_python::LANGUAGE));
+pub(crate) static RUST: LazyLock<Grammar> = LazyLock::new(|| grammar(tree_sitter_rust::LANGUAGE));
 pub(crate) static TSX: LazyLock<Grammar> =
-    LazyLock::new(|| Grammar::of(tree_sitter_typescript::LANGUAGE_TSX.into()));
+    LazyLock::new(|| grammar(tree_sitter_typescript::LANGUAGE_TSX));
 pub(crate) static TYPESCRIPT: LazyLock<Grammar> =
-    LazyLock::new(|| Grammar::of(tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into()));
+    LazyLock::new(|| grammar(tree_sitter_typescript::LANGUAGE_TYPESCRIPT));
 
 /// The first node that the grammar did not understand.
 pub(crate) fn first_error(root: Node<'_>) -> Option<Span> {

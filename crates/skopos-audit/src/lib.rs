@@ -14,6 +14,10 @@
 //! - what cannot be told from the repository is *unknown*, with what would settle it: never a finding, never a pass;
 //! - a comment holds back only what it names, and only with a reason.
 //!
+//! What it asks of a program that it is a part of: that nobody else calls `tree_sitter::set_allocator`. It gives that parser
+//! its own memory, for the whole process, the first time that code is read: one that was set before would be replaced, and
+//! what it gave out be freed by the system.
+//!
 //! ```
 //! use skopos_audit::{Config, MemoryTree, audit};
 //!

@@ -1,6 +1,7 @@
 //! The outcome of an audit.
 
 use serde::Serialize;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::production::ProductionCheck;
 use crate::score::Score;
@@ -51,6 +52,17 @@ pub struct Finding {
     /// What the rule points at; none when something is absent.
     #[serde(skip)]
     pub place: Option<Place>,
+}
+
+impl Finding {
+    /// What it is known by where the folder of its service has become another, as when one program becomes two: its rule,
+    /// whether something is absent, the file and the text of the line that it points at or that shows the service.
+    pub(crate) fn place_print(&self) -> String {
+        let kind = if self.place.is_none() { "absent" } else { "there" };
+        let what: Vec<&str> = self.snippet.split_whitespace().collect();
+        let key = format!("{}\0{kind}\0{}\0{}", self.rule, self.path, what.join(" "));
+        format!("{:016x}", xxh3_64(key.as_bytes()))
+    }
 }
 
 /// A finding that a comment or the baseline holds back.

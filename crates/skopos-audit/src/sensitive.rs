@@ -4,6 +4,7 @@
 //! `password.policy`), by the taxonomy of `skopos-redact` and the few that matter only to logs of services (personal data,
 //! connection strings). What flows through a call that is not known to hand its argument on is another value.
 
+mod forms;
 mod name;
 mod printed;
 
@@ -11,6 +12,7 @@ use crate::Case;
 use crate::fact::{Field, Source};
 use crate::lang::KEY;
 
+pub(crate) use forms::{keeps_all, writes_fields};
 pub(crate) use name::class_of;
 use printed::prints_itself;
 pub(crate) use printed::{card_field, secret_field};
@@ -39,121 +41,6 @@ pub(crate) struct Leak {
     /// Its name as it stands there.
     pub(crate) what: String,
 }
-
-/// Calls that hand on what they are given.
-const PASSES: &[&str] = &[
-    "str",
-    "repr",
-    "String",
-    "stringify",
-    "dumps",
-    "format",
-    "to_string",
-    "decode",
-    "encode",
-    "strip",
-    "trim",
-    "join",
-    "dict",
-    "list",
-    "entries",
-    "inspect",
-    "toString",
-    "model_dump",
-    "model_dump_json",
-    "dict",
-    "json",
-    "asdict",
-    "vars",
-    "toJSON",
-    "toObject",
-    "Sprintf",
-    "Sprint",
-    "Errorf",
-    "valueOf",
-    "upper",
-    "lower",
-    "toLowerCase",
-    "toUpperCase",
-    "assign",
-    "clone",
-    "to_owned",
-    "as_str",
-    "unwrap",
-    "unwrap_or_default",
-    "expose_secret",
-    "get_secret_value",
-    "Marshal",
-    "bytes",
-    "text",
-    "fromEntries",
-    "format!",
-    "into",
-    "Bytes",
-    "pformat",
-    "serialize",
-    "Any",
-    "as_ref",
-    "ok",
-    "jsonify",
-    "to_dict",
-    // Go's conversions and makers of fields.
-    "string",
-    "[]byte",
-    "ByteString",
-    "Stringer",
-    "Reflect",
-    "TrimSpace",
-    "Sprintln",
-    "Encode",
-    "MarshalIndent",
-    // Java's writers of JSON, Rust's and Python's makers of whole values.
-    "writeValueAsString",
-    "toJson",
-    "toJSONString",
-    "to_string_pretty",
-    "from_utf8_lossy",
-    "from_utf8",
-    "collect",
-    "copy",
-    "jsonable_encoder",
-    "deepcopy",
-    "expect",
-    "deref",
-    "as_deref",
-    "to_str",
-    "into_inner",
-    "from_utf8_lossy_owned",
-    "unwrap_or",
-    "unwrap_or_else",
-    "and_then",
-    // What is read back is what was written.
-    "loads",
-    "readTree",
-    "from_slice",
-    "from_str",
-    // All of a collection, and one after another.
-    "[each]",
-    "items",
-    "values",
-    "iter",
-    "into_iter",
-    "entrySet",
-    "getValue",
-    "value",
-    "Value",
-    "lines",
-    "joining",
-    "toMap",
-    "Join",
-    "Clone",
-    "copyToString",
-    "readAllBytes",
-    "getBytes",
-];
-
-/// Calls that leave a part of what they are given.
-const PARTS: &[&str] = &["slice", "substring", "substr", "[:]", "padStart", "chars"];
 
 /// Calls that show what a type hides.
 const REVEALS: &[&str] = &["expose_secret", "get_secret_value", "expose", "reveal"];
@@ -234,7 +121,7 @@ fn passes(source: &Source, case: &Case<'_>) -> bool {
     source.wrapped.iter().all(|callee| {
         let name = last_of(callee);
         let is_own = case.config.sanitizers.iter().any(|s| s == name || s == callee);
-        let is_known = PASSES.contains(&name) || PARTS.contains(&name) || callee == "JSON.parse";
+        let is_known = forms::hands_on(name) || callee == "JSON.parse";
         !is_own && is_known && (REVEALS.contains(&name) || !says_clean(callee))
     })
 }
@@ -249,7 +136,7 @@ fn last_of(callee: &str) -> &str {
 
 /// Whether only a part of a value is left: the last digits of a card tell little, the first thousand bytes of a body all.
 fn is_part(class: Class, source: &Source) -> bool {
-    let takes_part = |callee: &str| PARTS.contains(&last_of(callee));
+    let takes_part = |callee: &str| forms::takes_part(last_of(callee));
     // One value of a body or of a list of keys is what its own name says; one of all headers is as good as all.
     let is_one = class != Class::Header
         && !name::is_environment(&source.path)

@@ -7,9 +7,11 @@
 //! This is the one place of the crate with `unsafe`: the parser is C and takes functions of C. What they rely on:
 //! - a block comes from the arena of the thread only while [`within`] runs on it ([`ACTIVE`]), and what is freed is asked for
 //!   where it lies, so that blocks from before go back to where they came from;
-//! - a block does not outlive [`within`]: it runs for [`parsed`] only, which hands out a node that borrows the tree, and
-//!   whose result can therefore hold none (a parser that the caller makes in there himself is to end in there too);
-//! - chunks are freed only when no [`within`] runs on their thread.
+//! - a block does not outlive [`within`], which is the contract of its callers. The one that is no test is [`parsed`]: its
+//!   node borrows the tree, and what it gives back is [`Apart`], so that neither a tree nor a parser gets out that way;
+//! - chunks are freed only when no [`within`] runs on their thread;
+//! - the functions are set once ([`set`]), before this program asks anything of the parser, and nobody else sets others:
+//!   a host that has its own for `tree_sitter` would free blocks of the one with the other.
 
 #![expect(unsafe_code, reason = "memory for a parser written in C")]
 
@@ -26,7 +28,7 @@ const ALIGN: usize = 16;
 /// Up to here classes are multiples of [`ALIGN`]; beyond, powers of two.
 const FINE: usize = 512;
 
-/// Classes up to blocks of `FINE << 31` bytes; files of code are limited to far less.
+/// Classes up to blocks of `FINE << 32` bytes; files of code are limited to far less.
 const CLASSES: usize = FINE / ALIGN + 32;
 
 /// The first chunk; each further one is twice the last.
@@ -248,38 +250,49 @@ unsafe extern "C" fn free(block: *mut c_void) {
     }
 }
 
-/// Parses, and gives the root to `make`. None when the parser gave up, which it does only for a grammar of a foreign version.
-pub(super) fn parsed<R>(
+/// What holds nothing of the parser's.
+///
+/// # Safety
+/// No value of it has, or has behind a reference, a tree, a parser, a cursor, or anything else that they allocate.
+pub(crate) unsafe trait Apart {}
+
+// SAFETY: facts, comments and a place: text and numbers.
+unsafe impl Apart for super::Extracted {}
+
+#[cfg(test)]
+// SAFETY: a number.
+unsafe impl Apart for usize {}
+
+#[cfg(test)]
+// SAFETY: what code says, in words of its own.
+unsafe impl Apart for super::ir::Module {}
+
+/// Parses, and gives the root to `make`, which makes no parser of its own that it keeps elsewhere. None when the parser gave up, which it does only for a grammar of a foreign version.
+pub(super) fn parsed<R: Apart>(
     text: &str,
     grammar: &tree_sitter::Language,
     make: impl FnOnce(tree_sitter::Node<'_>) -> R,
 ) -> Option<R> {
-    within(|| {
+    let run = || {
         // One for each file: what it keeps for the next is memory, and that is the arena's to keep.
         let mut parser = tree_sitter::Parser::new();
         parser.set_language(grammar).ok()?;
         // It owns memory only, which goes with the arena's.
         let tree = ManuallyDrop::new(parser.parse(text, None)?);
         Some(make(tree.root_node()))
-    })
+    };
+    // SAFETY: the parser is dropped in there, the tree is forgotten, `make` has a node that lives no longer, and its result
+    // holds nothing of theirs.
+    unsafe { within(run) }
 }
 
-/// Runs with the parser's memory taken from this thread's arena, which is cleared behind it. What the parser made within
-/// must not be used afterwards: its owners are to be forgotten or dropped within.
-fn within<R>(run: impl FnOnce() -> R) -> R {
-    /// Clears the arena, also when `run` panics.
-    struct Inside<'a>(&'a UnsafeCell<Arena>);
-    impl Drop for Inside<'_> {
-        fn drop(&mut self) {
-            ACTIVE.set(null_mut());
-            // SAFETY: this thread's, not active any more, and nothing that was taken from it is used any more.
-            unsafe { (*self.0.get()).clear() };
-        }
-    }
+/// Sets the parser's functions, once. Whoever is about to use the parser calls it before.
+pub(super) fn set() {
     static SET: Once = Once::new();
     SET.call_once(|| {
         // SAFETY: they answer for blocks of the system too, so that what was allocated before is freed as it was
-        // allocated; every use of the parser in this program comes through here first.
+        // allocated. No thread is in the parser meanwhile: its grammars are made behind this call, and nothing parses
+        // without one.
         unsafe {
             tree_sitter::set_allocator(Some(tree_sitter::Allocator {
                 malloc,
@@ -289,6 +302,24 @@ fn within<R>(run: impl FnOnce() -> R) -> R {
             }));
         }
     });
+}
+
+/// Runs with the parser's memory taken from this thread's arena, which is cleared behind it.
+///
+/// # Safety
+/// What the parser allocates within is not used afterwards, nor by another thread: its owners are forgotten or dropped in
+/// there. That holds when `run` panics, too.
+unsafe fn within<R>(run: impl FnOnce() -> R) -> R {
+    /// Clears the arena, also when `run` panics.
+    struct Inside<'a>(&'a UnsafeCell<Arena>);
+    impl Drop for Inside<'_> {
+        fn drop(&mut self) {
+            ACTIVE.set(null_mut());
+            // SAFETY: this thread's, not active any more, and nothing that was taken from it is used any more.
+            unsafe { (*self.0.get()).clear() };
+        }
+    }
+    set();
     if !ACTIVE.get().is_null() {
         // One within another: the outer one clears.
         return run();
@@ -327,7 +358,8 @@ mod tests {
         };
         let mut of_before = unsafe { malloc(64) };
         for _ in 0..3 {
-            within(|| unsafe {
+            // SAFETY: every block is forgotten in there but the one from before.
+            let run = || unsafe {
                 of_before = realloc(of_before, 64);
                 let mut blocks: Vec<(*mut u8, usize, u8)> = Vec::new();
                 for step in 0..20_000 {
@@ -366,7 +398,8 @@ mod tests {
                 }
                 let arena = &*ACTIVE.get();
                 assert!(!arena.holds(of_before) && !arena.chunks.is_empty());
-            });
+            };
+            unsafe { within(run) };
             ARENA.with(|arena| {
                 let arena = unsafe { &*arena.get() };
                 assert!(arena.chunks.len() <= 1, "what is kept is bounded");
@@ -378,19 +411,20 @@ mod tests {
 
     #[test]
     fn a_panic_leaves_the_arena_clear() {
-        let torn = std::panic::catch_unwind(|| {
-            within(|| {
-                let mut parser = tree_sitter::Parser::new();
-                parser.set_language(&tree_sitter_go::LANGUAGE.into()).unwrap();
-                let _tree = parser.parse("package main\n", None);
-                panic!("on the way");
-            })
-        });
+        let run = || {
+            let mut parser = tree_sitter::Parser::new();
+            parser.set_language(&tree_sitter_go::LANGUAGE.into()).unwrap();
+            let _tree = parser.parse("package main\n", None);
+            panic!("on the way");
+        };
+        // SAFETY: parser and tree are dropped in there.
+        let torn = std::panic::catch_unwind(|| unsafe { within(run) });
         assert!(torn.is_err() && ACTIVE.get().is_null());
         // Outside of it the parser has the system's memory, also for what it frees later.
         let mut parser = tree_sitter::Parser::new();
         parser.set_language(&tree_sitter_go::LANGUAGE.into()).unwrap();
         let tree = parser.parse("package main\n", None).unwrap();
-        within(|| drop((parser, tree)));
+        // SAFETY: nothing is made in there.
+        unsafe { within(|| drop((parser, tree))) };
     }
 }

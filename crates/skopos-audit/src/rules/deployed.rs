@@ -9,7 +9,7 @@ use crate::files::environment::Environment;
 use crate::files::kubernetes::{
     Container, Probe, ProbeAction, Resource, Role as ContainerRole, Workload,
 };
-use crate::files::{Document, folder, helm, kubernetes};
+use crate::files::{Document, folder, helm, is_below, kubernetes};
 use crate::repository::Role;
 use crate::service::Kind;
 use crate::{Case, File, Place, Repository, Service};
@@ -238,10 +238,7 @@ pub(super) fn images<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Dockerfile, Imag
 fn is_named_image(case: &Case<'_>, path: &str) -> bool {
     let Some(service) = case.service else { return false };
     let others = case.repository.services.iter().filter(|other| other.name != service.name);
-    let is_inside = |root: &str| {
-        !root.is_empty() && path.strip_prefix(root).is_some_and(|rest| rest.starts_with('/'))
-    };
-    if others.into_iter().any(|other| is_inside(&other.root)) {
+    if others.into_iter().any(|other| is_below(path, &other.root)) {
         return false;
     }
     let own = crate::files::name(path);
@@ -258,9 +255,9 @@ fn is_named_image(case: &Case<'_>, path: &str) -> bool {
 /// Whether what has these names, in this file, is the service of the case.
 pub(super) fn belongs(case: &Case<'_>, file: &File, names: &[Option<&str>]) -> bool {
     let Some(service) = case.service else { return true };
-    let is_inside = !service.root.is_empty()
-        && file.path.strip_prefix(&service.root).is_some_and(|rest| rest.starts_with('/'));
-    is_inside || is_named(case, names) || (is_only(case) && !names_another(case, names))
+    is_below(&file.path, &service.root)
+        || is_named(case, names)
+        || (is_only(case) && !names_another(case, names))
 }
 
 /// Whether one of the names is the service's.

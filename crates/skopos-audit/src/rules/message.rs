@@ -4,6 +4,7 @@ use super::shown;
 use crate::fact::{Field, Source};
 use crate::files::Document;
 use crate::files::proto::Proto;
+use crate::sensitive::{keeps_all, writes_fields};
 use crate::{Case, Fact, File};
 
 /// A message that is logged whole.
@@ -63,56 +64,17 @@ fn message_of(proto: &Proto, fact: &Fact, source: &Source) -> Option<String> {
     proto.request_of(handler).filter(|_| is_request).map(str::to_owned)
 }
 
-/// Calls of Java that write every field, whatever `toString` does.
-const JSON: [&str; 4] = ["writeValueAsString", "toJson", "toJSONString", "valueToTree"];
-
 /// Whether a value is written as JSON by its fields, not by what it says of itself.
 pub(super) fn is_json(source: &Source) -> bool {
-    source.wrapped.iter().any(|c| JSON.contains(&c.rsplit('.').next().unwrap_or(c)))
+    source.wrapped.iter().any(|c| writes_fields(c.rsplit('.').next().unwrap_or(c)))
 }
 
 /// Whether all of a value is printed, not a part or something about it.
 pub(super) fn is_dump(source: &Source) -> bool {
-    const DUMPS: [&str; 34] = [
-        "str",
-        "repr",
-        "dumps",
-        "stringify",
-        "model_dump",
-        "model_dump_json",
-        "dict",
-        "json",
-        "asdict",
-        "vars",
-        "inspect",
-        "format",
-        "Sprintf",
-        "format!",
-        "Any",
-        "MessageToJson",
-        "MessageToDict",
-        "to_dict",
-        "jsonable_encoder",
-        "pformat",
-        "Marshal",
-        "MarshalIndent",
-        "string",
-        "Sprint",
-        "Sprintln",
-        "to_string",
-        "to_string_pretty",
-        "unwrap",
-        "unwrap_or_default",
-        "clone",
-        "String",
-        "valueOf",
-        "toString",
-        "expect",
-    ];
     let is_whole = !source.path.contains('.') || source.path == "call.request";
     let passes = |callee: &String| {
         let name = callee.rsplit('.').next().unwrap_or(callee);
-        DUMPS.contains(&name) || JSON.contains(&name)
+        keeps_all(name)
     };
     is_whole
         && !source.path.ends_with("()")

@@ -13,11 +13,11 @@ use crate::{Case, Fact, FactKind, File, Guard, Language};
 pub(super) fn prints<'r>(
     case: &Case<'r>,
 ) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
-    let has_pages = has_pages(case);
+    let has_pages = case.has_pages();
     let packages = commanding_packages(case);
     let files = case.files().filter(|file| file.role == Role::Production);
     files.flat_map(move |file| {
-        if has_pages && is_script(file) {
+        if has_pages && file.is_script() {
             return Vec::new();
         }
         let mut found: Vec<(&File, &Fact, &LogCall)> = logs(file)
@@ -37,20 +37,6 @@ pub(super) fn prints<'r>(
         let talk = Talk::of(file);
         found.retain(|(_, fact, log)| !talk.speaks_to_people(fact, log));
         found
-    })
-}
-
-fn is_script(file: &File) -> bool {
-    matches!(file.language, Some(Language::JavaScript | Language::TypeScript))
-}
-
-/// Whether scripts of a service are those of its pages, as [`Case::facts`] has it.
-fn has_pages(case: &Case<'_>) -> bool {
-    case.service.is_some_and(|service| {
-        matches!(
-            service.language,
-            Language::Go | Language::Java | Language::Python | Language::Rust
-        )
     })
 }
 
@@ -230,7 +216,7 @@ impl<'r> Talk<'r> {
         });
         let named = functions.into_iter().filter(|function| is_said_by_name(function));
         let mut ends: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
-        for fact in file.facts.iter().filter(|_| !is_script(file)) {
+        for fact in file.facts.iter().filter(|_| !file.is_script()) {
             let FactKind::Function(function) = &fact.kind else { continue };
             let exits = function.calls.iter().filter(|(call, _)| is_exit(call));
             let places = ends.entry(&function.name).or_default();

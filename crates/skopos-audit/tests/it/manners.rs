@@ -9,7 +9,8 @@ use serde_json::Value;
 use skopos_audit::cli::{Args, Done, Error, Format, run};
 use skopos_audit::{Config, Means, MemoryTree, Safety, Tree, fix, judge, read};
 
-pub(crate) const BLIND: &str = "from fastapi import FastAPI\napp = FastAPI()\n\ndef f():\n    print('a')\n";
+pub(crate) const BLIND: &str =
+    "from fastapi import FastAPI\napp = FastAPI()\n\ndef f():\n    print('a')\n";
 
 pub(crate) fn args(root: &Path) -> Args {
     Args { path: root.to_owned(), no_cache: true, format: Format::Json, ..Args::default() }
