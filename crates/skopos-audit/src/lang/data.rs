@@ -29,7 +29,14 @@ pub(super) fn databases(c: &mut Classify<'_>) {
         .filter(|assign| assign.at.function.is_some() && is_statement(c, &assign.value))
         .map(|assign| (assign.at.function, assign.target.as_str()))
         .collect();
-    if addresses.is_empty() && statements.is_empty() {
+    // Put together here, of a host and no user.
+    let open: Vec<(Option<usize>, &str)> = module
+        .assigns
+        .iter()
+        .filter(|assign| is_address(&assign.target) && is_without_user(c, &assign.value))
+        .map(|assign| (assign.at.function, assign.target.as_str()))
+        .collect();
+    if addresses.is_empty() && statements.is_empty() && open.is_empty() {
         return;
     }
     let innermost = |span: Span| {
@@ -44,6 +51,10 @@ pub(super) fn databases(c: &mut Classify<'_>) {
             let mut is_told = false;
             for source in field.sources.iter_mut().filter(|source| !source.only_truth) {
                 let name = source.path.as_str();
+                if open.contains(&(function, name)) {
+                    source.wrapped.insert(0, "without credentials".to_owned());
+                    continue;
+                }
                 if source.wrapped.is_empty() && addresses.contains(&(function, name)) {
                     source.origins.push("dsn".to_owned());
                 }
@@ -99,6 +110,25 @@ fn is_address(path: &str) -> bool {
         && words(path)
             .iter()
             .any(|word| matches!(word.as_str(), "url" | "urls" | "uri" | "uris" | "dsn" | "jdbc"))
+}
+
+/// Whether a value is an address whose literals leave no room for a user: `format("jdbc:mysql://%s/cities", host)`.
+fn is_without_user(c: &Classify<'_>, value: &Expr) -> bool {
+    let text = match value {
+        Expr::Interpolated(text, ..) => text.clone(),
+        Expr::Join(..) => joined(value, 0).0,
+        Expr::Call(at, _) => match c.module.calls.get(*at) {
+            Some(call) if matches!(call.name(), "format" | "Sprintf" | "format!") => {
+                call.args.first().map(|arg| joined(&arg.value, 0).0).unwrap_or_default()
+            }
+            _ => return false,
+        },
+        _ => return false,
+    };
+    let lower = text.to_ascii_lowercase();
+    let Some((_, rest)) = lower.split_once("://") else { return false };
+    let has_path = rest.split_once('/').is_some_and(|(host, _)| !host.is_empty());
+    has_path && !["@", "pass", "pwd", "user", "secret"].iter().any(|word| lower.contains(word))
 }
 
 /// Whether a value is a statement of SQL with values put into it.

@@ -74,6 +74,36 @@ fn is_unbounded(name: &str) -> bool {
     exact.contains(&name.as_str())
 }
 
+/// Calls that leave a value what it is.
+const HANDS_ON: [&str; 26] = [
+    "str",
+    "String",
+    "toString",
+    "to_string",
+    "to_owned",
+    "as_str",
+    "as_ref",
+    "clone",
+    "into",
+    "unwrap",
+    "expect",
+    "unwrap_or_default",
+    "unwrap_or",
+    "format",
+    "format!",
+    "Sprint",
+    "Sprintf",
+    "Itoa",
+    "FormatInt",
+    "valueOf",
+    "string",
+    "trim",
+    "strip",
+    "lower",
+    "toLowerCase",
+    "hex",
+];
+
 /// Whether what flows into a label has no bound, although its name says nothing.
 fn unbounded_source(field: &Field) -> Option<String> {
     field.sources.iter().find_map(|source| {
@@ -88,7 +118,16 @@ fn unbounded_source(field: &Field) -> Option<String> {
         let bounded = source.wrapped.iter().any(|w| {
             matches!(w.rsplit('.').next(), Some("len" | "bool" | "bucket" | "type" | "normalize"))
         });
-        let by_name = is_unbounded(last) && last != "message" && last != "user" && last != "query";
+        // What an unknown call makes of a value is another one: `client.post(headers(token)).status()`.
+        let is_itself = source.wrapped.iter().all(|call| {
+            let name = call.rsplit(['.', ':']).next().unwrap_or(call);
+            HANDS_ON.contains(&name)
+        });
+        let by_name = is_itself
+            && is_unbounded(last)
+            && last != "message"
+            && last != "user"
+            && last != "query";
         (!bounded && !source.only_truth && (is_error || is_id || by_name))
             .then(|| source.path.clone())
     })

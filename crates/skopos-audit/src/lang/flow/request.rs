@@ -315,7 +315,7 @@ impl Module {
             if !opens(key) {
                 continue;
             }
-            let is_plain = matches!(assign.value, Expr::Null(_) | Expr::Str(..) | Expr::Bool(..));
+            let is_plain = self.is_made_up(&assign.value, 0);
             take(
                 assign.span.start,
                 match is_plain {
@@ -325,6 +325,26 @@ impl Module {
             );
         }
         found.map(|(_, what)| what)
+    }
+
+    /// Whether a value is written down here, or says that it stands for one that was taken out: `"***"`,
+    /// `Some("[redacted]".to_string())`, `MASKED`.
+    fn is_made_up(&self, value: &Expr, depth: usize) -> bool {
+        match value {
+            Expr::Null(_) | Expr::Str(..) | Expr::Bool(..) => true,
+            Expr::Path(path, _) => {
+                let last = path.rsplit('.').next().unwrap_or(path).to_ascii_lowercase();
+                last == "none"
+                    || ["redact", "mask", "hidden"].iter().any(|word| last.contains(word))
+            }
+            Expr::Call(at, _) if depth < 4 => self.calls.get(*at).is_some_and(|call| {
+                let receiver = call.receiver.and_then(|at| self.calls.get(at));
+                matches!(call.object(), "" | "\"\"")
+                    && receiver.is_none()
+                    && call.args.iter().all(|arg| self.is_made_up(&arg.value, depth + 1))
+            }),
+            _ => false,
+        }
     }
 }
 
