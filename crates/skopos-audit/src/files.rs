@@ -23,6 +23,7 @@ pub mod helm;
 pub mod json;
 pub mod kubernetes;
 pub mod kustomize;
+pub mod log_conf;
 pub mod log_xml;
 pub mod manifest;
 pub mod node;

@@ -207,7 +207,7 @@ impl Appender {
 }
 
 /// Whether a pattern or a value of one takes an id from the context of a request.
-fn names_correlation(text: &str) -> bool {
+pub(super) fn names_correlation(text: &str) -> bool {
     let text = text.to_lowercase();
     ["%x{", "%mdc", "traceid", "trace_id", "correlation", "requestid", "request_id", "%x "]
         .iter()

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use super::node::{Node, NodeKind, Style};
 use super::{
     Document, Problem, Read, alerting, alertmanager, collector, compose, dockerfile, helm, json,
-    kubernetes, kustomize, log_xml, name, objective, platform, process, prometheus, settings, toml,
-    yaml,
+    kubernetes, kustomize, log_conf, log_xml, name, objective, platform, process, prometheus,
+    settings, toml, yaml,
 };
 use crate::Span;
 
@@ -39,6 +39,7 @@ pub(super) fn wants(path: &str) -> bool {
         || platform::is_named(path)
         || name == "Kustomization"
         || name.ends_with(".properties")
+        || log_conf::is_log_conf(path)
         || (name.ends_with(".json") && may_be_config(path) && !NOT_JSON.contains(&name))
 }
 
@@ -101,6 +102,8 @@ pub(super) fn read(path: &str, text: &str) -> Read {
             Ok(found) => read.documents.push((whole, Document::LogXml(found))),
             Err(problem) => read.problems.push(problem),
         }
+    } else if log_conf::is_log_conf(path) {
+        read.documents.extend(log_conf::read(text).map(|found| (whole, Document::LogXml(found))));
     } else if name.ends_with(".properties") {
         for settings in settings::read_properties(path, text) {
             read.documents.push((settings.span, Document::Settings(settings)));
@@ -198,6 +201,10 @@ fn documents(path: &str, text: &str, root: &Arc<Node>, is_template: bool, read: 
             let span = resource.span;
             read.documents.push((span, Document::Kubernetes(Box::new(resource))));
         }
+        return;
+    }
+    if let Some(found) = log_conf::read_mapping(root) {
+        read.documents.push((span, Document::LogXml(found)));
         return;
     }
     if let Some(found) = platform::read(path, root) {

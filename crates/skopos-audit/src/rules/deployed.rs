@@ -110,6 +110,7 @@ pub(super) fn documents<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, 
 /// The containers that run the service; those of all services when the case is the repository.
 pub(super) fn pods<'r>(case: &Case<'r>) -> Vec<Pod<'r>> {
     let mut found = Vec::new();
+    let mut is_named_somewhere = false;
     for (file, document) in documents(case) {
         let Document::Kubernetes(resource) = document else { continue };
         let kubernetes::Body::Workload(workload) = &resource.body else { continue };
@@ -137,11 +138,18 @@ pub(super) fn pods<'r>(case: &Case<'r>) -> Vec<Pod<'r>> {
             let is_ours = !image.is_some_and(is_product) && !is_sidecar(&container.name);
             if is_ours && belongs(case, file, &names) {
                 let environment = Environment::of_path(&file.path);
-                found.push(Pod { file, resource, workload, container, environment });
+                let by_name = case.service.is_some() && is_named(case, &names);
+                let is_other =
+                    !by_name && !case.service.is_some_and(|service| is_below(&file.path, &service.root)) && container.image_name().is_some();
+                is_named_somewhere |= by_name;
+                let pod = Pod { file, resource, workload, container, environment };
+                found.push((pod, is_other));
             }
         }
     }
-    found
+    // Where some workloads bear the only service's name, those with images of other names run something else.
+    found.retain(|(_, is_other)| !(is_named_somewhere && *is_other));
+    found.into_iter().map(|(pod, _)| pod).collect()
 }
 
 /// The folder's name of the chart that a template belongs to.

@@ -8,9 +8,16 @@ use crate::{Case, Fact, FactKind, File, Language, Role, Verdicts};
 /// Whether a provider of telemetry is set up in code: agents flush themselves.
 fn provider<'r>(case: &Case<'r>) -> Option<(&'r crate::File, &'r crate::Fact)> {
     case.facts().find(|(_, fact)| {
-        matches!(&fact.kind, FactKind::Tracing(tracing) if tracing.role == TracingRole::Provider)
+        matches!(&fact.kind, FactKind::Tracing(tracing)
+            if tracing.role == TracingRole::Provider || buffers_itself(&tracing.what))
             && fact.scope.guard != Guard::Development
     })
+}
+
+/// Exporters of before OpenTelemetry, which hold spans back without a provider: OpenCensus', Zipkin's, Jaeger's.
+fn buffers_itself(what: &str) -> bool {
+    let last = what.rsplit('.').next().unwrap_or(what);
+    matches!(last, "RegisterExporter" | "NewHTTPCollector" | "NewReporter" | "NewKafkaCollector")
 }
 
 /// LIF001: what is buffered at exit is lost.
@@ -231,6 +238,27 @@ fn is_told_of_signals(case: &Case<'_>) -> bool {
     })
 }
 
+/// The first of these places whose file a command of production starts: `python app.py`, and no server around it.
+fn run_by_python<'r>(
+    case: &Case<'r>,
+    mut places: impl Iterator<Item = (&'r File, &'r Fact)>,
+) -> Option<(&'r File, &'r Fact)> {
+    let lines = super::runs::commands(case);
+    let servers = ["gunicorn", "uwsgi", "waitress", "hypercorn", "uvicorn", "gevent", "flask run"];
+    if lines.iter().any(|(_, line)| servers.iter().any(|server| line.contains(server))) {
+        return None;
+    }
+    places.find(|(file, _)| {
+        let own = crate::files::name(&file.path);
+        lines.iter().any(|(_, line)| {
+            let words: Vec<&str> = line.split([' ', '"', '\'']).collect();
+            let python =
+                words.iter().position(|word| crate::files::name(word).starts_with("python"));
+            python.is_some_and(|at| words[at..].iter().any(|word| crate::files::name(word) == own))
+        })
+    })
+}
+
 /// LIF003: a server that SIGTERM cuts off in the middle of requests.
 pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
     let servers = || {
@@ -249,16 +277,28 @@ pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
     let stops = |file: &File, by: &str| {
         file.language != Some(Language::Go) || by.contains("otify") || is_told
     };
-    if STOP_BY_THEMSELVES.contains(&name.as_str())
-        || case.files().any(|file| {
-            // What starts the server may stand in a script beside it.
-            matches!(file.role, Role::Production | Role::Script)
-                && file
-                    .facts
-                    .iter()
-                    .any(|fact| matches!(&fact.kind, FactKind::Graceful(by) if stops(file, by)))
-        })
-    {
+    let handles = case.files().any(|file| {
+        // What starts the server may stand in a script beside it.
+        matches!(file.role, Role::Production | Role::Script)
+            && file
+                .facts
+                .iter()
+                .any(|fact| matches!(&fact.kind, FactKind::Graceful(by) if stops(file, by)))
+    });
+    if handles {
+        return;
+    }
+    if name == "flask" {
+        let run = servers().filter(|(_, _, framework)| framework.0 == "werkzeug");
+        if let Some((file, fact)) = run_by_python(case, run.map(|(file, fact, _)| (file, fact))) {
+            verdicts.finding(
+                file.place(fact.span),
+                "Flask's own server runs in production and does not handle SIGTERM: a deployment cuts requests and telemetry off",
+            );
+        }
+        return;
+    }
+    if STOP_BY_THEMSELVES.contains(&name.as_str()) {
         return;
     }
     verdicts.finding(

@@ -130,6 +130,7 @@ targets! {
     fuzz_audit_json_by_seeds: "json", files::json::fuzz_audit_json;
     fuzz_audit_kubernetes_by_seeds: "yaml", files::kubernetes::fuzz_audit_kubernetes;
     fuzz_audit_kustomize_by_seeds: "yaml", files::kustomize::fuzz_audit_kustomize;
+    fuzz_audit_log_conf_by_seeds: "log_conf", files::log_conf::fuzz_audit_log_conf;
     fuzz_audit_log_xml_by_seeds: "log_xml", files::log_xml::fuzz_audit_log_xml;
     fuzz_audit_objective_by_seeds: "alerting", files::objective::fuzz_audit_objective;
     fuzz_audit_other_manifest_by_seeds: "manifest", files::manifest::others::fuzz_audit_other_manifest;

@@ -273,8 +273,12 @@ fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
         "Sync" if super::logs::is_logger(c, call, full) => {
             c.push(call.span, call.at, FactKind::Flush(by))
         }
-        "Shutdown" | "GracefulStop" | "Close" | "Stop"
-            if is_telemetry(&made) || (flushes_words && is_telemetry(&call.callee)) =>
+        "Shutdown" | "GracefulStop" | "Close" | "Stop" | "Flush"
+            if is_telemetry(&made)
+                || made.contains("zipkin")
+                || made.contains("opencensus")
+                || call.object() == "closer"
+                || (flushes_words && is_telemetry(&call.callee)) =>
         {
             c.push(call.span, call.at, FactKind::Flush(by));
         }

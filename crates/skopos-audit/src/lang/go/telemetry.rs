@@ -149,6 +149,13 @@ pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
         _ if full.contains("exporters/jaeger.New") || full.contains("exporters/zipkin.New") => {
             Some(TracingRole::Exporter)
         }
+        // Before OpenTelemetry.
+        "go.opencensus.io/trace.RegisterExporter" => Some(TracingRole::Exporter),
+        _ if full.starts_with("github.com/openzipkin/")
+            && matches!(name, "NewHTTPCollector" | "NewReporter" | "NewKafkaCollector") =>
+        {
+            Some(TracingRole::Exporter)
+        }
         _ if full.contains("autoexport.NewSpanExporter") => Some(TracingRole::Exporter),
         _ if full.contains("stdouttrace.New") => Some(TracingRole::DevelopmentExporter),
         _ if full.contains("otel/sdk/trace.WithSyncer")

@@ -47,6 +47,7 @@ pub(super) fn facts(path: &str, module: &Module) -> Vec<Fact> {
         setup::lifecycle(&mut c, call, full);
         error_answer(&mut c, call);
     }
+    error_handlers(&mut c);
     for assign in &module.assigns {
         if assign.target.ends_with(".status")
             && let Expr::Number(number, _) = &assign.value
@@ -432,12 +433,51 @@ fn log_call(c: &mut Classify<'_>, call: &Call, full: &str) {
     } else {
         return;
     };
+    if style == LogStyle::Print && is_after_shutdown(c, call) {
+        return;
+    }
     let level =
         if style == LogStyle::Print && name == "log" { None } else { Level::from_name(name) };
     let mut log = c.log_call(call, system, style, level);
     log.has_error = call.args.iter().any(|arg| is_error(c, call, &arg.value));
     log.rethrown |= is_handed_on(c, call);
     c.push(call.span, call.at, FactKind::Log(log));
+}
+
+/// Whether a line is said when telemetry is shut down: its logger exports nothing any more. In what `sdk.shutdown()` is
+/// chained with, or behind it in the same function.
+fn is_after_shutdown(c: &Classify<'_>, call: &Call) -> bool {
+    let ends = |other: &Call| {
+        let object = other.object().to_ascii_lowercase();
+        matches!(other.name(), "shutdown" | "forceFlush" | "flush" | "end")
+            && [
+                "sdk",
+                "provider",
+                "otel",
+                "tracer",
+                "telemetry",
+                "exporter",
+                "logger",
+                "opentelemetry",
+            ]
+            .iter()
+            .any(|word| object.contains(word))
+    };
+    c.module.calls.iter().any(|other| match other.name() {
+        "then" | "catch" | "finally" => {
+            other.span.contains(call.span)
+                && crate::lang::shared::chain(c, other)
+                    .into_iter()
+                    .skip(1)
+                    .any(|link| ends(link) && !link.span.contains(call.span))
+        }
+        _ => {
+            other.at.function.is_some()
+                && other.at.function == call.at.function
+                && other.span.end <= call.span.start
+                && ends(other)
+        }
+    })
 }
 
 /// What a logger is bound to stands in every line to come: `logger.child({ … })`.
@@ -612,6 +652,49 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     if METHODS.contains(&name) {
         crate::lang::shared::guarded_metrics(c, call);
     }
+}
+
+/// Functions of Express that errors end in: `(err, req, res, next)`.
+fn error_handlers(c: &mut Classify<'_>) {
+    let module = c.module;
+    let within = |span: Span| module.calls.iter().filter(move |call| span.contains(call.span));
+    let handlers = || {
+        module.functions.iter().filter(|function| {
+            let names: Vec<&str> = function.params.iter().map(|(name, _)| name.as_str()).collect();
+            matches!(
+                names.as_slice(),
+                [error, request, response, _]
+                    if error.trim_start_matches('_').starts_with("err")
+                        && request.trim_start_matches('_').starts_with("req")
+                        && response.starts_with("res")
+            )
+        })
+    };
+    let records = |call: &Call| {
+        crate::lang::classify::records(call) || matches!(call.name(), "next" | "captureException")
+    };
+    // One that logs and hands on stands before the one that answers.
+    if handlers().any(|handler| within(handler.span).any(records)) {
+        return;
+    }
+    let is_500 = |expr: &Expr| match expr {
+        Expr::Number(number, _) => number.parse::<u16>().is_ok_and(|n| (500..505).contains(&n)),
+        Expr::Choice(_, parts, _) => parts.iter().any(part_is_500),
+        Expr::Path(path, _) => path.ends_with("INTERNAL_SERVER_ERROR"),
+        _ => false,
+    };
+    for handler in handlers() {
+        let mut answers = within(handler.span)
+            .filter(|call| matches!(call.name(), "status" | "sendStatus" | "writeHead"));
+        if let Some(call) = answers.find(|call| call.positional(0).is_some_and(is_500)) {
+            let answer = ErrorAnswer { status: 500, recorded: false };
+            c.push(call.span, call.at, FactKind::ErrorAnswer(answer));
+        }
+    }
+}
+
+fn part_is_500(expr: &Expr) -> bool {
+    matches!(expr, Expr::Number(number, _) if number == "500")
 }
 
 /// A handler that answers with 500 in a catch.

@@ -286,6 +286,15 @@ fn serving(c: &mut Classify<'_>, call: &Call, full: &str) {
     if !cli.is_empty() {
         c.push(call.span, call.at, FactKind::CommandLine(Framework(cli.into())));
     }
+    // The server that Flask brings for development; whether it is what runs in production, commands say.
+    if name == "run" {
+        let made = c.made_on(call).unwrap_or_default();
+        let is_app = || matches!(call.object(), "app" | "application" | "server");
+        let has_flask = || c.module.imports.iter().any(|import| import.module.starts_with("flask"));
+        if server_of(&made) == "flask" || is_app() && has_flask() && !made.contains('.') {
+            c.push(call.span, call.at, FactKind::Server(Framework("werkzeug".into())));
+        }
+    }
     let is_on = |key: &str| matches!(call.named(key), Some(Expr::Bool(true, _)));
     if is_on("debug") && (!server.is_empty() || name == "run") {
         c.push(call.span, call.at, FactKind::DebugMode(format!("{full}(debug=True)")));

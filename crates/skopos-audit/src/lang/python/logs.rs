@@ -233,8 +233,8 @@ pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
             c.push(call.span, call.at, FactKind::SqlLogged("sqlalchemy.engine".into()));
             return;
         }
-        // A logger of one name is not all of them.
-        ("logging", LogFormat::Unsaid, level.filter(|_| of.is_none()))
+        // A logger of one name is not all of them; a library's at debug writes a line for all that is sent.
+        ("logging", LogFormat::Unsaid, level.filter(|_| of.is_none_or(is_chatty)))
     } else if full == "logfire.configure" {
         let token = call.named("service_name").and_then(Expr::text).map(str::to_owned);
         if call.named("service_name").is_some() {
@@ -256,6 +256,24 @@ pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     };
     let setup = LogSetup { system: system.into(), format, level, by: full.to_owned() };
     c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+/// Whether a logger is that of a library which tells all that it sends at debug.
+fn is_chatty(name: &str) -> bool {
+    const LIBRARIES: [&str; 10] = [
+        "urllib3",
+        "requests",
+        "http.client",
+        "httpx",
+        "httpcore",
+        "botocore",
+        "boto3",
+        "aiohttp",
+        "kafka",
+        "pika",
+    ];
+    let mut rests = LIBRARIES.iter().filter_map(|library| name.strip_prefix(library));
+    rests.any(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// Whether an argument of this name is given, and not switched off.
