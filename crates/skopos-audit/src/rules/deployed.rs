@@ -139,8 +139,9 @@ pub(super) fn pods<'r>(case: &Case<'r>) -> Vec<Pod<'r>> {
             if is_ours && belongs(case, file, &names) {
                 let environment = Environment::of_path(&file.path);
                 let by_name = case.service.is_some() && is_named(case, &names);
-                let is_other =
-                    !by_name && !case.service.is_some_and(|service| is_below(&file.path, &service.root)) && container.image_name().is_some();
+                let is_other = !by_name
+                    && !case.service.is_some_and(|service| is_below(&file.path, &service.root))
+                    && container.image_name().is_some();
                 is_named_somewhere |= by_name;
                 let pod = Pod { file, resource, workload, container, environment };
                 found.push((pod, is_other));
