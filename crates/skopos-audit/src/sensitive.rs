@@ -131,7 +131,8 @@ fn last_of(callee: &str) -> &str {
     if callee.starts_with('[') {
         return callee;
     }
-    callee.rsplit(['.', ':']).next().unwrap_or(callee)
+    let name = callee.rsplit(['.', ':']).next().unwrap_or(callee);
+    name.strip_prefix("new ").unwrap_or(name)
 }
 
 /// Whether only a part of a value is left: the last digits of a card tell little, the first thousand bytes of a body all.
@@ -202,6 +203,12 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
         // A type of the repository says itself what is printed of it, whatever the variable is called.
         let is_typed = source.declared.as_deref().is_some_and(|of| prints_itself(of, case));
         if is_typed && !source.path.contains('.') {
+            continue;
+        }
+        // An answer of Spring prints its body and its headers.
+        let is_answer = |t: &str| t.starts_with("ResponseEntity<") && !t.contains("Void");
+        if source.declared.as_deref().is_some_and(is_answer) && !source.path.contains(['.', '(']) {
+            take(Class::Body, &source.path);
             continue;
         }
         // A call of which nothing is known hides what went in.

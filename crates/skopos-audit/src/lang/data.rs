@@ -161,7 +161,7 @@ fn is_statement(c: &Classify<'_>, value: &Expr) -> bool {
 }
 
 /// The literals of a concatenation, and whether there is more in it than literals.
-fn joined(value: &Expr, depth: usize) -> (String, bool) {
+pub(super) fn joined(value: &Expr, depth: usize) -> (String, bool) {
     match value {
         Expr::Join(parts, _) if depth < 32 => {
             parts.iter().fold((String::new(), false), |(mut text, has_values), part| {

@@ -7,6 +7,7 @@
 mod index;
 mod origins;
 mod request;
+mod typed;
 
 pub(super) use index::Index;
 pub(crate) use request::is_client_call;
@@ -237,10 +238,8 @@ impl Module {
                 _ => format!("{}()", call.callee),
             };
             let told = self.aliased(&path, span, place.function);
-            let origins = told
-                .or_else(|| self.carried(&call.callee, span, place.function))
-                .into_iter()
-                .collect();
+            let origins =
+                told.or_else(|| self.of_types(&path, span, place.function)).into_iter().collect();
             let wrapped = place.wrapped.to_vec();
             let only_truth = place.only_truth;
             walk.found.push(Source { path, origins, wrapped, only_truth, declared: None });
@@ -306,13 +305,20 @@ impl Module {
             self.declared(from, span, function)
         });
         origins.extend(self.aliased(path, span, function));
-        origins.extend(self.carried(path, span, function));
+        let made_of = origins.last().filter(|from| from.ends_with("()"));
+        let of = made_of.map_or(path, String::as_str);
+        let by_type =
+            self.of_types(path, span, function).or_else(|| self.of_types(of, span, function));
+        origins.extend(by_type);
         let mut wrapped = place.wrapped.to_vec();
         if !path.contains('.') {
             match self.filled(path, span, function) {
                 Some(request::Filled::With(origin)) => origins.push(origin),
                 // What was taken out of it is told as a call that leaves it out.
                 Some(request::Filled::Cleaned) => wrapped.insert(0, OMIT.to_owned()),
+                None if self.is_plain_address(path, span, function) => {
+                    wrapped.insert(0, OMIT.to_owned());
+                }
                 None => {}
             }
         }

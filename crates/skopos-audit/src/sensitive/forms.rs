@@ -1,7 +1,9 @@
 //! Calls that give the same value in another form, in one place for all who ask.
 
 /// What writes a value down as it is, or gives it on unchanged: of all of it, or of what it is called on.
-const WHOLE: [&str; 34] = [
+const WHOLE: [&str; 36] = [
+    "asList",
+    "deepToString",
     "str",
     "repr",
     "dumps",

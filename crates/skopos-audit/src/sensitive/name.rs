@@ -381,6 +381,17 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
     if *last == "getId" && before == "getSession()" || *last == "getRequestedSessionId" {
         return Some(Class::Credential);
     }
+    // Forms, and what a method that an aspect stands around is given and gives back.
+    const AROUND: [&str; 6] =
+        ["joinPoint", "proceedingJoinPoint", "pjp", "jp", "point", "invocation"];
+    if request && matches!(*last, "getParameterMap" | "Body")
+        || matches!(*last, "getArgs" | "getArguments" | "proceed") && AROUND.contains(&before)
+    {
+        return Some(Class::Body);
+    }
+    if before == "request" && matches!(*last, "GetReqHeaders" | "Request") {
+        return Some(Class::Header);
+    }
     let gives = ["generate", "create", "issue", "make", "fetch", "mint", "sign", "encode"];
     let verb = own.first().map(String::as_str).unwrap_or_default();
     if own.len() > 1 && gives.contains(&verb) {

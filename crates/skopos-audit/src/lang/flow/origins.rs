@@ -43,6 +43,7 @@ const LOOKUPS: &[&str] = &[
     "getParameter",
     "getFirstHeader",
     "getHeaderString",
+    "Cookies",
 ];
 
 impl Module {
@@ -83,7 +84,16 @@ impl Module {
             let place = Span { start: before, end: before };
             let assigned = self.assigns_before(root, place).find(|(_, a)| visible(a.at.function));
             let Some((_, assigned)) = assigned else {
-                let Some((from, outer, at)) = self.given(root, function) else { break };
+                if !origins.is_empty()
+                    && let Some(bound) = self.bound(&path, place, function)
+                {
+                    origins.push(bound);
+                    break;
+                }
+                let each = || self.each_of(root, function);
+                let Some((from, outer, at)) = self.given(root, function).or_else(each) else {
+                    break;
+                };
                 let next = if rest.is_empty() { from } else { format!("{from}.{rest}") };
                 origins.push(next.clone());
                 (path, before, function) = (next, at.start, outer);
@@ -230,7 +240,7 @@ pub(crate) fn looked_up(call: &Call) -> Option<String> {
     }
     let key = key_of(call)?;
     let object = call.object();
-    let of_cookies = call.name().ends_with("ookie");
+    let of_cookies = call.name().ends_with("ookie") || call.name() == "Cookies";
     Some(match (object.is_empty(), of_cookies) {
         (_, true) => format!("{object}.cookies.{key}"),
         (true, false) => key.to_owned(),
@@ -242,7 +252,16 @@ pub(crate) fn looked_up(call: &Call) -> Option<String> {
 pub(super) fn key_of(call: &Call) -> Option<&str> {
     match &call.args.first()?.value {
         Expr::Str(key, _) => Some(key),
-        Expr::Path(path, _) => constant(path),
+        Expr::Path(path, _) => constant(path).or_else(|| header_of(path, call.name())),
         _ => None,
     }
+}
+
+/// The variable that names a header, but one that goes through all of them: `request.getHeader(tokenHeader)`.
+fn header_of<'p>(path: &'p str, lookup: &str) -> Option<&'p str> {
+    const ANY: [&str; 10] =
+        ["name", "headerName", "header", "key", "headerKey", "n", "h", "k", "it", "element"];
+    let last = path.rsplit('.').next().unwrap_or(path);
+    let of_header = matches!(lookup, "getHeader" | "GetHeader" | "get_header");
+    (of_header && !ANY.contains(&last)).then_some(last)
 }

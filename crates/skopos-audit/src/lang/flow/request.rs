@@ -11,28 +11,6 @@ pub(super) enum Filled {
     Cleaned,
 }
 
-/// What clients of brokers call a message, by the end of its type.
-const MESSAGES: &[&str] = &[
-    "stan.Msg",
-    "nats.Msg",
-    "jetstream.Msg",
-    "amqp.Delivery",
-    "amqp091.Delivery",
-    "kafka.Message",
-    "sarama.ConsumerMessage",
-    "kgo.Record",
-    "pubsub.Message",
-    "redis.Message",
-    "nsq.Message",
-    "mqtt.Message",
-    "MQTT.Message",
-    "types.Message",
-    "sqs.Message",
-];
-
-/// What a message of a broker carries.
-const CARRIED: &[&str] = &["Data", "Body", "Value", "Payload"];
-
 /// Keys whose values open doors.
 const OPENS: [&str; 9] = [
     "authorization",
@@ -135,10 +113,21 @@ impl Module {
         }
         let told = params()
             .filter(|(name, _)| name == root)
-            .find_map(|(name, declared)| self.extracted(name, declared.as_deref()?));
+            .find_map(|(name, declared)| self.extracted(name, declared.as_deref()?))
+            .or_else(|| self.listened(root, function));
+        // `buffer.ReadFrom(r.Body)`.
+        let reads = |call: &Call| {
+            call.name() == "ReadFrom"
+                && call.at.function == function
+                && call.positional(0).and_then(Expr::path).is_some_and(is_body)
+        };
         let from = match told {
             Some(told) => told,
-            None if self.calls_with(root, before).any(fills) => "request.body".to_owned(),
+            None if self.calls_with(root, before).any(fills)
+                || self.calls_on(root, before).any(reads) =>
+            {
+                "request.body".to_owned()
+            }
             None => return None,
         };
         Some(if rest.is_empty() { from } else { format!("{from}.{rest}") })
@@ -243,30 +232,6 @@ impl Module {
         Some(format!("{of}.{rest}"))
     }
 
-    /// What a message of a broker carries, where a path is that or the whole message: told by the type that the message,
-    /// or the channel that it came out of, is declared to have.
-    pub(super) fn carried(
-        &self,
-        path: &str,
-        span: Span,
-        function: Option<usize>,
-    ) -> Option<String> {
-        let (root, rest) = path.split_once('.').map_or((path, ""), |(a, b)| (a, b));
-        if !rest.is_empty() && !CARRIED.contains(&rest) {
-            return None;
-        }
-        let is_message = |declared: String| {
-            let bare = declared.trim_start_matches("<-").trim_start_matches("chan ");
-            MESSAGES.contains(&bare.trim_start_matches(['*', '&', ' ']))
-        };
-        let declared = self.declared(root, span, function).or_else(|| {
-            let at = self.last_value(root, span, function)?;
-            let from = self.assigns.get(at)?.value.path()?;
-            self.declared(from, span, function)
-        });
-        declared.is_some_and(is_message).then(|| "message.message_body".to_owned())
-    }
-
     /// What was put into a variable, or taken out of it again, before its use in the same function:
     /// `headers.set("Authorization", token)`, `payload["password"] = "***"`, `delete headers.cookie`.
     pub(super) fn filled(
@@ -300,6 +265,20 @@ impl Module {
                         }) =>
                 {
                     take(call.span.start, Filled::With("request.headers".to_owned()));
+                }
+                // What a literal or a call gives is not followed: it may be masked.
+                "set" | "Set" | "add" | "Add" | "append" | "put" | "putIfAbsent"
+                | "setProperty" | "addProperty"
+                    if key().is_some_and(opens)
+                        && call.args.get(1).is_some_and(|arg| {
+                            matches!(
+                                arg.value,
+                                Expr::Path(..) | Expr::Join(..) | Expr::Interpolated(..)
+                            )
+                        }) =>
+                {
+                    let key = key().unwrap_or_default();
+                    take(call.span.start, Filled::With(format!("{root}.{key}")));
                 }
                 "Del" | "del" | "delete" | "Delete" | "remove" | "Remove" | "pop"
                     if key().is_some_and(opens) =>
