@@ -102,6 +102,18 @@ pub(crate) fn says_shown(name: &str) -> bool {
     words(name).iter().any(|word| SHOWN.contains(&word.as_str()))
 }
 
+/// Whether a variable's name says that what it was made of is not to be told by it: made harmless, or a label.
+pub(crate) fn says_other(name: &str) -> bool {
+    const LABELS: [&str; 12] = [
+        "name", "id", "ids", "type", "kind", "count", "status", "version", "alias", "label",
+        "file", "filename",
+    ];
+    let own = words(name);
+    own.iter().any(|word| SHOWN.contains(&word.as_str()))
+        || own.last().is_some_and(|word| LABELS.contains(&word.as_str()))
+        || says_clean(name)
+}
+
 /// Whether a variable's name says that it is a small part of what it was made from.
 pub(crate) fn says_small(name: &str) -> bool {
     words(name).iter().any(|word| SMALL.contains(&word.as_str()))
@@ -114,7 +126,7 @@ pub(crate) fn says_clean(callee: &str) -> bool {
 }
 
 /// Whether the calls around a value leave it what it is.
-fn passes(source: &Source, case: &Case<'_>) -> bool {
+pub(crate) fn passes(source: &Source, case: &Case<'_>) -> bool {
     if source.only_truth {
         return false;
     }
@@ -142,7 +154,12 @@ fn is_part(class: Class, source: &Source) -> bool {
     let is_one = class != Class::Header
         && !name::is_environment(&source.path)
         && source.wrapped.iter().any(|callee| callee == "[each]");
+    // `list(payload)` are the keys of a mapping.
+    let is_keys = matches!(class, Class::Body | Class::Header)
+        && source.wrapped.iter().any(|callee| callee == "list")
+        && !source.wrapped.iter().any(|callee| matches!(last_of(callee), "items" | "values"));
     is_one
+        || is_keys
         || class != Class::Body
             && (source.wrapped.iter().any(|callee| takes_part(callee))
                 || source.path.strip_suffix("()").is_some_and(takes_part))
@@ -202,18 +219,20 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
         }
         // A type of the repository says itself what is printed of it, whatever the variable is called.
         let is_typed = source.declared.as_deref().is_some_and(|of| prints_itself(of, case));
-        if is_typed && !source.path.contains('.') {
-            continue;
-        }
+        let is_named = is_typed && !source.path.contains('.');
         // An answer of Spring prints its body and its headers.
         let is_answer = |t: &str| t.starts_with("ResponseEntity<") && !t.contains("Void");
-        if source.declared.as_deref().is_some_and(is_answer) && !source.path.contains(['.', '(']) {
+        if !is_named
+            && source.declared.as_deref().is_some_and(is_answer)
+            && !source.path.contains(['.', '('])
+        {
             take(Class::Body, &source.path);
             continue;
         }
         // A call of which nothing is known hides what went in.
         if let Some(class) = class_of(&source.path, case)
             .filter(|class| !is_doubtful(*class, source) && !is_part(*class, source))
+            .filter(|class| *class != Class::Credential || !is_named)
         {
             take(class, &source.path);
             continue;
@@ -239,7 +258,7 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
                     is_same_value(&source.path, origin) && !is_shown && !is_small && !is_slice
                 }
             };
-            if is_it && !is_part(class, source) {
+            if is_it && !is_part(class, source) && !(is_named && class == Class::Credential) {
                 take(class, name);
                 break;
             }

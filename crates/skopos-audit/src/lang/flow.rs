@@ -16,8 +16,10 @@ use super::builder::placeholders;
 use super::ir::{Assign, Call, Expr, Module};
 use crate::Span;
 use crate::fact::{Field, Source};
-use crate::sensitive::{says_clean, says_shown, says_small};
-use origins::{key_of, looked_up};
+use crate::sensitive::{says_clean, says_other, says_small};
+pub(super) use origins::looked_up;
+
+use origins::key_of;
 
 /// How many assignments are followed.
 const STEPS: usize = 3;
@@ -171,6 +173,7 @@ impl Module {
         if is_cleaned {
             return;
         }
+        self.collect_contents(path, span, place, walk);
         let Some(assign) = self.expanded(path, span, place.function) else { return };
         let function = assign.at.function.or(place.function);
         self.collect(&assign.value, Place { function, ..place.deeper(3) }, walk);
@@ -182,7 +185,7 @@ impl Module {
         let root = path.strip_suffix(".Value").or_else(|| path.strip_suffix(".value"));
         let is_value = root.is_some();
         let root = root.unwrap_or(path);
-        if root.contains('.') || says_shown(root) {
+        if root.contains('.') || says_other(root) {
             return None;
         }
         let mut nth = self.last_value(root, span, function)?;
@@ -190,7 +193,7 @@ impl Module {
         // `a = b`, and what b was made of.
         for _ in 0..STEPS {
             let Expr::Path(from, _) = &assign.value else { break };
-            if from.contains('.') || says_shown(from) {
+            if from.contains('.') || says_other(from) {
                 break;
             }
             nth = self.last_value(from, assign.span, assign.at.function)?;
@@ -207,7 +210,9 @@ impl Module {
                     before.is_none_or(|before| before.span != assign.span)
                 };
                 let plain = !says_clean(&call.callee) && is_first();
-                (assign.at.function.is_some() && plain, true)
+                // Texts put together are constants too.
+                let is_text = matches!(call.name(), "format" | "format!" | "Sprintf" | "join");
+                ((assign.at.function.is_some() || is_text) && plain, true)
             }
             _ => (false, false),
         };
@@ -216,6 +221,58 @@ impl Module {
             _ => false,
         };
         (is_whole && (!is_value || is_each()) && !(is_call && says_small(root))).then_some(assign)
+    }
+
+    /// What was put into a mapping, a list or a text in the making before its use, in the same function.
+    fn collect_contents(&self, root: &str, span: Span, place: Place<'_>, walk: &mut Walk) {
+        const PUTS: [&str; 10] = [
+            "put",
+            "set",
+            "append",
+            "add",
+            "update",
+            "insert",
+            "extend",
+            "push",
+            "push_str",
+            "WriteString",
+        ];
+        if root.contains('.') || place.depth > 6 {
+            return;
+        }
+        let Some(made) = self.last_value(root, span, place.function) else { return };
+        let made = &self.assigns[made];
+        let is_container = match &made.value {
+            Expr::Dict(..) | Expr::List(..) => true,
+            Expr::Call(at, _) => self.calls.get(*at).is_some_and(makes_container),
+            _ => false,
+        };
+        if !is_container || made.at.function != place.function || says_other(root) {
+            return;
+        }
+        let inner = place.deeper(2);
+        let is_since =
+            |at: Span, of: Option<usize>| of == place.function && at.start >= made.span.end;
+        let mut take = |key: Option<&str>, value: &Expr| {
+            let before = walk.found.len();
+            self.collect(value, inner, walk);
+            if let (Some(key), Some(first)) = (key, walk.found.get_mut(before)) {
+                first.origins.push(format!("{KEY}{key}"));
+            }
+        };
+        for assign in self.assigns_within(root, span).take(16) {
+            if is_since(assign.span, assign.at.function) {
+                take(assign.target.rsplit('.').next().filter(|key| *key != "[]"), &assign.value);
+            }
+        }
+        for call in self.calls_on(root, span).take(16) {
+            if PUTS.contains(&call.name()) && is_since(call.span, call.at.function) {
+                let key = call.positional(0).and_then(Expr::text).filter(|_| call.args.len() > 1);
+                if let Some(arg) = call.args.last() {
+                    take(key, &arg.value);
+                }
+            }
+        }
     }
 
     fn collect_call(&self, call: &Call, span: Span, place: Place<'_>, walk: &mut Walk) {
@@ -246,7 +303,11 @@ impl Module {
             self.collect_helper(call, place, walk);
         }
         let mut wrapped = Vec::with_capacity(place.wrapped.len() + 1);
-        wrapped.push(if takes_off { "trim".to_owned() } else { call.callee.clone() });
+        wrapped.push(match () {
+            () if takes_off => "trim".to_owned(),
+            () if self.only_reads(call) => "loads".to_owned(),
+            () => call.callee.clone(),
+        });
         wrapped.extend_from_slice(place.wrapped);
         let inner = Place { wrapped: &wrapped, ..place.deeper(1) };
         if let Some(receiver) = call.receiver {
@@ -264,6 +325,62 @@ impl Module {
         }
         for arg in &call.args {
             self.collect(&arg.value, inner, walk);
+        }
+    }
+
+    /// Whether a call only reads what was written, or hands on what is in it: `gson.fromJson(body, JsonObject.class)`,
+    /// `cookie.map(|c| c.value().to_string())`.
+    fn only_reads(&self, call: &Call) -> bool {
+        let Some(last) = call.args.last() else { return false };
+        match (call.name(), &last.value) {
+            ("fromJson" | "readValue", Expr::Path(of, _)) => {
+                matches!(
+                    of.trim_end_matches(".class"),
+                    "JsonObject" | "JsonNode" | "JsonElement" | "Map" | "Object"
+                )
+            }
+            ("fromJson" | "readValue", Expr::Other(parts, _)) => parts.iter().any(|part| {
+                matches!(
+                    part.path(),
+                    Some("JsonObject" | "JsonNode" | "JsonElement" | "Map" | "Object")
+                )
+            }),
+            ("map" | "and_then", Expr::Function(function, _)) => {
+                let mut values = self.returns_of(*function);
+                matches!((values.next(), values.next()), (Some(value), None) if self.is_value(value, 0))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether an expression is a variable or what it holds, in whatever form.
+    fn is_value(&self, value: &Expr, depth: usize) -> bool {
+        const KEEPS: [&str; 14] = [
+            "value",
+            "to_string",
+            "to_owned",
+            "as_str",
+            "to_str",
+            "ok",
+            "unwrap",
+            "unwrap_or",
+            "unwrap_or_default",
+            "trim",
+            "clone",
+            "into",
+            "toString",
+            "String",
+        ];
+        match value {
+            Expr::Path(path, _) => !path.contains('.') || path.ends_with(".value"),
+            Expr::Call(at, span) if depth < 6 => self.calls.get(*at).is_some_and(|call| {
+                KEEPS.contains(&call.name())
+                    && match call.receiver {
+                        Some(receiver) => self.is_value(&Expr::Call(receiver, *span), depth + 1),
+                        None => !call.object().contains('.'),
+                    }
+            }),
+            _ => false,
         }
     }
 
@@ -332,7 +449,18 @@ impl Module {
             a.at.function.is_some()
                 && (a.at.function == function || self.is_around(a.at.function, function))
         };
-        if let Some((at, _)) = self.assigns_before(name, before).find(|(_, a)| is_near(a)) {
+        // What a failure leaves (`except: payload = {}`) is not what was read.
+        let is_left = |a: &Assign| {
+            let is_nothing = match &a.value {
+                Expr::Null(_) | Expr::Str(..) => true,
+                Expr::Dict(pairs, _) => pairs.is_empty(),
+                Expr::List(items, _) => items.is_empty(),
+                _ => false,
+            };
+            a.at.catch.is_some() && is_nothing
+        };
+        let near = || self.assigns_before(name, before).filter(|(_, a)| is_near(a));
+        if let Some((at, _)) = near().find(|(_, a)| !is_left(a)).or_else(|| near().next()) {
             return Some(at);
         }
         let is_param = |function: usize| {
@@ -441,6 +569,28 @@ impl Module {
             && of.chars().any(|c| c.is_ascii_lowercase());
         (is_type && MAKES.contains(&call.name())).then(|| of.to_owned())
     }
+}
+
+/// Whether a call makes something that is filled later: a mapping, a list, a text.
+fn makes_container(call: &Call) -> bool {
+    const MAKES: [&str; 14] = [
+        "dict",
+        "list",
+        "HashMap",
+        "LinkedHashMap",
+        "TreeMap",
+        "ConcurrentHashMap",
+        "ArrayList",
+        "StringBuilder",
+        "StringBuffer",
+        "StringIO",
+        "OrderedDict",
+        "make",
+        "new Map",
+        "new URLSearchParams",
+    ];
+    MAKES.contains(&call.name())
+        || matches!(call.callee.as_str(), "HashMap.new" | "BTreeMap.new" | "String.new" | "Vec.new")
 }
 
 /// Whether a mapping takes secrets out of what it spreads: `{...user, password: undefined}`.

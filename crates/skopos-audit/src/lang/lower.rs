@@ -76,7 +76,7 @@ pub(crate) fn constant(path: &str) -> Option<&str> {
 
 /// Whether the values of what a loop goes through are worth following: headers, cookies, the environment.
 pub(crate) fn is_watched(iterated: &str) -> bool {
-    const WORDS: [&str; 5] = ["eader", "ookie", "environ", "process.env", "etadata"];
+    const WORDS: [&str; 6] = ["eader", "ookie", "environ", "process.env", "etadata", ".META"];
     iterated.len() < 200
         && WORDS.iter().any(|word| iterated.contains(word))
         && !iterated.contains("ames()")

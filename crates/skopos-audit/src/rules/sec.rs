@@ -3,7 +3,7 @@
 use super::{message, shown, used};
 use crate::fact::{Field, LogCall, Source};
 use crate::files::name as file_name;
-use crate::sensitive::{Class, Leak, card_field, class_of, leak, secret_field, words};
+use crate::sensitive::{Class, Leak, card_field, class_of, leak, passes, secret_field, words};
 use crate::{Case, Fact, FactKind, File, Guard, Language, Level, Verdicts};
 
 /// The leaks of a class, each with its call.
@@ -44,7 +44,8 @@ pub(super) fn sec001(case: &Case<'_>, out: &mut Verdicts) {
         let own = words(leak.what.trim_end_matches("()").rsplit('.').next().unwrap_or_default());
         // `parser.getToken()` says no more than `token`.
         let is_token = leak.what == "token" || own == ["get", "token"];
-        let is_bare = is_token && field.name.is_none() && field.sources.iter().all(says_little);
+        let mut same = field.sources.iter().filter(|source| source.path == leak.what);
+        let is_bare = is_token && field.name.is_none() && same.all(says_little);
         if is_token && is_parser(&file.path)
             || is_bare && !is_about_access(file, fact, log, &leak.what)
         {
@@ -407,8 +408,8 @@ pub(super) fn sec012(case: &Case<'_>, out: &mut Verdicts) {
             let FactKind::Log(log) = &fact.kind else { continue };
             let found = log.fields.iter().find_map(|field| {
                 let source = field.sources.iter().find(|s| {
-                    let is_harmless = s.only_truth || s.wrapped.iter().any(|w| is_counted(w));
-                    !is_harmless && (is_prompt(&s.path) || is_answer(s))
+                    let is_harmless = s.wrapped.iter().any(|w| is_counted(w));
+                    !is_harmless && passes(s, case) && (is_prompt(&s.path) || is_answer(s))
                 })?;
                 Some((field, source.path.clone()))
             });

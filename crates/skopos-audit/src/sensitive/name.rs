@@ -103,6 +103,9 @@ const ABOUT: &[&str] = &[
     "permit",
     "permissions",
     "xsrf",
+    "time",
+    "latency",
+    "cost",
 ];
 
 /// The class of a name, by its last part.
@@ -286,6 +289,29 @@ pub(super) fn is_environment(path: &str) -> bool {
     )
 }
 
+/// Whether a name is of what holds an account's name and password: elsewhere `pass` is a verb or a count.
+fn is_account(name: &str) -> bool {
+    words(name).last().is_some_and(|word| {
+        const HOLDS: [&str; 14] = [
+            "form",
+            "creds",
+            "cred",
+            "credentials",
+            "login",
+            "auth",
+            "account",
+            "config",
+            "cfg",
+            "conf",
+            "smtp",
+            "mail",
+            "db",
+            "user",
+        ];
+        HOLDS.contains(&word.as_str())
+    })
+}
+
 /// What opens a door once: codes by text message, links that sign somebody in.
 fn is_one_time(joined: &str, before: &str) -> bool {
     matches!(
@@ -309,9 +335,13 @@ fn is_one_time(joined: &str, before: &str) -> bool {
             | "recovery_codes"
             | "backup_codes"
             | "magic_link"
+            | "secret_answer"
+            | "security_answer"
             | "seed_phrase"
             | "mnemonic"
     ) || joined == "code" && matches!(before, "otp" | "totp" | "mfa")
+        || joined == "session_key" && before == "session"
+        || joined == "pass" && is_account(before)
 }
 
 /// The class of a rule of the redactor. What it hides for other reasons (addresses, names) is not for us to report.
@@ -356,7 +386,15 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
     if is_response(before)
         && matches!(
             *last,
-            "json" | "text" | "read" | "body" | "get_data" | "bytes" | "getBody" | "string"
+            "json"
+                | "text"
+                | "read"
+                | "body"
+                | "get_data"
+                | "bytes"
+                | "getBody"
+                | "string"
+                | "String"
         )
     {
         return Some(Class::Body);
@@ -375,6 +413,17 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
     }
     // What a call of gRPC carries beside its message.
     if matches!(*last, "FromIncomingContext" | "FromOutgoingContext" | "invocation_metadata") {
+        return Some(Class::Header);
+    }
+    // What signs a token gives it.
+    const SIGNERS: [&str; 6] =
+        ["jwt", "JWT", "jsonwebtoken", "jwtService", "jwtUtil", "jwtTokenProvider"];
+    if SIGNERS.contains(&before) && matches!(*last, "sign" | "signAsync" | "encode")
+        || *last == "SignedString"
+    {
+        return Some(Class::Credential);
+    }
+    if *last == "getRequestHeaders" {
         return Some(Class::Header);
     }
     // Who holds the id of a session is its user.
@@ -408,6 +457,11 @@ fn gotten(parts: &[&str], own: &[String]) -> Option<String> {
     let before = parts.len().checked_sub(2).map_or("", |at| parts[at]);
     let verb = own.first().map(String::as_str).unwrap_or_default();
     if own.len() > 1 && matches!(verb, "get" | "retrieve" | "reveal" | "decrypt") {
+        // `getAccountabilityForToken()` gives no token.
+        let own = match own.iter().skip(2).position(|word| word == "for") {
+            Some(at) => &own[..at + 2],
+            None => own,
+        };
         let rest = match own.last().map(String::as_str) {
             Some("string" | "value") if own.len() > 2 => own[1..own.len() - 1].join("_"),
             _ => own[1..].join("_"),
@@ -589,6 +643,7 @@ fn is_connection(own: &[String], joined: &str) -> bool {
         || joined == "conn_string"
         || joined == "conn_str"
         || joined == "connstr"
+        || joined == "conninfo"
         || joined == "dsn"
         || joined.ends_with("_dsn")
         || joined.ends_with("connection_string")

@@ -45,7 +45,11 @@ impl Index {
         }
         for (at, call) in module.calls.iter().enumerate() {
             push(&mut index.calls, call.name(), at);
-            let object = call.object();
+            // `text.append(a).append(b)` is twice on the text.
+            let mut object = call.object();
+            while let Some(before) = object.strip_suffix(".append()") {
+                object = before;
+            }
             if !object.is_empty() && !object.contains(['.', '(']) {
                 push(&mut index.on, object, at);
             }

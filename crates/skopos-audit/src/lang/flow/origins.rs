@@ -25,6 +25,8 @@ const LOOKUPS: &[&str] = &[
     "FormValue",
     "GetHeader",
     "get_secret",
+    "get_secret_str",
+    "get_secret_bool",
     "pop",
     "getFirst",
     "getOrDefault",
@@ -252,7 +254,14 @@ pub(crate) fn looked_up(call: &Call) -> Option<String> {
 pub(super) fn key_of(call: &Call) -> Option<&str> {
     match &call.args.first()?.value {
         Expr::Str(key, _) => Some(key),
-        Expr::Path(path, _) => constant(path).or_else(|| header_of(path, call.name())),
+        // `echo.HeaderAuthorization`, `HttpHeaders.AUTHORIZATION`.
+        Expr::Path(path, _) => {
+            let last = path.rsplit('.').next().unwrap_or(path);
+            let named = last.strip_prefix("Header").filter(|name| {
+                name.len() > 3 && name.starts_with(|c: char| c.is_ascii_uppercase())
+            });
+            named.or_else(|| constant(path)).or_else(|| header_of(path, call.name()))
+        }
         _ => None,
     }
 }

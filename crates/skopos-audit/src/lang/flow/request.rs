@@ -111,6 +111,21 @@ impl Module {
                 rest => format!("response.body.{rest}"),
             });
         }
+        // What a resource of JAX-RS is given without an annotation is the body.
+        let is_resource = || {
+            let own = function.and_then(|at| self.functions.get(at));
+            own.is_some_and(|function| {
+                let posts = |d: &Expr| matches!(d.path(), Some("POST" | "PUT" | "PATCH"));
+                let is_text = |t: &str| {
+                    matches!(t, "String" | "byte[]" | "InputStream" | "JsonObject" | "JsonNode")
+                };
+                function.decorators.iter().any(posts)
+                    && function
+                        .params
+                        .iter()
+                        .any(|(name, of)| name == root && of.as_deref().is_some_and(is_text))
+            })
+        };
         let told = params()
             .filter(|(name, _)| name == root)
             .find_map(|(name, declared)| self.extracted(name, declared.as_deref()?))
@@ -123,7 +138,8 @@ impl Module {
         };
         let from = match told {
             Some(told) => told,
-            None if self.calls_with(root, before).any(fills)
+            None if is_resource()
+                || self.calls_with(root, before).any(fills)
                 || self.calls_on(root, before).any(reads) =>
             {
                 "request.body".to_owned()
@@ -197,7 +213,7 @@ impl Module {
         if root.contains('(') || matches!(root, "self" | "this" | "request" | "response") {
             return None;
         }
-        const READ: [&str; 16] = [
+        const READ: [&str; 17] = [
             "body",
             "Body",
             "text",
@@ -209,6 +225,7 @@ impl Module {
             "read",
             "getBody",
             "headers",
+            "getCookies",
             "getHeaders",
             "Header",
             "getContent",
@@ -288,10 +305,14 @@ impl Module {
                 _ => {}
             }
         }
-        let within = self.assigns_within(root, before).filter(|a| a.at.function == function);
+        let within = self
+            .assigns_within(root, before)
+            .filter(|a| a.at.function == function || self.is_around(function, a.at.function));
         for assign in within {
             let key = assign.target.rsplit('.').next().unwrap_or_default();
-            if !opens(key) {
+            // `headers[name] = "***"` takes out what it is told to.
+            let is_any = key == "[]" && matches!(assign.value, Expr::Str(..));
+            if !opens(key) && !is_any {
                 continue;
             }
             let is_plain = self.is_made_up(&assign.value, 0);
@@ -339,8 +360,14 @@ fn of_type(declared: &str) -> Option<&'static str> {
         | "Response"
         | "CloseableHttpResponse"
         | "ClientHttpResponse" => Some("response"),
-        "HttpServletRequest" | "ServerHttpRequest" | "HttpRequest" | "Request"
-        | "ServerRequest" | "NextRequest" | "FastifyRequest" => Some("request"),
+        "HttpServletRequest"
+        | "ServerHttpRequest"
+        | "HttpRequest"
+        | "Request"
+        | "ServerRequest"
+        | "ContainerRequestContext"
+        | "NextRequest"
+        | "FastifyRequest" => Some("request"),
         _ => None,
     }
 }

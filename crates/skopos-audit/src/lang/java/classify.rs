@@ -10,9 +10,10 @@ use crate::{Fact, FactKind};
 
 use super::lower::File;
 
-const LEVELS: [&str; 14] = [
+const LEVELS: [&str; 22] = [
     "trace", "debug", "info", "warn", "error", "fatal", "finest", "finer", "fine", "warning",
-    "severe", "log", "infof", "errorf",
+    "severe", "log", "infof", "errorf", "debugf", "warnf", "tracef", "fatalf", "infov", "debugv",
+    "warnv", "errorv",
 ];
 
 pub(super) fn facts(file: &File, text: &str) -> Vec<Fact> {

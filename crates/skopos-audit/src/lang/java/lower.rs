@@ -379,7 +379,34 @@ impl Java<'_> {
             None => (name, None),
         };
         let args = self.arguments(node);
+        self.for_each(node, &callee, receiver, &args);
         self.b.call(callee, receiver, args, at, name_span)
+    }
+
+    /// `headers.forEach((name, values) -> …)`: the second name is one of the values, where they are worth following.
+    fn for_each(&mut self, node: Node<'_>, callee: &str, receiver: Option<usize>, args: &[Arg]) {
+        let Some(object) = callee.strip_suffix(".forEach") else { return };
+        let Some(Expr::Function(function, body)) = args.first().map(|arg| &arg.value) else {
+            return;
+        };
+        let text = self.b.text.get(body.start as usize..body.end as usize).unwrap_or_default();
+        let params = self.b.module.functions.get(*function).map(|f| f.params.as_slice());
+        let Some([_, (name, _)]) = params else { return };
+        if !is_watched(object) || is_choosy(text) {
+            return;
+        }
+        let name = name.clone();
+        let start = node.start_byte();
+        let at = Span::new(start, start);
+        let of = match receiver {
+            Some(receiver) => Expr::Call(receiver, at),
+            None => Expr::Path(object.to_owned(), at),
+        };
+        let inside = Context { function: Some(*function), ..self.b.at };
+        let before = std::mem::replace(&mut self.b.at, inside);
+        let value = self.b.call(EACH.to_owned(), None, vec![positional(of)], at, at);
+        self.b.assign(&name, value, None, at);
+        self.b.at = before;
     }
 }
 

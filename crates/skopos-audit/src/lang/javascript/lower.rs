@@ -4,7 +4,7 @@ use smallvec::smallvec;
 
 use crate::Guard;
 use crate::lang::Node;
-use crate::lang::flow::EACH;
+use crate::lang::flow::{EACH, looked_up};
 use crate::lang::ir::{Arg, Call, Catch, Expr, Function, Import, Module, TypeDef};
 use crate::lang::lower::{
     DEEPEST, Lowering, children, constant, guard_of, is_choosy, is_watched, otherwise, span, within,
@@ -124,6 +124,12 @@ impl Lowering<'_> {
                 let object = node.child_by_field_name("object").map(|n| self.js(n));
                 let name =
                     node.child_by_field_name("property").map_or("", |n| self.of(n)).to_owned();
+                // `cookies().get('session')?.value`: what was looked up keeps its name.
+                if let (Some(Expr::Call(call, _)), "value") = (&object, name.as_str())
+                    && let Some(path) = looked_up(&self.module.calls[*call])
+                {
+                    return Expr::Path(format!("{path}.{name}"), whole);
+                }
                 return Expr::Path(self.js_member(object, &name), whole);
             }
             "subscript_expression" => {

@@ -323,7 +323,14 @@ impl Lowering<'_> {
         if !is_followed {
             return Expr::Other(self.all(node), whole);
         }
-        if is_choosy(self.of(node)) {
+        // Django's headers are what begins so: that is all of them.
+        let chooses = match self.of(node).split_once(".startswith(") {
+            Some((before, rest)) if rest.trim_start_matches(['"', '\'']).starts_with("HTTP_") => {
+                before.matches(" if ").count() > 1 || is_choosy(rest)
+            }
+            _ => is_choosy(self.of(node)),
+        };
+        if chooses {
             return Expr::Truth(self.all(node), whole);
         }
         if let (Some(left), Some(right)) = (clause.child_by_field_name("left"), right) {

@@ -309,6 +309,13 @@ impl Rust<'_> {
             Context { function: Some(function), guard: self.b.at.guard, ..Context::default() };
         self.attributes.clear();
         if let Some(body) = node.child_by_field_name("body") {
+            if node.kind() == "closure_expression" && body.kind() != "block" {
+                let before = std::mem::replace(&mut self.b.at, context);
+                let value = self.any(body);
+                self.b.at = before;
+                self.b.module.returns.push((value, context));
+                return;
+            }
             self.inside(context, body);
         }
     }
@@ -360,6 +367,8 @@ impl Rust<'_> {
 
     /// Binds what a pattern names: `Some(x)`, `Ok(mut x)`, `(a, _)`, `Login { username, password }`.
     fn bind(&mut self, pattern: &str, value: Expr, declared: Option<String>, at: Span) {
+        // What a guard asks (`Some(key) if key.len() > 10`) names nothing.
+        let pattern = pattern.split(" if ").next().unwrap_or(pattern);
         let bare = pattern.trim().trim_start_matches("mut ").trim_start_matches("ref ").trim();
         let inner = ["Some(", "Ok("]
             .iter()
