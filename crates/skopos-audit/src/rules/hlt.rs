@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::route::last_part;
 use super::{is_live, used};
-use crate::fact::{LogStyle, Route};
+use crate::fact::{LogStyle, Route, TracingRole};
 use crate::{Case, Fact, FactKind, File, Level, Role, Span, Verdicts};
 
 /// Whether a route answers for health.
@@ -146,6 +147,37 @@ pub(super) fn hlt007(case: &Case<'_>, out: &mut Verdicts) {
         let (named, inline) = handlers.entry(&file.path).or_default();
         named.extend(route.handler.as_deref());
         inline.push(fact.span);
+        let Some(handler) = &route.handler else { continue };
+        // The handler may stand in a file of its own.
+        let mut elsewhere = case.facts().filter_map(|(at, fact)| match &fact.kind {
+            FactKind::Function(function) if last_part(&function.name) == last_part(handler) => {
+                Some((at, function))
+            }
+            _ => None,
+        });
+        if let Some((at, function)) = elsewhere.next()
+            && elsewhere.all(|(other, _)| other.path == at.path)
+        {
+            handlers.entry(&at.path).or_default().0.insert(&function.name);
+        }
+    }
+    let is_exported = case.any(|kind| {
+        matches!(kind, FactKind::Tracing(tracing)
+            if matches!(tracing.role, TracingRole::Provider | TracingRole::Exporter))
+    });
+    for (file, fact) in case.facts().filter(|_| is_exported) {
+        let FactKind::Function(function) = &fact.kind else { continue };
+        let made = function.calls.iter().find(|(call, _)| call == "#[instrument]");
+        let Some((_, span)) = made else { continue };
+        let is_handler = handlers
+            .get(&*file.path)
+            .is_some_and(|(named, _)| named.contains(function.name.as_str()));
+        if is_handler {
+            out.finding(
+                file.place(*span),
+                "every probe makes a span: thousands of traces a day that nobody reads",
+            );
+        }
     }
     for (file, fact) in case.facts() {
         let FactKind::Log(log) = &fact.kind else { continue };

@@ -274,8 +274,22 @@ pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
     };
     let name = framework.0.to_lowercase();
     let is_told = is_told_of_signals(case);
-    let stops = |file: &File, by: &str| {
-        file.language != Some(Language::Go) || by.contains("otify") || is_told
+    // tokio's `ctrl_c` hears SIGINT alone: an orchestrator sends SIGTERM.
+    let in_rust = || {
+        case.files().filter(|file| file.language == Some(Language::Rust)).flat_map(|file| {
+            file.facts.iter().filter_map(|fact| match &fact.kind {
+                FactKind::Graceful(by) => Some(by),
+                _ => None,
+            })
+        })
+    };
+    let is_ctrl_c = |by: &str| by.ends_with("ctrl_c");
+    let only_ctrl_c = in_rust().any(|by| is_ctrl_c(by))
+        && !in_rust().any(|by| by.contains("terminate") || by.contains("signal_hook"));
+    let stops = |file: &File, by: &str| match file.language {
+        Some(Language::Go) => by.contains("otify") || is_told,
+        Some(Language::Rust) => !only_ctrl_c,
+        _ => true,
     };
     let handles = case.files().any(|file| {
         // What starts the server may stand in a script beside it.

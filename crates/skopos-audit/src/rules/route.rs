@@ -110,7 +110,7 @@ fn touches<'r>(case: &Case<'r>, file: &'r File, route: &Route) -> Option<(&'r Fi
     None
 }
 
-fn last_part(name: &str) -> &str {
+pub(super) fn last_part(name: &str) -> &str {
     name.rsplit(['.', ':']).next().unwrap_or(name)
 }
 

@@ -28,6 +28,7 @@ pub(super) fn facts(path: &str, module: &Module, own_print: &[String]) -> Vec<Fa
     attributed(&mut c);
     routes(&mut c);
     c.push_functions();
+    spans_of_calls(&mut c);
     for call in &module.calls {
         let full = c.resolve(&call.callee);
         serving(&mut c, call, &full);
@@ -129,6 +130,39 @@ fn attributed(c: &mut Classify<'_>) {
             let method = name.to_uppercase();
             let handler = Expr::Path(function.name.clone(), *span);
             route(c, *span, Some(&method), path, Some(&handler));
+        }
+    }
+}
+
+/// Functions under `#[instrument]` at its own level, INFO, or above: rules on handlers ask whether each call makes a span.
+fn spans_of_calls(c: &mut Classify<'_>) {
+    const QUIET: [&str; 4] = ["\"debug\"", "\"trace\"", "level::debug", "level::trace"];
+    let module = c.module;
+    for function in &module.functions {
+        let span = function.decorators.iter().find_map(|decorator| {
+            let (name, text, span) = match decorator {
+                Expr::Path(path, span) => (path.as_str(), "", *span),
+                Expr::Call(at, span) => {
+                    let call = &module.calls[*at];
+                    let text = call.positional(0).and_then(Expr::text).unwrap_or_default();
+                    (call.callee.as_str(), text, *span)
+                }
+                _ => return None,
+            };
+            let text: String = text.split_whitespace().collect::<String>().to_ascii_lowercase();
+            let is_instrument =
+                name.trim_start_matches('#').rsplit('.').next() == Some("instrument");
+            (is_instrument && !QUIET.iter().any(|quiet| text.contains(quiet))).then_some(span)
+        });
+        let Some(span) = span else { continue };
+        let name = function.qualified();
+        for fact in &mut c.facts {
+            if let FactKind::Function(known) = &mut fact.kind
+                && known.name == name
+                && fact.span == function.span
+            {
+                known.calls.push(("#[instrument]".to_owned(), span));
+            }
         }
     }
 }
@@ -318,7 +352,7 @@ fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
             c.push(call.span, call.at, FactKind::Graceful(by));
         }
         _ if full.contains("SignalKind.terminate") || full.contains("signal_hook") => {
-            c.push(call.span, call.at, FactKind::Graceful(by));
+            c.push(call.span, call.at, FactKind::Graceful(full.to_owned()));
         }
         _ => {}
     }
