@@ -55,7 +55,7 @@ pub(crate) fn services(
     let audited = naming::of_folder(folder.unwrap_or_default());
     let mut units = units(repository, config);
     let modules = go::modules(repository, &units);
-    modules.iter().for_each(|module| module.divide(&mut units));
+    modules.iter().for_each(|module| module.divide(&mut units, config));
     let shared = siblings::divide(repository, &mut units);
     let mut units: Vec<Unit<'_>> = units.into_values().collect();
     assign(repository, &mut units);

@@ -275,6 +275,8 @@ pub enum LogFormat {
     Structured,
     /// For people.
     Text,
+    /// A setting decides, which the code does not hold.
+    Chosen,
     /// Told elsewhere, or not at all.
     Unsaid,
 }

@@ -6,16 +6,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Unit;
 use crate::files::folder;
 use crate::repository::Role;
-use crate::{FactKind, Language, Repository};
+use crate::{Config, FactKind, Language, Repository};
 
-/// A module with several programs.
+/// A module with several programs, or a tree that holds some and says no module.
+#[derive(Default)]
 pub(super) struct GoModule {
     /// Its folder.
     root: String,
-    /// Its name, as imports begin.
-    name: String,
+    /// Its name, as imports begin; none in a tree without `go.mod`, where imports are known by how they end.
+    name: Option<String>,
     /// Folders of its programs.
     programs: BTreeSet<String>,
+    /// Folders that hold files without a `main`.
+    packages: BTreeSet<String>,
 }
 
 /// The modules that hold more than one program.
@@ -27,19 +30,23 @@ pub(super) fn modules(
     for (root, unit) in units {
         let of_go = unit.manifests.iter().find(|(_, m)| m.language == Some(Language::Go));
         if let Some(name) = of_go.and_then(|(_, manifest)| manifest.name.clone()) {
-            let module = GoModule { root: root.clone(), name, programs: BTreeSet::new() };
+            let name = Some(name);
+            let module = GoModule { root: root.clone(), name, ..GoModule::default() };
             found.insert(root.as_str(), module);
         }
     }
+    if found.is_empty() {
+        found.insert("", GoModule::default());
+    }
     for file in repository.files.iter().filter(|file| file.role == Role::Production) {
-        let is_program = file.language == Some(Language::Go)
-            && file.facts.iter().any(|fact| matches!(fact.kind, FactKind::EntryPoint(_)));
-        if !is_program {
+        if file.language != Some(Language::Go) {
             continue;
         }
+        let is_program = file.facts.iter().any(|fact| matches!(fact.kind, FactKind::EntryPoint(_)));
         let above = found.values_mut().filter(|module| super::is_within(&file.path, &module.root));
         if let Some(module) = above.max_by_key(|module| module.root.len()) {
-            module.programs.insert(folder(&file.path).to_owned());
+            let folders = if is_program { &mut module.programs } else { &mut module.packages };
+            folders.insert(folder(&file.path).to_owned());
         }
     }
     found.into_values().filter(|module| module.programs.len() > 1).collect()
@@ -47,7 +54,17 @@ pub(super) fn modules(
 
 impl GoModule {
     /// Makes a unit of each program.
-    pub(super) fn divide<'r>(&self, units: &mut BTreeMap<String, Unit<'r>>) {
+    pub(super) fn divide<'r>(&self, units: &mut BTreeMap<String, Unit<'r>>, config: &Config) {
+        if self.name.is_none() {
+            // What serves there is a package of the programs, not one of its own.
+            let is_package = |root: &str| {
+                let is_said = config.services.iter().any(|service| service.folder() == root);
+                self.packages.contains(root) && !self.programs.contains(root) && !is_said
+            };
+            units.retain(|root, unit| {
+                !unit.manifests.is_empty() || unit.has_image.is_some() || !is_package(root)
+            });
+        }
         for program in &self.programs {
             let unit = units.entry(program.clone()).or_insert_with(|| Unit::empty(program));
             unit.is_program = true;
@@ -104,6 +121,7 @@ impl GoModule {
             let files = files.iter().map(|at| &repository.files[*at]);
             for file in files.filter(|file| file.role != Role::Test) {
                 next.extend(file.facts.iter().filter_map(|fact| match &fact.kind {
+                    FactKind::Import(path) if self.name.is_none() => by_end(packages, path),
                     FactKind::Import(path) => self.folder_of(path),
                     _ => None,
                 }));
@@ -114,7 +132,7 @@ impl GoModule {
 
     /// The folder of a package of this module.
     fn folder_of(&self, import: &str) -> Option<String> {
-        let rest = import.strip_prefix(&self.name)?;
+        let rest = import.strip_prefix(self.name.as_deref()?)?;
         let rest = match rest.strip_prefix('/') {
             Some(rest) => rest,
             None if rest.is_empty() => "",
@@ -128,9 +146,43 @@ impl GoModule {
     }
 }
 
+/// The folder that an import ends with, the longest one.
+fn by_end(packages: &BTreeMap<&str, Vec<usize>>, import: &str) -> Option<String> {
+    let mut rest = Some(import);
+    while let Some(path) = rest {
+        if packages.contains_key(path) {
+            return Some(path.to_owned());
+        }
+        rest = path.split_once('/').map(|(_, rest)| rest);
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use crate::{Config, MemoryTree, audit};
+
+    #[test]
+    fn programs_are_told_apart_without_a_module_too() {
+        let server = "package web\nimport \"net/http\"\nfunc Serve() { http.ListenAndServe(\":80\", nil) }\n";
+        let api = "package main\nimport \"example.com/shop/web\"\nfunc main() { web.Serve() }\n";
+        let tool = "package main\nimport \"fmt\"\nfunc main() { fmt.Println(\"done\") }\n";
+        for manifest in ["README.md", "Dockerfile"] {
+            let tree = MemoryTree::of([
+                (manifest, "FROM golang:1.25\nCOPY . .\nCMD [\"api\"]\n"),
+                ("web/web.go", server),
+                ("api/main.go", api),
+                ("cmd/dump/main.go", tool),
+            ]);
+            let report = audit(&tree, &Config::default());
+            let units: Vec<(&str, &str)> =
+                report.services.iter().map(|s| (s.name.as_str(), s.kind.as_str())).collect();
+            assert!(units.contains(&("api", "service")), "{manifest}: {units:?}");
+            assert!(units.contains(&("dump", "cli")), "{manifest}: {units:?}");
+            assert!(!units.iter().any(|(name, _)| *name == "web"), "{manifest}: {units:?}");
+            assert!(report.failures().all(|f| f.rule != "LOG002"), "a command line prints");
+        }
+    }
 
     #[test]
     fn programs_of_a_module_have_what_they_import() {

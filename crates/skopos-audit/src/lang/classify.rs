@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 
 use super::ir::{Call, Context, Expr, Module};
-use crate::fact::{Field, Function, LogCall, LogStyle, Route};
+use crate::fact::{Field, Function, LogCall, LogStyle, Route, Tracing, TracingRole};
 use crate::{Fact, FactKind, Level, Scope, Span};
 
 /// What follows a library's name and its dot: `get` of `requests.get`.
@@ -155,6 +155,12 @@ impl<'m> Classify<'m> {
 
     pub(crate) fn push_at_top(&mut self, span: Span, kind: FactKind) {
         self.facts.push(Fact { span, scope: Scope::default(), kind });
+    }
+
+    /// Something of tracing that a call does.
+    pub(crate) fn push_tracing(&mut self, call: &Call, role: TracingRole, what: &str) {
+        let what = what.to_owned();
+        self.push(call.span, call.at, FactKind::Tracing(Tracing { role, what }));
     }
 
     /// Functions with what they call, for rules that follow handlers.

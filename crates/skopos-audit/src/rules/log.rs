@@ -63,6 +63,14 @@ pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
             "lines on the console are text; the agent exports them as records",
         );
     }
+    let chosen =
+        first(case, |kind| matches!(kind, FactKind::LogSetup(s) if s.format == LogFormat::Chosen));
+    if chosen.is_some() {
+        return out.unknown(
+            "a setting decides what log lines look like",
+            "the format that it has in production",
+        );
+    }
     // A logger that a package brings which this repository does not hold.
     let unknown =
         |kind: &FactKind| matches!(kind, FactKind::Log(log) if log.style == LogStyle::Unknown);

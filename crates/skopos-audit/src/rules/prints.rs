@@ -161,7 +161,12 @@ pub(super) fn is_command(file: &File) -> bool {
             || part.ends_with("setuptools")
             || matches!(part, "cli" | "commands" | "console" | "upgrade" | "upgrades")
     });
-    by_library || in_folder || is_go_command || is_named(stem) || runs_once(file)
+    // Clients that try a server out.
+    let stem_words = crate::sensitive::words(stem);
+    let has = |words: &[&str]| stem_words.iter().any(|word| words.contains(&word.as_str()));
+    let tries_out = !serves && has(&["client"]) && has(&["test", "demo", "example", "sample"])
+        || !serves && matches!(stem, "testclient" | "loadgen" | "loadtest");
+    tries_out || by_library || in_folder || is_go_command || is_named(stem) || runs_once(file)
 }
 
 /// Whether a command says this before it ends: to people, who have no use for a stack.
@@ -294,6 +299,10 @@ fn is_usage(log: &LogCall) -> bool {
         || text.contains("--help")
         || text.contains(" -h,")
         || text.contains("version: ")
+        // To whoever sits before it.
+        || ["press ctrl", "ctrl+c", "ctrl-c", "press enter", "press any key", "in your browser", "open http", "please run ", "try running", "to quit"]
+            .iter()
+            .any(|phrase| text.contains(phrase))
 }
 
 fn asks(function: &Function) -> bool {

@@ -257,14 +257,9 @@ fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
         }
     }
     if matches!(name, "registerOTel" | "useAzureMonitor") {
-        let what = full.to_owned();
-        c.push(
-            call.span,
-            call.at,
-            FactKind::Tracing(Tracing { role: TracingRole::Exporter, what }),
-        );
+        c.push_tracing(call, TracingRole::Exporter, full);
     }
-    c.push(call.span, call.at, FactKind::Tracing(Tracing { role, what: full.to_owned() }));
+    c.push_tracing(call, role, full);
 }
 
 pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {

@@ -166,6 +166,8 @@ pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
             LogFormat::Structured
         } else if told {
             LogFormat::Unsaid
+        } else if call.named("format").is_some_and(|value| is_setting(c, value)) {
+            LogFormat::Chosen
         } else {
             LogFormat::Text
         };
@@ -179,7 +181,13 @@ pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     } else if full == "logging.Formatter" {
         (
             "logging",
-            if mentions(c, call, &["{\""]) { LogFormat::Structured } else { LogFormat::Text },
+            if mentions(c, call, &["{\""]) {
+                LogFormat::Structured
+            } else if call.args.first().is_some_and(|arg| is_setting(c, &arg.value)) {
+                LogFormat::Chosen
+            } else {
+                LogFormat::Text
+            },
             None,
         )
     } else if full == "structlog.configure" {
@@ -256,6 +264,24 @@ pub(super) fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
     };
     let setup = LogSetup { system: system.into(), format, level, by: full.to_owned() };
     c.push(call.span, call.at, FactKind::LogSetup(setup));
+}
+
+/// Whether a value comes from the settings: an attribute of them, or an environment variable without a default here.
+fn is_setting(c: &Classify<'_>, value: &Expr) -> bool {
+    let of_settings = |path: &str| {
+        let first = path.split('.').next().unwrap_or(path).to_ascii_lowercase();
+        path.contains('.')
+            && (matches!(first.as_str(), "settings" | "config" | "conf" | "cfg" | "options")
+                || c.resolve(path).starts_with("os.environ"))
+    };
+    match value {
+        Expr::Path(path, _) => of_settings(path),
+        Expr::Call(at, _) => c.module.calls.get(*at).is_some_and(|call| {
+            let reads = matches!(c.resolve(&call.callee).as_str(), "os.getenv" | "os.environ.get");
+            (reads || of_settings(&call.callee)) && call.args.len() < 2
+        }),
+        _ => false,
+    }
 }
 
 /// Whether a logger is that of a library which tells all that it sends at debug.

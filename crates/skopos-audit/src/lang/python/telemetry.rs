@@ -160,14 +160,9 @@ pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
         }
     }
     if matches!(name, "configure_azure_monitor" | "init") {
-        let what = full.to_owned();
-        c.push(
-            call.span,
-            call.at,
-            FactKind::Tracing(Tracing { role: TracingRole::Exporter, what }),
-        );
+        c.push_tracing(call, TracingRole::Exporter, full);
     }
-    c.push(call.span, call.at, FactKind::Tracing(Tracing { role, what: full.to_owned() }));
+    c.push_tracing(call, role, full);
 }
 
 fn tracing_values(c: &mut Classify<'_>, call: &Call, full: &str) {
