@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::fact::Field;
+use crate::fact::{Field, Source};
 use crate::{Case, FactKind, Verdicts};
 
 /// Whether a label's name says that its values have no bound.
@@ -104,13 +104,30 @@ const HANDS_ON: [&str; 26] = [
     "hex",
 ];
 
+/// Whether a value is what an error says: each names another file, address or id.
+fn is_error_text(source: &Source) -> bool {
+    const SAYS: [&str; 9] = [
+        "str",
+        "String",
+        "toString",
+        "to_string",
+        "format",
+        "format!",
+        "Error",
+        "getMessage",
+        "Sprint",
+    ];
+    let is_error = |name: &str| matches!(name, "e" | "err" | "exc" | "error" | "ex" | "exception");
+    let says = |call: &String| SAYS.contains(&call.rsplit(['.', ':']).next().unwrap_or(call));
+    let is_told = !source.wrapped.is_empty() && source.wrapped.iter().all(says);
+    is_told && is_error(&source.path) || source.path.strip_suffix(".message").is_some_and(is_error)
+}
+
 /// Whether what flows into a label has no bound, although its name says nothing.
 fn unbounded_source(field: &Field) -> Option<String> {
     field.sources.iter().find_map(|source| {
         let last = source.path.trim_end_matches("()").rsplit('.').next().unwrap_or_default();
-        let is_error = source.wrapped.first().is_some_and(|w| w == "str" || w == "String")
-            && matches!(last, "e" | "err" | "exc" | "error" | "ex")
-            || matches!(source.path.as_str(), "err.message" | "error.message" | "e.message");
+        let is_error = is_error_text(source);
         let object = source.path.rsplit('.').nth(1).unwrap_or_default();
         let is_id = last == "id"
             && ["user", "order", "customer", "account", "session", "request", "req", "cart"]

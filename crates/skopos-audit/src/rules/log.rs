@@ -464,7 +464,16 @@ pub(super) fn log010(case: &Case<'_>, out: &mut Verdicts) {
         "quarkus.log.level",
     ];
     for (place, key, value) in runs::environment(case) {
-        let is_debug = matches!(value.to_ascii_lowercase().as_str(), "debug" | "trace" | "all");
+        let is_debug = |level: &str| {
+            matches!(level.trim().to_ascii_lowercase().as_str(), "debug" | "trace" | "all")
+        };
+        // Directives of Rust: `info,kube=debug`.
+        let is_debug = match key.as_str() {
+            "RUST_LOG" => {
+                value.split(',').any(|part| is_debug(part.rsplit('=').next().unwrap_or(part)))
+            }
+            _ => is_debug(&value),
+        };
         let is_deployed = is_deployed(&place.path);
         if keys.contains(&key.as_str()) && is_debug && is_deployed {
             out.finding(place, format!("{key}={value} in what is deployed"));
