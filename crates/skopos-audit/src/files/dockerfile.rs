@@ -168,6 +168,19 @@ pub fn read(text: &str) -> Dockerfile {
 }
 
 impl Dockerfile {
+    /// What of the context its stages copy, as written.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        let all = self.stages.iter().flat_map(|stage| &stage.instructions);
+        let copies = all.filter(|i| matches!(i.keyword.as_str(), "COPY" | "ADD"));
+        copies.filter(|copy| !copy.args.contains("--from=")).flat_map(|copy| {
+            let words = copy.args.split_whitespace().filter(|word| !word.starts_with("--"));
+            let words: Vec<&str> =
+                words.map(|word| word.trim_matches(['[', ']', '"', ','])).collect();
+            let count = words.len().saturating_sub(1);
+            words.into_iter().take(count)
+        })
+    }
+
     /// The image of the last stage.
     pub fn image(&self) -> Option<Image> {
         self.image_of(self.stages.len().checked_sub(1)?)

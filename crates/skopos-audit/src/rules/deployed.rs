@@ -217,6 +217,18 @@ pub(super) fn composed<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r ComposeService
                 let root = join(folder(&file.path), build);
                 case.service.is_some_and(|service| service.root == root)
             });
+            let is_copied = || {
+                let build = service.build.as_ref()?;
+                let name = service.dockerfile.as_deref().unwrap_or("Dockerfile");
+                let path = join(&join(folder(&file.path), build), name);
+                let file = case.repository.file(&path)?;
+                file.documents.iter().find_map(|(_, document)| match document {
+                    Document::Dockerfile(dockerfile) => Some((file, dockerfile)),
+                    _ => None,
+                })
+            };
+            let is_built_here = is_built_here
+                || is_copied().is_some_and(|(file, made)| copies_service(case, file, made));
             let image = service.image.as_ref().map(|image| image.value.as_str());
             let names = [Some(service.name.value.as_str()), image.and_then(kubernetes::image_name)];
             let is_ours = service.build.is_some() || !image.is_some_and(is_product);
@@ -234,13 +246,32 @@ pub(super) fn images<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r Dockerfile, Imag
     let mut found = Vec::new();
     for (file, document) in documents(case) {
         let Document::Dockerfile(dockerfile) = document else { continue };
-        let is_ours = own.binary_search(&&*file.path).is_ok() || is_named_image(case, &file.path);
+        let is_ours = own.binary_search(&&*file.path).is_ok()
+            || is_named_image(case, &file.path)
+            || copies_service(case, file, dockerfile);
         let may_run = Environment::of_path(&file.path).may_be_production();
         if let (true, true, Some(image)) = (is_ours, may_run, dockerfile.image()) {
             found.push((file, dockerfile, image));
         }
     }
     found
+}
+
+/// Whether a Dockerfile elsewhere is made of the service's folder, and of no other service's: `COPY api/ .`.
+fn copies_service(case: &Case<'_>, file: &File, dockerfile: &Dockerfile) -> bool {
+    let Some(own) = case.service.filter(|service| !service.root.is_empty()) else { return false };
+    let sources = dockerfile.sources().map(|source| join(folder(&file.path), source));
+    let holds =
+        |service: &Service, source: &str| source == service.root || is_below(source, &service.root);
+    let mut is_ours = false;
+    for source in sources {
+        let others = case.repository.services.iter().filter(|other| other.name != own.name);
+        if others.filter(|other| !other.root.is_empty()).any(|other| holds(other, &source)) {
+            return false;
+        }
+        is_ours |= holds(own, &source);
+    }
+    is_ours
 }
 
 /// Whether a Dockerfile elsewhere has the service's name: `docker/cart/Dockerfile`, `build/cart.Dockerfile`.
