@@ -253,6 +253,8 @@ pub struct Source {
     pub only_truth: bool,
     /// Its declared type, where it stands in the same file (`SecretStr`).
     pub declared: Option<String>,
+    /// Of a part of a variable (`order.total`, `order.getTotal()`), the declared type of the variable.
+    pub owner: Option<String>,
 }
 
 /// How a logging system is set up.

@@ -44,6 +44,9 @@ const COMMON: &[&str] = &[
     "passwd",
     "secret",
     "cvv",
+    "cvc",
+    "cardnum",
+    "card_num",
 ];
 
 const PYTHON: &[&str] = &[

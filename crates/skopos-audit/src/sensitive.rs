@@ -4,6 +4,7 @@
 //! `password.policy`), by the taxonomy of `skopos-redact` and the few that matter only to logs of services (personal data,
 //! connection strings). What flows through a call that is not known to hand its argument on is another value.
 
+mod card;
 mod forms;
 mod name;
 mod printed;
@@ -230,7 +231,8 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             continue;
         }
         // A call of which nothing is known hides what went in.
-        if let Some(class) = class_of(&source.path, case)
+        let told = class_of(&source.path, case).or_else(|| card::part_of_card(source, case));
+        if let Some(class) = told
             .filter(|class| !is_doubtful(*class, source) && !is_part(*class, source))
             .filter(|class| *class != Class::Credential || !is_named)
         {

@@ -299,7 +299,11 @@ impl Module {
                 told.or_else(|| self.of_types(&path, span, place.function)).into_iter().collect();
             let wrapped = place.wrapped.to_vec();
             let only_truth = place.only_truth;
-            walk.found.push(Source { path, origins, wrapped, only_truth, declared: None });
+            let object = call.object();
+            let is_variable = !object.is_empty() && !object.contains(['.', '(']);
+            let owner = is_variable.then(|| self.declared(object, span, place.function)).flatten();
+            let declared = None;
+            walk.found.push(Source { path, origins, wrapped, only_truth, declared, owner });
             self.collect_helper(call, place, walk);
         }
         let mut wrapped = Vec::with_capacity(place.wrapped.len() + 1);
@@ -439,7 +443,12 @@ impl Module {
                 None => {}
             }
         }
-        Source { path: path.to_owned(), origins, wrapped, only_truth: place.only_truth, declared }
+        let owner = match path.split_once('.') {
+            Some((root, rest)) if !rest.contains('.') => self.declared(root, span, function),
+            _ => None,
+        };
+        let only_truth = place.only_truth;
+        Source { path: path.to_owned(), origins, wrapped, only_truth, declared, owner }
     }
 
     /// The value that a plain variable was last given before this place: in this function or one around it, or once for

@@ -68,7 +68,7 @@ pub(super) fn prints_itself(declared: &str, case: &Case<'_>) -> bool {
 }
 
 /// The name of a declared type: without an annotation before it, and of `Vec<User>` and `*pkg.User` the last part.
-fn bare(declared: &str) -> &str {
+pub(super) fn bare(declared: &str) -> &str {
     let bare = match declared.starts_with('@') {
         true => declared.split_once(") ").or(declared.split_once(' ')).map_or("", |(_, t)| t),
         false => declared,

@@ -192,6 +192,13 @@ pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
             c.push(call.span, call.at, FactKind::SpanAttribute(field));
         }
     }
+    // What OpenTracing takes with a moment of a span: a mapping of names and values.
+    let is_moment = name == "log" && call.object().to_lowercase().contains("span");
+    if let Some(value) = call.positional(0).filter(|_| is_moment) {
+        for field in c.module.fields(None, value, call.at.function) {
+            c.push(call.span, call.at, FactKind::SpanAttribute(field));
+        }
+    }
     let names_service = call.args.first().is_some_and(|arg| {
         arg.value.text() == Some("service.name")
             || arg.value.path().is_some_and(|path| path.ends_with("SERVICE_NAME"))
