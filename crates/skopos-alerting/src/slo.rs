@@ -11,7 +11,7 @@
 //! 1. At start: [`load`] the files; [`SavedSlos::load`] the state; [`SloEngine::restore`]; commit what
 //!    that returns. Put [`rules::alert_rules`] of the set among the rule groups of the alerting
 //!    [`Engine`](crate::Engine): holding, firing, silencing and notifying are its work.
-//! 2. Once: run the queries of [`SloEngine::backfill`] over stored history and hand the answers to
+//! 2. Once: [`SloEngine::begin_backfill`]; run the queries of each [`SloEngine::next_backfill`] over stored history and hand the answers to
 //!    [`SloEngine::take_backfill`], chunk by chunk, as below; commit each.
 //! 3. At each [slot](SloEngine::next_slot): run the queries of [`SloEngine::plan`], all at once
 //!    if that is convenient, then those that [`SloEngine::look_back`] adds, and hand all answers to [`SloEngine::step`];

@@ -129,7 +129,7 @@ impl Ingest {
             label_sets,
             decoders: Semaphore::new(cores),
             admission: Admission::new(settings),
-            late: Arc::default(),
+            late: Arc::new(LateSamples::new(settings.retention_metrics.age)),
         }
     }
 
@@ -193,12 +193,14 @@ impl Ingest {
         let mut sent = senders(&batch);
         let mut written = Written::of(&batch);
         if !batch.is_empty() {
-            let late = LateSamples::of(&batch, self.clock.now());
+            let late = self.late.of(&batch, self.clock.now());
             let appended = self.store.append(batch).await.map_err(|error| {
                 let error = storage_error(error);
                 self.refuse(export, error.1);
                 error.0
             })?;
+            // The store does not say which samples it refused; of none it took nothing came late.
+            let late = late.filter(|_| appended.accepted > 0);
             late.into_iter().for_each(|late| self.late.note(late));
             written = written.without(appended.rejected.iter().map(|r| r.count).sum());
             for mut rejection in appended.rejected {

@@ -60,8 +60,6 @@ struct Inner {
     queries: Arc<QueryEngine>,
     late: Arc<LateSamples>,
     settings: SloSettings,
-    /// How far back stored samples reach at most.
-    history: Duration,
     /// Most queries of a slot at a time.
     concurrency: usize,
     engine: Mutex<SloEngine>,
@@ -156,7 +154,7 @@ pub(crate) enum NoteFailure {
 }
 
 /// An objective without data, or with such that cannot be what was meant.
-pub(crate) struct Unread {
+pub(crate) struct Doubtful {
     /// Its name, and its group's values.
     pub(crate) name: String,
     /// Why its queries fail, if they do.
@@ -242,8 +240,12 @@ impl Slos {
         stop: CancellationToken,
     ) -> Result<Self, ServerError> {
         let SloContext { store, clock, queries, late } = context;
-        let slo_settings =
-            SloSettings { interval: settings.evaluation_interval, ..SloSettings::default() };
+        let kept = Duration::from_secs(RETENTION_DAYS.unsigned_abs() * 86_400);
+        let slo_settings = SloSettings {
+            interval: settings.evaluation_interval,
+            history: settings.retention_metrics.age.min(kept),
+            ..SloSettings::default()
+        };
         let now = clock.now();
         let saved = SavedSlos::load(&*store).await?;
         let (engine, restored) = SloEngine::restore(slo_settings.clone(), &set, &saved, now);
@@ -252,7 +254,6 @@ impl Slos {
             metrics.corrupt_records.inc();
             tracing::error!(kind = ?record.kind, key = %record.key, reason = %record.reason, "a record of an objective cannot be read, its time is counted anew");
         }
-        let kept = Duration::from_secs(RETENTION_DAYS.unsigned_abs() * 86_400);
         let progress = Progress { loaded_at: now, due_since: now, ..Progress::default() };
         let inner = Arc::new(Inner {
             store,
@@ -260,7 +261,6 @@ impl Slos {
             queries,
             late,
             settings: slo_settings,
-            history: settings.retention_metrics.age.min(kept),
             concurrency: settings.rule_concurrency.max(1),
             engine: Mutex::new(engine),
             commit_order: tokio::sync::Mutex::new(()),
@@ -283,6 +283,13 @@ impl Slos {
             "Memory that the slices of all objectives take.",
             &[],
             move || measured.upgrade().map_or(0.0, |inner| inner.lock_engine().size_bytes() as f64),
+        );
+        let late = Arc::clone(&inner.late);
+        registry.counter_fn(
+            "skopos_slo_forgotten_samples_total",
+            "Pushed samples from before retention.metrics_age: no objective counts them.",
+            &[],
+            move || late.forgotten_samples(),
         );
         let late = Arc::clone(&inner.late);
         registry.counter_fn(
@@ -386,13 +393,14 @@ impl Slos {
         SloRunState { loaded_at, interval, last_slot, history }
     }
 
-    /// Objectives that nobody knows anything about.
-    pub(crate) fn unread(&self) -> Vec<Unread> {
+    /// Objectives that nobody knows anything about, and those whose numbers cannot be meant.
+    pub(crate) fn doubtful(&self) -> Vec<Doubtful> {
         let (engine, now) = (self.inner.lock_engine(), self.inner.clock.now());
         let is_new = now.since(self.inner.lock_progress().due_since) < GRACE_OF_NEW;
-        let mut unread = Vec::new();
+        let mut doubtful = Vec::new();
         for status in engine.statuses(now) {
-            let is_silent = status.health == Health::NoData && !engine.is_filling(&status.slo);
+            let is_missed = status.health == Health::NoData && !status.is_retired;
+            let is_silent = is_missed && !engine.is_filling(&status.slo);
             let is_wrong = status.error.is_some() || status.problem.is_some();
             if !is_wrong && (is_new || !is_silent) {
                 continue;
@@ -405,9 +413,9 @@ impl Slos {
             }
             let since = status.last_data_ms.map(Timestamp::from_millis);
             let (error, problem) = (status.error, status.problem);
-            unread.push(Unread { name, error, problem, since, bucket });
+            doubtful.push(Doubtful { name, error, problem, since, bucket });
         }
-        unread
+        doubtful
     }
 
     /// How many there are.
@@ -459,9 +467,9 @@ impl Inner {
         }
         let now = self.clock.now();
         self.lock_progress().due_since = now;
-        let plans = self.plan_history(now).await;
+        let chunks = self.plan_history(now).await;
         let (filling, stop) = (Arc::clone(self), tasks.stop.clone());
-        tasks.running.spawn(async move { filling.fill_history(plans, now, &stop).await });
+        tasks.running.spawn(async move { filling.fill_history(chunks, now, &stop).await });
         let (inner, stop) = (Arc::clone(self), tasks.stop.clone());
         tasks.running.spawn(async move { inner.run_slots(&stop).await });
     }

@@ -1,9 +1,13 @@
 //! All objectives with their ledgers: says what to query, takes the answers, returns what to commit.
+//!
+//! Here is what they are made of, and how they are replaced; `slots` and `history` count, `saved` restores.
 
+mod history;
 mod notes;
 mod output;
 mod plan;
 mod saved;
+mod slots;
 mod unread;
 mod view;
 
@@ -13,10 +17,10 @@ use std::time::Duration;
 
 use skopos_model::storage::{CommitId, StateCommit, StateRecord};
 use skopos_model::{Labels, SeriesSamples, Timestamp};
-use skopos_promql::MatrixSeries;
 
 pub use plan::{Plan, SloQuery};
 pub use saved::{RestoredSlos, SavedSlos, fuzz_slo_records};
+pub use slots::SloStep;
 pub use view::{
     AlertStatus, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health, SloStatus,
     good_percent, left_percent,
@@ -24,14 +28,15 @@ pub use view::{
 pub(super) use view::{as_object, hours, is_page, name_of, percent, rounded};
 
 use super::budget::Book;
-use super::count::{self, Births, Counted, Known, MAX_GROUPS, Problem};
-use super::indicator::{Absent, Ask, Asks};
-use super::ledger::{Ledger, QUARTER_MS, RETENTION_DAYS};
+use super::count::{Births, Problem};
+use super::indicator::Asks;
+use super::ledger::{Ledger, RETENTION_DAYS};
 use super::notes::Notes;
 use super::{Slo, SloId, SloSet, millis};
 use crate::rules::hash_pieces;
+use history::Filling;
 use output::Output;
-use unread::Unread;
+use unread::{Generation, Unread};
 
 /// The source of the commits of steps.
 pub const SLO_SOURCE: &str = "slo/slots";
@@ -51,6 +56,9 @@ pub struct SloSettings {
     pub late_window: Duration,
     /// How often that is done.
     pub late_every: Duration,
+    /// How far back stored samples reach. What was counted before that is never read again: of the samples that were
+    /// counted nothing is left. At most [`RETENTION_DAYS`].
+    pub history: Duration,
 }
 
 impl Default for SloSettings {
@@ -60,6 +68,7 @@ impl Default for SloSettings {
             reread_slices: 2,
             late_window: Duration::from_secs(3600),
             late_every: Duration::from_secs(15 * 60),
+            history: Duration::from_secs(RETENTION_DAYS.unsigned_abs() * 86_400),
         }
     }
 }
@@ -79,27 +88,6 @@ impl SloSettings {
     }
 }
 
-/// Everything that follows from one slot.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SloStep {
-    /// What to make durable: slices, and the series that alert rules read.
-    pub commit: Option<StateCommit>,
-    /// Objectives whose queries failed, with the reason. Their burn rates stay what they were.
-    pub failures: Vec<(SloId, String)>,
-    /// Groups that were left out because an objective has more than [`MAX_GROUPS`].
-    pub groups_dropped: usize,
-    /// The slot was there before: nothing happened.
-    pub skipped: bool,
-}
-
-/// What became of the reads of a plan.
-struct Taken {
-    /// Objectives whose queries failed, and what they were to read.
-    failed: Vec<(usize, i64, i64)>,
-    /// Objectives that have to read again what they have read, and from where on.
-    again: Vec<(usize, i64)>,
-}
-
 /// All objectives with what they spent.
 #[derive(Debug)]
 pub struct SloEngine {
@@ -110,6 +98,8 @@ pub struct SloEngine {
     last_slot: Option<i64>,
     last_note: i64,
     last_backfill: i64,
+    /// How often it was said that something is to be read again.
+    generation: Generation,
 }
 
 #[derive(Debug)]
@@ -126,14 +116,12 @@ struct SloState {
     /// From here on there were events, and never a good one.
     unmatched_since: Option<i64>,
     groups_dropped: usize,
-    /// Chunks of its history that are still to be filled in, oldest first; slots leave it alone until that is
-    /// done, so that the end of its last slice always says up to where it is known.
-    chunks_to_fill: usize,
+    /// Its history is being filled in; slots leave it alone until that is done, so that the end of its last slice
+    /// always says up to where it is known.
+    filling: Option<Filling>,
     /// History was filled in up to here; the next slot begins there.
     filled_until: Option<i64>,
-    /// From here on slices may be wrong: samples came late, or queries failed. The next slot begins there.
-    changed_since: Option<i64>,
-    /// Stretches of history that are still to be read.
+    /// What is still to be read, or to be read again.
     unread: Unread,
     births: Births,
 }
@@ -186,9 +174,8 @@ impl SloState {
             bounds: None,
             unmatched_since: None,
             groups_dropped: 0,
-            chunks_to_fill: 0,
+            filling: None,
             filled_until: None,
-            changed_since: None,
             unread: Unread::default(),
             births: Births::default(),
         }
@@ -199,73 +186,35 @@ impl SloState {
         Book { slo: &self.slo, ledger, excluded: &self.excluded, since_ms }
     }
 
-    /// Puts counted slices into the ledgers.
-    fn take(&mut self, counted: Counted, now_ms: i64) -> usize {
-        let mut dropped = counted.groups_dropped;
-        for (labels, slices) in counted.groups {
-            let spacing_ms = counted.spacings.get(&labels).copied();
-            if !self.groups.contains_key(&labels) && self.groups.len() >= MAX_GROUPS {
-                dropped += 1;
-                continue;
-            }
-            let group = self
-                .groups
-                .entry(labels)
-                .or_insert_with_key(|labels| Group::new(&self.slo, labels, now_ms));
-            group.ledger.write(&slices);
-            group.spacing_ms = spacing_ms.unwrap_or(group.spacing_ms);
-        }
-        self.groups_dropped = dropped;
-        dropped
+    /// Up to where it is known. The youngest of its groups says it: they are counted together.
+    fn known_until(&self) -> Option<i64> {
+        self.groups.values().filter_map(|group| group.ledger.covered_until()).max()
     }
 
-    /// Takes what a read says about the objective itself. Returns from where on slices are to be read again: once a good
-    /// event was seen, its selector is right, and what came before was bad.
-    fn take_sense(
-        &mut self,
-        counted: &Counted,
-        end_ms: i64,
-        bounds: Option<Vec<String>>,
-    ) -> Option<i64> {
-        if let Some(bounds) = bounds {
-            self.bounds = Some((end_ms, bounds));
+    /// Has slots begin where it is known up to, when no more is missing than slots catch up by themselves: nobody else
+    /// remembers that queries failed, or that its history was only just filled in.
+    fn resume(&mut self, now_ms: i64, generation: Generation) {
+        let known = self.known_until().filter(|end| *end > now_ms - plan::LEFT_TO_SLOTS_MS);
+        if let Some(end) = known {
+            self.unread.change_since(end, generation);
         }
-        let bounds = self.bounds.as_ref().map(|(_, bounds)| bounds.as_slice());
-        let unmatched = counted.unmatched.as_ref();
-        let text = unmatched.and_then(|of| count::unmatched_text(&self.asks, of, bounds));
-        let is_suspect = self.problem.as_ref().is_some_and(|problem| problem.group.is_some());
-        if let Some(text) = text {
-            self.problem = Some(Problem { text, group: None });
-        } else if counted.nonsense.is_some() {
-            self.problem.clone_from(&counted.nonsense);
-        } else if if is_suspect { counted.is_sound } else { counted.is_matched } {
-            self.problem = None;
-        }
-        if self.asks.absent != Absent::NoneOnceSeen {
-            return None;
-        }
-        if let Some(unmatched) = unmatched {
-            let since = self.unmatched_since.unwrap_or(i64::MAX);
-            self.unmatched_since = Some(since.min(unmatched.since_ms));
-        }
-        if counted.is_matched { self.unmatched_since.take() } else { None }
     }
 
-    fn change_since(&mut self, since_ms: i64) {
-        let since = self.changed_since.map_or(since_ms, |before| before.min(since_ms));
-        self.changed_since = Some(since);
-    }
-
-    /// Changed records of all groups.
+    /// Changed records of all groups. A group of which nothing is left goes: it is one of many at most.
     fn records(&mut self, now_ms: i64, records: &mut Vec<StateRecord>) {
-        for (labels, group) in &mut self.groups {
+        self.groups.retain(|labels, group| {
             group.ledger.advance(now_ms);
-            if !group.is_recorded {
+            let is_left = !group.ledger.is_empty();
+            if is_left && !group.is_recorded {
                 group.is_recorded = true;
                 records.push(saved::identity_record(&self.slo, labels, group));
             }
             records.append(&mut group.ledger.take_records(&group.prefix, now_ms));
-        }
+            if !is_left && group.is_recorded {
+                records.push(saved::identity_deletion(group));
+            }
+            is_left
+        });
         records.extend(self.unread.take_record(&self.slo));
     }
 }
@@ -280,20 +229,6 @@ fn commit(
 }
 
 impl SloEngine {
-    /// The first slot at or after a moment. Slots are multiples of the interval, so that they meet
-    /// the borders of slices.
-    pub fn next_slot(&self, now: Timestamp) -> Timestamp {
-        let interval = self.settings.interval_ms();
-        let now = now.0.div_euclid(1_000_000) + i64::from(now.0.rem_euclid(1_000_000) > 0);
-        let before = now.div_euclid(interval) * interval;
-        Timestamp::from_millis(if before < now { before + interval } else { before })
-    }
-
-    /// The time between slots.
-    pub fn interval(&self) -> Duration {
-        Duration::from_millis(self.settings.interval_ms().unsigned_abs())
-    }
-
     /// The objectives, in the order of their files.
     pub fn slos(&self) -> impl ExactSizeIterator<Item = &Arc<Slo>> {
         self.states.iter().map(|state| &state.slo)
@@ -302,224 +237,6 @@ impl SloEngine {
     /// The objective of a name.
     pub fn slo(&self, name: &str) -> Option<&Arc<Slo>> {
         self.slos().find(|slo| slo.name == name)
-    }
-
-    /// Takes the answers of a plan, in the order of its queries.
-    ///
-    /// A query that failed leaves its objective as it was; the next slots read the time again.
-    pub fn step(&mut self, plan: &Plan, answers: &[Result<Vec<MatrixSeries>, String>]) -> SloStep {
-        let slot = plan.slot.as_millis();
-        if self.last_slot.is_some_and(|last| slot <= last) {
-            return SloStep { skipped: true, ..SloStep::default() };
-        }
-        let mut step = SloStep::default();
-        let Taken { failed, again } = self.take_answers(plan, answers, slot, &mut step);
-        for read in &plan.reads {
-            let Some(at) = self.index.get(&read.slo) else { continue };
-            let state = &mut self.states[*at];
-            state.changed_since = None;
-            // Slots reach back so far and no farther: what is older is history.
-            if read.wanted_ms < read.start_ms {
-                state.unread.add(plan::quarter_before(read.wanted_ms), read.start_ms);
-            }
-            if !failed.iter().any(|(other, ..)| other == at) {
-                state.filled_until = None;
-            }
-        }
-        let failed = failed.into_iter().map(|(at, start_ms, _)| (at, start_ms));
-        for (at, start_ms) in failed.chain(again) {
-            self.states[at].change_since(start_ms);
-        }
-        self.last_slot = Some(slot);
-        let mut records = Vec::new();
-        let mut samples = Vec::new();
-        for state in &mut self.states {
-            state.records(slot, &mut records);
-            output::samples(state, slot, &mut samples);
-        }
-        if slot.rem_euclid(3_600_000) < self.settings.interval_ms() {
-            records.append(&mut self.notes.prune(slot));
-        }
-        if !records.is_empty() || !samples.is_empty() {
-            step.commit = Some(commit(SLO_SOURCE, slot, records, samples));
-        }
-        step
-    }
-
-    /// Looks at the answers of a plan: where series begin in them of which nobody knows what they had before, queries
-    /// for that are added at its end. Their answers belong behind the others, before the plan's answers are taken.
-    pub fn look_back(&self, plan: &mut Plan, answers: &[Result<Vec<MatrixSeries>, String>]) {
-        let state_of = |id: SloId| self.index.get(&id).map(|at| &self.states[*at]);
-        plan::look_back(plan, state_of, answers);
-    }
-
-    /// Says that samples from here on came late or again: slices since then, as far as slots reach back (six hours), are
-    /// read anew at the next slot.
-    pub fn changed_since(&mut self, since: Timestamp) {
-        for state in &mut self.states {
-            state.change_since(since.as_millis());
-        }
-    }
-
-    /// Says that samples between two moments came later than slots reach back. As far as slots do not read it anew, this
-    /// stretch is part of [`unread_history`](Self::unread_history) from now on; the commit of the next step makes that
-    /// durable. It ends where what a counter did in a silence is put down at last: samples that come into a
-    /// silence take from what was counted behind it.
-    pub fn changed_between(&mut self, start: Timestamp, end: Timestamp, now: Timestamp) {
-        let reach = plan::quarter_before(now.as_millis() - plan::CATCH_UP_MS) + 2 * QUARTER_MS;
-        let start = plan::quarter_before(start.as_millis() - 1);
-        let end = plan::quarter_before(count::remembered_until(end.as_millis())) + QUARTER_MS;
-        for state in &mut self.states {
-            state.unread.add(start, end.min(reach));
-            if end > reach {
-                state.change_since(reach);
-            }
-        }
-    }
-
-    fn take_answers(
-        &mut self,
-        plan: &Plan,
-        answers: &[Result<Vec<MatrixSeries>, String>],
-        now_ms: i64,
-        step: &mut SloStep,
-    ) -> Taken {
-        let (mut failed, mut again) = (Vec::new(), Vec::new());
-        for read in &plan.reads {
-            let Some(at) = self.index.get(&read.slo).copied() else { continue };
-            let state = &mut self.states[at];
-            let answers_of = |index: usize| match answers.get(index) {
-                Some(Ok(series)) => Ok(series.as_slice()),
-                Some(Err(error)) => Err(error.clone()),
-                None => Err("the query was not answered".to_string()),
-            };
-            let needed = [read.part, read.total, read.part_before, read.total_before]
-                .map(|index| index.map(answers_of).transpose());
-            let (part, total, part_before, total_before) = match needed {
-                [Ok(a), Ok(b), Ok(c), Ok(d)] => (a, b, c, d),
-                answers => {
-                    let error = answers.into_iter().find_map(Result::err).unwrap_or_default();
-                    step.failures.push((read.slo, error.clone()));
-                    state.error = Some(error);
-                    failed.push((at, read.start_ms, read.end_ms));
-                    continue;
-                }
-            };
-            let part = part.unwrap_or_default();
-            for (ask, series, before) in [
-                (Some(&state.asks.part), part, part_before),
-                (state.asks.total.as_ref(), total.unwrap_or_default(), total_before),
-            ] {
-                if let (Some(Ask::Samples { reading, .. }), Some(before)) = (ask, before) {
-                    state.births.take(series, *reading, read.start_ms, before);
-                }
-            }
-            let known = Known {
-                is_seen: !state.groups.is_empty(),
-                suspect: state.problem.as_ref().and_then(|problem| problem.group.as_ref()),
-            };
-            let (slo, asks, births) = (&state.slo, &state.asks, &state.births);
-            let counted = count::count(slo, asks, read.start_ms, part, total, births, &known);
-            state.births.forget(read.end_ms - FORGET_BIRTHS_MS);
-            state.error = None;
-            // A refusal of this one keeps nobody from counting.
-            let bounds = read.bounds.and_then(|index| answers_of(index).ok());
-            let bounds = bounds.map(count::bounds_of);
-            if let Some(since) = state.take_sense(&counted, read.end_ms, bounds) {
-                again.push((at, since));
-            }
-            step.groups_dropped += state.take(counted, now_ms);
-        }
-        Taken { failed, again }
-    }
-
-    /// What to ask to fill in history: for an objective without data the last `history` (at most 400
-    /// days), for others the time since their last slice. Chunks of a day, to be
-    /// [taken](Self::take_backfill) in their order.
-    pub fn backfill(&self, now: Timestamp, history: Duration) -> Vec<Plan> {
-        let since = now.as_millis().saturating_sub(millis(history));
-        plan::backfill(&self.states, now.as_millis(), kept(since, now), 0)
-    }
-
-    /// Like [`backfill`](Self::backfill) from the oldest stored sample on (none: nothing is stored, and nothing is
-    /// asked), for objectives of which more than an hour is missing (slots catch up less by themselves), and keeps slots
-    /// away from each until the last of its chunks is taken: a crash on the way then loses nothing, because what is
-    /// known of an objective has no gap.
-    pub fn begin_backfill(&mut self, now: Timestamp, oldest: Option<Timestamp>) -> Vec<Plan> {
-        let now_ms = now.as_millis();
-        self.end_backfill();
-        let Some(oldest) = oldest else { return Vec::new() };
-        let oldest = kept(oldest.as_millis(), now);
-        let plans = plan::backfill(&self.states, now_ms, oldest, plan::LEFT_TO_SLOTS_MS);
-        for read in plans.iter().flat_map(|plan| &plan.reads) {
-            if let Some(at) = self.index.get(&read.slo).copied() {
-                self.states[at].chunks_to_fill += 1;
-                self.states[at].filled_until = Some(now_ms);
-            }
-        }
-        plans
-    }
-
-    /// Lets slots go on for all objectives, from where their history ends.
-    pub fn end_backfill(&mut self) {
-        self.states.iter_mut().for_each(|state| state.chunks_to_fill = 0);
-    }
-
-    /// Whether the history of an objective is being filled in.
-    pub fn is_filling(&self, slo: &str) -> bool {
-        self.states.iter().any(|state| state.slo.name == slo && state.chunks_to_fill > 0)
-    }
-
-    /// What is still to be asked of history: chunks whose queries failed, and what [changed long after its
-    /// time](Self::changed_between). Restarts do not forget it.
-    pub fn unread_history(&self) -> Vec<Plan> {
-        plan::unread(&self.states)
-    }
-
-    /// Whether anything of history is still to be asked.
-    pub fn has_unread_history(&self) -> bool {
-        self.states.iter().any(|state| !state.unread.is_empty())
-    }
-
-    /// Takes the answers of a chunk of history.
-    pub fn take_backfill(
-        &mut self,
-        plan: &Plan,
-        answers: &[Result<Vec<MatrixSeries>, String>],
-        now: Timestamp,
-    ) -> SloStep {
-        let now_ms = now.as_millis();
-        let mut step = SloStep::default();
-        for read in &plan.reads {
-            if let Some(at) = self.index.get(&read.slo) {
-                self.states[*at].unread.remove(read.start_ms, read.end_ms);
-            }
-        }
-        let Taken { failed, again } = self.take_answers(plan, answers, now_ms, &mut step);
-        for (at, start_ms, end_ms) in failed {
-            self.states[at].unread.add(start_ms, end_ms);
-        }
-        for (at, start_ms) in again {
-            self.states[at].change_since(start_ms);
-        }
-        let mut records = Vec::new();
-        for read in &plan.reads {
-            if let Some(at) = self.index.get(&read.slo).copied() {
-                self.states[at].records(now_ms, &mut records);
-                let left = &mut self.states[at].chunks_to_fill;
-                *left = left.saturating_sub(1);
-            }
-        }
-        if !records.is_empty() {
-            self.last_backfill = now_ms.max(self.last_backfill.saturating_add(1));
-            step.commit = Some(commit(BACKFILL_SOURCE, self.last_backfill, records, Vec::new()));
-        }
-        step
-    }
-
-    /// What to ask at a slot. Objectives that ask the same share a query.
-    pub fn plan(&self, slot: Timestamp) -> Plan {
-        plan::at_slot(&self.settings, &self.states, self.last_slot, slot.as_millis())
     }
 
     /// Replaces the objectives. Those that count the same as before keep their slices; returns what
@@ -542,7 +259,7 @@ impl SloEngine {
                     (state.error, state.unread) = (before.error, before.unread);
                     (state.problem, state.bounds) = (before.problem, before.bounds);
                     state.unmatched_since = before.unmatched_since;
-                    state.changed_since = before.changed_since;
+                    state.resume(now.as_millis(), self.generation);
                 }
                 Some(before) => {
                     for group in before.groups.values() {
@@ -572,14 +289,6 @@ impl SloEngine {
         groups.map(|group| group.ledger.size_bytes()).sum()
     }
 }
-
-/// A moment, no earlier than what is kept.
-fn kept(since_ms: i64, now: Timestamp) -> i64 {
-    since_ms.max(now.as_millis() - RETENTION_DAYS * 86_400_000)
-}
-
-/// How long what a series had before its first sample is remembered: as long as slots read that sample again.
-const FORGET_BIRTHS_MS: i64 = 2 * 3_600_000;
 
 /// The window in which an objective's present burn rate is looked at.
 const PRESENT: Duration = Duration::from_secs(3600);

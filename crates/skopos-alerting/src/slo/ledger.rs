@@ -24,6 +24,16 @@ pub(super) use codec::{decode_quarter, decode_quarters};
 /// Width of a quarter of an hour.
 pub(super) const QUARTER_MS: i64 = 15 * 60_000;
 const QUARTERS_PER_DAY: i64 = 96;
+
+/// The border of quarters of an hour at or before a moment: history is read in whole ones, as it is kept.
+pub(super) fn quarter_before(at_ms: i64) -> i64 {
+    at_ms.div_euclid(QUARTER_MS).saturating_mul(QUARTER_MS)
+}
+
+/// The border at or after it.
+pub(super) fn quarter_after(at_ms: i64) -> i64 {
+    quarter_before(at_ms.saturating_add(QUARTER_MS - 1))
+}
 const DAY_MS: i64 = QUARTER_MS * QUARTERS_PER_DAY;
 
 /// Whole days, beside the present one, whose slices are kept.
@@ -164,6 +174,11 @@ impl Ledger {
     /// Where the last slice with data ends.
     pub fn covered_until(&self) -> Option<i64> {
         self.covered_until
+    }
+
+    /// Whether no slice that it keeps has data.
+    pub(super) fn is_empty(&self) -> bool {
+        self.end().minutes == self.start().minutes
     }
 
     /// Where the first slice with data begins, by quarters of an hour.

@@ -111,6 +111,7 @@ fn live_and_backfilled_budgets_are_those_of_the_samples() {
                 slot += random.below(140) as i64 * MINUTE;
                 live.restart(slot);
                 live.backfill(slot, DAY);
+                live.engine.changed_since(at(arrived));
             }
             slot += interval;
         }

@@ -75,6 +75,29 @@ fn answer(store: &Store, ask: &slo::SloQuery) -> Result<Vec<MatrixSeries>, Strin
     }
 }
 
+/// All chunks of the history that an engine begins to fill in.
+pub(crate) fn history_plans(
+    engine: &mut SloEngine,
+    now_ms: i64,
+    oldest: Option<i64>,
+) -> Vec<slo::Plan> {
+    let count = engine.begin_backfill(at(now_ms), oldest.map(at));
+    let plans: Vec<slo::Plan> = std::iter::from_fn(|| engine.next_backfill()).collect();
+    assert_eq!(plans.len(), count);
+    plans
+}
+
+/// All chunks that are still to be read: a round of them.
+pub(crate) fn unread_plans(engine: &mut SloEngine, now_ms: i64) -> Vec<slo::Plan> {
+    let mut after = None;
+    let round = std::iter::from_fn(|| {
+        let plan = engine.next_unread(at(now_ms), after)?;
+        after = Some(plan.slot);
+        Some(plan)
+    });
+    round.collect()
+}
+
 /// The answers of a plan and of the queries that turn out to be needed.
 pub(crate) fn all_answers(
     store: &Store,
@@ -209,12 +232,33 @@ impl World {
     }
 
     pub(crate) fn backfill(&mut self, now_ms: i64, history: i64) {
-        for mut plan in self.engine.backfill(at(now_ms), Duration::from_millis(history as u64)) {
+        let plans = history_plans(&mut self.engine, now_ms, Some(now_ms - history));
+        self.fill(plans, now_ms);
+    }
+
+    /// Runs plans over history, and takes and commits the answers.
+    pub(crate) fn fill(&mut self, plans: Vec<slo::Plan>, now_ms: i64) {
+        for mut plan in plans {
             let answers = all_answers(&self.store, &self.engine, &mut plan);
             let step = self.engine.take_backfill(&plan, &answers, at(now_ms));
             assert_eq!(step.failures, []);
             self.commit(step.commit);
         }
+    }
+
+    /// The same, with queries that fail.
+    pub(crate) fn fill_in_vain(&mut self, plan: &slo::Plan, now_ms: i64) {
+        let failed = vec![Err("away".to_string()); plan.queries.len()];
+        let step = self.engine.take_backfill(plan, &failed, at(now_ms));
+        self.commit(step.commit);
+    }
+
+    /// A slot whose queries fail.
+    pub(crate) fn slot_in_vain(&mut self, slot_ms: i64) {
+        let plan = self.engine.plan(at(slot_ms));
+        let failed = vec![Err("away".to_string()); plan.queries.len()];
+        let step = self.engine.step(&plan, &failed);
+        self.commit(step.commit);
     }
 
     pub(crate) fn saved(&self) -> SavedSlos {

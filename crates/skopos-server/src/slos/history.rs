@@ -32,22 +32,23 @@ const REST: Duration = Duration::from_secs(900);
 const WORTH_ANOTHER_ROUND: Duration = Duration::from_secs(3600);
 
 impl Inner {
-    /// Fills in what `plans` ask, planned at `begun`, then lets slots go on.
+    /// Fills in so many chunks of history, begun at `begun`, then lets slots go on. Each is planned when the one before is
+    /// done: years of many objectives take no more memory than a day of them.
     pub(super) async fn fill_history(
         self: Arc<Self>,
-        mut plans: Vec<Plan>,
+        mut chunks: usize,
         mut begun: Timestamp,
         stop: &CancellationToken,
     ) {
         let mut missing = None;
-        while !plans.is_empty() {
+        while chunks > 0 {
             self.lock_progress().history = History {
                 state: HistoryState::Running,
-                chunks: plans.len(),
+                chunks,
                 error: missing.clone(),
                 ..History::default()
             };
-            for plan in plans {
+            while let Some(plan) = self.next_chunk() {
                 let reached = plan.slot;
                 match self.fill(plan, stop).await {
                     Filled::Stopped => return,
@@ -60,9 +61,9 @@ impl Inner {
                 progress.history.error.clone_from(&missing);
             }
             let now = self.clock.now();
-            plans = match now.since(begun) > WORTH_ANOTHER_ROUND {
+            chunks = match now.since(begun) > WORTH_ANOTHER_ROUND {
                 true => self.plan_history(now).await,
-                false => Vec::new(),
+                false => 0,
             };
             begun = now;
         }
@@ -71,9 +72,18 @@ impl Inner {
         self.keep_history(missing, stop).await;
     }
 
-    /// What to ask of history. It is looked up what the store holds, so that nothing is asked of the time before.
-    pub(super) async fn plan_history(&self, now: Timestamp) -> Vec<Plan> {
-        let kept = now.saturating_sub(self.history);
+    fn next_chunk(&self) -> Option<Plan> {
+        self.lock_engine().next_backfill()
+    }
+
+    fn next_unread(&self, after: Option<Timestamp>) -> Option<Plan> {
+        self.lock_engine().next_unread(self.clock.now(), after)
+    }
+
+    /// How many chunks of history there are to fill in. It is looked up what the store holds, so that nothing is asked of
+    /// the time before.
+    pub(super) async fn plan_history(&self, now: Timestamp) -> usize {
+        let kept = now.saturating_sub(self.settings.history);
         let oldest = match self.store.oldest_sample_ms().await {
             Ok(oldest) => oldest.map(|oldest| Timestamp::from_millis(oldest).max(kept)),
             Err(error) => {
@@ -106,9 +116,9 @@ impl Inner {
                 () = wait => {}
             }
             missing = None;
-            let plans = self.lock_engine().unread_history();
-            let chunks = plans.len();
-            for plan in plans {
+            let (mut chunks, mut after) = (0, None);
+            while let Some(plan) = self.next_unread(after) {
+                (chunks, after) = (chunks + 1, Some(plan.slot));
                 match self.fill(plan, stop).await {
                     Filled::Stopped => return,
                     Filled::Whole => {}
@@ -117,8 +127,10 @@ impl Inner {
             }
             failures = if missing.is_some() { failures + 1 } else { 0 };
             rest = REST;
-            self.metrics.history_chunks_again.add(chunks as u64);
-            self.end_history(missing.as_ref());
+            self.metrics.history_chunks_again.add(chunks);
+            if chunks > 0 {
+                self.end_history(missing.as_ref());
+            }
         }
     }
 

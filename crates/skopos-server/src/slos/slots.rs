@@ -56,7 +56,7 @@ impl Inner {
             if let Some(since) = self.late.take(slot) {
                 engine.changed_since(since);
             }
-            if let Some((start, end)) = self.late.take_history(slot) {
+            for (start, end) in self.late.take_history(slot) {
                 engine.changed_between(start, end, slot);
             }
             engine.plan(slot)

@@ -12,7 +12,7 @@ use crate::notify::Notifier;
 use crate::receipts::Receipt;
 use crate::rules::{Part, ReloadFailure, ReloadStatus};
 use crate::scrape::{TargetHealth, TargetStatus};
-use crate::slos::{Slos, Unread};
+use crate::slos::{Doubtful, Slos};
 use crate::state::AppState;
 
 /// How much a problem weighs.
@@ -198,33 +198,29 @@ impl List {
 
     fn slos(&mut self, slos: &Slos) {
         let remedy = "see what its queries return: `skopos slo status NAME` shows them; does its service send them?";
-        let unread = slos.unread();
-        let failing = unread.iter().filter_map(|unread| {
-            let error = unread.error.as_ref()?;
-            Some(format!("objective {} cannot be read: {error}", unread.name))
+        let all = slos.doubtful();
+        let failing = all.iter().filter_map(|one| {
+            let error = one.error.as_ref()?;
+            Some(format!("objective {} cannot be read: {error}", one.name))
         });
         self.some(Severity::Error, failing, "objectives cannot be read", remedy);
-        let wrong = unread.iter().filter_map(|unread| {
-            let problem = unread.problem.as_ref().filter(|_| unread.error.is_none())?;
-            Some(format!("objective {} cannot be relied on: {problem}", unread.name))
+        let wrong = all.iter().filter_map(|one| {
+            let problem = one.problem.as_ref().filter(|_| one.error.is_none())?;
+            Some(format!("objective {} cannot be relied on: {problem}", one.name))
         });
         let mend = "mend its `sli`: docs/slo.md says what may be counted";
         self.some(Severity::Error, wrong, "objectives cannot be relied on", mend);
-        let is_silent = |unread: &&Unread| unread.error.is_none() && unread.problem.is_none();
-        let silent = unread.iter().filter(is_silent);
-        let silent = silent.map(|unread| match &unread.since {
-            Some(since) => format!(
-                "objective {}: nothing that it counts has arrived since {since}",
-                unread.name
-            ),
+        let is_silent = |one: &&Doubtful| one.error.is_none() && one.problem.is_none();
+        let silent = all.iter().filter(is_silent);
+        let silent = silent.map(|one| match &one.since {
+            Some(since) => {
+                format!("objective {}: nothing that it counts has arrived since {since}", one.name)
+            }
             None => {
-                let bucket = unread.bucket.as_ref().map_or(String::new(), |bound| {
+                let bucket = one.bucket.as_ref().map_or(String::new(), |bound| {
                     format!("; its histogram must have the bucket le=\"{bound}\"")
                 });
-                format!(
-                    "objective {}: nothing that it counts has ever arrived{bucket}",
-                    unread.name
-                )
+                format!("objective {}: nothing that it counts has ever arrived{bucket}", one.name)
             }
         });
         self.some(Severity::Warning, silent, "objectives have no data", remedy);

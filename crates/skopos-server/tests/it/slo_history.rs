@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use skopos_ingest::remote_write::encode;
-use skopos_model::{Clock, MetricBatch, SystemClock};
+use skopos_model::{Clock, MetricBatch, SeriesSamples, SystemClock};
 
 use crate::api::{Api, NOW, series_samples};
 use crate::harness::{TestServer, eventually};
@@ -72,13 +72,7 @@ async fn samples_of_yesterday_are_counted_though_they_come_today() {
     let hours = 20;
     let series = requests(now - hours * 3600, now, 4).into_iter();
     let series = series.map(|(name, samples)| series_samples(name, samples)).collect();
-    let batch = MetricBatch { series, metadata: vec![] };
-    let write = server.client.post(server.http("/api/v1/write")).body(encode(&batch));
-    let write = write
-        .header("x-skopos-request", "test")
-        .header("content-type", "application/x-protobuf")
-        .header("content-encoding", "snappy");
-    assert_eq!(write.send().await.unwrap().status(), 204);
+    assert_eq!(write(&server, series).await, 204);
     eventually("all of it is counted", || async {
         let found = status(&server).await;
         (&found["total"], &found["bad"])
@@ -92,5 +86,33 @@ async fn samples_of_yesterday_are_counted_though_they_come_today() {
     let late: f64 = late.parse().unwrap();
     assert!((6_700.0..=6_740.0).contains(&late), "{late}");
     assert!(metrics.contains("skopos_slo_history_chunks_again_total"), "{metrics}");
+
+    // What the store refuses, because it knows younger samples of the series, nobody has to read again.
+    let [(good, mut samples), _] = requests(now - hours * 3600, now - hours * 3600 + 60, 4);
+    samples.iter_mut().for_each(|sample| sample.timestamp_ms += 7_000);
+    assert_eq!(write(&server, vec![series_samples(good, samples)]).await, 400);
+    // Of what is stored, but older than what is kept, objectives count nothing: seconds taken for milliseconds.
+    let mut seconds = requests(now - 60, now, 4)[0].1.clone();
+    seconds.iter_mut().for_each(|sample| sample.timestamp_ms /= 1000);
+    let series = "http_requests_total{job=\"shop\",status_code=\"404\"}";
+    assert_eq!(write(&server, vec![series_samples(series, seconds)]).await, 204);
+    let metrics = server.get_text("/metrics").await;
+    let value = |name: &str| -> f64 {
+        let found = metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        found.trim().parse().unwrap()
+    };
+    assert_eq!(value("skopos_slo_late_history_samples_total "), late);
+    assert_eq!(value("skopos_slo_forgotten_samples_total "), 5.0);
     server.stop().await;
+}
+
+/// Sends series by remote write; the status of the answer.
+async fn write(server: &TestServer, series: Vec<SeriesSamples>) -> u16 {
+    let batch = MetricBatch { series, metadata: vec![] };
+    let write = server.client.post(server.http("/api/v1/write")).body(encode(&batch));
+    let write = write
+        .header("x-skopos-request", "test")
+        .header("content-type", "application/x-protobuf")
+        .header("content-encoding", "snappy");
+    write.send().await.unwrap().status().as_u16()
 }

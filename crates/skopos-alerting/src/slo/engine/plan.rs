@@ -1,19 +1,20 @@
 //! Which queries to run: at a slot, and over stored history.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use skopos_model::{Labels, Timestamp};
 use skopos_promql::MatrixSeries;
 
+use super::history::Filling;
+use super::unread::Generation;
 use super::{SloSettings, SloState};
 use crate::duration::format_duration;
 use crate::slo::count::{self, CHUNK_MS, LOOK_BACK_MS, remembered_since};
 use crate::slo::indicator::{Ask, last_values, ranged};
-use crate::slo::ledger::QUARTER_MS;
 use crate::slo::{SloId, millis};
 
-/// Most that one slot catches up; what is older is left to [`unread`].
+/// Most that one slot catches up; what is older is left to [`next_unread`].
 pub(super) const CATCH_UP_MS: i64 = 6 * 3_600_000;
 
 /// What is missing of an objective for no longer than this is not history: slots catch it up.
@@ -43,6 +44,8 @@ pub struct Plan {
     /// What to run; each once. Answers are handed back in this order.
     pub queries: Vec<SloQuery>,
     pub(super) reads: Vec<Read>,
+    /// It was made after this change: it knows nothing of later ones.
+    pub(super) generation: Generation,
 }
 
 /// What one objective reads.
@@ -71,9 +74,10 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(slot_ms: i64) -> Self {
+    fn new(slot_ms: i64, generation: Generation) -> Self {
         let slot = Timestamp::from_millis(slot_ms);
-        Self { plan: Plan { slot, queries: Vec::new(), reads: Vec::new() }, known: HashMap::new() }
+        let plan = Plan { slot, queries: Vec::new(), reads: Vec::new(), generation };
+        Self { plan, known: HashMap::new() }
     }
 
     fn query(&mut self, query: SloQuery) -> usize {
@@ -184,11 +188,12 @@ pub(super) fn at_slot(
     states: &[SloState],
     last_slot: Option<i64>,
     slot_ms: i64,
+    generation: Generation,
 ) -> Plan {
     let interval = settings.interval_ms();
-    let mut builder = Builder::new(slot_ms);
+    let mut builder = Builder::new(slot_ms, generation);
     let late_slots = (millis(settings.late_every) / interval).max(1);
-    for state in states.iter().filter(|state| state.chunks_to_fill == 0) {
+    for state in states.iter().filter(|state| state.filling.is_none()) {
         let slice = millis(state.slo.slice());
         let floor = |at: i64| at.div_euclid(slice) * slice;
         let present = floor(slot_ms - 1);
@@ -202,7 +207,7 @@ pub(super) fn at_slot(
             .filled_until
             .or(last_slot)
             .map(|last| floor(last) - i64::from(settings.reread_slices) * slice);
-        let wanted = [missed, state.changed_since.map(floor)].into_iter().flatten().min();
+        let wanted = [missed, state.unread.slots_from().map(floor)].into_iter().flatten().min();
         start = wanted.map_or(start, |since| start.min(since.max(floor(slot_ms - CATCH_UP_MS))));
         let known = builder.plan.reads.len();
         builder.read(state, start, slot_ms);
@@ -213,55 +218,62 @@ pub(super) fn at_slot(
     builder.plan
 }
 
-/// Chunks of history, oldest first.
-#[derive(Default)]
-struct Chunks(BTreeMap<i64, Builder>);
+/// Of a chunk of history: where it begins and ends.
+fn chunk_at(at_ms: i64) -> (i64, i64) {
+    let start = at_ms.div_euclid(CHUNK_MS) * CHUNK_MS;
+    (start, start + CHUNK_MS)
+}
 
-impl Chunks {
-    fn read(&mut self, state: &SloState, mut start_ms: i64, end_ms: i64) {
-        while start_ms < end_ms {
-            let chunk = start_ms.div_euclid(CHUNK_MS);
-            let to = ((chunk + 1) * CHUNK_MS).min(end_ms);
-            let builder = self.0.entry(chunk).or_insert_with(|| Builder::new(to));
-            builder.read(state, start_ms, to);
-            start_ms = to;
+/// A plan of what was read; its slot is where the last of it ends.
+fn chunk_of(mut builder: Builder) -> Option<Plan> {
+    let end = builder.plan.reads.iter().map(|read| read.end_ms).max()?;
+    builder.plan.slot = Timestamp::from_millis(end);
+    Some(builder.plan)
+}
+
+/// The oldest chunk of history that is to be filled in and was not handed out yet.
+pub(super) fn next_backfill(states: &mut [SloState], generation: Generation) -> Option<Plan> {
+    loop {
+        let fillings = states.iter().filter_map(|state| state.filling);
+        let left = fillings.filter(|filling| filling.next_ms < filling.until_ms);
+        let (_, chunk_end) = chunk_at(left.map(|filling| filling.next_ms).min()?);
+        let mut builder = Builder::new(chunk_end, generation);
+        for state in states.iter_mut() {
+            let Some(filling) = state.filling else { continue };
+            let end = filling.until_ms.min(chunk_end);
+            if filling.next_ms < end {
+                builder.read(state, filling.next_ms, end);
+                state.filling = Some(Filling { next_ms: end, ..filling });
+            }
+        }
+        if let Some(plan) = chunk_of(builder) {
+            return Some(plan);
         }
     }
-
-    fn plans(self) -> Vec<Plan> {
-        let plans = self.0.into_values().map(|builder| builder.plan);
-        plans.filter(|plan| !plan.queries.is_empty()).collect()
-    }
 }
 
-/// The border of quarters of an hour before a moment: history is read in whole ones, as it is kept.
-pub(super) fn quarter_before(at_ms: i64) -> i64 {
-    at_ms.div_euclid(QUARTER_MS) * QUARTER_MS
-}
-
-/// The history of all objectives since `oldest`. Those of which no more than `slack_ms` is missing are left out.
-pub(super) fn backfill(states: &[SloState], now_ms: i64, oldest: i64, slack_ms: i64) -> Vec<Plan> {
-    let mut chunks = Chunks::default();
+/// The oldest chunk of history that is still to be read and lies behind the chunk that ends, or would end, at `after`;
+/// up to `until`.
+pub(super) fn next_unread(
+    states: &[SloState],
+    after: i64,
+    until: i64,
+    generation: Generation,
+) -> Option<Plan> {
+    let from = if after == i64::MIN { after } else { chunk_at(after - 1).1 };
+    let stretches_of = |state: &SloState, from: i64, until: i64| {
+        let stretches = state.unread.stretches();
+        let within = stretches.map(|(start, end)| (start.max(from), end.min(until)));
+        within.filter(|(start, end)| start < end).collect::<Vec<_>>()
+    };
+    let firsts =
+        states.iter().filter_map(|state| stretches_of(state, from, until).first().copied());
+    let (chunk_start, chunk_end) = chunk_at(firsts.map(|(start, _)| start).min()?);
+    let mut builder = Builder::new(chunk_end, generation);
     for state in states {
-        let slice = millis(state.slo.slice());
-        // The youngest of its groups says up to where it is known: younger ones begin there.
-        let known = state.groups.values().filter_map(|group| group.ledger.covered_until()).max();
-        if slack_ms > 0 && known.is_some_and(|end| end > now_ms - slack_ms) {
-            continue;
-        }
-        let from = known.map_or(oldest, |end| (end - 2 * slice).max(oldest));
-        chunks.read(state, quarter_before(from), now_ms.div_euclid(slice) * slice);
-    }
-    chunks.plans()
-}
-
-/// The stretches of history that are still to be read.
-pub(super) fn unread(states: &[SloState]) -> Vec<Plan> {
-    let mut chunks = Chunks::default();
-    for state in states {
-        for (start_ms, end_ms) in state.unread.stretches() {
-            chunks.read(state, start_ms, end_ms);
+        for (start, end) in stretches_of(state, chunk_start.max(from), chunk_end.min(until)) {
+            builder.read(state, start, end);
         }
     }
-    chunks.plans()
+    chunk_of(builder)
 }

@@ -102,13 +102,17 @@ fn decode_identity(data: &[u8]) -> Result<Identity, DecodeError> {
 
 /// Records that take everything of a group out of the log.
 pub(super) fn deletions(group: &Group) -> Vec<StateRecord> {
-    let keys = group.ledger.recorded_keys();
-    let keys = keys.into_iter().chain(["s".to_string()]);
-    keys.map(|key| {
+    let keys = group.ledger.recorded_keys().into_iter().map(|key| {
         let key = format!("{}/{key}", group.prefix);
         StateRecord { kind: StateKind::SloSlice, key, value: None }
-    })
-    .collect()
+    });
+    keys.chain([identity_deletion(group)]).collect()
+}
+
+/// Takes what says what a group is out of the log.
+pub(super) fn identity_deletion(group: &Group) -> StateRecord {
+    let key = format!("{}/s", group.prefix);
+    StateRecord { kind: StateKind::SloSlice, key, value: None }
 }
 
 fn deletion(record: &StateRecord) -> StateRecord {
@@ -155,6 +159,7 @@ impl SloEngine {
             last_slot: last(SLO_SOURCE),
             last_note: last(NOTES_SOURCE).unwrap_or(i64::MIN),
             last_backfill: last(BACKFILL_SOURCE).unwrap_or(i64::MIN),
+            generation: 0,
         };
         for slo in &set.slos {
             engine.index.insert(slo.id, engine.states.len());
@@ -178,6 +183,7 @@ impl SloEngine {
         for (prefix, group) in by_group {
             engine.restore_group(prefix, &group, now_ms, &mut records, &mut restored.corrupt);
         }
+        engine.states.iter_mut().for_each(|state| state.resume(now_ms, 0));
         if !records.is_empty() {
             restored.commit = Some(engine.note_commit(records, now_ms));
         }
@@ -199,11 +205,11 @@ impl SloEngine {
                 return;
             }
         };
-        found.unread.remove(i64::MIN, now_ms - RETENTION_DAYS * DAY_MS);
+        found.unread.remove(i64::MIN, self.oldest_read(now_ms));
         let id = crate::slo::native::id_of(&found.name);
         let state = self.index.get(&id).and_then(|at| self.states.get_mut(*at));
         match state {
-            _ if found.unread.is_empty() => records.push(deletion(record)),
+            _ if found.unread.says_nothing() => records.push(deletion(record)),
             Some(state) if found.fingerprint == fingerprint(&state.slo) => {
                 state.unread = found.unread;
             }
@@ -259,6 +265,11 @@ impl SloEngine {
             }
         }
         restored.ledger.mark_saved();
+        // Of this group nothing is left but its name. What could not be read is left to whoever can.
+        if restored.ledger.is_empty() {
+            records.extend((group.len() == 1).then(|| deletion(identity)));
+            return;
+        }
         state.groups.insert(labels, restored);
     }
 }

@@ -96,6 +96,10 @@ pub struct SloStatus {
     /// Whether data arrives since less than two minutes, or hardly at all.
     #[serde(skip)]
     pub(in crate::slo) is_scant: bool,
+    /// Whether there was no data for longer than the window, while another group of the objective has some: it is gone
+    /// (a route that was taken out), and has nothing to say of changes.
+    #[serde(skip)]
+    pub is_retired: bool,
     /// Minutes with data in the window's length until now.
     #[serde(skip)]
     pub(in crate::slo) minutes_known: i64,
@@ -341,6 +345,7 @@ impl SloState {
             error: self.error.clone(),
             problem,
             is_scant: self.is_scant(group, budget.until_ms),
+            is_retired: false,
             minutes_known: book.minutes_known(now_ms),
             sentence: String::new(),
         };
@@ -455,10 +460,15 @@ impl SloEngine {
             let group = Group::new(&state.slo, &Labels::empty(), now_ms);
             return vec![state.status(&Labels::empty(), &group, now_ms)];
         }
+        let is_fresh = state.groups.values().any(|group| !state.is_silent(group, now_ms));
+        let window = millis(state.slo.window.nominal());
         let groups = state.groups.iter();
         groups
             .map(|(labels, group)| {
+                let end = group.ledger.covered_until();
+                let is_retired = is_fresh && end.is_none_or(|end| end <= now_ms - window);
                 let mut status = state.status(labels, group, now_ms);
+                status.is_retired = is_retired;
                 status.corrections = self.effects(state, group, &status);
                 status
             })
