@@ -84,23 +84,7 @@ impl Client {
         path: &str,
         query: &[(&str, String)],
     ) -> Result<Option<Value>> {
-        let request = self.request(Method::GET, path).query(query).timeout(ANSWER_TIMEOUT);
-        let response = self.send(request).await?;
-        let status = response.status();
-        let body = response.bytes().await.context("read the server's answer")?;
-        let value: Option<Value> = serde_json::from_slice(&body).ok();
-        if status.is_success() {
-            return value.map(Some).ok_or_else(|| anyhow!("{} did not answer in JSON", self.base));
-        }
-        // Without an answer in our words it is the path that the server does not know.
-        if let (StatusCode::NOT_FOUND, Some(message)) = (
-            status,
-            value.as_ref().filter(|v| v["message"].is_null()).and_then(|v| v["error"].as_str()),
-        ) {
-            eprintln!("{}", crate::output::printable(message));
-            return Ok(None);
-        }
-        Err(refusal(status, value.as_ref(), &String::from_utf8_lossy(&body)))
+        found(self.get(path, query).await)
     }
 
     /// POSTs JSON and reads the JSON answer.
@@ -174,6 +158,15 @@ impl Client {
     }
 }
 
+/// What the server does not know is said on standard error and is no failure.
+pub(crate) fn found<T>(asked: Result<T>) -> Result<Option<T>> {
+    let Err(error) = asked else { return asked.map(Some) };
+    let unknown = error.downcast_ref::<Refusal>().and_then(|refusal| refusal.not_found.as_ref());
+    let Some(message) = unknown else { return Err(error) };
+    eprintln!("{}", crate::output::printable(message));
+    Ok(None)
+}
+
 /// What a server's refusal means, in the words of its answer.
 fn refusal(status: StatusCode, answer: Option<&Value>, body: &str) -> anyhow::Error {
     let message = answer
@@ -194,7 +187,10 @@ fn refusal(status: StatusCode, answer: Option<&Value>, body: &str) -> anyhow::Er
     let too_much = timed_out || status == StatusCode::UNPROCESSABLE_ENTITY;
     let byte = |name: &str| usize::try_from(answer?["position"][name].as_u64()?).ok();
     let span = byte("start").zip(byte("end")).map(|(start, end)| Span::new(start, end));
-    let not_found = (status == StatusCode::NOT_FOUND).then(|| message.to_owned());
+    // Only in our words is it a thing that is not there. Otherwise it is the path that the server does not know, or
+    // somebody else who answers.
+    let own = answer.filter(|v| v["message"].is_null()).and_then(|v| v["error"].as_str());
+    let not_found = own.filter(|_| status == StatusCode::NOT_FOUND).map(str::to_owned);
     Refusal { text, too_much, not_found, span }.into()
 }
 

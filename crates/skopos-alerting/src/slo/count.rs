@@ -14,7 +14,7 @@ mod sense;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use skopos_model::{Labels, SampleValue};
+use skopos_model::{Labels, METRIC_NAME, SampleValue};
 use skopos_promql::{MatrixSeries, histogram_share_below};
 
 use super::indicator::{Absent, Ask, Asks, Reading};
@@ -45,7 +45,7 @@ pub(super) struct Counted {
     pub(super) unmatched: Option<Unmatched>,
     /// Whether there are events at all, bad or good ones too.
     pub(super) is_matched: bool,
-    /// Whether there is enough to say that a former problem is gone.
+    /// Whether a former problem is gone: there is enough to say so, or nothing any more that it is about.
     pub(super) is_sound: bool,
 }
 
@@ -137,11 +137,16 @@ impl Counting<'_> {
         (at_ms - 1).div_euclid(self.slice_ms) * self.slice_ms
     }
 
-    /// Events per slice of counters.
-    fn counters(&self, series: &[MatrixSeries], reading: Reading) -> Counts {
+    /// Events per slice of counters, added up by some of their labels.
+    fn counters(
+        &self,
+        series: &[MatrixSeries],
+        reading: Reading,
+        by: impl Fn(&Labels) -> Labels,
+    ) -> Counts {
         let mut counts = Counts::new();
         for one in series {
-            let own = counts.entry(self.group_of(&one.labels)).or_default();
+            let own = counts.entry(by(&one.labels)).or_default();
             let mut before: Option<(i64, Counter)> = None;
             for sample in &one.samples {
                 let Some(counter) = reading.of(&sample.value) else { continue };
@@ -188,6 +193,43 @@ impl Counting<'_> {
         times.is_some_and(|times| times.range(at_ms - LOOK_BACK_MS..at_ms).next().is_some())
     }
 
+    /// Events of a bucket and of all observations, of the same series: what a histogram without the bucket observed is
+    /// not known to be good or bad, whatever others beside it have.
+    fn paired(&self, parts: &Counts, totals: Counts) -> Paired {
+        let mut paired = Paired::default();
+        let mut without: Vec<(Labels, Labels, BTreeMap<i64, f64>)> = Vec::new();
+        for (own, slices) in totals {
+            let group = self.group_of(&own);
+            let Some(part) = parts.get(&own) else {
+                without.push((group, own, slices));
+                continue;
+            };
+            let parts = paired.parts.entry(group.clone()).or_default();
+            let totals = paired.totals.entry(group).or_default();
+            for (start, all) in slices {
+                if let Some(part) = part.get(&start) {
+                    *parts.entry(start).or_default() += part;
+                    *totals.entry(start).or_default() += all;
+                }
+            }
+        }
+        for (group, own, slices) in without {
+            match paired.totals.contains_key(&group) {
+                true => Unmatched::add_series(&mut paired.unmatched, &own, &slices),
+                false => {
+                    let all = paired.without.entry(group).or_default();
+                    slices
+                        .into_iter()
+                        .for_each(|(at, events)| *all.entry(at).or_default() += events);
+                }
+            }
+        }
+        for (group, slices) in std::mem::take(&mut paired.without) {
+            Unmatched::add(&mut paired.unmatched, &group, &slices);
+        }
+        paired
+    }
+
     /// Numbers at the ends of slices.
     fn per_slice(&self, series: &[MatrixSeries]) -> Counts {
         let mut counts = Counts::new();
@@ -202,6 +244,16 @@ impl Counting<'_> {
         }
         counts
     }
+}
+
+/// What [`Counting::paired`] finds, by groups.
+#[derive(Default)]
+struct Paired {
+    parts: Counts,
+    totals: Counts,
+    /// Groups of which no histogram has the bucket.
+    without: Counts,
+    unmatched: Option<Unmatched>,
 }
 
 fn value_of(value: &SampleValue) -> Option<f64> {
@@ -256,16 +308,27 @@ pub(super) fn count(
         _ => HashMap::new(),
     };
     let counting = Counting { slo, slice_ms, start_ms, targets, births };
+    let of_series = |labels: &Labels| labels.filtered(|name| !matches!(name, METRIC_NAME | "le"));
     let events = |ask: &Ask, series: &[MatrixSeries]| match ask {
-        Ask::Samples { reading, .. } => counting.counters(series, *reading),
+        Ask::Samples { reading, .. } if asks.is_paired => {
+            counting.counters(series, *reading, of_series)
+        }
+        Ask::Samples { reading, .. } => {
+            counting.counters(series, *reading, |labels| counting.group_of(labels))
+        }
         Ask::PerSlice(_) => counting.per_slice(series),
     };
-    let parts = events(&asks.part, part);
+    let mut parts = events(&asks.part, part);
     let mut counted = Counted::default();
     if let (Some(Ask::Samples { .. }), Some(series)) = (&asks.total, total) {
         counted.spacings = spacings(&counting, series);
     }
     let totals = match (&asks.total, total) {
+        (Some(ask), Some(series)) if asks.is_paired => {
+            let paired = counting.paired(&parts, events(ask, series));
+            (parts, counted.unmatched) = (paired.parts, paired.unmatched);
+            paired.totals
+        }
         (Some(ask), Some(series)) => events(ask, series),
         _ => parts
             .iter()
@@ -288,6 +351,9 @@ pub(super) fn count(
         Absent::Unknown => false,
     };
     counted.is_matched = !part.is_empty() && !totals.is_empty();
+    // Of a group that is gone nobody says more.
+    let is_gone = |suspect: &Labels| !totals.is_empty() && !totals.contains_key(suspect);
+    counted.is_sound = known.suspect.is_some_and(is_gone);
     for (group, slices) in &totals {
         if counted.groups.len() >= MAX_GROUPS {
             counted.groups_dropped += 1;
@@ -321,7 +387,7 @@ pub(super) fn count(
         match nonsense(asks, volume) {
             Some(text) => drop(counted.nonsense.get_or_insert(Problem::of_group(text, group))),
             None if known.suspect.is_none_or(|suspect| suspect == group) => {
-                counted.is_sound |= volume.is_enough(slices.len() as i64 * slice_ms);
+                counted.is_sound |= volume.is_enough(asks, slices.len() as i64 * slice_ms);
             }
             None => {}
         }

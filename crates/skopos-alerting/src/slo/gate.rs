@@ -1,7 +1,7 @@
 //! May this service be changed now? Go, caution or freeze, with reasons.
 //!
 //! The worst of the service's objectives decides. No data is not go, neither is too little of it, and neither is a service
-//! that nobody promised anything about. An override says who gave leave, why and until when; it turns
+//! that nobody promised anything about. A group that is gone for a whole window, beside others that are not, has no say. An override says who gave leave, why and until when; it turns
 //! a freeze into go and stays visible.
 
 use serde::Serialize;
@@ -168,7 +168,7 @@ impl SloEngine {
             let known = statuses.iter().map(|status| status.minutes_known).max().unwrap_or(0);
             let needed = slo.policy.go_after.min(slo.window.nominal() / 2);
             let minutes = (known, needed.as_secs().div_ceil(60) as i64);
-            for status in statuses {
+            for status in statuses.into_iter().filter(|status| !status.is_retired) {
                 let (verdict, reason) = judge(&status, &slo.policy, minutes, now.as_millis());
                 let (slo, group) = (status.slo, status.group);
                 let budget_remaining = status.budget_remaining;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use skopos_model::{Labels, METRIC_NAME};
 use skopos_promql::format_value;
 
-use self::read::bucket_of;
+use self::read::{bucket_of, is_whole_of};
 use super::export::quoted;
 use crate::duration::format_duration;
 
@@ -233,6 +233,8 @@ pub(super) struct Asks {
     pub(super) absent: Absent,
     /// The bucket that the part is.
     pub(super) bucket: Option<Bucket>,
+    /// Whether each series of the total has one of the part, unless its histogram has no such bucket.
+    pub(super) is_paired: bool,
 }
 
 /// What it means that nothing matches the bad or good events while something matches all events.
@@ -301,6 +303,10 @@ impl Indicator {
                     (None, Role::Bad) => Absent::None,
                     (None, Role::Good) => Absent::NoneOnceSeen,
                 },
+                is_paired: match (part, total) {
+                    (Count::Counter(part), Count::Counter(total)) => is_whole_of(total, part),
+                    _ => false,
+                },
                 bucket,
             },
             Self::Latency { histogram, threshold } => {
@@ -311,6 +317,7 @@ impl Indicator {
                     total: Some(ask(&total)),
                     absent: Absent::Unknown,
                     bucket,
+                    is_paired: true,
                 }
             }
             Self::NativeLatency { histogram, threshold } => {
@@ -321,6 +328,7 @@ impl Indicator {
                     total: Some(samples(Reading::Count)),
                     absent: Absent::Unknown,
                     bucket,
+                    is_paired: false,
                 }
             }
             Self::Ratio { role, query } => {
@@ -335,6 +343,7 @@ impl Indicator {
                     total: None,
                     absent: Absent::Unknown,
                     bucket,
+                    is_paired: false,
                 }
             }
         }

@@ -164,6 +164,55 @@ fn too_little_data_is_not_go() {
     assert_eq!((found.verdict, found.reasons.len()), (Verdict::Go, 2), "{}", found.sentence);
 }
 
+/// A route that was taken out closes the gate as long as its data is of the window, and is forgotten with its slices.
+#[test]
+fn groups_that_are_gone_say_nothing_of_changes() {
+    let text = text("group_by: [route]\npolicy: {go_after: 1m}\n").replace("28d", "1d");
+    let mut world = World::new(&text, MINUTE, START);
+    let grow = |from: i64, to: i64, more: f64| -> Vec<(i64, f64)> {
+        (from..=to).map(|n| (START + n * MINUTE, n as f64 * more)).collect()
+    };
+    for (route, to) in [("/new", 3 * 1440), ("/old", 60)] {
+        world.counter(&[("__name__", "all_total"), ("route", route)], &grow(0, to, 10.0));
+        world.counter(&[("__name__", "bad_total"), ("route", route)], &grow(0, to, 0.0));
+    }
+    for minute in 1..=3 * 1440 {
+        world.slot(START + minute * MINUTE);
+    }
+    let gate = |world: &World, now: i64| world.engine.gate("shop", at(now));
+    let now = START + 3 * DAY;
+    let found = gate(&world, now);
+    assert_eq!((found.verdict, found.reasons.len()), (Verdict::Go, 1), "{}", found.sentence);
+    let all = world.engine.statuses(at(now));
+    assert_eq!(all.iter().map(|s| s.is_retired).collect::<Vec<_>>(), [false, true]);
+    // Nobody knows anything when all are silent.
+    let found = gate(&world, now + HOUR);
+    assert_eq!((found.verdict, found.reasons.len()), (Verdict::Caution, 2));
+    // The slices go after 400 days, and with them the group, here and in the log.
+    let later = START + 402 * DAY;
+    let labels = [("__name__", "all_total"), ("route", "/new")];
+    world.counter(&labels, &[(later - MINUTE, 1e6), (later, 1e6 + 10.0)]);
+    let groups = |world: &World| {
+        let all = world.engine.groups("shop");
+        all.iter().map(|group| group.value("route").to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(&world), ["/new", "/old"]);
+    let mut crashed = World::new(&text, MINUTE, START);
+    crashed.log = world.log.clone();
+    world.slot(later);
+    assert_eq!(groups(&world), ["/new"]);
+    let names = |world: &World| {
+        let saved = world.saved().slices;
+        saved.iter().filter(|record| record.key.ends_with("/s")).count()
+    };
+    assert_eq!(names(&world), 1);
+    world.restart(later);
+    assert_eq!(groups(&world), ["/new"]);
+    // So does a process that was away meanwhile.
+    crashed.restart(later);
+    assert_eq!((groups(&crashed), names(&crashed)), (vec!["/new".to_string()], 1));
+}
+
 /// The first minutes of a month, in which nothing can have happened yet, take nothing from who was well before.
 #[test]
 fn a_month_that_has_just_begun_is_judged_by_what_was_before() {

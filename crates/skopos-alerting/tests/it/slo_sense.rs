@@ -4,7 +4,7 @@
 use skopos_alerting::slo::{Health, SloStatus, Verdict, good_percent, left_percent};
 
 use crate::fuzzing::Random;
-use crate::slo_world::{DAY, HOUR, MINUTE, START, World, at};
+use crate::slo_world::{DAY, HOUR, MINUTE, START, World, at, unread_plans};
 
 fn slo(sli: &str, more: &str) -> String {
     format!(
@@ -78,11 +78,8 @@ fn the_same_holds_for_history() {
     world.backfill(now, 3 * DAY);
     for slot in 1..=3 {
         world.slot(now + slot * MINUTE);
-        for mut plan in world.engine.unread_history() {
-            let answers = crate::slo_world::all_answers(&world.store, &world.engine, &mut plan);
-            let step = world.engine.take_backfill(&plan, &answers, at(now));
-            world.commit(step.commit);
-        }
+        let plans = unread_plans(&mut world.engine, now + slot * MINUTE);
+        world.fill(plans, now + slot * MINUTE);
     }
     let found = status(&world, now + 3 * MINUTE);
     assert_eq!((found.bad, found.total - found.bad), (2_880.0, 1_439.0), "{}", found.sentence);
@@ -209,6 +206,93 @@ fn a_problem_is_told_as_long_as_it_lasts() {
         assert_eq!(told, 361 - since, "{each}: told without a gap");
         assert_eq!(status(&world, START + 600 * MINUTE).problem, None, "{each}");
     }
+}
+
+/// A rolling deploy whose new processes have other buckets: what they observe is not known to be bad, and is told.
+#[test]
+fn processes_without_the_bucket_are_left_out_and_named() {
+    let guide = "{good_ratio: 'sum(rate(web_seconds_bucket{le=\"0.2\"}[5m])) / sum(rate(web_seconds_count[5m]))'}";
+    for sli in [guide, "{histogram: web_seconds, le: 200ms}"] {
+        let mut world = World::new(&slo(sli, ""), MINUTE, START);
+        for (instance, le, from) in [("a", "0.2", 0), ("b", "0.25", 60)] {
+            let target =
+                |name: &'static str| [("__name__", name), ("job", "j"), ("instance", instance)];
+            let bucket = [&target("web_seconds_bucket")[..], &[("le", le)]].concat();
+            world.counter(&bucket, &points(from, 120, 10.0));
+            world.counter(&target("web_seconds_count"), &points(from, 120, 10.0));
+        }
+        for minute in 1..=120 {
+            let now = START + minute * MINUTE;
+            world.step(now);
+            let found = status(&world, now);
+            // The first sample of a process says nothing yet.
+            let wrong = "some of its series have no bucket le=\"0.2\" (of instance=b, whose requests are not counted)";
+            let has_problem = found.problem.as_ref().is_some_and(|text| text.starts_with(wrong));
+            assert_eq!(has_problem, minute > 60, "{minute}: {:?}", found.problem);
+            assert_eq!(found.bad, 0.0, "{minute} {sli}");
+        }
+        let now = START + 2 * HOUR;
+        let found = status(&world, now);
+        assert_eq!(found.total, 1_200.0, "of the other one all");
+        assert!(found.problem.unwrap().ends_with("; there are 0.2, 0.25"));
+        assert_eq!(world.engine.gate("s", at(now)).verdict, Verdict::Caution);
+        assert!(world.rules.firing().is_empty());
+    }
+    // Series of errors have no bucket of good requests: that is what makes them bad.
+    let sli = "{good: 'web_seconds_bucket{le=\"0.2\",code!=\"500\"}', total: web_seconds_count}";
+    let mut world = World::new(&slo(sli, ""), MINUTE, START);
+    for (code, each) in [("200", 9.0), ("500", 1.0)] {
+        let of = |name: &'static str| [("__name__", name), ("code", code)];
+        let bucket = [&of("web_seconds_bucket")[..], &[("le", "0.2")]].concat();
+        world.counter(&bucket, &points(0, 60, each));
+        world.counter(&of("web_seconds_count"), &points(0, 60, each));
+    }
+    for minute in 1..=60 {
+        world.step(START + minute * MINUTE);
+    }
+    let found = status(&world, START + HOUR);
+    assert_eq!((found.bad, found.total, found.problem), (60.0, 600.0, None));
+}
+
+/// Thirteen percent too many good events at ten requests a minute: of a slot nobody can tell, of an hour everybody.
+#[test]
+fn a_problem_that_an_hour_shows_is_not_gone_with_the_next_slot() {
+    let mut world = World::new(&slo("{good: good_total, total: req_total}", ""), MINUTE, START);
+    world.counter(&[("__name__", "good_total")], &points(0, 600, 11.3));
+    world.counter(&[("__name__", "req_total")], &points(0, 600, 10.0));
+    let (mut since, mut told) = (None, 0);
+    for minute in 1..=600 {
+        let now = START + minute * MINUTE;
+        world.slot(now);
+        if status(&world, now).problem.is_some() {
+            since.get_or_insert(minute);
+            told += 1;
+        }
+    }
+    assert_eq!(told, 601 - since.unwrap(), "told without a gap");
+}
+
+/// The group that a problem is about goes: so does the problem.
+#[test]
+fn a_problem_goes_with_its_group() {
+    let text = slo("{good: good_total, total: req_total}", "group_by: [region]\n");
+    let mut world = World::new(&text, MINUTE, START);
+    for (region, good, to) in [("eu", 9.0, 200), ("us", 20.0, 90)] {
+        let of = |name: &'static str| [("__name__", name), ("region", region)];
+        world.counter(&of("good_total"), &points(0, to, good));
+        world.counter(&of("req_total"), &points(0, to, 10.0));
+    }
+    let mut has_problem = Vec::new();
+    for minute in 1..=200 {
+        let now = START + minute * MINUTE;
+        world.slot(now);
+        let all = world.engine.statuses(at(now));
+        has_problem.push(all.iter().any(|status| status.problem.is_some()));
+    }
+    assert!(has_problem[80] && !has_problem[199]);
+    // What looks an hour back still sees it for a while.
+    let last = has_problem.iter().rposition(|has| *has).unwrap();
+    assert!((89..170).contains(&last), "{last}");
 }
 
 /// Minute by minute: the first at which the window has more bad events than it may have.

@@ -19,7 +19,7 @@ use skopos_alerting::slo::{self, SloSet};
 use super::rules::files_in;
 use crate::Outcome;
 use crate::cli::GlobalArgs;
-use crate::client::Refusal;
+use crate::client::found;
 use crate::output::{printable, write_stdout};
 
 /// Service level objectives: write, check, watch, decide.
@@ -72,11 +72,7 @@ pub(crate) fn run(command: SloCommand, global: &GlobalArgs) -> Result<Outcome> {
 
 /// What the server does not know is nothing found, and no failure.
 fn or_nothing(ended: Result<Outcome>) -> Result<Outcome> {
-    let Err(error) = ended else { return ended };
-    let unknown = error.downcast_ref::<Refusal>().and_then(|refusal| refusal.not_found.as_ref());
-    let Some(message) = unknown else { return Err(error) };
-    eprintln!("{}", printable(message));
-    Ok(Outcome::NothingFound)
+    Ok(found(ended)?.unwrap_or(Outcome::NothingFound))
 }
 
 /// Ends a list, as JSON too: an empty one is nothing found.

@@ -1,5 +1,6 @@
 //! `skopos slo`: files without a server, and everything else against one.
 
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -301,4 +302,30 @@ fn nobody_to_ask_is_not_go() {
     let decision: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&decision["verdict"], &decision["exit_code"]), (&json!("caution"), &json!(1)));
     assert!(decision["sentence"].as_str().unwrap().contains("skopos serve"), "{decision:#}");
+}
+
+/// A proxy that knows no such page, or another program at that address: not an objective that is not there.
+#[test]
+fn a_page_that_somebody_else_does_not_have_is_a_failure() {
+    for (body, code) in [
+        ("<html>404 page not found</html>", 1),
+        (r#"{"message": "no Route matched with those values"}"#, 1),
+        (r#"{"error": "there is no objective \"shop\""}"#, 3),
+    ] {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let proxy = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            assert!(socket.read(&mut request).unwrap() > 0);
+            let length = body.len();
+            let head = "HTTP/1.1 404 Not Found\r\nconnection: close";
+            let answer = format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+            socket.write_all(answer.as_bytes()).unwrap();
+        });
+        let output = run(&["slo", "status", "shop", "--server", &address]);
+        proxy.join().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{body}: {}", err(&output));
+        assert!(!err(&output).is_empty());
+    }
 }

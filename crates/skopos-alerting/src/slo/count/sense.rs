@@ -4,7 +4,7 @@
 //! have, good events that nobody ever saw: the budget would be whole or gone, and neither is true. Such
 //! objectives say what is wrong with them, and no gate says go by them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use skopos_model::Labels;
 use skopos_promql::MatrixSeries;
@@ -14,8 +14,9 @@ use super::super::{Role, tidy};
 
 /// Most bounds and groups that a text names.
 const MOST_NAMED: usize = 12;
-/// Events from which on a former problem is gone when they are as they should be.
-const ENOUGH_EVENTS: f64 = 20.0;
+/// So many times the [`slack`] are the events from which on a former problem is gone when they are as they should be: of
+/// fewer a tenth too much would be within it.
+const ENOUGH_SLACKS: f64 = 10.0;
 /// With less of them so much time has to have passed.
 const ENOUGH_MS: i64 = 3_600_000;
 
@@ -46,7 +47,7 @@ impl Problem {
     }
 }
 
-/// Groups that have events, of which nobody knows whether they are bad.
+/// Groups, or series of some, that have events, of which nobody knows whether they are bad.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::slo) struct Unmatched {
     /// Where the first of them begins.
@@ -55,26 +56,58 @@ pub(in crate::slo) struct Unmatched {
     count: usize,
     /// Some of them.
     groups: Vec<Labels>,
+    /// Histograms without the bucket beside others that have it: how many, and some of them by name.
+    series: usize,
+    named: BTreeSet<String>,
     /// Whether anything happened in them.
     has_events: bool,
 }
 
 impl Unmatched {
-    pub(super) fn add(found: &mut Option<Self>, group: &Labels, slices: &BTreeMap<i64, f64>) {
-        let Some((first, _)) = slices.first_key_value() else { return };
+    fn with<'a>(found: &'a mut Option<Self>, slices: &BTreeMap<i64, f64>) -> Option<&'a mut Self> {
+        let (first, _) = slices.first_key_value()?;
         let own = found.get_or_insert(Self {
             since_ms: *first,
             count: 0,
             groups: Vec::new(),
+            series: 0,
+            named: BTreeSet::new(),
             has_events: false,
         });
         own.since_ms = own.since_ms.min(*first);
-        own.count += 1;
         own.has_events |= slices.values().any(|events| *events > 0.0);
+        Some(own)
+    }
+
+    pub(super) fn add(found: &mut Option<Self>, group: &Labels, slices: &BTreeMap<i64, f64>) {
+        let Some(own) = Self::with(found, slices) else { return };
+        own.count += 1;
         if own.groups.len() < MOST_NAMED {
             own.groups.push(group.clone());
         }
     }
+
+    /// A series without the bucket in a group in which others have it. A process is known by its instance.
+    pub(super) fn add_series(
+        found: &mut Option<Self>,
+        series: &Labels,
+        slices: &BTreeMap<i64, f64>,
+    ) {
+        let Some(own) = Self::with(found, slices) else { return };
+        own.series += 1;
+        if own.named.len() < MOST_NAMED {
+            let name = match series.get("instance") {
+                Some(instance) => format!("instance={instance}"),
+                None => text_of(series),
+            };
+            own.named.insert(name);
+        }
+    }
+}
+
+fn text_of(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    pairs.join(" ")
 }
 
 /// The events of a read.
@@ -87,21 +120,24 @@ pub(super) struct Volume {
 
 impl Volume {
     /// Whether they are enough to tell.
-    pub(super) fn is_enough(self, length_ms: i64) -> bool {
-        self.all >= ENOUGH_EVENTS || (self.all > 0.0 && length_ms >= ENOUGH_MS)
+    pub(super) fn is_enough(self, asks: &Asks, length_ms: i64) -> bool {
+        self.all >= ENOUGH_SLACKS * slack(asks) || (self.all > 0.0 && length_ms >= ENOUGH_MS)
     }
+}
+
+/// How much more may be the difference of two reads: of events, or of shares, one of each slice.
+fn slack(asks: &Asks) -> f64 {
+    if asks.total.is_some() { 5.0 } else { 0.5 }
 }
 
 /// Why a part and a whole of a stretch of time cannot be what somebody meant: more good or bad events than events. A
 /// little more is the difference of two reads.
 pub(super) fn nonsense(asks: &Asks, Volume { part, all }: Volume) -> Option<String> {
-    let (what, slack) = match (asks.role, asks.total.is_some()) {
-        (Role::Bad, true) => ("bad", 5.0),
-        (Role::Good, true) => ("good", 5.0),
-        // Shares, one of each slice.
-        (Role::Bad, false) => ("bad", 0.5),
-        (Role::Good, false) => ("good", 0.5),
+    let what = match asks.role {
+        Role::Bad => "bad",
+        Role::Good => "good",
     };
+    let slack = slack(asks);
     if part <= all * 1.1 || part - all <= slack {
         return None;
     }
@@ -122,15 +158,8 @@ pub(in crate::slo) fn unmatched_text(
     unmatched: &Unmatched,
     bounds: Option<&[String]>,
 ) -> Option<String> {
-    let named: Vec<String> = unmatched
-        .groups
-        .iter()
-        .filter(|group| !group.is_empty())
-        .map(|group| {
-            let pairs: Vec<String> = group.iter().map(|(n, v)| format!("{n}={v}")).collect();
-            pairs.join(" ")
-        })
-        .collect();
+    let named: Vec<String> =
+        unmatched.groups.iter().filter(|group| !group.is_empty()).map(text_of).collect();
     let more = unmatched.count.saturating_sub(unmatched.groups.len());
     let of_groups = match (named.is_empty(), more) {
         (true, _) => String::new(),
@@ -148,7 +177,19 @@ pub(in crate::slo) fn unmatched_text(
             }
             Some(bounds) => format!("; there are {}", bounds.join(", ")),
         };
-        return Some(format!("its histogram has no bucket le=\"{bound}\"{of_groups}{there}"));
+        let of_series = match unmatched.series {
+            0 => String::new(),
+            series => {
+                let named: Vec<&str> = unmatched.named.iter().map(String::as_str).collect();
+                let more =
+                    if named.len() == MOST_NAMED && series > MOST_NAMED { ", …" } else { "" };
+                format!(" (of {}{more}, whose requests are not counted)", named.join(", "))
+            }
+        };
+        return Some(match unmatched.count {
+            0 => format!("some of its series have no bucket le=\"{bound}\"{of_series}{there}"),
+            _ => format!("its histogram has no bucket le=\"{bound}\"{of_groups}{of_series}{there}"),
+        });
     }
     // An idle service has no good events either.
     unmatched.has_events.then(|| {

@@ -1,5 +1,6 @@
 //! Texts become indicators: selectors and queries that people write are taken apart, or refused with the place and a hint.
 
+use skopos_model::METRIC_NAME;
 use skopos_promql::ast::{AggregateOp, BinaryOp, Expr, ExprKind, VectorSelector, selectors};
 use skopos_promql::{ParseOptions, parse};
 
@@ -160,6 +161,32 @@ pub(super) fn bucket_of(text: &str) -> Option<Bucket> {
     })
 }
 
+/// Whether a selector selects all observations of the very series of which another one selects a bucket.
+pub(super) fn is_whole_of(total: &str, bucket: &str) -> bool {
+    let read = |text: &str| match parse_query(text, &ParseOptions::default()).ok()?.kind {
+        ExprKind::Vector(selector) => Some(selector),
+        _ => None,
+    };
+    let (Some(total), Some(bucket)) = (read(total), read(bucket)) else { return false };
+    let base = |selector: &VectorSelector, suffix: &str| -> Option<String> {
+        selector.name.as_deref()?.strip_suffix(suffix).map(str::to_string)
+    };
+    let is_all = |m: &skopos_model::LabelMatcher| m.name() == "le" && m.value() == "+Inf";
+    let name = match total.matchers.iter().any(is_all) {
+        true => base(&total, "_bucket"),
+        false => base(&total, "_count"),
+    };
+    // In any order: they all have to hold.
+    let others = |selector: &VectorSelector| {
+        let others = selector.matchers.iter().map(|m| (m.name(), m));
+        let others = others.filter(|(name, _)| !matches!(*name, METRIC_NAME | "le"));
+        let mut others: Vec<String> = others.map(|(_, m)| m.to_string()).collect();
+        others.sort();
+        others
+    };
+    name.is_some() && name == base(&bucket, "_bucket") && others(&total) == others(&bucket)
+}
+
 /// Reads the selector of a histogram; `_bucket`, `_count` and `_sum` at the end of its name and `le`
 /// among its labels are mistakes worth naming.
 pub(in crate::slo) fn read_histogram(
@@ -230,6 +257,23 @@ mod tests {
             total: counter("http_request_duration_seconds_count"),
         };
         assert_eq!(found, want);
+    }
+
+    #[test]
+    fn buckets_know_the_counters_of_all_their_observations() {
+        for (total, bucket, want) in [
+            ("h_count", r#"h_bucket{le="1"}"#, true),
+            (r#"h_bucket{le="+Inf"}"#, r#"h_bucket{le="1"}"#, true),
+            (r#"h_count{a="b",c=~"d"}"#, r#"h_bucket{c=~"d",le="1",a="b"}"#, true),
+            (r#"h_count{a="b"}"#, r#"h_bucket{a="c",le="1"}"#, false),
+            // What failed is not within any time: of such series there is no good bucket.
+            ("h_count", r#"h_bucket{le="1",code!="500"}"#, false),
+            ("other_count", r#"h_bucket{le="1"}"#, false),
+            ("h_total", r#"h_bucket{le="1"}"#, false),
+            (r#"h_bucket{le="2"}"#, r#"h_bucket{le="1"}"#, false),
+        ] {
+            assert_eq!(is_whole_of(total, bucket), want, "{total} {bucket}");
+        }
     }
 
     #[test]
