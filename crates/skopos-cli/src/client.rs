@@ -12,6 +12,9 @@ use crate::cli::ServerArgs;
 /// Longer than the server's own limit for a query, so that its answer is seen.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(150);
 
+/// How a server's answer begins that has no such path.
+const NO_PATH: &str = "no such path";
+
 /// What a server refused, in its words.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -187,10 +190,11 @@ fn refusal(status: StatusCode, answer: Option<&Value>, body: &str) -> anyhow::Er
     let too_much = timed_out || status == StatusCode::UNPROCESSABLE_ENTITY;
     let byte = |name: &str| usize::try_from(answer?["position"][name].as_u64()?).ok();
     let span = byte("start").zip(byte("end")).map(|(start, end)| Span::new(start, end));
-    // Only in our words is it a thing that is not there. Otherwise it is the path that the server does not know, or
-    // somebody else who answers.
-    let own = answer.filter(|v| v["message"].is_null()).and_then(|v| v["error"].as_str());
-    let not_found = own.filter(|_| status == StatusCode::NOT_FOUND).map(str::to_owned);
+    // Only in our words is it a thing that is not there: otherwise somebody else answers, or an older server to which the
+    // path says nothing.
+    let is_ours = answer.is_some_and(|v| v["error_code"] == "not_found");
+    let is_thing = status == StatusCode::NOT_FOUND && is_ours && !message.starts_with(NO_PATH);
+    let not_found = is_thing.then(|| message.to_owned());
     Refusal { text, too_much, not_found, span }.into()
 }
 

@@ -213,19 +213,18 @@ impl Counting<'_> {
                 }
             }
         }
+        // Groups of which no histogram has the bucket.
+        let mut unknown = Counts::new();
         for (group, own, slices) in without {
-            match paired.totals.contains_key(&group) {
-                true => Unmatched::add_series(&mut paired.unmatched, &own, &slices),
-                false => {
-                    let all = paired.without.entry(group).or_default();
-                    slices
-                        .into_iter()
-                        .for_each(|(at, events)| *all.entry(at).or_default() += events);
-                }
+            if paired.totals.contains_key(&group) {
+                Unmatched::add_series(&mut paired.unmatched, &own, &slices);
+                continue;
             }
+            let all = unknown.entry(group).or_default();
+            slices.into_iter().for_each(|(at, events)| *all.entry(at).or_default() += events);
         }
-        for (group, slices) in std::mem::take(&mut paired.without) {
-            Unmatched::add(&mut paired.unmatched, &group, &slices);
+        for (group, slices) in &unknown {
+            Unmatched::add(&mut paired.unmatched, group, slices);
         }
         paired
     }
@@ -251,8 +250,6 @@ impl Counting<'_> {
 struct Paired {
     parts: Counts,
     totals: Counts,
-    /// Groups of which no histogram has the bucket.
-    without: Counts,
     unmatched: Option<Unmatched>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Here is what they are made of, and how they are replaced; `slots` and `history` count, `saved` restores.
 
+mod costs;
 mod history;
 mod notes;
 mod output;
@@ -10,6 +11,7 @@ mod saved;
 mod slots;
 mod unread;
 mod view;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,14 +20,13 @@ use std::time::Duration;
 use skopos_model::storage::{CommitId, StateCommit, StateRecord};
 use skopos_model::{Labels, SeriesSamples, Timestamp};
 
+pub use costs::DeployCost;
 pub use plan::{Plan, SloQuery};
 pub use saved::{RestoredSlos, SavedSlos, fuzz_slo_records};
 pub use slots::SloStep;
-pub use view::{
-    AlertStatus, BurnStatus, ChartPoint, CorrectionEffect, DeployCost, Health, SloStatus,
-    good_percent, left_percent,
-};
-pub(super) use view::{as_object, hours, is_page, name_of, percent, rounded};
+pub use view::{AlertStatus, BurnStatus, ChartPoint, CorrectionEffect, Health, SloStatus};
+pub(super) use words::{as_object, hours, is_page, name_of, percent, rounded};
+pub use words::{good_percent, left_percent};
 
 use super::budget::Book;
 use super::count::{Births, Problem};
@@ -247,6 +248,7 @@ impl SloEngine {
             .map(|state| (state.slo.id, state))
             .collect();
         self.index.clear();
+        let generation = self.next_generation();
         let mut records = Vec::new();
         for slo in &set.slos {
             let mut state = SloState::new(slo.clone(), &self.notes);
@@ -259,7 +261,7 @@ impl SloEngine {
                     (state.error, state.unread) = (before.error, before.unread);
                     (state.problem, state.bounds) = (before.problem, before.bounds);
                     state.unmatched_since = before.unmatched_since;
-                    state.resume(now.as_millis(), self.generation);
+                    state.resume(now.as_millis(), generation);
                 }
                 Some(before) => {
                     for group in before.groups.values() {

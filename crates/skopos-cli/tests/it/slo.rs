@@ -310,7 +310,8 @@ fn a_page_that_somebody_else_does_not_have_is_a_failure() {
     for (body, code) in [
         ("<html>404 page not found</html>", 1),
         (r#"{"message": "no Route matched with those values"}"#, 1),
-        (r#"{"error": "there is no objective \"shop\""}"#, 3),
+        (r#"{"error_code": "not_found", "message": "no such path; try another"}"#, 1),
+        (r#"{"error_code": "not_found", "message": "there is no objective \"shop\""}"#, 3),
     ] {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());

@@ -1,19 +1,16 @@
-//! What objectives look like: status, burn rates, what a deploy cost, and a sentence that says it.
+//! What objectives look like: status, burn rates, charts.
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use skopos_model::{Labels, Timestamp};
 
+use super::words::{as_object, is_page, pairs, sentence};
 use super::{Group, PRESENT, SloEngine, SloState};
 use crate::slo::budget::{Book, Budget, FRESH_MS};
-use crate::slo::notes::{Annotation, AnnotationKind, Correction, GateOverride};
+use crate::slo::notes::{Correction, GateOverride};
 use crate::slo::window::window_text;
-use crate::slo::{Period, Slo, Sum, millis, tidy};
-
-const HOUR_MS: i64 = 3_600_000;
-/// How long after it a deploy is blamed, unless another follows.
-const BLAME_MS: i64 = 6 * HOUR_MS;
+use crate::slo::{Period, Slo, Sum, millis};
 
 /// How an objective does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -149,26 +146,6 @@ pub struct CorrectionEffect {
     pub total: f64,
 }
 
-/// What a deploy cost.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DeployCost {
-    /// The deploy, or another annotation.
-    pub annotation: Annotation,
-    /// The objective.
-    pub slo: String,
-    /// The group's labels.
-    #[serde(serialize_with = "as_object")]
-    pub group: Vec<(String, String)>,
-    /// Until when what happened is put down to it: the next deploy, the annotation's end, 6 h, or now.
-    pub until_ms: i64,
-    /// The share of the budget spent from it until then.
-    pub spent: f64,
-    /// The share spent in as much time before it.
-    pub spent_before: f64,
-    /// It in a sentence.
-    pub sentence: String,
-}
-
 /// A point of a chart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ChartPoint {
@@ -180,87 +157,6 @@ pub struct ChartPoint {
     pub bad: f64,
     /// All events since then.
     pub total: f64,
-}
-
-fn pairs(labels: &Labels) -> Vec<(String, String)> {
-    labels.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
-}
-
-/// Writes a group's labels as an object.
-pub(in crate::slo) fn as_object<S: Serializer>(
-    labels: &[(String, String)],
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(labels.iter().map(|(name, value)| (name, value)))
-}
-
-/// Whether a severity is one that wakes people.
-pub(in crate::slo) fn is_page(severity: &str) -> bool {
-    matches!(severity.to_ascii_lowercase().as_str(), "critical" | "page" | "p1")
-}
-
-/// As many digits as a person wants: 14.4, 0.37, 1300.
-pub(in crate::slo) fn rounded(value: f64) -> String {
-    let digits = match value.abs() {
-        v if v >= 100.0 => 0,
-        v if v >= 10.0 => 1,
-        _ => 2,
-    };
-    tidy(format!("{value:.digits$}").parse().unwrap_or(value)).to_string()
-}
-
-/// A share in percent: `99.93 %`.
-pub(in crate::slo) fn percent(share: f64) -> String {
-    if share > 0.0 && share < 0.000_05 {
-        return "less than 0.01 %".into();
-    }
-    format!("{} %", rounded(share * 100.0))
-}
-
-/// An objective's name, with the values of its group.
-pub(in crate::slo) fn name_of<'a>(slo: &str, group: impl Iterator<Item = &'a str>) -> String {
-    let values: Vec<&str> = group.collect();
-    if values.is_empty() { slo.to_string() } else { format!("{slo} ({})", values.join(", ")) }
-}
-
-/// A share of good events in percent, cut off, with a digit more than its target has (three at least): what was missed is
-/// never called met, and less than all is never 100 %.
-pub fn good_percent(share: f64, target: f64) -> String {
-    let in_target = tidy(target * 100.0).to_string();
-    let digits = in_target.split_once('.').map_or(0, |(_, digits)| digits.len()).max(2) + 1;
-    let scale = 10_f64.powi(digits as i32);
-    // Binary fractions miss 57 % by a little.
-    let mut units = (share * 100.0 * scale + 1e-6).floor();
-    let is_too_much = share < 1.0 && units >= 100.0 * scale;
-    if is_too_much || (share < target - 1e-12 && units >= target * 100.0 * scale - 1e-6) {
-        units -= 1.0;
-    }
-    format!("{} %", tidy(units / scale))
-}
-
-/// What is left of a budget in percent, cut off: 99.96 % is not all of it. Below 0 when overspent.
-pub fn left_percent(share: f64) -> String {
-    let percent = (share * 100.0).abs();
-    if share > 0.0 && percent < 0.01 {
-        return "less than 0.01 %".into();
-    }
-    let scale = match percent {
-        p if p >= 100.0 => 1.0,
-        p if p < 0.1 => 100.0,
-        _ => 10.0,
-    };
-    let cut = tidy((percent * scale + 1e-9).floor() / scale);
-    format!("{} %", if share < 0.0 && cut > 0.0 { -cut } else { cut })
-}
-
-/// Hours as people say them: `35 min`, `5.2 h`, `12 d`.
-pub(in crate::slo) fn hours(hours: f64) -> String {
-    match hours {
-        h if h * 60.0 < 1.0 => "less than a minute".into(),
-        h if h < 1.0 => format!("{} min", (h * 60.0).round()),
-        h if h < 72.0 => format!("{} h", rounded(h)),
-        h => format!("{} d", rounded(h / 24.0)),
-    }
 }
 
 impl SloState {
@@ -377,69 +273,6 @@ fn health(slo: &Slo, remaining: Option<f64>, alerts: &[AlertStatus], silent: boo
     } else {
         Health::Ok
     }
-}
-
-fn sentence(
-    status: &SloStatus,
-    budget: &Budget,
-    burn: Option<f64>,
-    now_ms: i64,
-    bucket: Option<String>,
-) -> String {
-    let name = name_of(&status.slo, status.group.iter().map(|(_, value)| value.as_str()));
-    let Some(remaining) = status.budget_remaining else {
-        let needs = bucket.map_or(String::new(), |bound| {
-            format!(" (its histogram must have the bucket le=\"{bound}\")")
-        });
-        return match &status.problem {
-            Some(problem) => format!("{name}: nothing can be said: {problem}."),
-            None => format!("{name}: no events in the window, so nothing can be said{needs}."),
-        };
-    };
-    let good = good_percent(status.good_ratio.unwrap_or(1.0), status.target);
-    let left = match remaining {
-        left if left <= 0.0 && left > -10.0 => {
-            format!("the budget is exhausted ({} spent)", percent(1.0 - left))
-        }
-        left if left <= 0.0 => {
-            format!("the budget is exhausted ({} times over)", rounded(1.0 - left))
-        }
-        left => format!(
-            "{} of the budget is left ({} of {} min)",
-            left_percent(left),
-            rounded(left * status.budget_minutes),
-            rounded(status.budget_minutes)
-        ),
-    };
-    let mut text = format!("{name}: {good} good over {}, {left}", status.window);
-    if status.health == Health::NoData {
-        let since = status.last_data_ms.map_or(0, |end| (now_ms - end).max(0));
-        text.push_str(&format!(
-            ", but no data has arrived for {}",
-            hours(since as f64 / HOUR_MS as f64)
-        ));
-    } else if let Some(burn) = burn.filter(|burn| *burn > 0.0) {
-        text.push_str(&format!("; it burns {} times as fast as it can bear", rounded(burn)));
-        if let Some(left) = status.hours_to_exhaustion.filter(|left| *left > 0.0) {
-            text.push_str(&format!(" and is gone in {}", hours(left)));
-        } else if status.hours_to_exhaustion.is_none() {
-            text.push_str(" and lasts at that rate");
-        }
-    } else {
-        text.push_str("; nothing burns now");
-    }
-    if budget.coverage < 0.995 {
-        text.push_str(&format!(" ({} of the window has data)", left_percent(budget.coverage)));
-    }
-    let guarded = status.alerts.iter().any(|alert| alert.is_guarded && !alert.is_met);
-    if guarded {
-        text.push_str("; there is too little traffic for an alert");
-    }
-    if let Some(problem) = &status.problem {
-        text.push_str(&format!(". That cannot be relied on: {problem}"));
-    }
-    text.push('.');
-    text
 }
 
 impl SloEngine {
@@ -572,102 +405,5 @@ impl SloEngine {
     fn find(&self, slo: &str, group: &Labels) -> Option<(&SloState, &Group)> {
         let state = self.states.iter().find(|state| state.slo.name == slo)?;
         Some((state, state.groups.get(group)?))
-    }
-
-    /// What every deploy and incident of an objective's service in its present window cost, newest
-    /// first.
-    pub fn costs(&self, slo: &str, now: Timestamp) -> Vec<DeployCost> {
-        let now_ms = now.as_millis();
-        let Some(state) = self.states.iter().find(|state| state.slo.name == slo) else {
-            return Vec::new();
-        };
-        let mut costs = Vec::new();
-        for (labels, group) in &state.groups {
-            let book = state.book(group);
-            let budget = book.budget(now_ms);
-            let start = Timestamp::from_millis(budget.period.start_ms);
-            let notes = self.annotations(Some(&state.slo.service), start, now);
-            for (at, note) in notes.iter().enumerate() {
-                if note.kind == AnnotationKind::Note {
-                    continue;
-                }
-                let is_deploy = |other: &&Annotation| {
-                    other.kind == AnnotationKind::Deploy && other.start_ms > note.start_ms
-                };
-                let next = notes[at + 1..].iter().find(is_deploy).map(|next| next.start_ms);
-                let until = match (note.kind, note.end_ms) {
-                    (AnnotationKind::Deploy, _) => {
-                        let blamed = note.start_ms + BLAME_MS;
-                        next.map_or(blamed, |next| next.min(blamed))
-                    }
-                    (_, end) => end.unwrap_or(now_ms),
-                };
-                let until = until.min(now_ms);
-                costs.push(cost(&book, &budget, note, labels, until));
-            }
-        }
-        costs.sort_by_key(|cost| std::cmp::Reverse(cost.annotation.start_ms));
-        costs
-    }
-}
-
-/// Bad events between two moments. Nobody knows when in its slice an event was: a slice that only begins or ends
-/// in between is shared out by time, as far as there is data in it.
-fn bad_between(book: &Book<'_>, start: i64, end: i64, until: i64) -> f64 {
-    let share_before = |at: i64| {
-        let slice = book.ledger.slice_at(at);
-        let known = slice.end_ms.min(until.max(at));
-        match known > slice.start_ms && at > slice.start_ms {
-            true => {
-                let share = (at - slice.start_ms) as f64 / (known - slice.start_ms) as f64;
-                (slice, book.sum(slice.start_ms, slice.end_ms).bad * share)
-            }
-            false => (slice, 0.0),
-        }
-    };
-    let (first, before) = share_before(start);
-    let (last, within) = share_before(end);
-    (book.sum(first.start_ms, last.start_ms).bad - before + within).max(0.0)
-}
-
-fn cost(
-    book: &Book<'_>,
-    budget: &Budget,
-    note: &Annotation,
-    labels: &Labels,
-    until: i64,
-) -> DeployCost {
-    let slo = book.slo;
-    let allowed = budget.expected_total * slo.budget();
-    let share = |start: i64, end: i64| {
-        if allowed > 0.0 { bad_between(book, start, end, budget.until_ms) / allowed } else { 0.0 }
-    };
-    let length = (until - note.start_ms).max(0);
-    // As much time before it, a slice at least.
-    let span = length.max(book.ledger.slice_ms());
-    let spent = share(note.start_ms, until.max(note.start_ms));
-    let spent_before = share(note.start_ms - span, note.start_ms);
-    let lasted = hours(length as f64 / HOUR_MS as f64);
-    let sentence = format!(
-        "{} {:?} burned {} of the budget of {} in {lasted} ({} in as much time before).",
-        match note.kind {
-            AnnotationKind::Deploy => "Deploy",
-            AnnotationKind::Incident => "Incident",
-            AnnotationKind::Drill => "Drill",
-            AnnotationKind::Note => "Note",
-        },
-        note.text,
-        percent(spent),
-        slo.name,
-        percent(spent_before),
-    );
-    DeployCost {
-        annotation: note.clone(),
-        slo: slo.name.clone(),
-        group: pairs(labels),
-        until_ms: until,
-        spent,
-        spent_before,
-        sentence,
     }
 }
