@@ -56,11 +56,11 @@ pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
     if case.any(is_structured) || used::is_used(case, STRUCTURED) || by_settings || by_file {
         return;
     }
-    if let Some(at) = exported_logs(case) {
+    if let Some((at, by)) = exported_logs(case) {
         return out.mitigated(
             None,
             at,
-            "lines on the console are text; the agent exports them as records",
+            format!("lines on the console are text; the {by} exports them as records"),
         );
     }
     let chosen =
@@ -109,12 +109,26 @@ pub(super) fn log001(case: &Case<'_>, out: &mut Verdicts) {
 }
 
 /// Where OpenTelemetry's agent for Java takes what is logged and exports it with its fields.
-fn exported_logs(case: &Case<'_>) -> Option<Place> {
-    let (at, by) = runs::agent(case)?;
+fn exported_logs(case: &Case<'_>) -> Option<(Place, &'static str)> {
     let is_off = runs::environment(case)
         .iter()
         .any(|(_, key, value)| key == "OTEL_LOGS_EXPORTER" && value == "none");
-    (by.contains("javaagent") && !is_off).then_some(at)
+    if is_off {
+        return None;
+    }
+    let by_agent = runs::agent(case).filter(|(_, by)| by.contains("javaagent"));
+    by_agent.map(|(at, _)| (at, "agent")).or_else(|| {
+        // Logback's and Log4j's appender of OpenTelemetry's.
+        case.documents().find_map(|(file, _, document)| {
+            let Document::Manifest(manifest) = document else { return None };
+            let appender = manifest.dependencies.iter().find(|d| {
+                !d.is_dev
+                    && d.name.starts_with("io.opentelemetry.instrumentation:opentelemetry-lo")
+                    && d.name.contains("-appender")
+            })?;
+            Some((file.place(appender.span), "appender"))
+        })
+    })
 }
 
 /// Whether a setting of a framework makes log lines structured.
@@ -312,6 +326,9 @@ pub(super) fn log007(case: &Case<'_>, out: &mut Verdicts) {
         "@opentelemetry/auto-instrumentations-node",
         "io.micrometer:micrometer-tracing*",
         "org.springframework.cloud:spring-cloud-starter-sleuth",
+        // Spring Boot 4's: a bridge of Micrometer's is in it.
+        "org.springframework.boot:spring-boot-starter-opentelemetry",
+        "org.springframework.boot:spring-boot-starter-zipkin",
     ];
     let by_agent =
         runs::agent(case).is_some_and(|(_, by)| by.contains("auto-instrumentations-node"));
@@ -325,10 +342,15 @@ pub(super) fn log008(case: &Case<'_>, out: &mut Verdicts) {
         let FactKind::ErrorAnswer(answer) = &fact.kind else { continue };
         // A check that says no by a flag has caught nothing, and is asked every few seconds.
         let function = fact.scope.function.as_deref().unwrap_or_default().to_lowercase();
-        let is_check = ["health", "ready", "readiness", "liveness", "livez"]
-            .iter()
-            .any(|word| function.contains(word));
-        if is_check && answer.status == 503 && !fact.scope.in_catch {
+        let checks = ["health", "ready", "readiness", "liveness", "livez"];
+        let is_of_check = |other: &Fact| {
+            matches!(&other.kind, FactKind::Route(route)
+                if checks.iter().any(|word| route.path.contains(word))
+                    && route.calls.iter().any(|(_, at)| *at == fact.span))
+        };
+        let is_check =
+            checks.iter().any(|word| function.contains(word)) || file.facts.iter().any(is_of_check);
+        if is_check && !fact.scope.in_catch {
             continue;
         }
         if !answer.recorded {

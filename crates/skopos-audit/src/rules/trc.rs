@@ -240,6 +240,7 @@ pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
         "reqwest-tracing",
         "io.opentelemetry.instrumentation:*",
         "io.micrometer:micrometer-tracing*",
+        "org.springframework.boot:spring-boot-starter-opentelemetry",
         "@vercel/otel",
     ];
     if is_managed(case) {
