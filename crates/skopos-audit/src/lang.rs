@@ -15,6 +15,7 @@ mod flow;
 pub(crate) use flow::{KEY, is_client_call};
 mod go;
 mod guards;
+mod handed;
 pub mod ir;
 mod java;
 mod javascript;

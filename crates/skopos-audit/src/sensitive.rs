@@ -247,6 +247,10 @@ pub(crate) fn leak(field: &Field, case: &Case<'_>) -> Option<Leak> {
             take(Class::Body, &source.path);
             continue;
         }
+        if is_written_answer(source) && !is_part(Class::Body, source) {
+            take(Class::Body, &source.path);
+            continue;
+        }
         let is_shown = says_shown(source.path.rsplit('.').next().unwrap_or_default());
         for origin in &source.origins {
             let key = origin.strip_prefix(KEY);
@@ -326,6 +330,16 @@ fn is_carried_body(source: &Source) -> bool {
     source.path == "body" && source.origins.iter().any(carries)
 }
 
+/// Whether an answer is written out as JSON: `json.dumps(response)`.
+fn is_written_answer(source: &Source) -> bool {
+    let writes = ["dumps", "stringify", "pformat", "inspect"];
+    let last = words(&source.path);
+    let is_answer = matches!(last.last().map(String::as_str), Some("response" | "resp"));
+    is_answer
+        && !source.path.contains(['.', '('])
+        && source.wrapped.iter().any(|callee| writes.contains(&last_of(callee)))
+}
+
 /// Whether a variable's name says that little of a body is in it.
 fn is_small(path: &str) -> bool {
     says_small(path.rsplit('.').next().unwrap_or(path))
@@ -334,5 +348,6 @@ fn is_small(path: &str) -> bool {
 /// A field taken out of a body (`order = request.json`, then `order.id`) is not the body.
 fn is_same_value(path: &str, origin: &str) -> bool {
     let depth = |text: &str| text.matches('.').count();
-    depth(path) <= depth(origin) || !path.contains('.')
+    // All that a message carries is told where it stands whole: `msg.content.toString()`.
+    depth(path) <= depth(origin) || !path.contains('.') || origin == "message.message_body"
 }

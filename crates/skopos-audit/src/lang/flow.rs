@@ -295,8 +295,11 @@ impl Module {
                 _ => format!("{}()", call.callee),
             };
             let told = self.aliased(&path, span, place.function);
-            let origins =
-                told.or_else(|| self.of_types(&path, span, place.function)).into_iter().collect();
+            let origins = told
+                .or_else(|| self.of_types(&path, span, place.function))
+                .or_else(|| self.handed(&path, place.function))
+                .into_iter()
+                .collect();
             let wrapped = place.wrapped.to_vec();
             let only_truth = place.only_truth;
             let object = call.object();
@@ -431,6 +434,8 @@ impl Module {
         let by_type =
             self.of_types(path, span, function).or_else(|| self.of_types(of, span, function));
         origins.extend(by_type);
+        let handed = origins.iter().find_map(|from| self.handed(from, function));
+        origins.extend(handed.or_else(|| self.handed(path, function)));
         let mut wrapped = place.wrapped.to_vec();
         if !path.contains('.') {
             match self.filled(path, span, function) {

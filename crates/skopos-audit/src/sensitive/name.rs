@@ -556,6 +556,13 @@ fn of_request(last: &str, before: &str, path: &str) -> Option<Class> {
     if is_response(before) && matches!(last, "text" | "content" | "data") {
         return Some(Class::Body);
     }
+    // A message of a queue, and what a serializer or a form has taken out of a request.
+    if last == "body" && matches!(before, "message" | "msg" | "record" | "delivery")
+        || matches!(last, "validated_data" | "cleaned_data")
+        || last == "data" && before == "serializer"
+    {
+        return Some(Class::Body);
+    }
     // What a client of a broker gave: `for d := range channel.Consume(…) { d.Body }`.
     const CONSUMES: [&str; 5] = [
         "Consume()",

@@ -163,7 +163,10 @@ impl Module {
                 "RequestBody" | "Body" => Some("request.body".to_owned()),
                 "RequestHeader" | "HeaderParam" | "Headers" | "Header" => {
                     let is_whole = ["Headers", "Map", "Record", "Object", "any", "dict"];
-                    Some(match key == name && is_whole.iter().any(|kind| of.contains(kind)) {
+                    // `@Headers() headers` of Nest, without a type.
+                    let is_bare = rest.trim().is_empty();
+                    let is_whole = is_bare || is_whole.iter().any(|kind| of.contains(kind));
+                    Some(match key == name && is_whole {
                         true => "request.headers".to_owned(),
                         false => format!("request.headers.{key}"),
                     })

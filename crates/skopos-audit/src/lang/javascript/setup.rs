@@ -125,7 +125,8 @@ fn metrics(c: &mut Classify<'_>, call: &Call, full: &str) {
     if let Some(only) = labels {
         let args: Vec<&Expr> = match name {
             "labels" => call.args.iter().map(|a| &a.value).collect(),
-            _ => vec![only],
+            // `observe({ labels, value, exemplarLabels })`: an exemplar is no label.
+            _ => vec![only.key("labels").filter(|_| only.key("value").is_some()).unwrap_or(only)],
         };
         let labels = args
             .into_iter()
@@ -181,7 +182,15 @@ fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
         | "JaegerExporter"
         | "CollectorTraceExporter"
         | "TraceExporter" => TracingRole::Exporter,
-        "SimpleSpanProcessor" | "ConsoleSpanExporter" => TracingRole::DevelopmentExporter,
+        "SimpleSpanProcessor" | "ConsoleSpanExporter" | "InMemorySpanExporter" => {
+            TracingRole::DevelopmentExporter
+        }
+        // What vendors call theirs: `AzureMonitorTraceExporter`.
+        _ if (name.ends_with("TraceExporter") || name.ends_with("SpanExporter"))
+            && call.callee.starts_with("new ") =>
+        {
+            TracingRole::Exporter
+        }
         "getNodeAutoInstrumentations" | "registerInstrumentations" => TracingRole::Instrumentation,
         _ if name.ends_with("Instrumentation") && call.callee.starts_with("new ") => {
             TracingRole::Instrumentation

@@ -109,12 +109,19 @@ pub(super) fn metrics(c: &mut Classify<'_>, call: &Call, full: &str) {
 
 pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
     let name = call.name();
+    context(c, call, full);
     let role = match name {
         "TracerProvider" => TracingRole::Provider,
         "OTLPSpanExporter" | "ZipkinExporter" | "JaegerExporter" | "CloudTraceSpanExporter" => {
             TracingRole::Exporter
         }
-        "SimpleSpanProcessor" | "ConsoleSpanExporter" => TracingRole::DevelopmentExporter,
+        "SimpleSpanProcessor" | "ConsoleSpanExporter" | "InMemorySpanExporter" => {
+            TracingRole::DevelopmentExporter
+        }
+        // What vendors call theirs: `AzureMonitorTraceExporter`.
+        _ if name.ends_with("TraceExporter") || name.ends_with("SpanExporter") => {
+            TracingRole::Exporter
+        }
         "start_as_current_span" | "start_span" | "start_active_span" => TracingRole::Span,
         "inject" | "extract" if full.contains("opentelemetry") || full.contains("propagat") => {
             TracingRole::Propagation
@@ -163,6 +170,44 @@ pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
         c.push_tracing(call, TracingRole::Exporter, full);
     }
     c.push_tracing(call, role, full);
+}
+
+/// What agents of vendors put on every trace of a request, and the errors that they are told of.
+fn context(c: &mut Classify<'_>, call: &Call, full: &str) {
+    let vendors = ["elasticapm.", "sentry_sdk.", "newrelic.", "ddtrace.", "opbeat."];
+    if !vendors.iter().any(|vendor| full.starts_with(vendor)) {
+        return;
+    }
+    let function = call.at.function;
+    let fields = match call.name() {
+        "set_custom_context" | "add_custom_attributes" => call.positional(0),
+        "set_context" => call.positional(1),
+        "label" | "tag" => {
+            for arg in &call.args {
+                for field in c.module.fields(arg.name.as_deref(), &arg.value, function) {
+                    c.push(call.span, call.at, FactKind::SpanAttribute(field));
+                }
+            }
+            return;
+        }
+        "set_tag" | "set_extra" | "add_custom_attribute" | "add_custom_parameter" => {
+            let key = call.positional(0).and_then(Expr::text).map(str::to_owned);
+            let value = call.positional(1);
+            for mut field in value.map(|v| c.module.fields(None, v, function)).unwrap_or_default() {
+                field.name = field.name.or_else(|| key.clone());
+                c.push(call.span, call.at, FactKind::SpanAttribute(field));
+            }
+            return;
+        }
+        "capture_exception" | "capture_message" => {
+            c.push(call.span, call.at, FactKind::ErrorTracker(full.to_owned()));
+            return;
+        }
+        _ => return,
+    };
+    for field in fields.map(|f| c.module.fields(None, f, function)).unwrap_or_default() {
+        c.push(field.span, call.at, FactKind::SpanAttribute(field));
+    }
 }
 
 fn tracing_values(c: &mut Classify<'_>, call: &Call, full: &str) {
