@@ -6,6 +6,7 @@
 //! (logging, tracing) counts for every service that uses it. With one service only, files of no unit of their own
 //! (manifests of a cluster, rules) are its too.
 
+mod copied;
 mod go;
 mod kind;
 mod naming;
@@ -61,6 +62,7 @@ pub(crate) fn services(
     assign(repository, &mut units);
     modules.iter().for_each(|module| module.link(repository, &mut units));
     siblings::link(&shared, &mut units);
+    copied::link(repository, &mut units);
     let mut services: Vec<Service> =
         units.iter().map(|unit| classify(repository, unit, config, &audited)).collect();
     let keep: Vec<bool> =

@@ -90,11 +90,40 @@ const PRODUCTS: [&str; 62] = [
     "flagd",
 ];
 
+/// Where others keep their products: registries of vendors, and what they are called on Docker's hub.
+const VENDORS: [&str; 24] = [
+    "docker.elastic.co/",
+    "docker.redpanda.com/",
+    "docker.io/library/",
+    "quay.io/prometheus/",
+    "quay.io/keycloak/",
+    "quay.io/minio/",
+    "registry.k8s.io/",
+    "gcr.io/cadvisor/",
+    "gcr.io/datadoghq/",
+    "public.ecr.aws/datadog/",
+    "mcr.microsoft.com/",
+    "bitnami/",
+    "confluentinc/",
+    "datadog/",
+    "elastic/",
+    "grafana/",
+    "hashicorp/",
+    "jaegertracing/",
+    "openzipkin/",
+    "opensearchproject/",
+    "otel/",
+    "prom/",
+    "redpandadata/",
+    "timberio/",
+];
+
 /// Whether an image is somebody else's product.
 pub(super) fn is_product(image: &str) -> bool {
-    kubernetes::image_name(image).is_some_and(|name| {
-        PRODUCTS.contains(&name) || name.ends_with("-exporter") || name.ends_with("_exporter")
-    })
+    VENDORS.iter().any(|vendor| image.starts_with(vendor))
+        || kubernetes::image_name(image).is_some_and(|name| {
+            PRODUCTS.contains(&name) || name.ends_with("-exporter") || name.ends_with("_exporter")
+        })
 }
 
 /// Files that may say what runs: everything but tests, examples and what is copied in.
@@ -136,7 +165,11 @@ pub(super) fn pods<'r>(case: &Case<'r>) -> Vec<Pod<'r>> {
             let image = container.image.as_ref().map(|image| image.value.as_str());
             let image = resolved.as_deref().or(image);
             let is_ours = !image.is_some_and(is_product) && !is_sidecar(&container.name);
-            if is_ours && belongs(case, file, &names) {
+            let is_told = || {
+                image.is_some_and(|image| is_tagged(case, image)) || starts_ours(case, container)
+            };
+            let is_another = || names_another(case, &names);
+            if is_ours && (belongs(case, file, &names) || is_told() && !is_another()) {
                 let environment = Environment::of_path(&file.path);
                 let by_name = case.service.is_some() && is_named(case, &names);
                 let is_other = !by_name
@@ -201,6 +234,44 @@ pub(crate) fn kept_running<'r>(
     None
 }
 
+/// Whether the tag of an image is the service's name: one name of an image for all of a repository,
+/// `ghcr.io/shop/shop:cart-latest`.
+fn is_tagged(case: &Case<'_>, image: &str) -> bool {
+    let Some(service) = case.service else { return true };
+    let last = image.split('@').next().and_then(|image| image.rsplit('/').next());
+    let Some((_, tag)) = last.and_then(|last| last.split_once(':')) else { return false };
+    let name = match tag.rsplit_once('-') {
+        Some((name, "latest" | "main" | "master" | "stable" | "prod" | "dev")) => name,
+        Some((name, version)) if version.trim_start_matches('v').starts_with(char::is_numeric) => {
+            name
+        }
+        _ => tag,
+    };
+    is_name_of(service, name) == Some(true)
+}
+
+/// Whether a container starts a file that lies in the service, and in no other: `FLASK_APP=ads.py`, `node cart.js`.
+fn starts_ours(case: &Case<'_>, container: &Container) -> bool {
+    let Some(service) = case.service else { return true };
+    let told = container.env.get("FLASK_APP").map(|value| value.value.as_str());
+    let words = container.command.iter().chain(&container.args).map(|text| text.value.as_str());
+    let mut files =
+        told.into_iter().chain(words).flat_map(str::split_whitespace).filter(|word| {
+            [".py", ".js", ".mjs", ".ts"].iter().any(|ending| word.ends_with(ending))
+        });
+    let has = |service: &Service, file: &str| {
+        let own = file.rsplit('/').next().unwrap_or(file);
+        case.repository.file(&join(&service.root, own)).is_some()
+    };
+    let others = || case.repository.services.iter().filter(|other| other.name != service.name);
+    files.any(|file| has(service, file) && !others().any(|other| has(other, file)))
+}
+
+/// Whether what has these names is no service that is known here.
+pub(super) fn is_nobodys(case: &Case<'_>, names: &[Option<&str>]) -> bool {
+    !names_another(case, names)
+}
+
 fn is_sidecar(name: &str) -> bool {
     ["proxy", "sidecar", "exporter", "agent", "istio", "envoy", "otel-collector", "fluent"]
         .iter()
@@ -232,7 +303,8 @@ pub(super) fn composed<'r>(case: &Case<'r>) -> Vec<(&'r File, &'r ComposeService
             let image = service.image.as_ref().map(|image| image.value.as_str());
             let names = [Some(service.name.value.as_str()), image.and_then(kubernetes::image_name)];
             let is_ours = service.build.is_some() || !image.is_some_and(is_product);
-            if is_built_here || (is_ours && is_named(case, &names)) || (is_ours && is_only(case)) {
+            let is_told = || image.is_some_and(|image| is_tagged(case, image));
+            if is_built_here || is_ours && (is_named(case, &names) || is_only(case) || is_told()) {
                 found.push((file, service));
             }
         }

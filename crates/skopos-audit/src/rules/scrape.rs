@@ -285,10 +285,24 @@ fn jobs(case: &Case<'_>, scraping: &mut Scraping) {
                 let is_named =
                     deployed::belongs_by_name(case, &[Some(host), Some(job.name.value.as_str())]);
                 let has_port = port.parse().is_ok_and(|port: u16| ports.contains(&port));
-                if is_named || (is_local && has_port) {
+                if is_named || has_port && (is_local || is_unknown(case, host)) {
                     scraping.ours.get_or_insert(file.place(target.span));
                 }
             }
         }
     }
+}
+
+/// Whether a host is a service of Compose that runs an image of the house that nothing ties to a service: `app-a`, `app-b`.
+fn is_unknown(case: &Case<'_>, host: &str) -> bool {
+    deployed::documents(case).any(|(_, document)| match document {
+        Document::Compose(compose) => compose.services.iter().any(|service| {
+            let image = service.image.as_ref().map(|image| image.value.as_str());
+            service.name.value == host
+                && service.build.is_none()
+                && image.is_some_and(|image| !deployed::is_product(image))
+                && deployed::is_nobodys(case, &[Some(host)])
+        }),
+        _ => false,
+    })
 }
