@@ -39,7 +39,7 @@ pub(super) fn is_health(route: &Route) -> bool {
     ];
     // `/api/health-check`, `/-/healthy`: a segment that begins so.
     let mut segments = path.split('/').map(|segment| segment.trim_matches(['_', '-', '^', '$']));
-    if parts.last().is_some_and(|last| words.contains(last))
+    if parts.last().is_some_and(|last| words.contains(last)) && is_of_the_process(&path)
         || segments.any(|segment| {
             segment.starts_with("health") && !segment.contains('{') && !segment.contains(':')
         })
@@ -49,6 +49,37 @@ pub(super) fn is_health(route: &Route) -> bool {
     let handler = route.handler.as_deref().unwrap_or_default().to_ascii_lowercase();
     parts.is_empty()
         && ["health", "liveness", "readiness"].iter().any(|word| handler.contains(word))
+}
+
+/// Whether a path whose last word is one of health is about the process: `/sign-up` and `/orders/:id/status` are about what
+/// it is for.
+fn is_of_the_process(path: &str) -> bool {
+    const SURE: [&str; 9] = [
+        "health",
+        "healthz",
+        "healthcheck",
+        "livez",
+        "liveness",
+        "readyz",
+        "readiness",
+        "heartbeat",
+        "lbheartbeat",
+    ];
+    const ABOUT: [&str; 22] = [
+        "health", "healthz", "is", "server", "service", "api", "app", "system", "node", "http",
+        "self", "k8s", "kube", "lb", "backend", "web", "check", "live", "ready", "status", "probe",
+        "internal",
+    ];
+    let is_value = |part: &str| part.starts_with([':', '{', '<']) || part.starts_with("(?p");
+    let (above, own) = path.trim_end_matches('/').rsplit_once('/').unwrap_or(("", path));
+    let words = |text: &str| -> Vec<String> {
+        text.split(['-', '_', '.']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+    };
+    let own = words(own.trim_matches(['^', '$']));
+    let Some((last, first)) = own.split_last() else { return true };
+    SURE.contains(&last.as_str())
+        || !above.split('/').any(is_value)
+            && first.iter().all(|word| ABOUT.contains(&word.as_str()))
 }
 
 fn routes<'r>(case: &Case<'r>) -> impl Iterator<Item = (&'r File, &'r Fact, &'r Route)> {

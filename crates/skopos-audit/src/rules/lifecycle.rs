@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::fact::{Guard, TracingRole};
-use crate::{Case, Fact, FactKind, File, Language, Role, Verdicts};
+use crate::{Case, Fact, FactKind, File, Language, Place, Role, Verdicts};
 
 /// Whether a provider of telemetry is set up in code: agents flush themselves.
 fn provider<'r>(case: &Case<'r>) -> Option<(&'r crate::File, &'r crate::Fact)> {
@@ -264,6 +264,16 @@ fn run_by_python<'r>(
     })
 }
 
+/// What starts Flask's own server: `flask run`.
+fn by_flask(case: &Case<'_>) -> Option<Place> {
+    let is_it = |line: &str| {
+        let is_between = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '[' | ']');
+        let words: Vec<&str> = line.split(is_between).filter(|word| !word.is_empty()).collect();
+        words.windows(2).any(|pair| crate::files::name(pair[0]) == "flask" && pair[1] == "run")
+    };
+    super::runs::commands(case).into_iter().find_map(|(place, line)| is_it(&line).then_some(place))
+}
+
 /// LIF003: a server that SIGTERM cuts off in the middle of requests.
 pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
     let servers = || {
@@ -308,6 +318,13 @@ pub(super) fn sigterm(case: &Case<'_>, verdicts: &mut Verdicts) {
         return;
     }
     if name == "flask" {
+        if let Some(place) = by_flask(case) {
+            verdicts.finding(
+                place,
+                "`flask run` is a server for development: on SIGTERM it cuts requests and telemetry off",
+            );
+            return;
+        }
         let run = servers().filter(|(_, _, framework)| framework.0 == "werkzeug");
         if let Some((file, fact)) = run_by_python(case, run.map(|(file, fact, _)| (file, fact))) {
             verdicts.finding(

@@ -306,7 +306,8 @@ pub(super) fn log007(case: &Case<'_>, out: &mut Verdicts) {
     let binds = case.any(|kind| matches!(kind, FactKind::Correlation(_)))
         || log_files(case).any(|(_, found)| found.correlation.is_some())
         || runs::environment(case).iter().any(|(_, key, value)| {
-            (key == "OTEL_PYTHON_LOG_CORRELATION" && value != "false")
+            (matches!(key.as_str(), "OTEL_PYTHON_LOG_CORRELATION" | "DD_LOGS_INJECTION")
+                && !matches!(value.to_ascii_lowercase().as_str(), "false" | "0"))
                 || (key.starts_with("logging.pattern") && value.to_lowercase().contains("traceid"))
         });
     let agents = [
@@ -330,9 +331,16 @@ pub(super) fn log007(case: &Case<'_>, out: &mut Verdicts) {
         "org.springframework.boot:spring-boot-starter-opentelemetry",
         "org.springframework.boot:spring-boot-starter-zipkin",
     ];
-    let by_agent =
-        runs::agent(case).is_some_and(|(_, by)| by.contains("auto-instrumentations-node"));
-    if !binds && !by_agent && !used::is_used(case, &agents) {
+    // Elastic's processors and filters of log records bring the ids along.
+    let by_handler = case.any(|kind| {
+        matches!(kind, FactKind::Import(name) if name.starts_with("elasticapm.handlers.")
+            && ["structlog", "LoggingFilter", "Formatter"].iter().any(|what| name.contains(what)))
+    });
+    let by_agent = by_handler
+        || runs::agent(case).is_some_and(|(_, by)| by.contains("auto-instrumentations-node"));
+    // What is printed goes past every logger that an agent knows.
+    let is_bound = binds || logs && (by_agent || used::is_used(case, &agents));
+    if !is_bound {
         out.absent("no request or trace id is bound to log lines: one request's lines cannot be found together");
     }
 }

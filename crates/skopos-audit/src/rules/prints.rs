@@ -2,6 +2,7 @@
 //!
 //! What a file is, is asked once a file; what a function does, once a function: a file may print ten thousand times.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::log::runs_once;
@@ -15,6 +16,8 @@ pub(super) fn prints<'r>(
 ) -> impl Iterator<Item = (&'r File, &'r Fact, &'r LogCall)> {
     let has_pages = case.has_pages();
     let packages = commanding_packages(case);
+    let case = *case;
+    let imports = OnceCell::new();
     let files = case.files().filter(|file| file.role == Role::Production);
     files.flat_map(move |file| {
         if has_pages && file.is_script() {
@@ -29,8 +32,14 @@ pub(super) fn prints<'r>(
                 && packages.contains(crate::files::folder(&file.path))
                 && !serves(file)
         };
-        let is_elsewhere =
-            || is_command(file) || is_front(file) || is_beside_commands() || is_sink(file);
+        let is_elsewhere = || {
+            let is_module =
+                || is_run_by_guard(file) && is_part(imports.get_or_init(|| imported(&case)), file);
+            is_command(file) && !is_module()
+                || is_front(file)
+                || is_beside_commands()
+                || is_sink(file)
+        };
         if found.is_empty() || is_elsewhere() {
             return Vec::new();
         }
@@ -38,6 +47,29 @@ pub(super) fn prints<'r>(
         found.retain(|(_, fact, log)| !talk.speaks_to_people(fact, log));
         found
     })
+}
+
+/// What the service's Python imports: each part of a name with the part before it, `("shop", "answers")`.
+fn imported<'r>(case: &Case<'r>) -> BTreeSet<(&'r str, &'r str)> {
+    let mut found = BTreeSet::new();
+    let is_python = |file: &&File| file.language == Some(Language::Python);
+    let files = case.files().filter(is_python).filter(|file| file.role == Role::Production);
+    for fact in files.flat_map(|file| &file.facts) {
+        let FactKind::Import(import) = &fact.kind else { continue };
+        let mut before = "";
+        for part in import.split('.').filter(|part| !part.is_empty()) {
+            found.insert((before, part));
+            before = part;
+        }
+    }
+    found
+}
+
+/// Whether a module of Python can be run by hand, and is a part of what serves: something else imports it.
+fn is_part(imported: &BTreeSet<(&str, &str)>, file: &File) -> bool {
+    let own = crate::files::name(&file.path).trim_end_matches(".py");
+    let above = crate::files::name(crate::files::folder(&file.path));
+    imported.contains(&("", own)) || imported.contains(&(above, own))
 }
 
 /// Packages of Go that make a command line: their files share it.
@@ -167,6 +199,24 @@ pub(super) fn is_command(file: &File) -> bool {
     let tries_out = !serves && has(&["client"]) && has(&["test", "demo", "example", "sample"])
         || !serves && matches!(stem, "testclient" | "loadgen" | "loadtest");
     tries_out || by_library || in_folder || is_go_command || is_named(stem) || runs_once(file)
+}
+
+/// Whether nothing but `if __name__ == "__main__"` makes a file of Python a program.
+fn is_run_by_guard(file: &File) -> bool {
+    let is_guard = |kind: &FactKind| matches!(kind, FactKind::EntryPoint(by) if by == "__main__");
+    let other = |kind: &FactKind| {
+        matches!(kind, FactKind::CommandLine(_))
+            || matches!(kind, FactKind::Import(name) if ["argparse", "click", "typer", "optparse", "docopt"]
+                .iter()
+                .any(|library| name.split('.').next() == Some(library)))
+    };
+    let in_folder = file
+        .path
+        .split('/')
+        .any(|part| matches!(part, "cli" | "commands" | "scripts" | "migrations"));
+    file.facts.iter().any(|fact| is_guard(&fact.kind))
+        && !file.facts.iter().any(|fact| other(&fact.kind))
+        && !in_folder
 }
 
 /// Whether a command says this before it ends: to people, who have no use for a stack.
