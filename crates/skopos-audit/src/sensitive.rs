@@ -150,6 +150,9 @@ fn last_of(callee: &str) -> &str {
 
 /// Whether only a part of a value is left: the last digits of a card tell little, the first thousand bytes of a body all.
 fn is_part(class: Class, source: &Source) -> bool {
+    if is_keys(class, source) {
+        return true;
+    }
     let takes_part = |callee: &str| forms::takes_part(last_of(callee));
     // One value of a body or of a list of keys is what its own name says; one of all headers is as good as all.
     let is_one = class != Class::Header
@@ -164,6 +167,15 @@ fn is_part(class: Class, source: &Source) -> bool {
         || class != Class::Body
             && (source.wrapped.iter().any(|callee| takes_part(callee))
                 || source.path.strip_suffix("()").is_some_and(takes_part))
+}
+
+/// Whether only the keys of a mapping are left: `list(request.headers)`, `", ".join(body)`.
+fn is_keys(class: Class, source: &Source) -> bool {
+    matches!(class, Class::Header | Class::Body)
+        && source
+            .wrapped
+            .first()
+            .is_some_and(|callee| matches!(callee.as_str(), "list" | "''.join"))
 }
 
 /// Whether what a call gives back is harmless by the call's name: `mask()`, `len()`.

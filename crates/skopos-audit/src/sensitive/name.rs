@@ -411,6 +411,10 @@ fn of_call(parts: &[&str], own: &[String]) -> Option<Class> {
     {
         return Some(Class::Body);
     }
+    // What came in through a socket that is held open.
+    if is_received(last) && words(before).last().is_some_and(|word| is_socket(word)) {
+        return Some(Class::Body);
+    }
     // What a call of gRPC carries beside its message.
     if matches!(*last, "FromIncomingContext" | "FromOutgoingContext" | "invocation_metadata") {
         return Some(Class::Header);
@@ -616,6 +620,24 @@ fn is_card(joined: &str, before: &str) -> bool {
             // As many write it.
             | "ccv"
     ) || (card && matches!(joined, "number" | "cvv" | "cvc" | "pan" | "code" | "cc_number"))
+}
+
+fn is_socket(word: &str) -> bool {
+    matches!(word, "websocket" | "ws" | "socket" | "sock")
+}
+
+/// Calls of Python's web frameworks that take a message from a WebSocket, or all of them in turn.
+fn is_received(name: &str) -> bool {
+    matches!(
+        name,
+        "receive_text"
+            | "receive_json"
+            | "receive_bytes"
+            | "receive_str"
+            | "iter_text"
+            | "iter_json"
+            | "iter_bytes"
+    )
 }
 
 /// Whether the name of a type says that its values are addresses with credentials: `type DBConnString string`.

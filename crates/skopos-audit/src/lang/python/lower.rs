@@ -296,6 +296,15 @@ impl Lowering<'_> {
             "pattern_list" | "tuple_pattern" => children(left),
             _ => smallvec::smallvec![left],
         };
+        // Messages of a WebSocket, each of them whole.
+        let gives_messages = [".iter_text()", ".iter_json()", ".iter_bytes()"];
+        if let [name] = names[..]
+            && gives_messages.iter().any(|end| iterated.ends_with(end))
+        {
+            let whole = crate::Span::new(start, start);
+            self.assign(self.of(name).to_owned(), of, None, whole);
+            return;
+        }
         // Going through a mapping itself gives its keys.
         let gives_keys = names.len() == 1
             && !["items()", "values()", "ookies"].iter().any(|end| iterated.ends_with(end));
