@@ -97,11 +97,6 @@ pub(super) fn sql(site: &Site<'_>) -> Offer {
 pub(super) fn hold(site: &Site<'_>) -> Offer {
     let is_alert = site.page.alerts().contains(&site.span);
     let line = site.line();
-    // One that is too short: the finding points at its value.
-    let key = site.text.get(line.start..site.range().start)?;
-    if key.trim_start_matches([' ', '-']).trim_end_matches(['"', '\'']).trim_end() == "for:" {
-        return Some((Safety::Unsafe, vec![Edit::new(site.range(), "5m")]));
-    }
     let before = site.text.get(line.start..site.range().start)?;
     let key = before.find("alert:")?;
     if !is_alert {

@@ -102,7 +102,7 @@ fn pages(alert: &Rule) -> bool {
     })
 }
 
-/// ALR002: an alert without `for`, or with one that lets a spike through.
+/// ALR002: an alert without `for`; with a short one, it is unknown whether that is meant.
 pub(super) fn hold(case: &Case<'_>, verdicts: &mut Verdicts) {
     for (file, rules, alert) in alerts_or_nothing(case, verdicts) {
         if alert.keep_firing_for.is_some()
@@ -124,12 +124,12 @@ pub(super) fn hold(case: &Case<'_>, verdicts: &mut Verdicts) {
             let Some(waits) = waits.filter(|waits| *waits < 60_000 || pages(alert)) else {
                 continue;
             };
+            // Somebody wrote it: a choice, until they say otherwise.
             let what = if waits == 0 { "one bad scrape" } else { "a spike of that length" };
-            let message = format!(
-                "`{}` has `for: {}`: {what} alerts, five minutes is the least",
-                alert.name, hold.value
+            verdicts.unknown(
+                format!("whether {what} is meant to alert: `{}` has `for: {}`", alert.name, hold.value),
+                "`for: 5m`, two windows of different length, or a comment that says why it cannot wait",
             );
-            verdicts.finding(file.place(hold.span), message);
             continue;
         }
         verdicts.finding(
@@ -217,7 +217,7 @@ fn is_running_out(alert: &Rule) -> bool {
     names.peek().is_some() && names.all(|name| is_room(name) && !is_flow(name))
 }
 
-/// ALR005: an alert without severity or owner.
+/// ALR005: an alert without severity. Whose it is, routes and external labels may tell, too.
 pub(super) fn owner(case: &Case<'_>, verdicts: &mut Verdicts) {
     for (file, rules, alert) in alerts_or_nothing(case, verdicts) {
         if is_heartbeat(alert) {
@@ -238,9 +238,6 @@ pub(super) fn owner(case: &Case<'_>, verdicts: &mut Verdicts) {
                 "`{}` has no severity that means something: nothing can route it",
                 alert.name
             );
-            verdicts.finding(file.place(alert.name.span), message);
-        } else if lint(rules, alert, &["rule/owner"]).is_some() {
-            let message = format!("`{}` has no owner: no `team`, `owner` or `service`", alert.name);
             verdicts.finding(file.place(alert.name.span), message);
         }
     }

@@ -110,8 +110,8 @@ const FIXES: &[Fix] = &[
         rule: "ALR002",
         is_safe: false,
         path: "rules.yml",
-        before: "groups:\n- name: g\n  rules:\n  - alert: Errors # every one\n    expr: rate(http_requests_total{status_code=~\"5..\"}[5m]) > 1\n    labels: { severity: critical }\n  - { alert: \"More\", expr: 'rate(http_requests_total[5m]) > 9', labels: { severity: critical } }\n  - alert: Short\n    expr: rate(http_requests_total[5m]) > 9\n    for: 30s # soon\n    labels: { severity: critical }\n",
-        after: "groups:\n- name: g\n  rules:\n  - alert: Errors # every one\n    for: 5m\n    expr: rate(http_requests_total{status_code=~\"5..\"}[5m]) > 1\n    labels: { severity: critical }\n  - { alert: \"More\", for: 5m, expr: 'rate(http_requests_total[5m]) > 9', labels: { severity: critical } }\n  - alert: Short\n    expr: rate(http_requests_total[5m]) > 9\n    for: 5m # soon\n    labels: { severity: critical }\n",
+        before: "groups:\n- name: g\n  rules:\n  - alert: Errors # every one\n    expr: rate(http_requests_total{status_code=~\"5..\"}[5m]) > 1\n    labels: { severity: critical }\n  - { alert: \"More\", expr: 'rate(http_requests_total[5m]) > 9', labels: { severity: critical } }\n",
+        after: "groups:\n- name: g\n  rules:\n  - alert: Errors # every one\n    for: 5m\n    expr: rate(http_requests_total{status_code=~\"5..\"}[5m]) > 1\n    labels: { severity: critical }\n  - { alert: \"More\", for: 5m, expr: 'rate(http_requests_total[5m]) > 9', labels: { severity: critical } }\n",
         beside: &[("app.py", APP)],
     },
     Fix {
