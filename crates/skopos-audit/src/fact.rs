@@ -87,7 +87,7 @@ pub enum FactKind {
     ServiceName(Option<String>),
     /// A correlation or trace id is bound to logs or read from a request.
     Correlation(String),
-    /// Secrets are taken out of logs: by what.
+    /// Secrets are taken out of logs: by what. Where a path of fields is named ([`TAKES_OUT`]), only what stands there.
     Redaction(String),
     /// Providers of telemetry, or a logger, are flushed or shut down: by what call.
     Flush(String),
@@ -238,6 +238,9 @@ pub struct Field {
     /// What flows into it: variables, attributes, calls. Empty for literals.
     pub sources: Vec<Source>,
 }
+
+/// What a [`FactKind::Redaction`] begins with that names a path of fields.
+pub(crate) const TAKES_OUT: &str = "path ";
 
 /// Something that flows into a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 //! SEC: what must not be logged. Arguments are matched, never the words of a message.
 
 use super::{message, shown, used};
-use crate::fact::{Field, LogCall, Source};
+use crate::fact::{Field, LogCall, Source, TAKES_OUT};
 use crate::files::name as file_name;
 use crate::sensitive::{Class, Leak, card_field, class_of, leak, passes, secret_field, words};
-use crate::{Case, Fact, FactKind, File, Guard, Language, Level, Verdicts};
+use crate::{Case, Fact, FactKind, File, Guard, Language, Level, Place, Verdicts};
 
 /// The leaks of a class, each with its call.
 fn leaks<'r>(
@@ -29,6 +29,52 @@ fn leaks<'r>(
     found
 }
 
+/// A leak is a finding, unless the logger takes out what stands under the field's name.
+fn tell(
+    case: &Case<'_>,
+    file: &File,
+    log: &LogCall,
+    field: &Field,
+    message: String,
+    out: &mut Verdicts,
+) {
+    match taken_out(case, log, field) {
+        Some(at) => out.mitigated(Some(file.place(field.span)), at, message),
+        None => {
+            out.finding(file.place(field.span), message);
+        }
+    }
+}
+
+/// Where the service's logger is told to take out what stands under a field's name: `redact: ['password', '*.token']`.
+/// Of all headers it has to take the authorization.
+fn taken_out(case: &Case<'_>, log: &LogCall, field: &Field) -> Option<Place> {
+    let name = field.name.as_deref()?;
+    if !matches!(log.system.as_str(), "pino" | "logger" | "context") {
+        return None;
+    }
+    let whole: Vec<&str> = name.split('.').collect();
+    let covers = |path: &str| {
+        let path = path.replace(['[', ']'], ".").replace(['"', '\''], "");
+        let parts: Vec<&str> = path.split('.').filter(|part| !part.is_empty()).collect();
+        let same = |(part, own): (&&str, &&str)| *part == "*" || part == own;
+        let begins = parts.iter().zip(&whole).all(same);
+        let takes_header = || {
+            parts.len() == whole.len() + 1
+                && parts.last().is_some_and(|last| matches!(*last, "authorization" | "*"))
+                && whole.last().is_some_and(|last| last.eq_ignore_ascii_case("headers"))
+        };
+        begins && (parts.len() <= whole.len() || takes_header())
+    };
+    case.facts().find_map(|(file, fact)| match &fact.kind {
+        FactKind::Redaction(by) => {
+            let path = by.strip_prefix(TAKES_OUT)?;
+            covers(path).then(|| file.place(fact.span))
+        }
+        _ => None,
+    })
+}
+
 pub(super) fn sec001(case: &Case<'_>, out: &mut Verdicts) {
     for (file, fact, log, field, leak) in leaks(case, Class::Credential) {
         let says_little = |s: &Source| s.origins.iter().all(|origin| origin.contains("uuid"));
@@ -51,7 +97,8 @@ pub(super) fn sec001(case: &Case<'_>, out: &mut Verdicts) {
         {
             continue;
         }
-        out.finding(file.place(field.span), format!("the value of `{}` is logged", leak.what));
+        let message = format!("the value of `{}` is logged", leak.what);
+        tell(case, file, log, field, message, out);
     }
 }
 
@@ -121,11 +168,9 @@ pub(super) fn sec002(case: &Case<'_>, out: &mut Verdicts) {
 }
 
 pub(super) fn sec003(case: &Case<'_>, out: &mut Verdicts) {
-    for (file, _, _, field, leak) in leaks(case, Class::Header) {
-        out.finding(
-            file.place(field.span),
-            format!("`{}` is logged: it holds credentials", leak.what),
-        );
+    for (file, _, log, field, leak) in leaks(case, Class::Header) {
+        let message = format!("`{}` is logged: it holds credentials", leak.what);
+        tell(case, file, log, field, message, out);
     }
     for (file, fact) in case.facts() {
         let FactKind::TrafficLogged(by) = &fact.kind else { continue };
@@ -234,8 +279,9 @@ pub(super) fn sec005(case: &Case<'_>, out: &mut Verdicts) {
 }
 
 pub(super) fn sec006(case: &Case<'_>, out: &mut Verdicts) {
-    for (file, _, _, field, leak) in leaks(case, Class::Card) {
-        out.finding(file.place(field.span), format!("card data is logged: `{}`", leak.what));
+    for (file, _, log, field, leak) in leaks(case, Class::Card) {
+        let message = format!("card data is logged: `{}`", leak.what);
+        tell(case, file, log, field, message, out);
     }
     for (file, _, log) in shown(case) {
         let of = |source: &Source| {
@@ -272,8 +318,9 @@ pub(super) fn sec006(case: &Case<'_>, out: &mut Verdicts) {
 }
 
 pub(super) fn sec007(case: &Case<'_>, out: &mut Verdicts) {
-    for (file, _, _, field, leak) in leaks(case, Class::Personal) {
-        out.finding(file.place(field.span), format!("personal data is logged: `{}`", leak.what));
+    for (file, _, log, field, leak) in leaks(case, Class::Personal) {
+        let message = format!("personal data is logged: `{}`", leak.what);
+        tell(case, file, log, field, message, out);
     }
 }
 

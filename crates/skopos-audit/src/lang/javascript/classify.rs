@@ -1,7 +1,9 @@
 //! Calls of JavaScript and TypeScript → facts of serving and logging; `setup.rs` has those of telemetry and life cycle.
 
 use super::setup;
-use crate::fact::{ErrorAnswer, Framework, LogFormat, LogSetup, LogStyle, Route, TypeDef};
+use crate::fact::{
+    ErrorAnswer, Framework, LogFormat, LogSetup, LogStyle, Route, TAKES_OUT, TypeDef,
+};
 use crate::lang::classify::{Classify, member_of};
 use crate::lang::ir::{Call, Context, Expr, Module};
 use crate::{Fact, FactKind, Level, Span};
@@ -542,6 +544,16 @@ fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
         .args
         .iter()
         .find_map(|arg| arg.value.key("level").or_else(|| arg.value.key("logger")?.key("level")));
+    // The paths that pino takes out of what it is given.
+    let redact = call
+        .args
+        .iter()
+        .find_map(|arg| arg.value.key("redact").or_else(|| arg.value.key("logger")?.key("redact")));
+    if let Some(redact) = redact {
+        for (path, _) in redact.key("paths").unwrap_or(redact).texts() {
+            c.push(redact.span(), call.at, FactKind::Redaction(format!("{TAKES_OUT}{path}")));
+        }
+    }
     let level = options.and_then(Expr::text).and_then(Level::from_name);
     let level = level.filter(|_| system != "winston" || !is_narrowed(c, call));
     let setup = LogSetup { system: system.into(), format, level, by: full.to_owned() };
