@@ -186,6 +186,28 @@ pub fn is_rules(root: &Node) -> bool {
     })
 }
 
+/// Whether a file that holds no rules is meant to: nothing but `groups`, which are none of Prometheus', at a place that is
+/// for its rules. Much else has groups; by their form alone nobody could tell.
+pub fn is_meant_as_rules(path: &str, root: &Node) -> bool {
+    if !matches!(root.entries(), [(key, _)] if key.text() == Some("groups")) {
+        return false;
+    }
+    let groups = root.get("groups");
+    let is_wrong = |group: &Node| {
+        let rules = group.get("rules");
+        !rules.entries().is_empty() || (group.has("rules") && !group.has("name"))
+    };
+    if groups.entries().is_empty() && !groups.items().iter().any(|group| is_wrong(group)) {
+        return false;
+    }
+    let path = path.to_ascii_lowercase();
+    let words = || path.split(|c: char| !c.is_ascii_alphanumeric());
+    let has = |names: &[&str]| words().any(|word| names.contains(&word));
+    let is_for_rules = has(&["prometheus", "alert", "alerts", "alerting"])
+        || (has(&["monitoring"]) && has(&["rule", "rules"]));
+    is_for_rules && !has(&["grafana", "loki", "test", "tests"])
+}
+
 /// Reads rules; what `skopos-lint` says is added by [`lint`].
 pub fn read_rules(root: &Node) -> Rules {
     let groups = root.get("groups").items().iter().map(|node| {

@@ -235,7 +235,7 @@ fn observability(path: &str, text: &str, root: &Arc<Node>, is_template: bool, re
     if prometheus::is_prometheus(root) {
         read.documents.push((span, Document::Prometheus(prometheus::read(root))));
     }
-    if prometheus::is_rules(root) {
+    if prometheus::is_rules(root) || prometheus::is_meant_as_rules(path, root) {
         let mut rules = prometheus::read_rules(root);
         rules.is_template = is_template;
         if !is_template {

@@ -6,6 +6,7 @@ use skopos_promql::ast::{ExprKind, selectors};
 use super::alert::{alerts, rules};
 use super::deployed;
 use crate::files::environment::Environment;
+use crate::files::prometheus::LintFinding;
 use crate::files::{Document, helm, objective};
 use crate::{Case, File, Place, Span, Verdicts};
 
@@ -157,9 +158,14 @@ pub(super) fn refused(case: &Case<'_>, verdicts: &mut Verdicts) {
             continue;
         }
         is_judged = true;
-        let refused = |code| matches!(code, "yaml/parse" | "promql/syntax" | "rule/schema");
+        let refused = |finding: &&LintFinding| match finding.code {
+            "yaml/parse" | "promql/syntax" | "rule/schema" => true,
+            // What is said of an alert is no more than doubtful; what is said of the file does not load.
+            "alerts/template" => finding.rule.is_none() && !has_other_templates(&file.path),
+            _ => false,
+        };
         // One mistake is enough: the file is refused as a whole.
-        if let Some(finding) = rules.lint.iter().find(|finding| refused(finding.code)) {
+        if let Some(finding) = rules.lint.iter().find(refused) {
             let judgement = verdicts.finding(
                 file.place(finding.span),
                 format!(
@@ -173,6 +179,13 @@ pub(super) fn refused(case: &Case<'_>, verdicts: &mut Verdicts) {
     if !is_judged {
         verdicts.not_applicable();
     }
+}
+
+/// Whether something else than Prometheus may read the braces in a file: what puts values in before, or another server.
+fn has_other_templates(path: &str) -> bool {
+    let path = path.to_lowercase();
+    path.split('/').any(|part| part == "templates")
+        || ["vmalert", "victoria"].iter().any(|name| path.contains(name))
 }
 
 /// Whether an expression asks Loki: only LogQL has pipes beside its strings.
