@@ -48,6 +48,8 @@ struct File {
     /// The number of its repository.
     part: usize,
     edits: Edits,
+    /// The path that it had then, where that was another.
+    from: Option<String>,
 }
 
 /// What became of a file.
@@ -55,6 +57,8 @@ struct File {
 enum Kind {
     Added,
     Modified,
+    /// It had another path; what has that now is listed by itself.
+    Renamed,
     Deleted,
 }
 
@@ -76,6 +80,11 @@ impl Changed {
         }
     }
 
+    /// The path that a file had then.
+    pub(crate) fn path_then<'p>(&'p self, path: &'p str) -> &'p str {
+        self.files.get(path).and_then(|file| file.from.as_deref()).unwrap_or(path)
+    }
+
     /// Whether nothing changed.
     pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.folders.is_empty()
@@ -92,9 +101,16 @@ impl Changed {
         let hunks = git.run(&comparison(&part.base, &form))?;
         let mut hunks = diff::edits(&hunks);
         let listed = git.run(&comparison(&part.base, &["--name-status", "-z"]))?;
-        for (path, kind) in diff::kinds(&listed) {
+        for (path, kind, from) in diff::kinds(&listed) {
             let edits = hunks.remove(path).unwrap_or_default();
-            self.files.insert(format!("{below}{path}"), File { kind, part: number, edits });
+            let from = from.map(|from| format!("{below}{from}"));
+            if let Some(from) = &from {
+                let (kind, edits) = (Kind::Deleted, Edits::default());
+                let gone = File { kind, part: number, edits, from: None };
+                // Something else may stand there now.
+                self.files.entry(from.clone()).or_insert(gone);
+            }
+            self.files.insert(format!("{below}{path}"), File { kind, part: number, edits, from });
         }
         // What git does not know yet is new as a whole; of a repository that it does not know it names the folder.
         let unknown = git.run(&["ls-files", "-z", "--others", "--exclude-standard"])?;
@@ -103,7 +119,8 @@ impl Changed {
             if path.ends_with('/') {
                 self.folders.push(own);
             } else {
-                let file = File { kind: Kind::Added, part: number, edits: Edits::default() };
+                let (kind, edits) = (Kind::Added, Edits::default());
+                let file = File { kind, part: number, edits, from: None };
                 self.files.insert(own, file);
             }
         }
@@ -227,7 +244,7 @@ fn known(commit: &str) -> [&str; 5] {
 /// The arguments of a comparison of the work tree with a commit, within the folder.
 fn comparison<'a>(base: &'a str, form: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec!["diff", "--relative", "--no-ext-diff", "--no-textconv", "--no-color"];
-    args.extend(["--no-renames", "--src-prefix=a/", "--dst-prefix=b/"]);
+    args.extend(["-M", "--src-prefix=a/", "--dst-prefix=b/"]);
     // For submodules git would start itself, with what their configurations name.
     args.push("--ignore-submodules=all");
     args.extend(form);

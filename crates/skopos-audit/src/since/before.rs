@@ -25,7 +25,9 @@ impl<'a> Before<'a> {
         let mut old = BTreeMap::new();
         for (number, part) in changed.parts.iter().enumerate() {
             let was_there = changed.files.iter().filter(|(path, file)| {
-                file.part == number && file.kind != Kind::Added && now.takes(path)
+                file.part == number
+                    && !matches!(file.kind, Kind::Added | Kind::Renamed)
+                    && now.takes(path)
             });
             let asked: Vec<&str> =
                 was_there.filter_map(|(path, _)| path.strip_prefix(&part.below)).collect();

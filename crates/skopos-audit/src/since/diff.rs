@@ -100,17 +100,23 @@ pub(super) fn edits(diff: &str) -> BTreeMap<String, Edits> {
     changed
 }
 
-/// Reads `--name-status -z`: a letter, a path, each closed by a zero.
-pub(super) fn kinds(listed: &str) -> Vec<(&str, Kind)> {
+/// Reads `--name-status -z`: a letter, a path, each closed by a zero; of what was renamed a letter with a number behind, and
+/// the path of then before that of now. Gives path, kind, path of then.
+pub(super) fn kinds(listed: &str) -> Vec<(&str, Kind, Option<&str>)> {
     let mut parts = listed.split_terminator('\0');
     let mut files = Vec::new();
     while let (Some(letter), Some(path)) = (parts.next(), parts.next()) {
+        if letter.starts_with('R') {
+            let Some(now) = parts.next() else { break };
+            files.push((now, Kind::Renamed, Some(path)));
+            continue;
+        }
         let kind = match letter {
             "A" => Kind::Added,
             "D" => Kind::Deleted,
             _ => Kind::Modified,
         };
-        files.push((path, kind));
+        files.push((path, kind, None));
     }
     files
 }
@@ -201,5 +207,17 @@ mod tests {
         assert_eq!(links(stage), BTreeMap::from([("vendored/shop", "e3a6")]));
         let tree = "160000 commit e3a6\tshop\u{0}040000 tree 77aa\told\u{0}";
         assert_eq!(links(tree), BTreeMap::from([("shop", "e3a6")]));
+    }
+
+    #[test]
+    fn what_was_renamed_has_two_paths() {
+        let listed = "M\0a.py\0R087\0old b.py\0b.py\0D\0c.py\0A\0d.py\0R100\0cut";
+        let expected = [
+            ("a.py", Kind::Modified, None),
+            ("b.py", Kind::Renamed, Some("old b.py")),
+            ("c.py", Kind::Deleted, None),
+            ("d.py", Kind::Added, None),
+        ];
+        assert_eq!(kinds(listed), expected);
     }
 }

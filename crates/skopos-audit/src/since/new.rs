@@ -21,7 +21,7 @@ pub(crate) fn only_new(now: &mut Vec<Finding>, then: &[Finding], changed: &Chang
     let stood = |at: usize| {
         let finding = &now[at];
         let line = changed.was(&finding.path, finding.line).unwrap_or_default();
-        (kind(finding), finding.path.as_str(), line, finding.column)
+        (kind(finding), changed.path_then(&finding.path), line, finding.column)
     };
     let print = |at: usize| (kind(&now[at]), now[at].fingerprint.as_str());
     rest.retain(|at| now[*at].place.is_none() || !known.places.stand(&stood(*at), &mut known.used));

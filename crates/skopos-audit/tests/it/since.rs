@@ -134,6 +134,34 @@ fn what_a_branch_takes_away_is_new() {
 }
 
 #[test]
+fn what_was_renamed_is_not_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let text = |n: u32| {
+        let log = |n| format!("def f{n}():\n    print('{n}')\n");
+        format!("{BLIND}{}", (0..n).map(log).collect::<String>())
+    };
+    let files = [("a/app.py", &*text(8)), ("a/requirements.txt", "fastapi\n"), ("b/m.py", BLIND)];
+    repository(root, &files);
+    let all = || Args { since: Some("HEAD".to_owned()), ..args(root) };
+    git(root, &["mv", "a/app.py", "a/main.py"]);
+    assert_eq!(found(&all()), Vec::<String>::new(), "a pure rename");
+    // A service that moves as a whole lacks no more than before.
+    git(root, &["mv", "a", "shop"]);
+    assert_eq!(found(&all()), Vec::<String>::new());
+    // What comes with the rename is new, and so is what then stands at the old place.
+    let more = text(8).replace("print('3')", "print('three')");
+    fs::write(root.join("shop/main.py"), format!("import os\n{more}print('end')\n")).unwrap();
+    assert_eq!(found(&since(root, "HEAD", "LOG002")), ["shop/main.py:14", "shop/main.py:23"]);
+    fs::create_dir(root.join("a")).unwrap();
+    fs::write(root.join("a/app.py"), BLIND).unwrap();
+    git(root, &["add", "-A"]);
+    assert!(found(&since(root, "HEAD", "LOG002")).contains(&"shop/main.py:14".to_owned()));
+    git(root, &["commit", "-qm", "two"]);
+    assert_eq!(found(&since(root, "HEAD", "LOG002")), Vec::<String>::new());
+}
+
+#[test]
 fn nothing_of_the_repository_is_run_or_written() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("shop");
