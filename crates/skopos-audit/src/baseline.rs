@@ -29,6 +29,7 @@ struct Entry {
     place: Option<String>,
     rule: String,
     path: String,
+    /// The folder of the service: its name may be that of the folder a clone lies in. Older files have the name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     service: Option<String>,
     /// For people.
@@ -41,13 +42,16 @@ impl Baseline {
     pub fn of(report: &Report) -> Self {
         let mut entries: BTreeMap<&str, Entry> = BTreeMap::new();
         let known = report.suppressed.iter().filter(|s| s.by == "baseline").map(|s| &s.finding);
+        let folders: BTreeMap<&str, &str> =
+            report.services.iter().map(|s| (s.name.as_str(), s.path.as_str())).collect();
         for finding in report.failures().chain(known) {
+            let folder = finding.service.as_deref().and_then(|name| folders.get(name));
             let entry = entries.entry(&finding.fingerprint).or_insert_with(|| Entry {
                 fingerprint: finding.fingerprint.clone(),
                 place: Some(finding.place_print()),
                 rule: finding.rule.to_owned(),
                 path: finding.path.clone(),
-                service: finding.service.clone(),
+                service: folder.map(|folder| (*folder).to_owned()),
                 message: finding.message.clone(),
                 count: 0,
             });
