@@ -64,7 +64,7 @@ pub struct Args {
     /// The least weight that makes it end with 1.
     #[arg(long, value_name = "SEVERITY", value_parser = ["low", "normal", "important", "critical"])]
     pub fail_on: Option<String>,
-    /// End with 1 when a service has a lower grade.
+    /// End with 1 when a service has a lower grade. Every rule counts, also those that the configuration leaves out.
     #[arg(long, value_name = "GRADE", value_parser = ["A", "B", "C", "D", "E"])]
     pub min_grade: Option<String>,
     /// End well whatever is found.
@@ -83,7 +83,7 @@ pub struct Args {
     #[arg(long, requires = "fix")]
     pub diff: bool,
     /// Compare with what a running `skopos serve` has seen.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     pub live: Option<String>,
     /// Access token of that server, when it wants one.
     #[arg(long, env = "SKOPOS_TOKEN", hide_env_values = true, value_name = "TOKEN")]
@@ -174,6 +174,11 @@ pub enum Error {
         /// As given.
         code: String,
     },
+    /// A grade is asked for, and rules are left out that it rests on.
+    #[error(
+        "--min-grade asks for a grade by every rule: leave --select and --ignore out (an accepted finding wants a comment or `[[accept]]`, and counts all the same)"
+    )]
+    PartialGrade,
     /// There is no such service.
     #[error("there is no service `{name}`; there are: {known}")]
     NoService {
@@ -194,6 +199,15 @@ impl std::fmt::Debug for Args {
     // Without the token.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Args").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// An address of a server; before anything is read.
+fn address(given: &str) -> Result<String, &'static str> {
+    let rest = given.strip_prefix("http://").or_else(|| given.strip_prefix("https://"));
+    match rest {
+        Some(host) if !host.trim_start_matches('/').is_empty() => Ok(given.to_owned()),
+        _ => Err("no URL; write it as http://127.0.0.1:4319"),
     }
 }
 

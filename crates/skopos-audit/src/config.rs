@@ -215,6 +215,16 @@ impl Config {
         Ok(())
     }
 
+    /// The same, but every rule judges that is no preview: for verdicts that say what is, not what is asked for.
+    pub(crate) fn with_every_rule(&self) -> Self {
+        let mut all = Self { ignore: Vec::new(), ..self.clone() };
+        if !all.select.is_empty() {
+            // What is selected by its code stays so: previews judge nowhere else.
+            all.select.extend(crate::Rule::all().iter().map(|rule| rule.area().to_owned()));
+        }
+        all
+    }
+
     /// Whether a rule is to judge.
     pub fn is_selected(&self, code: &str) -> bool {
         let names = |list: &[String]| {

@@ -191,6 +191,16 @@ fn is_selected(config: &Config, rule: &Rule) -> bool {
     config.is_selected(rule.code) && (!rule.preview || by_code())
 }
 
+/// What to say of grades when rules were left out that judge by default.
+fn partial(config: &Config, live: Option<&Live>) -> Option<String> {
+    let of = Rule::all().iter().filter(|r| !r.preview && (live.is_some() || r.area() != "LIV"));
+    let (judged, left): (Vec<&Rule>, Vec<&Rule>) =
+        of.partition(|rule| config.is_selected(rule.code));
+    let all = judged.len() + left.len();
+    (!left.is_empty())
+        .then(|| format!("by {} of {all} rules; the others are left out", judged.len()))
+}
+
 /// One rule's outcome for one subject.
 struct Said {
     rule: &'static Rule,
@@ -266,6 +276,10 @@ pub fn judge(
     };
     report.not_in_force = holders.not_in_force(was_judged);
     report.services = services(repository, &said);
+    let partial = partial(config, live);
+    for score in report.services.iter_mut().filter_map(|service| service.score.as_mut()) {
+        score.partial.clone_from(&partial);
+    }
     for file in &repository.files {
         for problem in &file.problems {
             report.problems.push(FileProblem {

@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::production::ProductionCheck;
 use crate::score::Score;
 use crate::service::Kind;
-use crate::{Language, Place, Safety, Severity};
+use crate::{Config, Language, Place, Safety, Severity};
 
 /// Version of the report's JSON form.
 pub const REPORT_VERSION: u32 = 1;
@@ -161,6 +161,19 @@ impl Report {
     /// Findings proper: neither mitigated nor unknown.
     pub fn failures(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.verdict == "finding")
+    }
+
+    /// Holds back what rules say that the configuration leaves out; their scores and pillars stay as they are.
+    pub(crate) fn hold_unselected(&mut self, config: &Config) {
+        let is_asked = |finding: &Finding| config.is_selected(finding.rule);
+        for finding in self.findings.extract_if(.., |finding| !is_asked(finding)) {
+            // What is mitigated or cannot be told needs nobody to hold it back.
+            if finding.verdict == "finding" {
+                let reason = "the configuration leaves the rule out".to_owned();
+                let (by, reason) = ("configuration", Some(reason));
+                self.suppressed.push(Suppressed { finding, by, reason });
+            }
+        }
     }
 
     /// Puts every path below a folder: `prefix` ends with `/`, or is empty.

@@ -27,6 +27,9 @@ pub struct Score {
     /// Why the grade is lower than the points say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cap: Option<String>,
+    /// That rules were left out, and how many judged: such a grade compares with no other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<String>,
     /// Share of the rules' weight that could be judged.
     pub coverage: f64,
     /// The pillars.
@@ -122,7 +125,8 @@ pub(crate) fn score(outcomes: &[(&'static Rule, Severity, Outcome)]) -> Score {
         grade.push('?');
     }
     let cap = cap.filter(|_| is_capped);
-    Score { points: round(points), grade, cap, coverage: round(coverage), pillars, lost }
+    let (points, coverage) = (round(points), round(coverage));
+    Score { points, grade, cap, partial: None, coverage, pillars, lost }
 }
 
 /// The best grade that is left, and why.

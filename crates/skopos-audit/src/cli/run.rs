@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::{Args, Done, Error, Format, host, list};
 use crate::output::{annotations, count, markdown, sarif, text};
 use crate::{
-    Baseline, Cache, Config, FILE_NAME, FolderTree, Means, ProductionCheck, Report, Repository,
-    Rule, Safety, Severity, Tree as _, fix, judge, read as read_tree, since,
+    Baseline, Cache, Config, ConfigError, FILE_NAME, FolderTree, Means, ProductionCheck, Report,
+    Repository, Rule, Safety, Severity, Tree as _, fix, judge, read as read_tree, since,
 };
 
 /// Fixes make room for others this often; more would be two that undo each other.
@@ -32,15 +32,16 @@ pub fn run(args: &Args, version: &str) -> Result<Done, Error> {
         return Ok(Done { output: list::rules(args.format), notes: String::new(), code: 0 });
     }
     let config = configuration(args)?;
+    let told = left_out(args, &config);
     let mut audited = Audited::of(args, &config)?;
     if let Some(path) = &args.write_baseline {
         let baseline = Baseline::of(&audited.report);
         write(path, &baseline.render())?;
         let known = count(audited.report.failures().count(), "finding");
-        let notes = format!("{known} known from now on: {}\n", path.display());
+        let notes = format!("{told}{known} known from now on: {}\n", path.display());
         return Ok(Done { output: String::new(), notes, code: 0 });
     }
-    let mut notes = hold_back(args, &config, &mut audited)?;
+    let mut notes = told + &hold_back(args, &config, &mut audited)?;
     if args.fix {
         let trusted = if args.unsafe_fixes { Safety::Unsafe } else { Safety::Safe };
         let (mut files, mut findings) = (BTreeSet::new(), 0);
@@ -135,7 +136,14 @@ impl Audited {
             live: args.seen.as_ref(),
         };
         let (repository, stats) = read_tree(&tree, config, means);
-        let report = judge(&tree, &repository, config, means.live, stats);
+        let report = if judges_all(args) {
+            let all = config.with_every_rule();
+            let mut report = judge(&tree, &repository, &all, means.live, stats);
+            report.hold_unselected(config);
+            report
+        } else {
+            judge(&tree, &repository, config, means.live, stats)
+        };
         if is_shown {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
@@ -149,14 +157,32 @@ impl Audited {
     }
 }
 
+/// Whether every rule judges, whatever the configuration leaves out: a verdict on a release and a grade that is asked for say
+/// what is.
+fn judges_all(args: &Args) -> bool {
+    args.production_check || args.min_grade.is_some()
+}
+
+/// What to tell of rules that the configuration leaves out and that judge nevertheless.
+fn left_out(args: &Args, config: &Config) -> String {
+    let lists = [("select", &config.select), ("ignore", &config.ignore)];
+    let lists = lists.iter().filter(|(_, codes)| !codes.is_empty());
+    let lists: Vec<String> =
+        lists.map(|(key, codes)| format!("{key} = {}", codes.join(", "))).collect();
+    if lists.is_empty() || !judges_all(args) {
+        return String::new();
+    }
+    let (asked, lists) = (if args.production_check { "check" } else { "grade" }, lists.join("; "));
+    format!(
+        "rules that the configuration leaves out ({lists}) count for the {asked} all the same\n"
+    )
+}
+
 fn configuration(args: &Args) -> Result<Config, Error> {
-    let mut config = match &args.config {
-        Some(path) => Config::parse(&read(path)?)?,
-        None => {
-            let path = args.path.join(FILE_NAME);
-            if path.is_file() { Config::parse(&read(&path)?)? } else { Config::default() }
-        }
-    };
+    let mut config = house(args)?;
+    if args.min_grade.is_some() && !(args.select.is_empty() && args.ignore.is_empty()) {
+        return Err(Error::PartialGrade);
+    }
     for code in args.select.iter().chain(&args.ignore) {
         if !Rule::is_named(code) {
             return Err(Error::NoRule { code: code.clone() });
@@ -166,6 +192,33 @@ fn configuration(args: &Args) -> Result<Config, Error> {
         config.select.clone_from(&args.select);
     }
     config.ignore.extend(args.ignore.iter().cloned());
+    Ok(config)
+}
+
+/// What the house says. A link in the tree that leads out of it is not followed: who sends a change must not have files of
+/// the machine shown that audits it. One that stays within may lead to what nobody should see in a log, either.
+fn house(args: &Args) -> Result<Config, Error> {
+    let path = args.config.clone().unwrap_or_else(|| args.path.join(FILE_NAME));
+    let is_link = fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_symlink());
+    if args.config.is_none() && !is_link && !path.is_file() {
+        return Ok(Config::default());
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+    let root = args.path.canonicalize();
+    let (Ok(folder), Ok(root)) = (folder, root) else { return Ok(Config::parse(&read(&path)?)?) };
+    if !is_link || !folder.starts_with(&root) {
+        return Ok(Config::parse(&read(&path)?)?);
+    }
+    let refused = |message: &str| ConfigError { message: message.to_owned() };
+    let target = path.canonicalize().ok().filter(|target| target.starts_with(&root));
+    let Some(target) = target.filter(|target| target.is_file()) else {
+        return Err(refused("a link to no file of the folder that is audited is not read; put the file itself there, or name it with --config").into());
+    };
+    let text = read(&target)?;
+    let config = Config::parse(&text).map_err(|_| {
+        refused("what the link leads to cannot be used; `--config` with the file itself says why")
+    })?;
     Ok(config)
 }
 

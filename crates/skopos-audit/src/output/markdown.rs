@@ -29,6 +29,9 @@ pub fn markdown(report: &Report) -> String {
             out.push('\n');
         }
         out.push('\n');
+        if let Some(why) = report.services.iter().find_map(|s| s.score.as_ref()?.partial.as_ref()) {
+            let _ = writeln!(out, "Grades {why}.\n");
+        }
     }
     let failures: Vec<_> = report.failures().collect();
     if !failures.is_empty() {

@@ -182,10 +182,11 @@ fn score(service: &ServiceReport, show: Show, out: &mut String) {
     let Some(score) = &service.score else { return };
     let _ = writeln!(
         out,
-        "{}: {} ({:.0} of 100)",
+        "{}: {} ({:.0} of 100){}",
         paint(&visible(&service.name), "1", show),
         paint(&score.grade, "1", show),
-        score.points
+        score.points,
+        score.partial.as_ref().map(|why| format!(", {why}")).unwrap_or_default()
     );
     if let Some(cap) = &score.cap {
         let _ = writeln!(out, "  {cap}");

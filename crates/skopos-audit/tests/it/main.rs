@@ -3,6 +3,7 @@
 mod corpus;
 mod fix;
 mod fuzzing;
+mod gates;
 mod guide;
 mod languages;
 mod manners;
