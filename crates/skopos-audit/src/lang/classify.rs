@@ -176,6 +176,32 @@ impl<'m> Classify<'m> {
         }
     }
 
+    /// Adds where `main` of a compiled program returns before it serves anything, as calls of `return`: that ends the
+    /// program as `exit` does.
+    pub(crate) fn push_ends_of_main(&mut self) {
+        let module = self.module;
+        let is_main = |f: &super::ir::Function| f.name == "main" && f.class.is_none();
+        let Some(main) = module.functions.iter().position(is_main) else { return };
+        let serves = |call: &Call| {
+            let name = call.name().to_ascii_lowercase();
+            let words = ["serve", "listen", "run", "start", "consume", "subscribe"];
+            call.at.function == Some(main) && words.iter().any(|word| name.contains(word))
+        };
+        let served = module.calls.iter().filter(|call| serves(call)).map(|call| call.span.start);
+        let until = served.min().unwrap_or(u32::MAX);
+        let ends = module.returns.iter().filter_map(|(value, at)| {
+            let is_end = at.function == Some(main) && !at.in_loop;
+            (is_end && value.span().start < until).then(|| ("return".to_owned(), value.span()))
+        });
+        let ends: Vec<(String, Span)> = ends.collect();
+        let span = module.functions[main].span;
+        for fact in self.facts.iter_mut().filter(|fact| fact.span == span) {
+            if let FactKind::Function(known) = &mut fact.kind {
+                return known.calls.extend(ends);
+            }
+        }
+    }
+
     /// What a function calls, inner functions included.
     pub(crate) fn calls_within(&self, index: usize) -> Vec<(String, Span)> {
         let inside = |at: Option<usize>| {

@@ -1,5 +1,6 @@
 //! Rust.
 
+mod answers;
 mod classify;
 mod logs;
 mod lower;

@@ -91,7 +91,7 @@ fn past_deferred(case: &Case<'_>, verdicts: &mut Verdicts) {
         let FactKind::Exit(by) = &fact.kind else { continue };
         let is_past = file.facts.iter().any(|other| {
             is_deferred(other)
-                && other.scope.function == fact.scope.function
+                && deferred_by(file, other) == fact.scope.function.as_deref()
                 && other.span.start < fact.span.start
         });
         if is_past && fact.scope.guard != Guard::Development {
@@ -109,8 +109,7 @@ fn is_flushed_within(case: &Case<'_>, file: &File, exit: &Fact) -> bool {
     let flushing: Vec<&str> = case
         .facts()
         .filter(|(_, fact)| matches!(fact.kind, FactKind::Flush(_)))
-        .filter_map(|(_, fact)| fact.scope.function.as_deref())
-        // `defer func() { … }()` runs where it stands.
+        .filter_map(|(file, fact)| deferred_by(file, fact))
         .filter(|name| !name.is_empty() && !name.contains('<'))
         .collect();
     if flushing.contains(&here) {
@@ -126,6 +125,24 @@ fn is_flushed_within(case: &Case<'_>, file: &File, exit: &Fact) -> bool {
         }
         _ => false,
     })
+}
+
+/// The function at whose end something runs: `defer func() { … }()` runs at the end of what it stands in.
+fn deferred_by<'r>(file: &'r File, fact: &'r Fact) -> Option<&'r str> {
+    let own = fact.scope.function.as_deref();
+    let is_deferred = matches!(&fact.kind, FactKind::Flush(by) if by.starts_with("defer "));
+    if !is_deferred || own.is_some_and(|name| !name.contains('<')) {
+        return own;
+    }
+    let around = file.facts.iter().filter_map(|other| match &other.kind {
+        FactKind::Function(function)
+            if other.span.contains(fact.span) && !function.name.contains('<') =>
+        {
+            Some((other.span.start, function.name.as_str()))
+        }
+        _ => None,
+    });
+    around.max().map(|(_, name)| name)
 }
 
 /// Whether `main`, in another file than the set-up of telemetry, ends before it calls what leads there: flags that are

@@ -307,7 +307,7 @@ const LAST: u32 = 240;
 
 fn is_exit(call: &str) -> bool {
     let call = call.trim_end_matches("()");
-    matches!(call.rsplit(['.', ':']).next(), Some("exit" | "Exit" | "_exit" | "abort"))
+    matches!(call.rsplit(['.', ':']).next(), Some("exit" | "Exit" | "_exit" | "abort" | "return"))
 }
 
 fn is_said_by_name(function: &str) -> bool {

@@ -1,6 +1,6 @@
 //! MET008 and MET009: can what scrapes reach the metrics, and does anything scrape them?
 
-use super::deployed;
+use super::{deployed, runs};
 use crate::fact::Exposed;
 use crate::files::kubernetes::{Body, Monitor, ServicePorts};
 use crate::files::prometheus::Prometheus;
@@ -263,6 +263,7 @@ fn jobs(case: &Case<'_>, scraping: &mut Scraping) {
                 .flat_map(|(_, _, image)| image.ports.iter().map(|(p, _)| *p)),
         )
         .collect();
+    let mut missed = Vec::new();
     for (file, config) in configs {
         if config.has_scrape_config_files {
             scraping.ours.get_or_insert(file.place(config.span));
@@ -285,12 +286,76 @@ fn jobs(case: &Case<'_>, scraping: &mut Scraping) {
                 let is_named =
                     deployed::belongs_by_name(case, &[Some(host), Some(job.name.value.as_str())]);
                 let has_port = port.parse().is_ok_and(|port: u16| ports.contains(&port));
+                let misses = || {
+                    (!has_port && !ports.is_empty() && has_one_port(case, port))
+                        .then(|| {
+                            format!("`{target}` is scraped, a port that the service does not open")
+                        })
+                        .or_else(|| misses_path(case, job))
+                };
+                if deployed::belongs_by_name(case, &[Some(host)])
+                    && let Some(message) = misses()
+                {
+                    missed.push((file.place(target.span), message));
+                    continue;
+                }
                 if is_named || has_port && (is_local || is_unknown(case, host)) {
                     scraping.ours.get_or_insert(file.place(target.span));
                 }
             }
         }
     }
+    if scraping.ours.is_none() {
+        scraping.broken.append(&mut missed);
+    }
+}
+
+/// Whether metrics stand on one of the application's routes, and nothing offers them by a path or a port that is set elsewhere.
+fn is_by_route(case: &Case<'_>) -> bool {
+    let by_itself = ["start_http_server", "Exporter", "Builder", "HTTPServer", "Reader", "Module"];
+    let elsewhere = |kind: &FactKind| match kind {
+        FactKind::MetricsExposed(Exposed::Pulled(by)) => {
+            by_itself.iter().any(|word| by.contains(word))
+        }
+        FactKind::MetricsExposed(Exposed::Middleware(_)) => true,
+        _ => false,
+    };
+    case.any(|kind| matches!(kind, FactKind::Route(route) if is_metrics(&route.path)))
+        && !case.any(elsewhere)
+}
+
+/// Whether a service opens the ports that its containers say and no other, as far as its code and its settings tell: it
+/// has one server, and nothing names this port.
+fn has_one_port(case: &Case<'_>, port: &str) -> bool {
+    let servers = case.facts().filter(|(_, fact)| {
+        matches!(&fact.kind, FactKind::Server(by)
+            if !matches!(by.0.as_str(), "werkzeug" | "uvicorn" | "gunicorn" | "asgi" | "wsgi"))
+    });
+    port.parse::<u16>().is_ok()
+        && is_by_route(case)
+        && servers.count() < 2
+        && deployed::pods(case).is_empty()
+        && !runs::environment(case).iter().any(|(_, _, value)| value.contains(port))
+        && !runs::commands(case).iter().any(|(_, line)| line.contains(port))
+}
+
+/// What to say of a job whose path is none of the service's.
+fn misses_path(case: &Case<'_>, job: &crate::files::prometheus::Job) -> Option<String> {
+    let asked = job.path.as_ref().map_or("/metrics", |path| path.value.as_str());
+    let asked = asked.trim_end_matches('/');
+    // Routes may stand below a prefix that is said elsewhere.
+    let answers = |kind: &FactKind| match kind {
+        FactKind::Route(route) => {
+            let own = route.path.trim_matches('/');
+            !own.is_empty() && asked.ends_with(own)
+        }
+        _ => false,
+    };
+    let is_missed = asked.starts_with('/')
+        && is_by_route(case)
+        && super::met::actuator_offers(case).is_none()
+        && !case.any(answers);
+    is_missed.then(|| format!("`{asked}` is scraped, a path that the service does not have"))
 }
 
 /// Whether a host is a service of Compose that runs an image of the house that nothing ties to a service: `app-a`, `app-b`.

@@ -25,6 +25,7 @@ pub(super) fn facts(module: &Module, is_main: bool) -> Vec<Fact> {
     routes(&mut c);
     tabled(&mut c);
     c.push_functions();
+    c.push_ends_of_main();
     for call in &module.calls {
         let full = c.resolve(&call.callee);
         serving(&mut c, call, &full);
@@ -377,6 +378,9 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
             | "WriteHeader"
             | "IndentedJSON"
             | "SendStatus"
+            | "NoContent"
+            | "NewHTTPError"
+            | "Status"
     ) && let Some(status) = call.positional(0).and_then(server_status)
     {
         error_answer(c, call, status);

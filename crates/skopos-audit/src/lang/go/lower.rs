@@ -193,8 +193,9 @@ impl Builder<'_> {
             }
         }
         // A literal runs where it is called from: a loop or a branch around its text says nothing.
-        let context =
-            Context { function: Some(function), guard: self.at.guard, ..Context::default() };
+        // What stands in `defer func() { … }()` is deferred too.
+        let (guard, in_finally) = (self.at.guard, self.at.in_finally);
+        let context = Context { function: Some(function), guard, in_finally, ..Context::default() };
         if let Some(body) = node.child_by_field_name("body") {
             self.within(context, |builder| builder.all(body));
         }
@@ -247,7 +248,7 @@ impl Builder<'_> {
                 let returns = text.lines().any(|line| {
                     let line = line.trim();
                     line.starts_with("panic(")
-                        || (line.starts_with("return ") && line.contains(error))
+                        || (line.starts_with("return ") && line.contains(error) && !answers(line))
                 });
                 self.module.catches.push(Catch {
                     error: Some(error.to_owned()),
@@ -427,4 +428,15 @@ impl Builder<'_> {
         }
         Expr::Dict(entries, at)
     }
+}
+
+/// Whether a line returns what a context of echo or fiber answers: `return c.JSON(500, …)` hands no error on.
+fn answers(line: &str) -> bool {
+    const BY: [&str; 8] =
+        ["JSON", "JSONPretty", "String", "NoContent", "HTML", "XML", "Status", "SendStatus"];
+    let rest = line.strip_prefix("return ").and_then(|rest| rest.split_once('('));
+    let Some((object, method)) = rest.and_then(|(callee, _)| callee.rsplit_once('.')) else {
+        return false;
+    };
+    matches!(object, "c" | "ctx" | "ec") && BY.contains(&method)
 }

@@ -539,6 +539,10 @@ fn log_setup(c: &mut Classify<'_>, call: &Call, full: &str) {
         _ if full.ends_with("OTLPLogExporter") => ("otlp", LogFormat::Structured),
         _ => return,
     };
+    // Fastify's logger tells of each request, and gives it one of its own, with an id.
+    if full.to_ascii_lowercase().starts_with("fastify") {
+        c.push(call.span, call.at, FactKind::Correlation("Fastify's logger".to_owned()));
+    }
     // Fastify hands its `logger` on to pino.
     let options = call
         .args

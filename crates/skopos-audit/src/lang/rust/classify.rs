@@ -28,6 +28,7 @@ pub(super) fn facts(path: &str, module: &Module, own_print: &[String]) -> Vec<Fa
     attributed(&mut c);
     routes(&mut c);
     c.push_functions();
+    c.push_ends_of_main();
     spans_of_calls(&mut c);
     for call in &module.calls {
         let full = c.resolve(&call.callee);
@@ -379,6 +380,7 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
     if matches!(name, "InternalServerError") && call.callee.contains("HttpResponse") {
         error_answer(c, call, 500);
     }
+    super::answers::tell(c, call);
     let imports =
         |name: &str| c.module.imports.iter().any(|import| import.module.starts_with(name));
     let begins = c.resolve(&root(c, call).callee);

@@ -18,7 +18,12 @@ pub(super) struct File {
 
 /// Lowers a file.
 pub(super) fn lower(text: &str, root: Node<'_>) -> File {
-    let mut rust = Rust { b: Builder::new(text), own_print: Vec::new(), attributes: Vec::new() };
+    let mut rust = Rust {
+        b: Builder::new(text),
+        own_print: Vec::new(),
+        attributes: Vec::new(),
+        maps_error: false,
+    };
     rust.all(root);
     File { module: rust.b.module, own_print: rust.own_print }
 }
@@ -28,6 +33,8 @@ struct Rust<'t> {
     own_print: Vec<String>,
     /// Attributes that stand before the item to come.
     attributes: Vec<Expr>,
+    /// Whether what is read stands in the arguments of `map_err`.
+    maps_error: bool,
 }
 
 impl Rust<'_> {
@@ -180,6 +187,7 @@ impl Rust<'_> {
             | "scoped_type_identifier"
             | "field_identifier"
             | "shorthand_field_identifier" => {
+                self.status(node, at);
                 return Expr::Path(path(self.b.source(node)), at);
             }
             "field_expression" => {
@@ -240,6 +248,19 @@ impl Rust<'_> {
             _ => return Expr::Other(self.all(node), at),
         }
         Expr::Other(Vec::new(), at)
+    }
+
+    /// A status that an error is answered with is no call: it is told of as one.
+    fn status(&mut self, node: Node<'_>, at: Span) {
+        let is_for_error = self.maps_error || self.b.at.catch.is_some();
+        if node.kind() != "scoped_identifier" || !is_for_error {
+            return;
+        }
+        let name = self.b.source(node);
+        let callee = |call: Node<'_>| self.b.field(call, "function").unwrap_or_default().to_owned();
+        if super::answers::is_status(node, name, callee) {
+            self.b.call(path(name), None, Vec::new(), at, at);
+        }
     }
 
     fn is_test(&self) -> bool {
@@ -509,7 +530,10 @@ impl Rust<'_> {
             }
         };
         let list = node.child_by_field_name("arguments");
+        let around = self.maps_error;
+        self.maps_error |= callee.ends_with(".map_err");
         let args = list.into_iter().flat_map(children).map(|n| positional(self.any(n))).collect();
+        self.maps_error = around;
         self.b.call(callee, receiver, args, at, name_span)
     }
 
