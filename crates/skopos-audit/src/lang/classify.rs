@@ -288,6 +288,20 @@ impl<'m> Classify<'m> {
         text.filter(|_| matches!(call.name(), "new URL" | "URL" | "Request")).map(str::to_owned)
     }
 
+    /// The call that made what a call is made on, the nearest before it: `client = httpx.Client(…)` of `client.get(…)`.
+    pub(crate) fn maker(&self, call: &Call) -> Option<&'m Call> {
+        let object = call.object();
+        let makes = self.module.assigns.iter().filter(|a| !object.is_empty() && a.target == object);
+        let nearest = makes.max_by_key(|a| {
+            let is_before = a.span.end <= call.span.start;
+            (a.at.function == call.at.function, is_before, a.span.start)
+        })?;
+        match &nearest.value {
+            Expr::Call(at, _) => self.module.calls.get(*at),
+            _ => None,
+        }
+    }
+
     /// The innermost function of this name.
     pub(crate) fn function_named(&self, path: &str) -> Option<usize> {
         let name = path.rsplit('.').next().unwrap_or(path);

@@ -4,6 +4,7 @@ mod answers;
 mod classify;
 mod logs;
 mod lower;
+mod outbound;
 mod telemetry;
 
 use crate::Language;

@@ -237,6 +237,7 @@ pub(super) fn trc004(case: &Case<'_>, out: &mut Verdicts) {
         "opentelemetry-instrumentation-requests",
         "opentelemetry-instrumentation-aiohttp-client",
         "go.opentelemetry.io/contrib/instrumentation/net/http*",
+        "reqwest-middleware",
         "reqwest-tracing",
         "io.opentelemetry.instrumentation:*",
         "io.micrometer:micrometer-tracing*",

@@ -434,8 +434,27 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
         let by_hand = ["RestTemplate", "HttpClient.newHttpClient", "HttpClient.newBuilder", "WebClient.create", "OkHttpClient"]
             .iter()
             .any(|word| made.ends_with(word) || c.module.assigns.iter().any(|a| matches!(&a.value, Expr::Call(at, _) if c.module.calls[*at].callee == *word)));
-        let url = call.args.iter().find_map(|arg| c.address(&arg.value));
-        let has_context = !by_hand && client != "HttpURLConnection";
+        // The request is made before, in a chain of its own; a client of Spring's may be made for one service.
+        let request =
+            call.positional(0).and_then(Expr::path).and_then(|name| made_as(c, call, name));
+        let asked = request.map(|request| chain(c, request)).unwrap_or_default();
+        let links = match client {
+            "WebClient" => chain(c, call),
+            _ => vec![call],
+        };
+        let first = links.last().copied().unwrap_or(call);
+        let base = made_as(c, call, first.object()).filter(|_| client == "WebClient");
+        let base = base.map(|base| chain(c, base)).unwrap_or_default();
+        let mut args = links.iter().chain(&asked).chain(&base).flat_map(|link| &link.args);
+        let url = args.find_map(|arg| c.address(&arg.value).or_else(|| uri(c, &arg.value)));
+        let is_given = links.iter().chain(&asked).any(|link| {
+            let text = link.positional(0).and_then(Expr::text).unwrap_or_default().to_lowercase();
+            link.name().to_lowercase().contains("header")
+                && ["traceparent", "request-id", "correlation"]
+                    .iter()
+                    .any(|word| text.contains(word))
+        });
+        let has_context = is_given || !by_hand && client != "HttpURLConnection";
         c.push(
             call.span,
             call.at,
@@ -466,6 +485,32 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
             Message { broker: broker.into(), published, has_context: by_framework || injects };
         c.push(call.span, call.at, FactKind::Message(message));
     }
+}
+
+/// The call that a variable was made by, before another call.
+fn made_as<'m>(c: &Classify<'m>, before: &Call, name: &str) -> Option<&'m Call> {
+    let name = name.trim_start_matches("this.");
+    let makes = c
+        .module
+        .assigns
+        .iter()
+        .filter(|assign| assign.target.trim_start_matches("this.") == name && !name.is_empty());
+    let is_near = |assign: &&crate::lang::ir::Assign| {
+        let is_before = assign.span.end <= before.span.start;
+        (assign.at.function == before.at.function, is_before, assign.span.start)
+    };
+    match &makes.max_by_key(is_near)?.value {
+        Expr::Call(at, _) => c.module.calls.get(*at),
+        _ => None,
+    }
+}
+
+/// The address in `URI.create("http://…" + id)`.
+fn uri(c: &Classify<'_>, expr: &Expr) -> Option<String> {
+    let Expr::Call(at, _) = expr else { return None };
+    let call = c.module.calls.get(*at)?;
+    let is_uri = matches!(call.callee.as_str(), "URI.create" | "new URI" | "URI");
+    c.address(&call.args.first().filter(|_| is_uri)?.value)
 }
 
 /// Settings that make a client or a filter print what passes: okhttp's interceptor, Spring's filter.

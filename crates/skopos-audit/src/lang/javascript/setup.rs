@@ -315,6 +315,7 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
         {
             "superagent"
         }
+        _ if asks(name) && c.made_on(call).as_deref() == Some("axios.create") => "axios",
         _ => "",
     };
     let makes =
@@ -324,8 +325,16 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
             Expr::Str(text, _) | Expr::Interpolated(text, _, _) => Some(text.clone()),
             _ => None,
         });
-        let url = call.args.iter().find_map(|arg| c.address(&arg.value)).or(literal);
+        // `axios({ url })`, and an instance that was made for one service: `axios.create({ baseURL })`.
+        let maker = c.maker(call).filter(|maker| client == "axios" && maker.name() == "create");
+        let options = call.args.iter().chain(maker.into_iter().flat_map(|maker| &maker.args));
+        let mut said = options.flat_map(|arg| [arg.value.key("baseURL"), arg.value.key("url")]);
+        let url = call.args.iter().find_map(|arg| c.address(&arg.value));
+        let url = url.or_else(|| said.find_map(|value| c.address(value?))).or(literal);
+        let hooks = "interceptors.request.use";
+        let is_hooked = maker.is_some() && c.module.calls.iter().any(|o| o.callee.ends_with(hooks));
         let headers = call.args.iter().find_map(|arg| arg.value.key("headers"));
+        let headers = headers.or_else(|| maker?.positional(0)?.key("headers"));
         let has_context = matches!(headers, Some(Expr::Dict(pairs, _)) if pairs.iter().any(|(key, _)| {
             key.as_deref().is_some_and(|k| {
                 let k = k.to_ascii_lowercase();
@@ -339,7 +348,7 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
                 client: client.into(),
                 url,
                 target: c.target(call),
-                has_context,
+                has_context: has_context || is_hooked,
             }),
         );
     }
@@ -372,6 +381,11 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
     if logs {
         c.push(call.span, call.at, FactKind::SqlLogged(full.to_owned()));
     }
+}
+
+/// Whether a method of a client sends a request.
+fn asks(name: &str) -> bool {
+    matches!(name, "get" | "post" | "put" | "patch" | "delete" | "head" | "request")
 }
 
 #[cfg(test)]

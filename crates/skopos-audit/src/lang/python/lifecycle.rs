@@ -53,6 +53,7 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
         member_of(full, client).is_some()
             || member_of(&made, client).is_some_and(|made| makes.contains(&made))
     });
+    let is_client = |made: &str| made.starts_with("httpx.") || made.starts_with("aiohttp.");
     if let Some(client) = client {
         let url = call.args.iter().find_map(|arg| c.address(&arg.value));
         let has_context = call.named("headers").is_some_and(|headers| match headers {
@@ -68,7 +69,21 @@ pub(super) fn lifecycle(c: &mut Classify<'_>, call: &Call, full: &str) {
             }),
             _ => false,
         });
-        let target = c.target(call);
+        // A client that was made for one service: `httpx.AsyncClient(base_url=…)`.
+        let maker =
+            c.maker(call).filter(|maker| url.is_none() && is_client(&c.resolve(&maker.callee)));
+        let base = maker.and_then(|maker| maker.named("base_url"));
+        let url = url.or_else(|| base.and_then(|base| c.address(base)));
+        let hands_on = maker.is_some_and(|maker| {
+            let hooks = ["event_hooks", "transport", "trace_configs", "headers", "auth"];
+            hooks.iter().any(|hook| maker.named(hook).is_some())
+        });
+        let has_context = has_context || hands_on;
+        let mut target = c.target(call);
+        for source in base.map(|base| c.module.sources(base, call.at.function)).unwrap_or_default()
+        {
+            target = format!("{target} {}", source.path);
+        }
         let outbound = Outbound { client: client.to_owned(), url, target, has_context };
         c.push(call.span, call.at, FactKind::Outbound(outbound));
     }

@@ -1,14 +1,14 @@
 //! Rust's calls → facts of serving, life cycle and calls to others.
 
-use crate::fact::{Field, Framework, Message, Outbound, Source, TypeDef};
+use crate::fact::{Field, Framework, Message, Source, TypeDef};
 use crate::lang::classify::Classify;
 use crate::lang::ir::{Call, Context, Expr, Module};
 use crate::lang::shared::{
-    chain, error_answer, is_telemetry, mentions, names_health, root, route, within,
+    chain, error_answer, is_telemetry, mentions, names_health, route, within,
 };
 use crate::{Fact, FactKind, Guard, Span};
 
-const METHODS: [&str; 7] = ["get", "post", "put", "delete", "patch", "head", "options"];
+pub(super) const METHODS: [&str; 7] = ["get", "post", "put", "delete", "patch", "head", "options"];
 
 pub(super) fn facts(path: &str, module: &Module, own_print: &[String]) -> Vec<Fact> {
     let mut c = Classify::new(module);
@@ -381,48 +381,7 @@ fn others(c: &mut Classify<'_>, call: &Call, full: &str) {
         error_answer(c, call, 500);
     }
     super::answers::tell(c, call);
-    let imports =
-        |name: &str| c.module.imports.iter().any(|import| import.module.starts_with(name));
-    let begins = c.resolve(&root(c, call).callee);
-    let is_reqwest = begins.starts_with("reqwest.")
-        || c.made_on(call).is_some_and(|made| made.starts_with("reqwest."));
-    if name == "send" && is_reqwest || full == "reqwest.get" {
-        let links = chain(c, call);
-        let url = links.iter().find_map(|link| {
-            let is_method = METHODS.contains(&link.name()) || link.name() == "request";
-            link.args.iter().find_map(|arg| arg.value.text()).filter(|_| is_method)
-        });
-        let headers = ["header", "headers"].iter().any(|name| {
-            links.iter().any(|link| {
-                link.name() == *name
-                    && mentions(
-                        c,
-                        link,
-                        &[
-                            "traceparent",
-                            "request-id",
-                            "request_id",
-                            "correlation",
-                            "propagation",
-                            "inject",
-                            "headers",
-                        ],
-                    )
-            })
-        });
-        let has_context = headers
-            || imports("reqwest_middleware")
-            || imports("reqwest_tracing")
-            || imports("skopos");
-        let target: Vec<String> = links.iter().map(|link| c.target(link)).collect();
-        let outbound = Outbound {
-            client: "reqwest".into(),
-            url: url.map(str::to_owned),
-            target: target.join(" "),
-            has_context,
-        };
-        c.push(call.span, call.at, FactKind::Outbound(outbound));
-    }
+    super::outbound::tell(c, call, full);
     let broker = match name {
         "basic_publish" => Some(("rabbitmq", true)),
         "send" | "send_result" if mentions(c, call, &["FutureRecord", "BaseRecord"]) => {
