@@ -254,7 +254,8 @@ fn jobs(case: &Case<'_>, scraping: &mut Scraping) {
             _ => None,
         })
         .collect();
-    let ports: Vec<u16> = deployed::composed(case)
+    let composed = deployed::composed(case);
+    let ports: Vec<u16> = composed
         .iter()
         .flat_map(|(_, service)| service.ports.iter().map(|(port, _)| *port))
         .chain(
@@ -283,8 +284,8 @@ fn jobs(case: &Case<'_>, scraping: &mut Scraping) {
                     continue;
                 }
                 scraping.any.get_or_insert(place.clone());
-                let is_named =
-                    deployed::belongs_by_name(case, &[Some(host), Some(job.name.value.as_str())]);
+                let is_named = composed.iter().any(|(_, service)| service.name.value == host)
+                    || deployed::belongs_by_name(case, &[Some(host), Some(job.name.value.as_str())]);
                 let has_port = port.parse().is_ok_and(|port: u16| ports.contains(&port));
                 let misses = || {
                     (!has_port && !ports.is_empty() && has_one_port(case, port))

@@ -85,9 +85,9 @@ impl Lowering<'_> {
                 let part = |name| node.child_by_field_name(name);
                 if let (Some(left), Some(right), Some(body), Some(each)) =
                     (part("left"), part("right"), part("body"), each)
-                    && !is_choosy(self.of(body))
                 {
-                    self.each(left, right, each, node.start_byte());
+                    let is_choosy = is_choosy(self.of(body));
+                    self.each(left, right, each, node.start_byte(), is_choosy);
                 }
                 self.at.in_loop = true;
                 if let Some(body) = node.child_by_field_name("body") {
@@ -290,7 +290,7 @@ impl Lowering<'_> {
     }
 
     /// `for name, value in request.headers.items()`: the last name is one of the values, where they are worth following.
-    fn each(&mut self, left: Node<'_>, right: Node<'_>, of: Expr, start: usize) {
+    fn each(&mut self, left: Node<'_>, right: Node<'_>, of: Expr, start: usize, is_choosy: bool) {
         let iterated = self.of(right);
         let names = match left.kind() {
             "pattern_list" | "tuple_pattern" => children(left),
@@ -305,9 +305,10 @@ impl Lowering<'_> {
             self.assign(self.of(name).to_owned(), of, None, whole);
             return;
         }
-        // Going through a mapping itself gives its keys.
-        let gives_keys = names.len() == 1
-            && !["items()", "values()", "ookies"].iter().any(|end| iterated.ends_with(end));
+        // Going through a mapping itself gives its keys; one that chooses shows what it chose.
+        let gives_keys = is_choosy
+            || names.len() == 1
+                && !["items()", "values()", "ookies"].iter().any(|end| iterated.ends_with(end));
         let Some(name) = names.last().filter(|_| is_watched(iterated) && !gives_keys) else {
             return;
         };
@@ -344,7 +345,7 @@ impl Lowering<'_> {
         }
         if let (Some(left), Some(right)) = (clause.child_by_field_name("left"), right) {
             let of = self.expr(right);
-            self.each(left, right, of, node.start_byte());
+            self.each(left, right, of, node.start_byte(), false);
         }
         let Some(body) = node.child_by_field_name("body") else {
             return Expr::Other(Vec::new(), whole);
