@@ -285,7 +285,10 @@ fn jobs(case: &Case<'_>, scraping: &mut Scraping) {
                 }
                 scraping.any.get_or_insert(place.clone());
                 let is_named = composed.iter().any(|(_, service)| service.name.value == host)
-                    || deployed::belongs_by_name(case, &[Some(host), Some(job.name.value.as_str())]);
+                    || deployed::belongs_by_name(
+                        case,
+                        &[Some(host), Some(job.name.value.as_str())],
+                    );
                 let has_port = port.parse().is_ok_and(|port: u16| ports.contains(&port));
                 let misses = || {
                     (!has_port && !ports.is_empty() && has_one_port(case, port))
