@@ -66,8 +66,11 @@ pub(super) fn tell(c: &mut Classify<'_>, call: &Call) {
         !is_dropped && is_given && !wraps
     };
     let tells = |other: &Call| {
-        let prints = ["eprintln!", "println!", "dbg!", "inspect_err", "tap_err"];
-        records(other) || prints.contains(&other.name()) || takes(other)
+        let name = other.name();
+        records(other)
+            || matches!(name, "info!" | "debug!" | "event!" | "log!")
+            || matches!(name, "eprintln!" | "println!" | "dbg!" | "inspect_err" | "tap_err")
+            || takes(other)
     };
     let mut inside = module.calls.iter().filter(|other| span.contains(other.span));
     let recorded = inside.any(tells) || is_instrumented(c, call);
