@@ -238,6 +238,17 @@ pub(super) fn met002(case: &Case<'_>, out: &mut Verdicts) {
     if case.any(exposes) || used::is_used(case, &managed) || runs::agent(case).is_some() {
         return;
     }
+    // Quarkus answers `/q/metrics`, or pushes, once a registry is there.
+    let registries = [
+        "io.quarkus:quarkus-micrometer-registry*",
+        "io.quarkus:quarkus-micrometer-opentelemetry",
+        "io.micrometer:micrometer-registry-*",
+    ];
+    if case.dependency(&["io.quarkus:quarkus-micrometer*"]).is_some()
+        && case.dependency(&registries).is_some()
+    {
+        return;
+    }
     if metric.library == "opentelemetry" && runs::variable(case, &pushes).is_some() {
         return;
     }

@@ -311,7 +311,7 @@ fn is_exit(call: &str) -> bool {
 }
 
 fn is_said_by_name(function: &str) -> bool {
-    const DOES: [&str; 14] = [
+    const DOES: [&str; 13] = [
         "usage",
         "help",
         "version",
@@ -320,7 +320,6 @@ fn is_said_by_name(function: &str) -> bool {
         "prompt",
         "install",
         "uninstall",
-        "completion",
         "dump",
         "ask",
         "confirm",
@@ -331,6 +330,8 @@ fn is_said_by_name(function: &str) -> bool {
     let words: Vec<&str> = own.iter().map(String::as_str).collect();
     // `def echo(line): print(line)`: what it is called for is output.
     matches!(words.as_slice(), ["echo" | "emit" | "output" | "keygen" | "genkey"])
+        // Those of a shell: models have completions, too.
+        || words.contains(&"completion") && words.iter().any(|w| ["shell", "bash", "zsh"].contains(w))
         || own.iter().any(|word| DOES.contains(&word.as_str()))
         || owner_commands(function)
         || own.first().is_some_and(|verb| matches!(verb.as_str(), "print" | "show" | "display"))

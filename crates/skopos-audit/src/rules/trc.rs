@@ -28,6 +28,8 @@ const LIBRARIES: &[&str] = &[
     "elastic-apm-node",
     "traceloop-sdk",
     "@traceloop/node-server-sdk",
+    "langtrace-python-sdk",
+    "@langtrase/typescript-sdk",
     "azure-monitor-opentelemetry",
     "go.opentelemetry.io/otel/sdk",
     "go.opentelemetry.io/otel",

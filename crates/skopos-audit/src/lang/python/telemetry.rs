@@ -133,7 +133,10 @@ pub(super) fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
         {
             TracingRole::Vendor
         }
-        _ if full == "traceloop.sdk.Traceloop.init" || full == "Traceloop.init" => {
+        _ if full == "traceloop.sdk.Traceloop.init"
+            || full == "Traceloop.init"
+            || full == "langtrace_python_sdk.langtrace.init" =>
+        {
             TracingRole::Provider
         }
         _ if name == "instrument"
