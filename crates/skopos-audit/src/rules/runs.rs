@@ -9,6 +9,14 @@ use crate::{FactKind, Place};
 pub(super) fn commands(case: &Case<'_>) -> Vec<(Place, String)> {
     let mut found = Vec::new();
     for (file, _, image) in deployed::images(case) {
+        // `ENTRYPOINT ["python"]` and `CMD ["app.py"]` are one line.
+        let interpreter = image.entrypoint.as_ref().map(|(command, _)| command.line());
+        let interpreter =
+            interpreter.filter(|line| matches!(line.as_str(), "python" | "python3" | "node"));
+        if let (Some(interpreter), Some((command, span))) = (interpreter, &image.command) {
+            found.push((file.place(*span), format!("{interpreter} {}", command.line())));
+            continue;
+        }
         for (command, span) in image.entrypoint.iter().chain(&image.command) {
             found.push((file.place(*span), command.line()));
         }
