@@ -8,6 +8,7 @@ mod card;
 mod forms;
 mod name;
 mod printed;
+mod request;
 
 use crate::Case;
 use crate::fact::{Field, Source};
