@@ -131,6 +131,16 @@ impl<'m> Classify<'m> {
         None
     }
 
+    /// `span.setTag(key, value)`: the value leaves with the span, by that name.
+    pub(crate) fn push_attribute(&mut self, call: &Call) {
+        let key = call.positional(0).and_then(Expr::text).map(str::to_owned);
+        let Some(value) = call.positional(1) else { return };
+        for mut field in self.module.fields(None, value, call.at.function) {
+            field.name = field.name.or_else(|| key.clone());
+            self.push(call.span, call.at, FactKind::SpanAttribute(field));
+        }
+    }
+
     pub(crate) fn scope(&self, at: Context) -> Scope {
         let function = at.function.and_then(|index| self.module.functions.get(index));
         let mut in_handler = false;

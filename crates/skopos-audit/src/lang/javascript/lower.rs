@@ -1,11 +1,14 @@
 //! The trees of JavaScript and TypeScript → the common form.
 
+mod imports;
+mod types;
+
 use smallvec::smallvec;
 
 use crate::Guard;
 use crate::lang::Node;
 use crate::lang::flow::{EACH, looked_up};
-use crate::lang::ir::{Arg, Call, Catch, Expr, Function, Import, Module, TypeDef};
+use crate::lang::ir::{Arg, Call, Catch, Expr, Function, Module};
 use crate::lang::lower::{
     DEEPEST, Lowering, children, constant, guard_of, is_choosy, is_watched, otherwise, span, within,
 };
@@ -451,41 +454,6 @@ impl Lowering<'_> {
         self.js_bind(name, &value, declared, span(node));
     }
 
-    fn js_require(&mut self, name: Node<'_>, module: &str) {
-        let whole = span(name);
-        let mut push = |name: Option<&str>, alias: &str| {
-            let import = Import {
-                module: module.to_owned(),
-                name: name.map(str::to_owned),
-                alias: alias.to_owned(),
-                span: whole,
-            };
-            self.module.imports.push(import);
-        };
-        if name.kind() == "object_pattern" {
-            for child in children(name) {
-                match child.kind() {
-                    "shorthand_property_identifier_pattern" => {
-                        let text = self.text.get(child.byte_range()).unwrap_or_default();
-                        push(Some(text), text);
-                    }
-                    "pair_pattern" => {
-                        let part = |field| {
-                            let node = child.child_by_field_name(field)?;
-                            self.text.get(node.byte_range())
-                        };
-                        if let (Some(key), Some(value)) = (part("key"), part("value")) {
-                            push(Some(key), value);
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        } else {
-            push(None, self.text.get(name.byte_range()).unwrap_or_default());
-        }
-    }
-
     /// Binds a pattern to a value.
     fn js_bind(
         &mut self,
@@ -545,65 +513,6 @@ impl Lowering<'_> {
         }
     }
 
-    fn js_import(&mut self, node: Node<'_>) {
-        let whole = span(node);
-        let Some(module) = node.child_by_field_name("source").map(|n| self.js_text(n)) else {
-            return;
-        };
-        let before = self.module.imports.len();
-        for clause in children(node).into_iter().filter(|n| n.kind() == "import_clause") {
-            for child in children(clause) {
-                match child.kind() {
-                    "identifier" => {
-                        let alias = self.of(child).to_owned();
-                        let name = Some("default".to_owned());
-                        self.module.imports.push(Import {
-                            module: module.clone(),
-                            name,
-                            alias,
-                            span: whole,
-                        });
-                    }
-                    "namespace_import" => {
-                        let alias = child.named_child(0).map_or("", |n| self.of(n)).to_owned();
-                        self.module.imports.push(Import {
-                            module: module.clone(),
-                            name: None,
-                            alias,
-                            span: whole,
-                        });
-                    }
-                    _ => {
-                        for one in children(child) {
-                            let name = one
-                                .child_by_field_name("name")
-                                .map_or("", |n| self.of(n))
-                                .to_owned();
-                            let alias =
-                                one.child_by_field_name("alias").map(|n| self.of(n).to_owned());
-                            let alias = alias.unwrap_or_else(|| name.clone());
-                            let import = Import {
-                                module: module.clone(),
-                                name: Some(name),
-                                alias,
-                                span: whole,
-                            };
-                            self.module.imports.push(import);
-                        }
-                    }
-                }
-            }
-        }
-        if self.module.imports.len() == before {
-            self.module.imports.push(Import {
-                module,
-                name: None,
-                alias: String::new(),
-                span: whole,
-            });
-        }
-    }
-
     /// What Nest is told of a parameter (`@Body() order: Order`, `@Headers('x') x: string`) is part of its declaration:
     /// `@Body Order`, `@Headers("x") string`.
     fn js_given(&self, param: Node<'_>, declared: Option<&str>) -> Option<String> {
@@ -660,79 +569,6 @@ impl Lowering<'_> {
         }
         self.close_function(saved);
         index
-    }
-
-    fn js_class(&mut self, node: Node<'_>) {
-        let name = node.child_by_field_name("name").map_or("", |n| self.of(n)).to_owned();
-        let mut bases: Vec<String> = Vec::new();
-        for child in children(node) {
-            match child.kind() {
-                "decorator" => {
-                    let text = self.of(child).to_owned();
-                    bases.push(text);
-                    self.js_all(child);
-                }
-                "class_heritage" => bases.push(self.of(child).to_owned()),
-                _ => {}
-            }
-        }
-        // `@Controller() export class X`: the decorator stands beside, under the export.
-        if let Some(parent) = node.parent().filter(|p| p.kind() == "export_statement") {
-            for child in children(parent).into_iter().filter(|n| n.kind() == "decorator") {
-                bases.push(self.of(child).to_owned());
-            }
-        }
-        let saved = self.class.replace(name.clone());
-        let outer = std::mem::take(&mut self.own);
-        let mut fields = Vec::new();
-        let mut decorators = Vec::new();
-        for child in node.child_by_field_name("body").into_iter().flat_map(children) {
-            match child.kind() {
-                "decorator" => decorators.extend(child.named_child(0).map(|inner| self.js(inner))),
-                "method_definition" => {
-                    self.js_function(child, None, std::mem::take(&mut decorators));
-                }
-                "public_field_definition" | "field_definition" => {
-                    let named = child
-                        .child_by_field_name("name")
-                        .or_else(|| child.child_by_field_name("property"));
-                    let declared = child.child_by_field_name("type").map_or("", |n| self.of(n));
-                    let field = named.map_or("", |n| self.of(n)).to_owned();
-                    fields
-                        .push((field.clone(), declared.trim_start_matches(':').trim().to_owned()));
-                    if let Some(value) = child.child_by_field_name("value") {
-                        let value = self.js_named(value, named);
-                        self.assign(field, value, None, span(child));
-                    }
-                    decorators.clear();
-                }
-                _ => {
-                    self.js(child);
-                }
-            }
-        }
-        self.class = saved;
-        for own in std::mem::replace(&mut self.own, outer) {
-            if !fields.iter().any(|(name, _)| *name == own) {
-                fields.push((own, String::new()));
-            }
-        }
-        self.module.types.push(TypeDef { name, bases, fields, span: span(node) });
-    }
-
-    fn js_interface(&mut self, node: Node<'_>) {
-        let name = node.child_by_field_name("name").map_or("", |n| self.of(n)).to_owned();
-        let body = node.child_by_field_name("body").or_else(|| node.child_by_field_name("value"));
-        let fields =
-            body.into_iter().flat_map(children).filter(|n| n.kind() == "property_signature");
-        let fields = fields
-            .map(|n| {
-                let part =
-                    |field| n.child_by_field_name(field).map_or("", |n: Node<'_>| self.of(n));
-                (part("name").to_owned(), part("type").trim_start_matches(':').trim().to_owned())
-            })
-            .collect();
-        self.module.types.push(TypeDef { name, bases: Vec::new(), fields, span: span(node) });
     }
 
     fn js_if(&mut self, node: Node<'_>) {

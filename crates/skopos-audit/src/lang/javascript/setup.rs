@@ -218,13 +218,7 @@ fn tracing(c: &mut Classify<'_>, call: &Call, full: &str) {
             TracingRole::Vendor
         }
         "setAttribute" | "setTag" => {
-            let key = call.positional(0).and_then(Expr::text).map(str::to_owned);
-            let value = call.positional(1);
-            for mut field in value.map(|v| c.module.fields(None, v, function)).unwrap_or_default() {
-                field.name = field.name.or_else(|| key.clone());
-                c.push(call.span, call.at, FactKind::SpanAttribute(field));
-            }
-            return;
+            return c.push_attribute(call);
         }
         // `propagation.createBaggage({ key: { value } })`
         "createBaggage" => {

@@ -194,13 +194,7 @@ fn context(c: &mut Classify<'_>, call: &Call, full: &str) {
             return;
         }
         "set_tag" | "set_extra" | "add_custom_attribute" | "add_custom_parameter" => {
-            let key = call.positional(0).and_then(Expr::text).map(str::to_owned);
-            let value = call.positional(1);
-            for mut field in value.map(|v| c.module.fields(None, v, function)).unwrap_or_default() {
-                field.name = field.name.or_else(|| key.clone());
-                c.push(call.span, call.at, FactKind::SpanAttribute(field));
-            }
-            return;
+            return c.push_attribute(call);
         }
         "capture_exception" | "capture_message" => {
             c.push(call.span, call.at, FactKind::ErrorTracker(full.to_owned()));
